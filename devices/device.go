@@ -1,0 +1,63 @@
+// Package devices names what an edge has around it - cameras and sensors - and what sensors say.
+//
+// It holds types only; mqtt, broker and decode bring readings in, onvif finds cameras.
+// It must not import streams, detection, edge or hub.
+package devices
+
+import "time"
+
+// Kind is what a device is.
+type Kind string
+
+// The kinds of devices.
+const (
+	Camera Kind = "camera"
+	Sensor Kind = "sensor"
+)
+
+// Place is where a device stands and, for a camera, what it sees.
+type Place struct {
+	Lat float64 `json:"lat" yaml:"lat"` // degrees north, WGS-84, -90..90
+	Lon float64 `json:"lon" yaml:"lon"` // degrees east, WGS-84, -180..180
+
+	Heading float64 `json:"heading,omitempty" yaml:"heading"` // degrees clockwise from true north, 0..360
+	FOV     float64 `json:"fov,omitempty" yaml:"fov"`         // horizontal field of view in degrees, 0..360; 0: not a camera, or unknown
+	Range   float64 `json:"range,omitempty" yaml:"range"`     // metres within which a person is recognisable as one
+	Height  float64 `json:"height,omitempty" yaml:"height"`   // metres above the ground
+}
+
+// State is whether a device does its work.
+type State string
+
+// The states of a device. Every state but Online comes with a cause in words.
+const (
+	Online  State = "online"
+	Offline State = "offline"
+	Unknown State = "unknown" // not heard of since the edge or the hub started
+)
+
+// Status is a device's state, why, and since when.
+type Status struct {
+	Device string    `json:"device"`
+	State  State     `json:"state"`
+	Cause  string    `json:"cause"` // in words, for a person; empty when online
+	Since  time.Time `json:"since"`
+}
+
+// Quality says whether a reading's value can be believed.
+type Quality string
+
+// The qualities of a reading.
+const (
+	Good Quality = "good"
+	Bad  Quality = "bad" // the sensor itself, or its decoder, says that the value is not to be used
+)
+
+// Reading is one value of a sensor.
+type Reading struct {
+	Device  string    `json:"device"`
+	Time    time.Time `json:"time"` // when it was measured; when it arrived, if the sensor does not say
+	Value   float64   `json:"value"`
+	Unit    string    `json:"unit"` // as configured: m, %, °C, 1
+	Quality Quality   `json:"quality"`
+}

@@ -1,0 +1,54 @@
+// Package streams carries coded media from one source to many readers.
+//
+// A Stream never waits for a reader: the camera's pace is the only pace. A reader that
+// cannot follow loses whole groups of pictures, and the loss is counted.
+//
+// The package knows no transport and no codec library: rtsp, webrtc and simcam adapt to it.
+// It must not import edge, hub, detection or any of its own adapters.
+package streams
+
+import "time"
+
+// Codec names a coding as SDP does (RFC 8866, the encoding name of "a=rtpmap").
+type Codec string
+
+// The codings that a Unit can carry.
+const (
+	H264 Codec = "H264"
+	H265 Codec = "H265"
+)
+
+// Unit is one access unit of a stream: one coded picture.
+// A Unit and the bytes it points to are immutable once published; readers share them.
+type Unit struct {
+	Codec Codec
+
+	// Session counts the connections to the source, from 1. PTS is comparable only within
+	// one session.
+	Session uint32
+
+	// PTS is the presentation time since the session's first unit. It never runs backwards
+	// within a session by more than the reordering of pictures allows.
+	PTS time.Duration
+
+	// Arrived is when the unit's last packet reached this machine, by its wall clock.
+	Arrived time.Time
+
+	// Key says that decoding can start here. NALUs of a key unit begin with the parameter
+	// sets in force (SPS and PPS; for H.265 VPS too), even where the source sent them only
+	// in its session description.
+	Key bool
+
+	// NALUs are the network abstraction layer units of the picture, without start codes
+	// and without length prefixes (ITU-T H.264, H.265 section 7.3.1).
+	NALUs [][]byte
+}
+
+// Size returns the number of coded bytes.
+func (u *Unit) Size() int {
+	n := 0
+	for _, nalu := range u.NALUs {
+		n += len(nalu)
+	}
+	return n
+}
