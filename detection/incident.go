@@ -34,6 +34,9 @@ type Incident struct {
 	Box     *Box    `json:"box,omitempty"`
 	TrackID uint64  `json:"track,omitempty"`
 
+	// Direction is the way in which a line was crossed; never AnyDirection.
+	Direction Direction `json:"direction,omitempty"`
+
 	// What was measured; for rules over readings.
 	Value *float64 `json:"value,omitempty"`
 	Limit *float64 `json:"limit,omitempty"`
