@@ -1,0 +1,312 @@
+package wire
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"gridpost/streams"
+)
+
+// The layout of what is not JSON. All numbers are big-endian.
+const (
+	headerSize     = 5  // body length (4), type (1)
+	unitHeaderSize = 24 // codec (1), flags (1), zero (2), session (4), PTS in ns (8), arrival in ns since 1970 (8)
+	jpegHeaderSize = 18 // ID (8), PTS in ns (8), length of the error text (2); then the text, then the JPEG
+
+	flagKey byte = 1
+
+	codecH264 byte = 1
+	codecH265 byte = 2
+
+	// maxJSON bounds a JSON body, far above the largest that either side has reason to send.
+	maxJSON = 1 << 20
+
+	// keepBuffer is the size above which a read buffer is not kept for the next message.
+	keepBuffer = 2 << 20
+)
+
+// ErrMalformed is what Receive's error wraps when the other side broke the protocol. The
+// connection is useless then.
+var ErrMalformed = errors.New("malformed message")
+
+// Conn frames messages over a byte stream. One goroutine may send while another receives;
+// neither Send nor Receive may be called by two goroutines at a time.
+type Conn struct {
+	rw  io.ReadWriteCloser
+	in  *bufio.Reader
+	buf []byte // body of the message received last
+	out []byte // message sent last
+
+	unit Unit // received last
+}
+
+// NewConn returns a connection over rw, which it owns from now on.
+func NewConn(rw io.ReadWriteCloser) *Conn {
+	return &Conn{rw: rw, in: bufio.NewReaderSize(rw, 64<<10)}
+}
+
+// Close closes the byte stream; a blocked Send or Receive returns, if the stream's own do.
+func (c *Conn) Close() error { return c.rw.Close() }
+
+// Send writes msg: one of this package's messages, by value or by pointer. It blocks until
+// the stream has taken all of it. A *Unit costs no allocation once the buffer has grown.
+func (c *Conn) Send(msg any) error {
+	out, err := appendMessage(c.out[:0], msg)
+	if err != nil {
+		return err
+	}
+	if cap(out) <= keepBuffer {
+		c.out = out
+	}
+	if _, err := c.rw.Write(out); err != nil {
+		return fmt.Errorf("sending %T: %w", msg, err)
+	}
+	return nil
+}
+
+// Receive reads the next message and returns it by value, but for a coded picture, which is
+// a *Unit. A Unit and the Data of Unit and JPEG are valid until the next call.
+// It returns io.EOF when the other side closed between two messages.
+func (c *Conn) Receive() (any, error) {
+	header, err := c.in.Peek(headerSize)
+	if err != nil {
+		if len(header) == 0 && errors.Is(err, io.EOF) {
+			return nil, io.EOF
+		}
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, fmt.Errorf("receiving a header: %w", err)
+	}
+	size, typ := binary.BigEndian.Uint32(header), Type(header[4])
+	if size > bodyLimit(typ) {
+		return nil, fmt.Errorf("type %d with a body of %d bytes: %w", typ, size, ErrMalformed)
+	}
+	if _, err := c.in.Discard(headerSize); err != nil {
+		return nil, fmt.Errorf("receiving a header: %w", err)
+	}
+	if err := c.readBody(int(size)); err != nil {
+		return nil, fmt.Errorf("receiving a body of type %d: %w", typ, err)
+	}
+	msg, err := c.parse(typ, c.buf)
+	if err != nil {
+		return nil, fmt.Errorf("type %d: %w: %w", typ, ErrMalformed, err)
+	}
+	return msg, nil
+}
+
+// readBody fills c.buf with size bytes. It grows the buffer as bytes come, so that a length
+// alone cannot make it take memory.
+func (c *Conn) readBody(size int) error {
+	const step = 256 << 10
+	if cap(c.buf) > keepBuffer {
+		c.buf = nil
+	}
+	c.buf = c.buf[:0]
+	for len(c.buf) < size {
+		from := len(c.buf)
+		n := min(size-from, max(step, from))
+		if cap(c.buf) < from+n {
+			grown := make([]byte, from, from+n)
+			copy(grown, c.buf)
+			c.buf = grown
+		}
+		c.buf = c.buf[:from+n]
+		if _, err := io.ReadFull(c.in, c.buf[from:]); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// bodyLimit returns the largest body of a message of type t; 0 for types that do not exist.
+func bodyLimit(t Type) uint32 {
+	switch t {
+	case TypeUnit, TypeJPEG:
+		return MaxBody
+	case TypeConfig, TypeReady, TypeResult, TypeSnapshot, TypeFile, TypeEnd:
+		return maxJSON
+	}
+	return 0
+}
+
+func (c *Conn) parse(t Type, body []byte) (any, error) {
+	switch t {
+	case TypeUnit:
+		return &c.unit, c.unit.parse(body)
+	case TypeJPEG:
+		return parseJPEG(body)
+	case TypeConfig:
+		return parseJSON[Config](body)
+	case TypeReady:
+		return parseJSON[Ready](body)
+	case TypeResult:
+		return parseJSON[Result](body)
+	case TypeSnapshot:
+		return parseJSON[Snapshot](body)
+	case TypeFile:
+		return parseJSON[File](body)
+	case TypeEnd:
+		return parseJSON[End](body)
+	}
+	return nil, errors.New("no such type")
+}
+
+func parseJSON[T any](body []byte) (any, error) {
+	var v T
+	if err := json.Unmarshal(body, &v); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// Set makes u carry src. It uses the memory of u.Data again, so nobody else may hold it.
+func (u *Unit) Set(src *streams.Unit) {
+	data := u.Data[:0]
+	for _, nalu := range src.NALUs {
+		data = append(data, 0, 0, 0, 1)
+		data = append(data, nalu...)
+	}
+	*u = Unit{
+		Codec: src.Codec, Session: src.Session, PTS: src.PTS,
+		Arrived: src.Arrived, Key: src.Key, Data: data,
+	}
+}
+
+func (u *Unit) parse(body []byte) error {
+	if len(body) < unitHeaderSize {
+		return errors.New("a unit shorter than its header")
+	}
+	switch body[0] {
+	case codecH264:
+		u.Codec = streams.H264
+	case codecH265:
+		u.Codec = streams.H265
+	default:
+		return fmt.Errorf("codec %d is unknown", body[0])
+	}
+	if body[1]&^flagKey != 0 || body[2] != 0 || body[3] != 0 {
+		return errors.New("bits that must be zero are not")
+	}
+	u.Key = body[1]&flagKey != 0
+	u.Session = binary.BigEndian.Uint32(body[4:])
+	u.PTS = time.Duration(binary.BigEndian.Uint64(body[8:]))                  //nolint:gosec // two's complement is the format
+	u.Arrived = time.Unix(0, int64(binary.BigEndian.Uint64(body[16:]))).UTC() //nolint:gosec // the same
+	u.Data = body[unitHeaderSize:]
+	return nil
+}
+
+func parseJPEG(body []byte) (any, error) {
+	if len(body) < jpegHeaderSize {
+		return nil, errors.New("a JPEG shorter than its header")
+	}
+	n := int(binary.BigEndian.Uint16(body[16:]))
+	if len(body) < jpegHeaderSize+n {
+		return nil, errors.New("an error text longer than its message")
+	}
+	return JPEG{
+		ID:    binary.BigEndian.Uint64(body),
+		PTS:   time.Duration(binary.BigEndian.Uint64(body[8:])), //nolint:gosec // two's complement is the format
+		Error: string(body[jpegHeaderSize : jpegHeaderSize+n]),
+		Data:  body[jpegHeaderSize+n:],
+	}, nil
+}
+
+// appendMessage appends msg with its header to b.
+func appendMessage(b []byte, msg any) ([]byte, error) {
+	from := len(b)
+	b = append(b, 0, 0, 0, 0, 0)
+	var t Type
+	var err error
+	switch m := msg.(type) {
+	case *Unit:
+		t = TypeUnit
+		b, err = m.append(b)
+	case Unit:
+		t = TypeUnit
+		b, err = m.append(b)
+	case JPEG:
+		t = TypeJPEG
+		b = m.append(b)
+	case *JPEG:
+		t = TypeJPEG
+		b = m.append(b)
+	default:
+		t, b, err = appendJSON(b, msg)
+	}
+	if err != nil {
+		return nil, err
+	}
+	size := len(b) - from - headerSize
+	if uint64(size) > uint64(bodyLimit(t)) {
+		return nil, fmt.Errorf("sending %T: a body of %d bytes is above the limit of %d", msg, size, bodyLimit(t))
+	}
+	binary.BigEndian.PutUint32(b[from:], uint32(size)) //nolint:gosec // bounded above
+	b[from+4] = byte(t)
+	return b, nil
+}
+
+func appendJSON(b []byte, msg any) (Type, []byte, error) {
+	var t Type
+	switch msg.(type) {
+	case Config, *Config:
+		t = TypeConfig
+	case Ready, *Ready:
+		t = TypeReady
+	case Result, *Result:
+		t = TypeResult
+	case Snapshot, *Snapshot:
+		t = TypeSnapshot
+	case File, *File:
+		t = TypeFile
+	case End, *End:
+		t = TypeEnd
+	default:
+		return 0, nil, fmt.Errorf("sending %T: not a message", msg)
+	}
+	body, err := json.Marshal(msg)
+	if err != nil {
+		return 0, nil, fmt.Errorf("encoding %T: %w", msg, err)
+	}
+	return t, append(b, body...), nil
+}
+
+func (u *Unit) append(b []byte) ([]byte, error) {
+	var codec, flags byte
+	switch u.Codec {
+	case streams.H264:
+		codec = codecH264
+	case streams.H265:
+		codec = codecH265
+	default:
+		return nil, fmt.Errorf("sending a unit: codec %q is unknown", u.Codec)
+	}
+	if u.Key {
+		flags |= flagKey
+	}
+	b = append(b, codec, flags, 0, 0)
+	b = binary.BigEndian.AppendUint32(b, u.Session)
+	b = binary.BigEndian.AppendUint64(b, uint64(u.PTS))                //nolint:gosec // two's complement is the format
+	b = binary.BigEndian.AppendUint64(b, uint64(u.Arrived.UnixNano())) //nolint:gosec // the same
+	return append(b, u.Data...), nil
+}
+
+func (j *JPEG) append(b []byte) []byte {
+	text := j.Error
+	if len(text) > 1000 {
+		text = text[:1000]
+	}
+	b = binary.BigEndian.AppendUint64(b, j.ID)
+	b = binary.BigEndian.AppendUint64(b, uint64(j.PTS))     //nolint:gosec // two's complement is the format
+	b = binary.BigEndian.AppendUint16(b, uint16(len(text))) //nolint:gosec // bounded above
+	b = append(b, text...)
+	return append(b, j.Data...)
+}
