@@ -1,0 +1,220 @@
+package enrol
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+// maxAnswer bounds a hub's answer in bytes.
+const maxAnswer = 256 << 10
+
+// The hub's words; a test on the edge holds them equal to the hub's own.
+type (
+	request struct {
+		Token string `json:"token,omitempty"`
+		CSR   string `json:"csr"`
+	}
+	answer struct {
+		Edge        string `json:"edge"`
+		Certificate string `json:"certificate"`
+		Authority   string `json:"authority"`
+	}
+)
+
+// Enrol trades a token for an identity and installs it in dir, replacing the one that is there.
+// It may be repeated with the same token until it succeeds.
+func Enrol(ctx context.Context, dir, hubURL string, t Token) (*Identity, error) {
+	base, err := checkURL(hubURL)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the data directory: %w", err)
+	}
+	key, keyPEM, err := pendingKey(dir)
+	if err != nil {
+		return nil, err
+	}
+	csr, err := newCSR(key, t.Name)
+	if err != nil {
+		return nil, err
+	}
+	c := client(pinned(t.SHA256))
+	defer c.CloseIdleConnections()
+	a, err := post(ctx, c, base+"/edge/v1/enrol", request{Token: t.Secret, CSR: csr})
+	if err != nil {
+		return nil, fmt.Errorf("enrolling at %s: %w", base, err)
+	}
+	held, err := accept(a, key, t.SHA256)
+	if err != nil {
+		return nil, fmt.Errorf("enrolling at %s: %w", base, err)
+	}
+	held.url = base
+	return save(dir, held, a, keyPEM)
+}
+
+// Renew asks the hub at hubURL for a new certificate for a new key, authenticated by the
+// present one, and puts it to use. c must be a client of this identity.
+func (id *Identity) Renew(ctx context.Context, c *http.Client, hubURL string) error {
+	base, err := checkURL(hubURL)
+	if err != nil {
+		return err
+	}
+	now := id.current()
+	key, keyPEM, err := pendingKey(id.dir)
+	if err != nil {
+		return err
+	}
+	csr, err := newCSR(key, now.edge)
+	if err != nil {
+		return err
+	}
+	a, err := post(ctx, c, base+"/edge/v1/renew", request{CSR: csr})
+	if err != nil {
+		return fmt.Errorf("renewing the certificate: %w", err)
+	}
+	pin := sha256.Sum256(now.authority.Raw)
+	held, err := accept(a, key, hex.EncodeToString(pin[:]))
+	if err != nil {
+		return fmt.Errorf("renewing the certificate: %w", err)
+	}
+	held.url = now.url
+	renewed, err := save(id.dir, held, a, keyPEM)
+	if err != nil {
+		return fmt.Errorf("renewing the certificate: %w", err)
+	}
+	id.mu.Lock()
+	id.held = renewed.held
+	id.mu.Unlock()
+	return nil
+}
+
+func save(dir string, held credentials, a answer, keyPEM []byte) (*Identity, error) {
+	info := about{Edge: held.edge, URL: held.url, Time: time.Now().UTC()}
+	if err := install(dir, info, keyPEM, []byte(a.Certificate), []byte(a.Authority)); err != nil {
+		return nil, fmt.Errorf("keeping the identity: %w", err)
+	}
+	return &Identity{dir: dir, held: held}, nil
+}
+
+// accept checks a hub's answer before anything is kept of it: the authority is the pinned one
+// and the certificate is for our key, for our use, and from that authority.
+func accept(a answer, key *ecdsa.PrivateKey, pin string) (credentials, error) {
+	authority, err := parseCertificate([]byte(a.Authority))
+	if err != nil {
+		return credentials{}, fmt.Errorf("reading the hub's authority: %w", err)
+	}
+	if find([]*x509.Certificate{authority}, pin) == nil {
+		return credentials{}, errors.New("the hub answered with another authority than the pinned one")
+	}
+	leaf, err := parseCertificate([]byte(a.Certificate))
+	if err != nil {
+		return credentials{}, fmt.Errorf("reading the certificate: %w", err)
+	}
+	if public, ok := leaf.PublicKey.(*ecdsa.PublicKey); !ok || !public.Equal(&key.PublicKey) {
+		return credentials{}, errors.New("the hub answered with a certificate for another key")
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(authority)
+	at := leaf.NotBefore // this box's clock may be wrong; the hub's is the one that counts
+	if authority.NotBefore.After(at) {
+		at = authority.NotBefore
+	}
+	if _, err := leaf.Verify(x509.VerifyOptions{
+		Roots: roots, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}); err != nil {
+		return credentials{}, fmt.Errorf("checking the certificate: %w", err)
+	}
+	if a.Edge == "" || leaf.Subject.CommonName != a.Edge {
+		return credentials{}, errors.New("the certificate is not for the edge that the hub names")
+	}
+	return credentials{
+		edge:        a.Edge,
+		certificate: tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf},
+		authority:   authority,
+	}, nil
+}
+
+func newCSR(key *ecdsa.PrivateKey, name string) (string, error) {
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name}}, key)
+	if err != nil {
+		return "", fmt.Errorf("making a certificate request: %w", err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})), nil
+}
+
+func post(ctx context.Context, c *http.Client, to string, r request) (answer, error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return answer{}, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
+	if err != nil {
+		return answer{}, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return answer{}, fmt.Errorf("reading the answer: %w", err)
+	}
+	if resp.StatusCode/100 != 2 {
+		return answer{}, refusal(resp.StatusCode, raw)
+	}
+	var a answer
+	if err := json.Unmarshal(raw, &a); err != nil {
+		return answer{}, fmt.Errorf("reading the answer: %w", err)
+	}
+	return a, nil
+}
+
+// refusal puts an error answer into words; problem+json (RFC 9457) brings its own.
+func refusal(status int, body []byte) error {
+	var problem struct {
+		Title  string `json:"title"`
+		Detail string `json:"detail"`
+	}
+	words := http.StatusText(status)
+	if json.Unmarshal(body, &problem) == nil {
+		switch {
+		case problem.Detail != "":
+			words = problem.Detail
+		case problem.Title != "":
+			words = problem.Title
+		}
+	}
+	if len(words) > 300 {
+		words = words[:300]
+	}
+	return fmt.Errorf("the hub refuses (%d): %s", status, words)
+}
+
+// checkURL returns scheme and host of a hub's address.
+func checkURL(s string) (string, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" {
+		return "", fmt.Errorf("the hub's address %q: expected https://host:port", s)
+	}
+	return "https://" + u.Host, nil
+}

@@ -1,0 +1,278 @@
+package firmwareconfig
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"strings"
+	"time"
+
+	"gridpost/devices"
+)
+
+// How many of each a document may have. They keep a slip of a generator from becoming a
+// thousand processes; no site comes near them.
+const (
+	maxCameras = 256
+	maxSensors = 4096
+	maxBrokers = 16
+	maxUsers   = 4096
+	maxTopics  = 64
+	maxRules   = 64
+)
+
+// longest is the longest time that a document may name.
+const longest = 7 * 24 * time.Hour
+
+func (p *parser) document(v value, doc *Document) {
+	names := firsts{}
+	v.fields(
+		must("edge", func(v value) { v.name(&doc.Edge) }),
+		may("hub", func(v value) {
+			v.fields(may("url", func(v value) { v.url(&doc.Hub.URL, urlForm{schemes: []string{"https"}, bare: true}) }))
+		}),
+		may("mqtt", func(v value) { p.mqtt(v, &doc.MQTT) }),
+		may("detection", func(v value) { p.detection(v, &doc.Detection) }),
+		may("cameras", func(v value) {
+			v.items(maxCameras, func(_ int, v value) { doc.Cameras = append(doc.Cameras, p.camera(v, names)) })
+		}),
+		may("sensors", func(v value) {
+			v.items(maxSensors, func(_ int, v value) { doc.Sensors = append(doc.Sensors, p.sensor(v, names)) })
+		}),
+	)
+}
+
+func (p *parser) mqtt(v value, m *MQTT) {
+	users := firsts{}
+	v.fields(
+		may("listen", func(v value) { v.listen(&m.Listen) }),
+		may("users", func(v value) {
+			v.items(maxUsers, func(_ int, v value) { m.Users = append(m.Users, p.user(v, users)) })
+		}),
+		may("brokers", func(v value) {
+			v.items(maxBrokers, func(_ int, v value) { m.Brokers = append(m.Brokers, p.broker(v)) })
+		}),
+	)
+}
+
+func (p *parser) user(v value, names firsts) MQTTUser {
+	var u MQTTUser
+	v.fields(
+		must("name", func(v value) {
+			v.into(&u.Name)
+			names.once(v, u.Name, "user")
+		}),
+		must("password", func(v value) { v.secret(&u.Password) }),
+		must("topics", func(v value) {
+			v.items(maxTopics, func(_ int, v value) {
+				var t string
+				v.topic(&t)
+				u.Topics = append(u.Topics, t)
+			})
+			if v.node.Content == nil {
+				v.fail("expected at least one topic, found none")
+			}
+		}),
+	)
+	return u
+}
+
+func (p *parser) broker(v value) Broker {
+	var b Broker
+	v.fields(
+		must("url", func(v value) { v.url(&b.URL, urlForm{schemes: []string{"mqtt", "mqtts"}, bare: true}) }),
+		may("username", func(v value) { v.into(&b.Username) }),
+		may("password", func(v value) { v.secret(&b.Password) }),
+		may("ca", func(v value) { v.into(&b.CA) }),
+	)
+	if b.Password != "" && b.Username == "" {
+		v.p.fail(v.node.Line, v.join("username"), "expected a name beside the password, found nothing")
+	}
+	if b.CA != "" && strings.HasPrefix(b.URL, "mqtt:") {
+		v.p.fail(v.node.Line, v.join("ca"), "expected an mqtts:// address beside a certificate authority, found mqtt://")
+	}
+	return b
+}
+
+func (p *parser) detection(v value, d *Detection) {
+	v.fields(
+		may("model", func(v value) { v.into(&d.Model) }),
+		may("labels", func(v value) { v.into(&d.Labels) }),
+		may("rate", func(v value) { v.number(&d.Rate, 1, 30) }),
+	)
+	if d.Labels != "" && d.Model == "" {
+		v.p.fail(v.node.Line, v.join("model"), "expected an ONNX file beside the labels, found nothing")
+	}
+}
+
+func (p *parser) camera(v value, names firsts) Camera {
+	var c Camera
+	rtsp := urlForm{schemes: []string{"rtsp", "rtsps"}}
+	v.fields(
+		must("name", func(v value) {
+			v.name(&c.Name)
+			names.once(v, c.Name, "device")
+		}),
+		must("url", func(v value) { v.url(&c.URL, rtsp) }),
+		may("detect", func(v value) { v.url(&c.Detect, rtsp) }),
+		may("transport", func(v value) { oneOf(v, &c.Transport, "auto", "tcp", "udp") }),
+		may("place", func(v value) { c.Place = p.place(v, devices.Camera) }),
+		may("rules", func(v value) { c.Rules = p.rules(v, devices.Camera) }),
+	)
+	return c
+}
+
+func (p *parser) sensor(v value, names firsts) Sensor {
+	var s Sensor
+	v.fields(
+		must("name", func(v value) {
+			v.name(&s.Name)
+			names.once(v, s.Name, "device")
+		}),
+		must("topic", func(v value) { v.topic(&s.Topic) }),
+		may("value", func(v value) { v.jsonPath(&s.Value) }),
+		may("time", func(v value) { v.jsonPath(&s.Time) }),
+		may("unit", func(v value) { v.unit(&s.Unit) }),
+		may("scale", func(v value) {
+			v.number(&s.Scale, -math.MaxFloat64, math.MaxFloat64)
+			if s.Scale == 0 {
+				v.fail("expected a factor other than 0, found %s", v.found())
+			}
+		}),
+		may("every", func(v value) { v.duration(&s.Every, 100*time.Millisecond, longest) }),
+		may("place", func(v value) { s.Place = p.place(v, devices.Sensor) }),
+		may("rules", func(v value) { s.Rules = p.rules(v, devices.Sensor) }),
+	)
+	return s
+}
+
+// place reads where a device stands. What a device sees is asked of cameras only.
+func (p *parser) place(v value, kind devices.Kind) *devices.Place {
+	var pl devices.Place
+	heading := false
+	fields := []field{
+		must("lat", func(v value) { v.number(&pl.Lat, -90, 90) }),
+		must("lon", func(v value) { v.number(&pl.Lon, -180, 180) }),
+		may("height", func(v value) { v.number(&pl.Height, -500, 1000) }),
+	}
+	if kind == devices.Camera {
+		fields = append(fields,
+			may("heading", func(v value) {
+				heading = true
+				v.number(&pl.Heading, 0, 360)
+			}),
+			may("fov", func(v value) { v.number(&pl.FOV, 0, 360) }),
+			may("range", func(v value) { v.number(&pl.Range, 0, 10000) }),
+		)
+	}
+	v.fields(fields...)
+	if pl.FOV > 0 && pl.FOV < 360 && !heading {
+		v.p.fail(v.node.Line, v.join("heading"), "expected degrees clockwise from north beside fov, found nothing")
+	}
+	return &pl
+}
+
+// jsonPath is the part of JSONPath (RFC 9535) that names one value: members and indexes.
+var jsonPathForm = regexp.MustCompile(`^\$(\.[\pL_][\pL\pN_-]*|\[[0-9]{1,6}\]|\['[^'\\]+'\]|\["[^"\\]+"\])*$`)
+
+func (v value) jsonPath(dst *string) {
+	s, ok := v.text()
+	if !ok || s == "" {
+		return
+	}
+	if !jsonPathForm.MatchString(s) {
+		v.fail("expected a JSON path such as $.level or $.values[0].level, found %s", v.found())
+		return
+	}
+	*dst = s
+}
+
+// unit reads a unit of measurement: a few characters as they are shown to people.
+func (v value) unit(dst *string) {
+	s, ok := v.text()
+	if !ok {
+		return
+	}
+	if len([]rune(s)) > 20 || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		v.fail("expected a unit of at most 20 characters such as m, %% or °C, found %s", v.found())
+		return
+	}
+	*dst = s
+}
+
+// firsts knows on which line each name was given first.
+type firsts map[string]int
+
+// once complains when name has been given before. An empty name has had its complaint.
+func (f firsts) once(v value, name, what string) {
+	if name == "" {
+		return
+	}
+	if line, twice := f[name]; twice {
+		v.fail("expected a name that no other %s has, found %s, which is already on line %d", what, quote(name), line)
+		return
+	}
+	f[name] = v.node.Line
+}
+
+// setDefaults fills in what the document left out. It is the only place with defaults.
+func setDefaults(doc *Document) {
+	if doc.Detection.Rate == 0 {
+		doc.Detection.Rate = 10
+	}
+	for i := range doc.Cameras {
+		c := &doc.Cameras[i]
+		if c.Transport == "" {
+			c.Transport = "auto"
+		}
+		setRuleDefaults(c.Rules)
+	}
+	for i := range doc.Sensors {
+		s := &doc.Sensors[i]
+		if s.Scale == 0 {
+			s.Scale = 1
+		}
+		setRuleDefaults(s.Rules)
+	}
+}
+
+// Notes returns remarks on an accepted document: nothing that is wrong, but what a person may
+// not have meant. Each begins with the key that it is about.
+func Notes(doc *Document) []string {
+	var notes []string
+	note := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
+	if doc.Hub.URL == "" {
+		note("hub.url: no hub is named, so incidents stay on this edge")
+	}
+	if len(doc.Cameras)+len(doc.Sensors) == 0 {
+		note("cameras, sensors: there are none, so there is nothing to watch")
+	}
+	if doc.MQTT.Listen != "" && len(doc.MQTT.Users) == 0 {
+		note("mqtt.users: the embedded broker has no users, so nobody can publish to it")
+	}
+	if doc.MQTT.Listen == "" && len(doc.MQTT.Users) > 0 {
+		note("mqtt.listen: there are users but no embedded broker to use")
+	}
+	if len(doc.Sensors) > 0 && doc.MQTT.Listen == "" && len(doc.MQTT.Brokers) == 0 {
+		note("mqtt: there are sensors but no broker to hear them through")
+	}
+	for i, b := range doc.MQTT.Brokers {
+		if strings.HasPrefix(b.URL, "mqtt:") && b.Password != "" {
+			note("mqtt.brokers[%d].url: the password travels unencrypted; mqtts:// would protect it", i)
+		}
+	}
+	if doc.Detection.Model != "" && doc.Detection.Labels == "" {
+		note("detection.labels: a model without labels names its classes by number")
+	}
+	for i, c := range doc.Cameras {
+		if c.Place == nil {
+			note("cameras[%d] (%s): it has no place, so it is never among the nearby cameras", i, c.Name)
+		}
+		for j, r := range c.Rules {
+			if len(r.Classes) > 0 && doc.Detection.Model == "" {
+				note("cameras[%d].rules[%d].classes (%s/%s): without a model everything that moves counts, whatever its class", i, j, c.Name, r.Name)
+			}
+		}
+	}
+	return notes
+}
