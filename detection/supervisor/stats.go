@@ -1,0 +1,118 @@
+package supervisor
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"gridpost/detection/wire"
+)
+
+// Stats counts a camera's worker since the supervisor began.
+type Stats struct {
+	Running  bool          // a worker is ready and takes pictures
+	PID      int           // of the process; 0 when there is none
+	Detector string        // in words: what detects
+	Cause    string        // why the last worker failed; empty if none has
+	Restarts uint64        // processes that failed
+	Units    uint64        // pictures given to a worker
+	Results  uint64        // answers to them
+	Analysed uint64        // of which were looked at
+	Errors   uint64        // of which could not be decoded
+	CPU      time.Duration // processor time of all processes so far, user and system
+}
+
+// Stats returns the counts now. It may be called concurrently.
+func (s *Supervisor) Stats() Stats {
+	s.mu.Lock()
+	stats := s.stats
+	s.mu.Unlock()
+	stats.CPU += cpuTime(stats.PID)
+	return stats
+}
+
+func (s *Supervisor) started(pid int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.PID = pid
+}
+
+func (s *Supervisor) ready(r wire.Ready) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.Running = true
+	s.stats.Detector = printable(r.Detector)
+}
+
+func (s *Supervisor) ended(state *os.ProcessState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.Running = false
+	s.stats.PID = 0
+	if state != nil {
+		s.stats.CPU += state.UserTime() + state.SystemTime()
+	}
+}
+
+func (s *Supervisor) failed(cause string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.Restarts++
+	s.stats.Cause = cause
+}
+
+func (s *Supervisor) fed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.Units++
+}
+
+func (s *Supervisor) counted(r wire.Result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.Results++
+	if r.Analysed {
+		s.stats.Analysed++
+	}
+	if r.Error != "" {
+		s.stats.Errors++
+	}
+}
+
+// cpuTime returns the processor time of the process pid so far; 0 when it is not there.
+func cpuTime(pid int) time.Duration {
+	if pid == 0 {
+		return 0
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	return parseStat(b)
+}
+
+// parseStat takes user and system time out of /proc/PID/stat (proc(5), fields 14 and 15, in
+// ticks, of which Linux shows programs 100 a second). The second field, the program's name, may
+// hold anything, so counting begins behind its last bracket.
+func parseStat(b []byte) time.Duration {
+	const tick = 10 * time.Millisecond
+	i := bytes.LastIndexByte(b, ')')
+	if i < 0 {
+		return 0
+	}
+	fields := bytes.Fields(b[i+1:])
+	if len(fields) < 13 {
+		return 0
+	}
+	var sum time.Duration
+	for _, f := range fields[11:13] {
+		n, err := strconv.ParseInt(string(f), 10, 64)
+		if err != nil || n < 0 {
+			return 0
+		}
+		sum += time.Duration(n) * tick
+	}
+	return sum
+}
