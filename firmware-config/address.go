@@ -30,8 +30,12 @@ func (v value) url(dst *string, form urlForm) {
 	if !ok || s == "" {
 		return
 	}
+	if !strings.Contains(s, "://") {
+		v.fail("expected a URL such as %s, found something without ://", form.example())
+		return
+	}
 	u, err := url.Parse(s)
-	if err != nil || !strings.Contains(s, "://") {
+	if err != nil {
 		v.fail("expected a URL such as %s, found something that is none (special characters in a password need %%-encoding, or come from ${NAME})", form.example())
 		return
 	}

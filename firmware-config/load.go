@@ -136,6 +136,11 @@ func (p *parser) syntaxError(err error) {
 		}
 		text = text[len(m[0]):]
 	}
-	text = regexp.MustCompile("(?s)['\"`].*['\"`]").ReplaceAllString(text, "…")
+	text = regexp.MustCompile("(?s)['\"`].*['\"`]").ReplaceAllStringFunc(text, func(m string) string {
+		if regexp.MustCompile(`^'[[:punct:]]'( or '[[:punct:]]')*$`).MatchString(m) {
+			return m // an indicator of YAML itself
+		}
+		return "…"
+	})
 	p.fail(line, "", "expected YAML, but %s", text)
 }

@@ -171,7 +171,7 @@ func (v value) points(limit int) (points []detection.Point, ok bool) {
 		if len(xy) == 2 {
 			points = append(points, detection.Point{X: xy[0], Y: xy[1]})
 		} else if v.node.Kind == yaml.SequenceNode && len(v.node.Content) < 2 {
-			v.fail("expected a point [x, y], found %d numbers", len(xy))
+			v.fail("expected a point [x, y], found a list of %d", len(xy))
 		}
 	})
 	return points, len(v.p.problems) == before

@@ -1,0 +1,265 @@
+package firmwareconfig
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"gridpost/detection"
+	"gridpost/devices"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// environment is what the fixtures may refer to. Its values must never be seen in a message.
+var environment = map[string]string{
+	"MQTT_PASSWORD":  "mq-s3cret-value",
+	"YARD_PASSWORD":  "ya-s3cret-value",
+	"PROBE_PASSWORD": "pr-s3cret-value",
+	"ODD_PASSWORD":   "p@ss/wo:rd? s3cret #1%",
+	"CAMERA_HOST":    "camera.lan",
+}
+
+func getenv(name string) (string, bool) {
+	v, ok := environment[name]
+	return v, ok
+}
+
+func parseFile(t *testing.T, path string) (*Document, error) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Parse(filepath.Base(path), data, getenv)
+}
+
+func fixtures(t *testing.T, pattern string) []string {
+	t.Helper()
+	paths, err := filepath.Glob(pattern)
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no fixtures match %s (%v)", pattern, err)
+	}
+	return paths
+}
+
+func TestGood(t *testing.T) {
+	for _, path := range fixtures(t, "testdata/*.good.yml") {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			if _, err := parseFile(t, path); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// TestBad compares the whole error with the comments at the head of the file, so that a problem
+// that is not found, a second one that should not be there and a changed word all show.
+func TestBad(t *testing.T) {
+	for _, path := range fixtures(t, "testdata/*.bad.yml") {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want []string
+			for line := range strings.Lines(string(data)) {
+				text, is := strings.CutPrefix(line, "# expect: ")
+				if !is {
+					break
+				}
+				want = append(want, filepath.Base(path)+":"+strings.TrimSpace(text))
+			}
+			doc, err := parseFile(t, path)
+			if doc != nil || err == nil {
+				t.Fatal("accepted")
+			}
+			var problems Problems
+			if !errors.As(err, &problems) {
+				t.Fatalf("error is a %T", err)
+			}
+			if got := err.Error(); got != strings.Join(want, "\n") {
+				t.Errorf("found\n%s\nexpected\n%s", got, strings.Join(want, "\n"))
+			}
+			checkNoSecret(t, err.Error())
+		})
+	}
+}
+
+func checkNoSecret(t *testing.T, message string) {
+	t.Helper()
+	if strings.Contains(message, "s3cret") {
+		t.Errorf("the message tells a secret: %s", message)
+	}
+}
+
+// TestSite holds what the document of the issue means, value by value.
+func TestSite(t *testing.T) {
+	got, err := parseFile(t, "testdata/site.good.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	num := func(f float64) *float64 { return &f }
+	want := &Document{
+		Edge: "gate-7",
+		Hub:  Hub{URL: "https://hub.example:8443"},
+		MQTT: MQTT{
+			Listen:  "0.0.0.0:1883",
+			Brokers: []Broker{{URL: "mqtts://10.0.0.5:8883", Username: "edge", Password: "mq-s3cret-value"}},
+		},
+		Detection: Detection{Rate: 10},
+		Cameras: []Camera{{
+			Name: "yard", URL: "rtsp://viewer:ya-s3cret-value@10.0.0.11/main", Detect: "rtsp://viewer:ya-s3cret-value@10.0.0.11/sub", Transport: "auto",
+			Place: &devices.Place{Lat: 30.9201, Lon: 120.9302, Heading: 135, FOV: 90, Range: 60, Height: 4},
+			Rules: []Rule{
+				{
+					Name: "yard", Kind: detection.Zone, Severity: detection.Moderate,
+					Polygon: []detection.Point{{X: 0.1, Y: 0.4}, {X: 0.9, Y: 0.4}, {X: 0.9, Y: 1}, {X: 0.1, Y: 1}},
+					Classes: []string{"person"}, MinSize: 0.01, For: time.Second, Clear: Clear{After: 3 * time.Second},
+				},
+				{
+					Name: "gate", Kind: detection.Line, Severity: detection.Minor,
+					Line:      []detection.Point{{X: 0.2, Y: 0.5}, {X: 0.8, Y: 0.5}},
+					Direction: detection.Down, Clear: Clear{After: 3 * time.Second},
+				},
+			},
+		}},
+		Sensors: []Sensor{{
+			Name: "river", Topic: "sensors/river", Value: "$.level", Unit: "m", Scale: 1, Every: 30 * time.Second,
+			Place: &devices.Place{Lat: 30.9210, Lon: 120.9311},
+			Rules: []Rule{
+				{Name: "flood", Kind: detection.Above, Severity: detection.Severe, Value: num(3.2), Clear: Clear{Value: num(3)}, For: 10 * time.Second},
+				{Name: "silent", Kind: detection.Silence, Severity: detection.Minor, For: 5 * time.Minute},
+			},
+		}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("found\n%+v\nexpected\n%+v", got, want)
+	}
+	notes := Notes(got)
+	wantNotes := []string{
+		"mqtt.users: the embedded broker has no users, so nobody can publish to it",
+		"cameras[0].rules[0].classes (yard/yard): without a model everything that moves counts, whatever its class",
+	}
+	if !reflect.DeepEqual(notes, wantNotes) {
+		t.Errorf("notes %q, expected %q", notes, wantNotes)
+	}
+}
+
+func TestDefaultsAndEnvironment(t *testing.T) {
+	doc, err := parseFile(t, "testdata/everything.good.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := doc.Cameras[0].URL, "rtsps://user:p%40ss%2Fwo%3Ard%3F%20s3cret%20%231%25@camera.lan:322/live?channel=1"; got != want {
+		t.Errorf("URL %s, expected %s", got, want)
+	}
+	if got := doc.MQTT.Users[1].Password; got != "costs ${5}" {
+		t.Errorf("password %q: $${ must become ${", got)
+	}
+	if got := doc.Cameras[1].Transport; got != "auto" {
+		t.Errorf("transport %q", got)
+	}
+	zone, line, frost := doc.Cameras[0].Rules[0], doc.Cameras[0].Rules[1], doc.Sensors[1].Rules[0]
+	if zone.Clear.After != 3*time.Second || line.Clear.After != time.Minute || line.Direction != detection.LeftWards {
+		t.Errorf("zone %+v, line %+v", zone, line)
+	}
+	if *frost.Value != -2 || *frost.Clear.Value != 1 || doc.Sensors[1].Scale != 0.1 || doc.Sensors[0].Unit != "1" {
+		t.Errorf("frost %+v of %+v", frost, doc.Sensors[1])
+	}
+}
+
+func TestLoadNamesTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "gate.yml")
+	if _, err := Load(path, getenv); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("error %v, expected that there is no such file", err)
+	}
+	if err := os.WriteFile(path, []byte("edge: Gate 7\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(path, getenv)
+	want := path + `:1: edge: expected 1 to 40 of the characters a-z, 0-9 and -, found "Gate 7"`
+	if err == nil || err.Error() != want {
+		t.Errorf("error %v, expected %s", err, want)
+	}
+	if err := os.WriteFile(path, []byte(strings.Repeat("#\n", MaxSize)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(path, getenv); err == nil || !strings.Contains(err.Error(), "expected at most 1048576 bytes") {
+		t.Errorf("error %v for a file without end", err)
+	}
+}
+
+// TestSecretsStaySecret plants a secret wherever a hand may slip and looks for it in the message.
+func TestSecretsStaySecret(t *testing.T) {
+	for _, text := range []string{
+		"edge: x\nmqtt: {brokers: [{url: 'mqtt://h', username: u, password:s3cret}]}",
+		"edge: x\nmqtt: {brokers: [{url: 'mqtt://u:s3cret@h'}]}",
+		"edge: x\nmqtt: {brokers: [{url: 'u:s3cret@h'}]}",
+		"edge: x\nmqtt: {brokers: [{url: 'mqtt://h', username: u, password: *s3cret}]}",
+		"edge: x\nmqtt: {brokers: [{url: 'mqtt://h', username: u, password: [s3cret]}]}",
+		"edge: x\nmqtt: {brokers: [{url: 'mqtt://h', username: u, password: 's3cret}]}",
+		"edge: x\nmqtt: {brokers: [{url: 'mqtt://h', username: u, password: \"s3\\cret\"}]}",
+		"edge: x\nmqtt: {brokers: [{url: 'mqtt://h', username: u, password: %s3cret}]}",
+		"edge: x\nmqtt: {brokers: [{url: 'mqtt://h', username: u, password: @s3cret}]}",
+		"edge: x\nmqtt: {users: [s3cret]}",
+		"edge: x\nmqtt: s3cret",
+		"edge: x\ncameras: [{name: a, url: 'rtsp://u:s3cret/x@h/y'}]",
+		"edge: x\ncameras: [{name: a, url: 'rtsp://u:s3cret'}]",
+		"edge: x\ncameras: [{name: a, url: 'http://u:s3cret@h'}]",
+		"edge: x\ncameras: [{name: a, url: 'rtsp://u:${YARD_PASSWORD}@h:99999'}]",
+		"edge: x\ncameras: [{name: a, url: '${YARD_PASSWORD}'}]",
+		"edge: x\ncameras: [{name: '${YARD_PASSWORD}!', url: 'rtsp://h'}]",
+		"edge: x\ncameras: [{name: a, url: 'rtsp://u:${s3cret@h'}]",
+		"edge: x\nsensors: [{name: a, topic: b, every: '${YARD_PASSWORD}', scale: '${YARD_PASSWORD}'}]",
+	} {
+		_, err := Parse("x.yml", []byte(text), getenv)
+		if err == nil {
+			t.Errorf("accepted: %s", text)
+			continue
+		}
+		checkNoSecret(t, err.Error())
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, pattern := range []string{"testdata/*.good.yml", "testdata/*.bad.yml"} {
+		paths, err := filepath.Glob(pattern)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, path := range paths {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		doc, err := Parse("fuzz.yml", data, getenv)
+		if (doc == nil) != (err != nil) {
+			t.Fatalf("document %v and error %v", doc, err)
+		}
+		if err == nil {
+			Notes(doc)
+			return
+		}
+		for _, p := range err.(Problems) { //nolint:errorlint // nothing else is allowed to come
+			if p.Line < 1 || p.Text == "" {
+				t.Errorf("problem %+v", p)
+			}
+		}
+		for name, secret := range environment {
+			if strings.Contains(err.Error(), secret) && !strings.Contains(string(data), secret) {
+				t.Errorf("the error tells the value of %s", name)
+			}
+		}
+	})
+}
