@@ -1,0 +1,63 @@
+package rules
+
+import "time"
+
+const (
+	// maxPictureGap is the longest time between two pictures that counts as passed: beyond it
+	// either the camera was away, and nothing is known, or its clock was set.
+	maxPictureGap = time.Minute
+
+	// reordering is how far times may run backwards without a clock having been set.
+	reordering = time.Second
+
+	// stale is how many readings in a row must be older than the newest, until it is the newest
+	// that was wrong.
+	stale = 3
+)
+
+// clock adds up the time that passes between the times that it is shown. A clock that is set
+// neither stops it nor makes it jump. Where times carry Go's monotonic reading, that counts.
+type clock struct {
+	maxStep time.Duration // longer steps count as nothing; 0: no limit
+	started bool
+	last    time.Time
+	elapsed time.Duration
+}
+
+func (c *clock) advance(t time.Time) time.Duration {
+	step := t.Sub(c.last)
+	switch {
+	case !c.started:
+		c.started, c.last = true, t
+	case step < 0 && step >= -reordering:
+	case step < 0 || (c.maxStep > 0 && step > c.maxStep):
+		c.last = t
+	default:
+		c.last = t
+		c.elapsed += step
+	}
+	return c.elapsed
+}
+
+// order is a clock for readings, which may come late or twice: older ones are refused, until
+// several in a row show that the sensor's clock was set back.
+type order struct {
+	clock   clock
+	strikes int
+	late    time.Time // the last one refused
+}
+
+func (o *order) accept(t time.Time) (time.Duration, bool) {
+	if o.clock.started && t.Before(o.clock.last) {
+		if o.strikes == 0 || !t.Before(o.late) {
+			o.strikes++
+		}
+		o.late = t
+		if o.strikes < stale {
+			return o.clock.elapsed, false
+		}
+		o.clock.last = t
+	}
+	o.strikes = 0
+	return o.clock.advance(t), true
+}
