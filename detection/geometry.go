@@ -143,7 +143,7 @@ func (p Polygon) Check() error {
 	if i, j, crosses := p.SelfCrossing(); crosses {
 		return fmt.Errorf("crosses itself: the edge from corner %d meets the edge from corner %d", i+1, j+1)
 	}
-	if p.Area() < 1e-6 {
+	if !(p.Area() > 0) {
 		return errors.New("covers nothing")
 	}
 	return nil

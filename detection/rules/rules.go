@@ -85,7 +85,7 @@ func (s Spec) checkLine() error {
 			return fmt.Errorf("line: point %d [%g, %g] is outside the picture, expected numbers from 0 to 1", i+1, p.X, p.Y)
 		}
 	}
-	if (detection.Segment{A: s.Line[0], B: s.Line[1]}).Length() < 0.01 {
+	if s.Line[0] == s.Line[1] {
 		return errors.New("line: its ends are the same point")
 	}
 	switch s.Direction {

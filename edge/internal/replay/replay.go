@@ -1,0 +1,138 @@
+// Package replay runs the rules of a camera over a video file, in the file's own time and as
+// fast as the worker can look at it.
+//
+// It uses the very tracker and rules of the daemon, so that a rule can be tried before it is
+// trusted; the same file and document give the same lines every time. It needs no hub and keeps nothing.
+package replay
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"gridpost/detection"
+	"gridpost/detection/rules"
+	"gridpost/detection/supervisor"
+	"gridpost/detection/track"
+	"gridpost/detection/wire"
+	"gridpost/edge/internal/ruleset"
+
+	firmwareconfig "gridpost/firmware-config"
+)
+
+// line is what is printed of an incident, as one JSON object a line.
+type line struct {
+	Event     string              `json:"event"` // opened or closed
+	Rule      string              `json:"rule"`
+	Camera    string              `json:"camera"`
+	T         float64             `json:"t"` // seconds of the video
+	Class     string              `json:"class"`
+	Direction detection.Direction `json:"direction,omitempty"` // line rules
+	Box       *detection.Box      `json:"box,omitempty"`       // fractions of the picture
+}
+
+// Run prints to out a line for each incident that opens or closes while the rules that doc has
+// for camera watch the video file. What is still open when the file ends stays open: no line says otherwise.
+// worker is the path of the worker's program. It blocks until the file or ctx ends.
+func Run(ctx context.Context, doc *firmwareconfig.Document, camera, video string, out io.Writer, worker string) error {
+	p, err := newPlayer(doc, camera, out)
+	if err != nil {
+		return fmt.Errorf("replaying %s: %w", video, err)
+	}
+	cfg := wire.Config{Model: doc.Detection.Model, Labels: doc.Detection.Labels, Rate: doc.Detection.Rate}
+	if err := supervisor.RunFile(ctx, worker, cfg, video, p.result); err != nil {
+		return fmt.Errorf("replaying %s: %w", video, err)
+	}
+	if p.pictures == 0 {
+		return fmt.Errorf("replaying %s: it has no picture that can be read", video)
+	}
+	return nil
+}
+
+// player takes the worker's results through tracker and rules.
+type player struct {
+	camera   string
+	tracker  *track.Tracker
+	engine   *rules.Engine
+	out      *json.Encoder
+	pictures int
+}
+
+func newPlayer(doc *firmwareconfig.Document, camera string, out io.Writer) (*player, error) {
+	i := slices.IndexFunc(doc.Cameras, func(c firmwareconfig.Camera) bool { return c.Name == camera })
+	if i < 0 {
+		names := make([]string, len(doc.Cameras))
+		for i, c := range doc.Cameras {
+			names[i] = c.Name
+		}
+		if len(names) == 0 {
+			return nil, errors.New("the document has no camera")
+		}
+		return nil, fmt.Errorf("the document has no camera %q, only %s", camera, strings.Join(names, ", "))
+	}
+	var minted int
+	engine, err := rules.NewEngine(camera, ruleset.Specs(doc.Cameras[i].Rules), func() string {
+		minted++
+		return strconv.Itoa(minted) // never printed, and the same every time
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &player{camera: camera, tracker: track.New(track.Options{}), engine: engine, out: json.NewEncoder(out)}, nil
+}
+
+func (p *player) result(r wire.Result) error {
+	if !r.Analysed {
+		return nil
+	}
+	p.pictures++
+	f := r.Frame
+	f.Time = time.Unix(0, 0).Add(f.PTS)
+	alerts := append(p.engine.Tick(f.Time), p.engine.Tracks(f.Time, p.tracker.Update(f))...)
+	slices.SortStableFunc(alerts, func(a, b detection.Incident) int { return cmp.Compare(when(a), when(b)) })
+	for _, inc := range alerts {
+		if err := p.print(inc); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *player) print(inc detection.Incident) error {
+	l := line{Rule: inc.Rule, Camera: p.camera, T: round(when(inc), 1000), Class: inc.Class, Direction: inc.Direction}
+	switch {
+	case inc.State == detection.Closed:
+		l.Event = "closed"
+	case inc.Version == 1:
+		l.Event = "opened"
+	default:
+		return nil // it only changed
+	}
+	if b := inc.Box; b != nil {
+		l.Box = &detection.Box{X: round(b.X, 1e4), Y: round(b.Y, 1e4), W: round(b.W, 1e4), H: round(b.H, 1e4)}
+	}
+	if err := p.out.Encode(l); err != nil {
+		return fmt.Errorf("printing an incident: %w", err)
+	}
+	return nil
+}
+
+// when returns the moment that an alert tells of, in seconds of the video.
+func when(inc detection.Incident) float64 {
+	t := inc.Opened
+	if inc.State == detection.Closed {
+		t = inc.Closed
+	}
+	return t.Sub(time.Unix(0, 0)).Seconds()
+}
+
+// round never returns a negative zero.
+func round(v, steps float64) float64 { return math.Round(v*steps)/steps + 0 }
