@@ -1,0 +1,184 @@
+package simcam
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/bluenviron/gortsplib/v4"
+	"github.com/bluenviron/gortsplib/v4/pkg/description"
+	"github.com/bluenviron/gortsplib/v4/pkg/format"
+	"github.com/bluenviron/gortsplib/v4/pkg/format/rtph264"
+
+	"gridpost/streams"
+	"gridpost/streams/h26x"
+)
+
+// maxLag is how far a camera may fall behind its clock before it gives up catching up, in time of the file.
+const maxLag = time.Second
+
+// camera plays one file.
+type camera struct {
+	pictures []Picture
+	start    int           // index of the picture that comes first
+	period   time.Duration // length of the file
+	desc     *description.Session
+	media    *description.Media
+
+	changed chan struct{} // room for one: off or frozen may have changed
+
+	mu     sync.Mutex
+	off    bool
+	frozen bool
+	stream *gortsplib.ServerStream // nil while off
+}
+
+func newCamera(pictures []Picture, offset time.Duration) *camera {
+	last := len(pictures) - 1
+	period := pictures[last].DTS - pictures[0].DTS
+	period += period / time.Duration(last) // the last picture lasts as long as the others on average
+	f := &format.H264{PayloadTyp: 96, PacketizationMode: 1}
+	for _, nalu := range pictures[0].NALUs {
+		if h26x.IsParameterSet(streams.H264, nalu) {
+			if _, _, err := h26x.Size(streams.H264, nalu); err == nil {
+				f.SPS = nalu
+			} else if f.PPS == nil {
+				f.PPS = nalu
+			}
+		}
+	}
+	media := &description.Media{Type: description.MediaTypeVideo, Formats: []format.Format{f}}
+	c := &camera{
+		pictures: pictures,
+		period:   period,
+		desc:     &description.Session{Medias: []*description.Media{media}},
+		media:    media,
+		changed:  make(chan struct{}, 1),
+	}
+	if period > 0 {
+		offset = (offset%period + period) % period
+	}
+	for i, p := range pictures {
+		if p.Key && p.DTS-pictures[0].DTS >= offset {
+			c.start = i
+			break
+		}
+	}
+	return c
+}
+
+// run plays the file until ctx ends, and returns ctx's error then.
+func (c *camera) run(ctx context.Context, server *gortsplib.Server) error {
+	defer c.hangUp()
+	encoder := &rtph264.Encoder{PayloadType: 96, PacketizationMode: 1}
+	if err := encoder.Init(); err != nil {
+		return fmt.Errorf("packetising video: %w", err)
+	}
+	var seed [4]byte
+	if _, err := rand.Read(seed[:]); err != nil {
+		return fmt.Errorf("choosing a first time stamp: %w", err)
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+
+	began := time.Now()
+	skipped := time.Duration(0) // time of the wall clock that the file did not keep up with
+	for i, loop := c.start, time.Duration(0); ; i++ {
+		if i == len(c.pictures) {
+			i = 0
+			loop += c.period
+		}
+		p := c.pictures[i]
+		due := loop + p.DTS - c.pictures[c.start].DTS + skipped
+		if lag := time.Since(began) - due; lag > maxLag {
+			skipped += lag
+		} else {
+			timer.Reset(-lag)
+			if err := c.wait(ctx, timer, server); err != nil {
+				return err
+			}
+		}
+		stamp := binary.BigEndian.Uint32(seed[:]) + uint32((loop+p.PTS+skipped)*90/time.Millisecond)
+		if err := c.send(encoder, p, stamp); err != nil {
+			return err
+		}
+	}
+}
+
+// wait returns when timer fires, and until then obeys changes of state.
+func (c *camera) wait(ctx context.Context, timer *time.Timer, server *gortsplib.Server) error {
+	for {
+		if err := c.obey(server); err != nil {
+			return err
+		}
+		select {
+		case <-c.changed:
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// obey opens the stream or hangs up, as the state wants.
+func (c *camera) obey(server *gortsplib.Server) error {
+	c.mu.Lock()
+	off, open := c.off, c.stream != nil
+	c.mu.Unlock()
+	switch {
+	case off && open:
+		c.hangUp()
+	case !off && !open:
+		stream := &gortsplib.ServerStream{Server: server, Desc: c.desc}
+		if err := stream.Initialize(); err != nil {
+			return fmt.Errorf("opening the stream: %w", err)
+		}
+		c.mu.Lock()
+		c.stream = stream
+		c.mu.Unlock()
+	}
+	return nil
+}
+
+// hangUp ends the sessions of all viewers.
+func (c *camera) hangUp() {
+	c.mu.Lock()
+	stream := c.stream
+	c.stream = nil
+	c.mu.Unlock()
+	if stream != nil {
+		stream.Close()
+	}
+}
+
+// current returns the stream, nil while the camera is off.
+func (c *camera) current() *gortsplib.ServerStream {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stream
+}
+
+// send packetises p and gives it to all who watch.
+func (c *camera) send(encoder *rtph264.Encoder, p Picture, stamp uint32) error {
+	c.mu.Lock()
+	stream, silent := c.stream, c.off || c.frozen
+	c.mu.Unlock()
+	if stream == nil || silent {
+		return nil
+	}
+	packets, err := encoder.Encode(p.NALUs)
+	if err != nil {
+		return fmt.Errorf("packetising video: %w", err)
+	}
+	for _, packet := range packets {
+		packet.Timestamp = stamp
+		if err := stream.WritePacketRTP(c.media, packet); err != nil {
+			return fmt.Errorf("sending video: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,60 @@
+package simcam
+
+import (
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// video makes two seconds of a moving test picture, 25 frames a second, with a key picture each
+// half second and, if bframes, pictures that are sent out of order.
+func video(t *testing.T, bframes bool) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "video.ts")
+	b := "0"
+	if bframes {
+		b = "2"
+	}
+	out, err := exec.CommandContext(t.Context(), "ffmpeg", "-nostdin", "-loglevel", "error",
+		"-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25", "-t", "2",
+		"-c:v", "libx264", "-preset", "ultrafast", "-g", "12", "-bf", b, "-f", "mpegts", path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("making a video (Debian package ffmpeg; make test installs it): %v\n%s", err, out)
+	}
+	return path
+}
+
+func TestLoadGivesPicturesInOrder(t *testing.T) {
+	for _, bframes := range []bool{false, true} {
+		pictures, err := Load(video(t, bframes))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(pictures) != 50 {
+			t.Errorf("bframes %v: %d pictures, want 50", bframes, len(pictures))
+		}
+		if !pictures[0].Key || pictures[0].DTS != 0 {
+			t.Errorf("bframes %v: the first picture is at %v, key %v", bframes, pictures[0].DTS, pictures[0].Key)
+		}
+		seen := make(map[time.Duration]bool)
+		reordered := false
+		for i, p := range pictures {
+			if i > 0 && p.DTS <= pictures[i-1].DTS {
+				t.Errorf("bframes %v: picture %d is decoded at %v, the one before at %v", bframes, i, p.DTS, pictures[i-1].DTS)
+			}
+			if p.PTS < p.DTS || seen[p.PTS] {
+				t.Errorf("bframes %v: picture %d is shown at %v, decoded at %v", bframes, i, p.PTS, p.DTS)
+			}
+			seen[p.PTS] = true
+			reordered = reordered || i > 0 && p.PTS < pictures[i-1].PTS
+		}
+		if reordered != bframes {
+			t.Errorf("bframes %v: pictures out of order: %v", bframes, reordered)
+		}
+	}
+}
