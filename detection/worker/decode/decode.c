@@ -1,0 +1,179 @@
+#include "decode.h"
+
+#include <string.h>
+
+// The largest picture that is decoded, in pixels: 8K with room. A parameter set can ask for more
+// memory than the machine has.
+#define MAX_PIXELS (8192LL * 4608LL)
+
+void gp_quiet(void) { av_log_set_level(AV_LOG_QUIET); }
+
+static void settle(AVCodecContext *c) {
+	c->thread_count = 1;                   // frame threads would hold pictures back
+	c->flags |= AV_CODEC_FLAG_LOW_DELAY;
+	c->max_pixels = MAX_PIXELS;
+	c->err_recognition = AV_EF_CRCCHECK | AV_EF_BITSTREAM | AV_EF_BUFFER;
+}
+
+AVCodecContext *gp_decoder_new(enum AVCodecID id) {
+	const AVCodec *codec = avcodec_find_decoder(id);
+	if (codec == NULL) {
+		return NULL;
+	}
+	AVCodecContext *c = avcodec_alloc_context3(codec);
+	if (c == NULL) {
+		return NULL;
+	}
+	settle(c);
+	if (avcodec_open2(c, codec, NULL) < 0) {
+		avcodec_free_context(&c);
+	}
+	return c;
+}
+
+int gp_decoder_send(AVCodecContext *c, AVPacket *p, const uint8_t *data, int size, int64_t tag) {
+	if (data == NULL) {
+		return avcodec_send_packet(c, NULL); // no more will come: give what you hold
+	}
+	int err = av_new_packet(p, size); // with the padding that decoders read beyond the end
+	if (err < 0) {
+		return err;
+	}
+	memcpy(p->data, data, size);
+	p->pts = tag;
+	p->dts = AV_NOPTS_VALUE;
+	err = avcodec_send_packet(c, p);
+	av_packet_unref(p);
+	return err;
+}
+
+int gp_decoder_receive(AVCodecContext *c, AVFrame *f) {
+	int err = avcodec_receive_frame(c, f);
+	if (err == AVERROR(EAGAIN)) {
+		return GP_AGAIN;
+	}
+	if (err == AVERROR_EOF) {
+		return GP_END;
+	}
+	return err;
+}
+
+int gp_damaged(const AVFrame *f) {
+	return f->decode_error_flags != 0 || (f->flags & AV_FRAME_FLAG_CORRUPT) != 0;
+}
+
+int gp_file_open(const char *path, AVFormatContext **format, AVCodecContext **codec, int *stream) {
+	int err = avformat_open_input(format, path, NULL, NULL);
+	if (err < 0) {
+		return err;
+	}
+	err = avformat_find_stream_info(*format, NULL);
+	if (err < 0) {
+		return err;
+	}
+	const AVCodec *dec = NULL;
+	int i = av_find_best_stream(*format, AVMEDIA_TYPE_VIDEO, -1, -1, &dec, 0);
+	if (i < 0) {
+		return i;
+	}
+	*stream = i;
+	*codec = avcodec_alloc_context3(dec);
+	if (*codec == NULL) {
+		return AVERROR(ENOMEM);
+	}
+	err = avcodec_parameters_to_context(*codec, (*format)->streams[i]->codecpar);
+	if (err < 0) {
+		return err;
+	}
+	settle(*codec);
+	(*codec)->pkt_timebase = (*format)->streams[i]->time_base;
+	return avcodec_open2(*codec, dec, NULL);
+}
+
+int gp_file_next(AVFormatContext *format, AVCodecContext *codec, int stream, AVPacket *p, AVFrame *f, int *draining) {
+	for (;;) {
+		int err = gp_decoder_receive(codec, f);
+		if (err != GP_AGAIN) {
+			return err;
+		}
+		if (*draining) {
+			return GP_END;
+		}
+		err = av_read_frame(format, p);
+		if (err == AVERROR_EOF) {
+			*draining = 1;
+			err = avcodec_send_packet(codec, NULL);
+			if (err < 0) {
+				return err;
+			}
+			continue;
+		}
+		if (err < 0) {
+			return err;
+		}
+		if (p->stream_index == stream) {
+			err = avcodec_send_packet(codec, p);
+		}
+		av_packet_unref(p);
+		if (err < 0) {
+			return err;
+		}
+	}
+}
+
+int64_t gp_file_time(const AVFormatContext *format, int stream, const AVFrame *f) {
+	if (f->best_effort_timestamp == AV_NOPTS_VALUE) {
+		return INT64_MIN;
+	}
+	return av_rescale_q(f->best_effort_timestamp, format->streams[stream]->time_base, (AVRational){1, 1000000});
+}
+
+void gp_file_close(AVFormatContext **format, AVCodecContext **codec) {
+	avcodec_free_context(codec);
+	avformat_close_input(format);
+}
+
+// scalable returns the format to give libswscale for f. The formats with J only say that
+// the range is full, which libswscale wants to be told another way.
+static enum AVPixelFormat scalable(enum AVPixelFormat f, int *full) {
+	switch (f) {
+	case AV_PIX_FMT_YUVJ420P: *full = 1; return AV_PIX_FMT_YUV420P;
+	case AV_PIX_FMT_YUVJ422P: *full = 1; return AV_PIX_FMT_YUV422P;
+	case AV_PIX_FMT_YUVJ444P: *full = 1; return AV_PIX_FMT_YUV444P;
+	case AV_PIX_FMT_YUVJ440P: *full = 1; return AV_PIX_FMT_YUV440P;
+	default: return f;
+	}
+}
+
+int gp_scale(struct SwsContext **sws, const AVFrame *f, int gray, uint8_t *dst, int w, int h) {
+	int full = f->color_range == AVCOL_RANGE_JPEG;
+	enum AVPixelFormat from = scalable(f->format, &full);
+	enum AVPixelFormat to = gray ? AV_PIX_FMT_GRAY8 : AV_PIX_FMT_BGR24;
+	const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(from);
+	if (d == NULL || (d->flags & AV_PIX_FMT_FLAG_HWACCEL)) {
+		return AVERROR(EINVAL);
+	}
+	int luma = gray && (d->flags & AV_PIX_FMT_FLAG_PLANAR) && !(d->flags & AV_PIX_FMT_FLAG_RGB) &&
+	           d->comp[0].depth == 8 && d->comp[0].plane == 0;
+	if (luma) {
+		from = AV_PIX_FMT_GRAY8; // the first plane is the gray picture: leave the colours alone
+	}
+	*sws = sws_getCachedContext(*sws, f->width, f->height, from, w, h, to, SWS_AREA, NULL, NULL, NULL);
+	if (*sws == NULL) {
+		return AVERROR(EINVAL);
+	}
+	if (!luma) {
+		int matrix = f->colorspace == AVCOL_SPC_BT709 ? SWS_CS_ITU709 : SWS_CS_ITU601;
+		const int *coefficients = sws_getCoefficients(matrix);
+		sws_setColorspaceDetails(*sws, coefficients, full, coefficients, 1, 0, 1 << 16, 1 << 16);
+	}
+	uint8_t *planes[4] = {dst, NULL, NULL, NULL};
+	int strides[4] = {gray ? w : 3 * w, 0, 0, 0};
+	int rows = sws_scale(*sws, (const uint8_t *const *)f->data, f->linesize, 0, f->height, planes, strides);
+	return rows == h ? 0 : AVERROR(EINVAL);
+}
+
+int gp_picture_bytes(const AVFrame *f) {
+	int n = av_image_get_buffer_size(f->format, f->width, f->height, 1);
+	return n < 0 ? 0 : n;
+}

@@ -1,0 +1,110 @@
+// Package decode turns coded pictures into pixels with libavcodec and libswscale, and reads
+// video files with libavformat.
+//
+// A decoder gives each picture as soon as the stream allows: it has no threads and holds
+// nothing back that need not be put in order. It belongs to the worker's process, because the
+// libraries parse hostile input in C. It must not import vision or onnx.
+package decode
+
+/*
+#cgo pkg-config: libavcodec libavformat libavutil libswscale
+#include "decode.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"gridpost/streams"
+)
+
+// Decoder decodes the units of one stream. It belongs to one goroutine.
+type Decoder struct {
+	codec  streams.Codec
+	c      *C.AVCodecContext
+	packet *C.AVPacket
+}
+
+// NewDecoder returns a decoder of codec, which the caller closes.
+func NewDecoder(codec streams.Codec) (*Decoder, error) {
+	C.gp_quiet() // a broken stream would fill the log with lines that nobody can act on
+	id := C.enum_AVCodecID(C.AV_CODEC_ID_H264)
+	switch codec {
+	case streams.H264:
+	case streams.H265:
+		id = C.AV_CODEC_ID_HEVC
+	default:
+		return nil, fmt.Errorf("making a decoder: codec %q is unknown", codec)
+	}
+	d := &Decoder{codec: codec, c: C.gp_decoder_new(id), packet: C.av_packet_alloc()}
+	if d.c == nil || d.packet == nil {
+		d.Close()
+		return nil, fmt.Errorf("making a decoder: libavcodec has none for %s", codec)
+	}
+	return d, nil
+}
+
+// Codec returns what the decoder was made for.
+func (d *Decoder) Codec() streams.Codec { return d.codec }
+
+// Close frees the decoder; pictures that it gave stay.
+func (d *Decoder) Close() {
+	C.av_packet_free(&d.packet)
+	C.avcodec_free_context(&d.c)
+}
+
+// Decode decodes one unit in Annex B form and calls each with every picture that it makes
+// available, which each owns. A picture carries the tag of its own unit, which is an earlier one
+// where the stream puts pictures in order. An error means that the unit could not be
+// decoded, wholly or in part; the decoder can go on.
+func (d *Decoder) Decode(data []byte, tag int64, each func(*Picture)) error {
+	if len(data) == 0 {
+		return errors.New("decoding: an empty unit")
+	}
+	code := C.gp_decoder_send(d.c, d.packet, (*C.uint8_t)(unsafe.Pointer(&data[0])), C.int(len(data)), C.int64_t(tag))
+	err := averror("decoding", code)
+	return errors.Join(err, d.receive(each))
+}
+
+// Drain calls each with the pictures that the decoder still holds. Only Flush makes it
+// usable again.
+func (d *Decoder) Drain(each func(*Picture)) error {
+	if err := averror("decoding the rest", C.gp_decoder_send(d.c, d.packet, nil, 0, 0)); err != nil {
+		return err
+	}
+	return d.receive(each)
+}
+
+// Flush forgets everything but the parameter sets, as at the start of a stream.
+func (d *Decoder) Flush() { C.avcodec_flush_buffers(d.c) }
+
+func (d *Decoder) receive(each func(*Picture)) error {
+	for {
+		p, err := newPicture()
+		if err != nil {
+			return err
+		}
+		code := C.gp_decoder_receive(d.c, p.f)
+		if code != 0 {
+			p.Close()
+			if code == C.GP_AGAIN || code == C.GP_END {
+				return nil
+			}
+			return averror("decoding", code)
+		}
+		p.Tag = int64(p.f.pts)
+		each(p)
+	}
+}
+
+// averror returns the error that code stands for, nil when it is none.
+func averror(doing string, code C.int) error {
+	if code >= 0 {
+		return nil
+	}
+	var buf [C.AV_ERROR_MAX_STRING_SIZE]C.char
+	C.av_strerror(code, &buf[0], C.AV_ERROR_MAX_STRING_SIZE)
+	return fmt.Errorf("%s: %s", doing, C.GoString(&buf[0]))
+}

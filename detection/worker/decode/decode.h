@@ -1,0 +1,42 @@
+// The part of libavcodec, libavformat and libswscale that package decode uses, as few calls
+// with plain arguments. Errors are negative AVERROR codes.
+#ifndef GRIDPOST_DECODE_H
+#define GRIDPOST_DECODE_H
+
+#include <libavcodec/avcodec.h>
+#include <libavformat/avformat.h>
+#include <libavutil/error.h>
+#include <libavutil/imgutils.h>
+#include <libavutil/log.h>
+#include <libavutil/pixdesc.h>
+#include <libswscale/swscale.h>
+#include <stdint.h>
+
+enum {
+	GP_AGAIN = 1,  // no picture before more input
+	GP_END = 2,    // no picture any more
+};
+
+void gp_quiet(void);
+
+// Decoding of units that come from elsewhere.
+AVCodecContext *gp_decoder_new(enum AVCodecID id);
+int gp_decoder_send(AVCodecContext *c, AVPacket *p, const uint8_t *data, int size, int64_t tag);
+int gp_decoder_receive(AVCodecContext *c, AVFrame *f);
+
+// What is wrong with a picture: 0 nothing, else its decoder has filled in what was missing.
+int gp_damaged(const AVFrame *f);
+
+// A video file.
+int gp_file_open(const char *path, AVFormatContext **format, AVCodecContext **codec, int *stream);
+int gp_file_next(AVFormatContext *format, AVCodecContext *codec, int stream, AVPacket *p, AVFrame *f, int *draining);
+int64_t gp_file_time(const AVFormatContext *format, int stream, const AVFrame *f);
+void gp_file_close(AVFormatContext **format, AVCodecContext **codec);
+
+// Scaling into one packed plane of w*h pixels.
+int gp_scale(struct SwsContext **sws, const AVFrame *f, int gray, uint8_t *dst, int w, int h);
+
+// Bytes that a picture's planes hold.
+int gp_picture_bytes(const AVFrame *f);
+
+#endif
