@@ -1,0 +1,320 @@
+package mqtt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"gridpost/devices"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// mosquitto is a real broker that can be stopped and started on one port.
+type mosquitto struct {
+	t    *testing.T
+	dir  string
+	port int
+	cmd  *exec.Cmd
+}
+
+func newMosquitto(t *testing.T, extra string) *mosquitto {
+	t.Helper()
+	if _, err := os.Stat(mosquittoPath); err != nil {
+		t.Fatal("mosquitto is missing: it is in Debian's package mosquitto, which `make test` installs")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tcp, _ := l.Addr().(*net.TCPAddr)
+	m := &mosquitto{t: t, dir: t.TempDir(), port: tcp.Port}
+	_ = l.Close()
+	conf := fmt.Sprintf("listener %d 127.0.0.1\npersistence true\npersistence_location %s/\nlog_type none\n%s\n", m.port, m.dir, extra)
+	if os.Getuid() == 0 {
+		conf += "user root\n"
+	}
+	if err := os.WriteFile(filepath.Join(m.dir, "conf"), []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.start()
+	t.Cleanup(m.stop)
+	return m
+}
+
+const mosquittoPath = "/usr/sbin/mosquitto"
+
+func (m *mosquitto) start() {
+	m.t.Helper()
+	m.cmd = exec.Command(mosquittoPath, "-c", filepath.Join(m.dir, "conf"))
+	m.cmd.Stderr = os.Stderr
+	if err := m.cmd.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	until(m.t, "mosquitto listens", func() bool {
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", m.port))
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
+}
+
+func (m *mosquitto) stop() {
+	if m.cmd == nil {
+		return
+	}
+	_ = m.cmd.Process.Signal(syscall.SIGTERM)
+	_ = m.cmd.Wait()
+	m.cmd = nil
+}
+
+func (m *mosquitto) server(id string) Server {
+	return Server{URL: fmt.Sprintf("mqtt://127.0.0.1:%d", m.port), ClientID: id}
+}
+
+func until(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !f() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited 20 s in vain: %s", what)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// ear keeps what a subscriber heard.
+type ear struct {
+	mu     sync.Mutex
+	heard  []string
+	causes []string
+	online bool
+	fail   error
+	tries  int
+}
+
+func (e *ear) handle(_ context.Context, m devices.Message) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.tries++
+	if e.fail != nil {
+		return e.fail
+	}
+	e.heard = append(e.heard, string(m.Payload))
+	return nil
+}
+
+func (e *ear) state(online bool, cause string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.online = online
+	e.causes = append(e.causes, cause)
+}
+
+func (e *ear) is(f func(*ear) bool) func() bool {
+	return func() bool {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return f(e)
+	}
+}
+
+func online(e *ear) bool  { return e.online }
+func offline(e *ear) bool { return !e.online && len(e.causes) > 0 }
+
+func listen(t *testing.T, at Server, e *ear) (stop func()) {
+	t.Helper()
+	s, err := NewSubscriber(Options{Server: at, Filters: []string{"sensors/#"}, Handle: e.handle, OnState: e.state})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func publisher(t *testing.T, at Server) func(string) {
+	t.Helper()
+	p, err := NewPublisher(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return func(payload string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if err := p.Publish(ctx, "sensors/river", []byte(payload), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestBrokerStoppedAndStarted(t *testing.T) {
+	m := newMosquitto(t, "allow_anonymous true")
+	e := &ear{}
+	stop := listen(t, m.server("edge"), e)
+	say := publisher(t, m.server("sensor"))
+	until(t, "online", e.is(online))
+	say("1")
+	until(t, "first message", e.is(func(e *ear) bool { return len(e.heard) == 1 }))
+
+	m.stop()
+	until(t, "offline", e.is(offline))
+	m.start()
+	until(t, "online again", e.is(online))
+	say("2")
+	until(t, "second message", e.is(func(e *ear) bool { return len(e.heard) == 2 }))
+
+	// Away for a while: what is sent meanwhile, and over a restart of the broker, arrives.
+	stop()
+	say("3")
+	m.stop()
+	m.start()
+	say("4")
+	stop = listen(t, m.server("edge"), e)
+	until(t, "messages sent while away", e.is(func(e *ear) bool { return len(e.heard) == 4 }))
+	stop()
+	if got := strings.Join(e.heard, " "); got != "1 2 3 4" {
+		t.Errorf("heard %s", got)
+	}
+	found := false
+	for _, c := range e.causes {
+		found = found || strings.Contains(c, "connection refused") || strings.Contains(c, "closed the connection") || strings.Contains(c, "connection lost")
+	}
+	if !found {
+		t.Errorf("causes: %q", e.causes)
+	}
+}
+
+func TestNotAcknowledgedBeforeStored(t *testing.T) {
+	m := newMosquitto(t, "allow_anonymous true")
+	e := &ear{fail: errors.New("the disk is full")}
+	stop := listen(t, m.server("edge"), e)
+	say := publisher(t, m.server("sensor"))
+	until(t, "online", e.is(online))
+	say("1")
+	say("2")
+	until(t, "a try", e.is(func(e *ear) bool { return e.tries > 0 }))
+	stop() // as a crash would: the message has been delivered, but not stored
+	e.mu.Lock()
+	e.fail = nil
+	e.mu.Unlock()
+	stop = listen(t, m.server("edge"), e)
+	until(t, "delivered again", e.is(func(e *ear) bool { return len(e.heard) == 2 }))
+	stop()
+	if got := strings.Join(e.heard, " "); got != "1 2" {
+		t.Errorf("heard %s", got)
+	}
+}
+
+func TestHandlerIsTriedAgain(t *testing.T) {
+	m := newMosquitto(t, "allow_anonymous true")
+	e := &ear{fail: errors.New("the disk is full")}
+	stop := listen(t, m.server("edge"), e)
+	defer stop()
+	say := publisher(t, m.server("sensor"))
+	until(t, "online", e.is(online))
+	say("1")
+	until(t, "a try", e.is(func(e *ear) bool { return e.tries > 0 }))
+	e.mu.Lock()
+	e.fail = nil
+	e.mu.Unlock()
+	until(t, "stored at last", e.is(func(e *ear) bool { return len(e.heard) == 1 }))
+}
+
+func TestRefusalIsSaidInWords(t *testing.T) {
+	m := newMosquitto(t, "allow_anonymous false")
+	e := &ear{}
+	at := m.server("edge")
+	at.Username, at.Password = "edge", "s3cret"
+	stop := listen(t, at, e)
+	defer stop()
+	until(t, "refused", e.is(offline))
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if want := fmt.Sprintf("the broker at 127.0.0.1:%d refuses the user name or password", m.port); e.causes[0] != want {
+		t.Errorf("cause %q, want %q", e.causes[0], want)
+	}
+}
+
+func TestTooLongIsThrownAway(t *testing.T) {
+	m := newMosquitto(t, "allow_anonymous true")
+	e := &ear{}
+	stop := listen(t, m.server("edge"), e)
+	defer stop()
+	say := publisher(t, m.server("sensor"))
+	until(t, "online", e.is(online))
+	say(strings.Repeat("x", devices.MaxMessage+1))
+	say("short")
+	until(t, "the short one", e.is(func(e *ear) bool { return len(e.heard) == 1 && e.heard[0] == "short" }))
+}
+
+func TestBadServers(t *testing.T) {
+	for _, s := range []Server{
+		{URL: "http://10.0.0.5"}, {URL: "mqtt://"}, {URL: "::"}, {URL: "mqtt://10.0.0.5", CA: "/etc/hostname"}, {URL: "mqtts://10.0.0.5", CA: "/nowhere"},
+	} {
+		if _, err := s.check(); err == nil {
+			t.Errorf("%+v was accepted", s)
+		}
+	}
+}
+
+func TestQueueNeverGrows(t *testing.T) {
+	q := newQueue()
+	lost := 0
+	for range queueMessages + 10 {
+		if !q.push(queued{message: devices.Message{}}) {
+			lost++
+		}
+	}
+	if lost != 10 {
+		t.Errorf("%d were dropped, want 10", lost)
+	}
+	if !q.push(queued{message: devices.Message{Durable: true}}) {
+		t.Error("a message of QoS 1 was counted as dropped")
+	}
+	select {
+	case <-q.overflow:
+	default:
+		t.Error("a message of QoS 1 found no room and the connection goes on")
+	}
+}
+
+func FuzzFrame(f *testing.F) {
+	f.Add([]byte{0x30, 0x03, 0, 1, 'a', 0xd0, 0}, 2)
+	f.Add([]byte{0x30, 0xff, 0xff, 0xff, 0x7f}, 1)
+	f.Add([]byte{0x30, 0x80, 0x80, 0x80, 0x80, 0x01}, 3)
+	f.Fuzz(func(t *testing.T, b []byte, cut int) {
+		// However the bytes are cut into reads, the outcome is the same.
+		var whole, parts frame
+		want := whole.scan(b)
+		var got error
+		for p := b; len(p) > 0 && got == nil; {
+			n := min(max(cut, 1), len(p))
+			got = parts.scan(p[:n])
+			p = p[n:]
+		}
+		if (want == nil) != (got == nil) || want == nil && whole != parts {
+			t.Fatalf("%v %+v in one piece, %v %+v in parts", want, whole, got, parts)
+		}
+	})
+}
