@@ -2,15 +2,24 @@
 // the hub takes that in and hands it out to viewers by WHEP (draft-ietf-wish-whep), and a WHEP
 // client plays for tests and load.
 //
-// Pictures are never transcoded: the packets that an edge made reach every viewer, only their
-// headers are each viewer's own. Packets are immutable once in a Feed, and all readers share them.
+// Pictures are never transcoded: the payloads that an edge made reach every viewer, only their
+// headers are each viewer's own. Payloads are immutable once in a Feed, and all readers share
+// them.
 //
 // It is the only package that imports pion/webrtc. It must not import edge, hub, detection or
 // another adapter of streams.
 package webrtc
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
+	"net"
+	"time"
+
+	"github.com/pion/dtls/v3"
+	"github.com/pion/ice/v4"
+	"github.com/pion/webrtc/v4"
 )
 
 // EngineOptions configure an Engine.
@@ -27,16 +36,148 @@ type EngineOptions struct {
 
 // Engine makes sessions. It is safe for concurrent use.
 type Engine struct {
-	options EngineOptions
+	logger   *slog.Logger
+	settings webrtc.SettingEngine
+	conn     *batchConn // nil without Listen
+	udp      *ice.UDPMuxDefault
+	tcp      *ice.TCPMuxDefault
+	addr     string
 }
 
-// NewEngine binds the port. The caller must Close the Engine after the last session has ended.
+// The times after which a silent peer is lost: ICE's consent is missed, then given up.
+const (
+	iceDisconnected = 5 * time.Second
+	iceFailed       = 5 * time.Second
+	iceKeepalive    = 2 * time.Second
+)
+
+// NewEngine binds the port, if there is one, and starts to read it. The caller must Close the
+// Engine after its last session has ended.
 func NewEngine(o EngineOptions) (*Engine, error) {
-	return &Engine{options: o}, nil
+	logger := o.Logger
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	e := &Engine{logger: logger}
+	s := &e.settings
+	s.LoggerFactory = logFactory{logger: logger}
+	s.SetICETimeouts(iceDisconnected, iceFailed, iceKeepalive)
+	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	s.SetIncludeLoopbackCandidate(true) // hub and edge on one machine, as in the demo
+	// AES-GCM costs a tenth of AES-CTR with HMAC-SHA1. The side that answers is the DTLS
+	// server and picks by its own order, so that browsers follow it.
+	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AEAD_AES_256_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
+	if err := s.SetAnsweringDTLSRole(webrtc.DTLSRoleServer); err != nil {
+		return nil, fmt.Errorf("setting the DTLS role: %w", err)
+	}
+	if o.Listen == "" {
+		return e, nil
+	}
+	if err := e.listen(o.Listen, o.PublicAddresses); err != nil {
+		return nil, fmt.Errorf("listening for media on %s: %w", o.Listen, err)
+	}
+	return e, nil
+}
+
+func (e *Engine) listen(address string, public []string) error {
+	udp, tcp, err := bind(address)
+	if err != nil {
+		return err
+	}
+	e.conn = newBatchConn(udp, e.logger)
+	e.addr = udp.LocalAddr().String()
+	factory := logFactory{logger: e.logger}
+	e.udp = ice.NewUDPMuxDefault(ice.UDPMuxParams{Logger: factory.NewLogger("ice-udp"), UDPConn: e.conn})
+	e.tcp = ice.NewTCPMuxDefault(ice.TCPMuxParams{
+		Listener:        tcp,
+		Logger:          factory.NewLogger("ice-tcp"),
+		ReadBufferSize:  32,
+		WriteBufferSize: 4 << 20, // bounded; what does not fit is dropped, as UDP would
+	})
+	e.settings.SetICEUDPMux(e.udp)
+	e.settings.SetICETCPMux(e.tcp)
+	// A server with known addresses answers checks and makes none (RFC 8445, section 2.5).
+	e.settings.SetLite(true)
+	e.settings.SetNetworkTypes([]webrtc.NetworkType{
+		webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6,
+	})
+	if len(public) > 0 {
+		for _, a := range public {
+			if net.ParseIP(a) == nil {
+				return errors.Join(fmt.Errorf("%q is not an IP address", a), e.Close())
+			}
+		}
+		err := e.settings.SetICEAddressRewriteRules(webrtc.ICEAddressRewriteRule{
+			External:        public,
+			AsCandidateType: webrtc.ICECandidateTypeHost,
+			Mode:            webrtc.ICEAddressRewriteAppend,
+		})
+		if err != nil {
+			return errors.Join(fmt.Errorf("setting the public addresses: %w", err), e.Close())
+		}
+	}
+	return nil
+}
+
+// bind takes UDP and TCP ports of one number. With port 0 the number is free for UDP first, and
+// another is tried where TCP has it already.
+func bind(address string) (*net.UDPConn, net.Listener, error) {
+	ua, err := net.ResolveUDPAddr("udp", address)
+	if err != nil {
+		return nil, nil, err
+	}
+	for tries := 0; ; tries++ {
+		udp, err := net.ListenUDP("udp", ua)
+		if err != nil {
+			return nil, nil, err
+		}
+		tcp, err := net.Listen("tcp", udp.LocalAddr().String())
+		if err == nil {
+			return udp, tcp, nil
+		}
+		if cerr := udp.Close(); cerr != nil {
+			return nil, nil, errors.Join(err, cerr)
+		}
+		if ua.Port != 0 || tries == 10 {
+			return nil, nil, err
+		}
+	}
 }
 
 // Addr returns the bound host:port, or "" for an Engine without Listen.
-func (e *Engine) Addr() string { return e.options.Listen }
+func (e *Engine) Addr() string { return e.addr }
 
 // Close releases the port.
-func (e *Engine) Close() error { return nil }
+func (e *Engine) Close() error {
+	if e.udp == nil {
+		return nil
+	}
+	return errors.Join(e.udp.Close(), e.tcp.Close())
+}
+
+// flush sends what the last writes to a peer left in its batch.
+func (e *Engine) flush() {
+	if e.conn != nil {
+		e.conn.flush()
+	}
+}
+
+// api makes what a PeerConnection of these codecs needs. No interceptor is registered: what they
+// would do is done here, once for all viewers of a feed.
+func (e *Engine) api(codecs ...codec) (*webrtc.API, error) {
+	m := &webrtc.MediaEngine{}
+	for _, c := range codecs {
+		err := m.RegisterCodec(webrtc.RTPCodecParameters{
+			RTPCodecCapability: c.capability(),
+			PayloadType:        webrtc.PayloadType(c.payloadType),
+		}, webrtc.RTPCodecTypeVideo)
+		if err != nil {
+			return nil, fmt.Errorf("registering %s: %w", c.mime(), err)
+		}
+	}
+	err := m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: playoutDelayURI}, webrtc.RTPCodecTypeVideo)
+	if err != nil {
+		return nil, fmt.Errorf("registering the playout delay: %w", err)
+	}
+	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(e.settings)), nil
+}

@@ -1,0 +1,44 @@
+package webrtc
+
+import (
+	"encoding/binary"
+	"errors"
+	"net"
+	"net/netip"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// canSegment reports whether the kernel knows UDP_SEGMENT (Linux 4.18).
+func canSegment(c *net.UDPConn) bool {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return false
+	}
+	known := false
+	err = raw.Control(func(fd uintptr) {
+		_, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_SEGMENT)
+		known = err == nil
+	})
+	return err == nil && known
+}
+
+// writeSegments sends p as datagrams of size bytes each, the last one maybe shorter.
+func writeSegments(c *net.UDPConn, p []byte, size int, to netip.AddrPort) error {
+	var space [32]byte
+	oob := space[:unix.CmsgSpace(2)]
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&space[0])) // the kernel wants its own layout, host order
+	h.Level, h.Type = unix.IPPROTO_UDP, unix.UDP_SEGMENT
+	h.SetLen(unix.CmsgLen(2))
+	binary.NativeEndian.PutUint16(oob[unix.CmsgLen(0):], uint16(size))
+	_, _, err := c.WriteMsgUDPAddrPort(p, oob, to)
+	return err
+}
+
+// unable says that segmenting will never work here: EIO comes from a network card without
+// checksum offload. Other errors concern one path, such as a small MTU.
+func unable(err error) bool {
+	return errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EOPNOTSUPP)
+}

@@ -1,0 +1,138 @@
+package webrtc
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"gridpost/streams"
+)
+
+// PlayOptions say what is played, and what happens with it.
+type PlayOptions struct {
+	Client *http.Client // nil: http.DefaultClient
+	URL    string       // of the WHEP endpoint
+	Header http.Header  // sent with every request
+
+	// The callbacks are called in order from one goroutine; nil is fine.
+	OnReady  func()       // the endpoint has answered
+	OnPacket func(Packet) // its bytes are the callee's to keep
+	OnFrame  func(Frame)
+
+	drop func(sequence uint16) bool // tests lose packets by it
+}
+
+// Packet is one RTP packet, in order.
+type Packet struct {
+	Timestamp uint32
+	Marker    bool
+	Payload   []byte
+	Lost      uint64 // packets before it that never came
+}
+
+// Frame is one picture as it came over the line; it is not decoded.
+type Frame struct {
+	At        time.Time // when its last packet was there
+	Timestamp uint32    // 90 kHz
+	Key       bool      // decoding can start at it
+	Whole     bool      // nothing of it was lost
+	Bytes     int       // of payload
+	Packets   int
+}
+
+// PlayStats is what came, when Play has returned.
+type PlayStats struct {
+	Packets uint64
+	Bytes   uint64 // of payload
+	Frames  uint64
+	Lost    uint64 // packets that never came
+	Asked   uint64 // packets asked for again
+}
+
+// playable returns what a player offers: H.264 in the profiles that Chromium offers without
+// hardware decoding, in its order, and H.265.
+func playable() []codec {
+	var list []codec
+	for i, profile := range []string{"42001f", "42e01f", "4d001f", "f4001f"} {
+		fmtp := "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=" + profile
+		list = append(list, codec{coding: streams.H264, fmtp: fmtp, payloadType: uint8(96 + i)})
+	}
+	return append(list, codec{coding: streams.H265, payloadType: 100})
+}
+
+// Play plays from a WHEP endpoint until ctx ends or the session dies, and deletes the resource
+// at the end. It returns nil when ctx ended and the resource is gone, else why the session
+// ended: an *HTTPError when the endpoint refuses, and those of Ingest.Run. Many can run at once
+// on one Engine without Listen.
+func (e *Engine) Play(ctx context.Context, o PlayOptions) (PlayStats, error) {
+	api, err := e.api(playable()...)
+	if err != nil {
+		return PlayStats{}, err
+	}
+	tracks := make(chan *webrtc.TrackRemote, 1)
+	s, err := receiving(api, tracks)
+	if err != nil {
+		return PlayStats{}, err
+	}
+	to := endpoint{client: o.Client, url: o.URL, header: o.Header}
+	resource, err := to.negotiate(ctx, s)
+	if err != nil {
+		s.close()
+		return PlayStats{}, errors.Join(ended(ctx, err), to.remove(ctx, resource))
+	}
+	if o.OnReady != nil {
+		o.OnReady()
+	}
+	p := player{options: o}
+	err = s.watch(ctx, func(ctx context.Context) error {
+		t, err := firstTrack(ctx, tracks)
+		if err != nil {
+			return err
+		}
+		p.coding = streams.H264
+		if strings.EqualFold(t.Codec().MimeType, "video/H265") {
+			p.coding = streams.H265
+		}
+		r := &receiver{session: s, track: t, drop: o.drop, deliver: p.deliver}
+		defer func() { p.stats.Lost, p.stats.Asked = r.lost, r.asked }()
+		return r.run(ctx)
+	})
+	return p.stats, errors.Join(ended(ctx, err), to.remove(ctx, resource))
+}
+
+// player counts and hands out what a receiver delivers.
+type player struct {
+	options PlayOptions
+	coding  streams.Codec
+	stats   PlayStats
+	frame   Frame // under way
+}
+
+func (p *player) deliver(a arrived, lost uint64) {
+	p.stats.Packets++
+	p.stats.Bytes += uint64(len(a.payload))
+	if p.options.OnPacket != nil {
+		p.options.OnPacket(Packet{Timestamp: a.timestamp, Marker: a.marker, Payload: a.payload, Lost: lost})
+	}
+	f := &p.frame
+	if f.Packets == 0 || f.Timestamp != a.timestamp {
+		*f = Frame{Timestamp: a.timestamp, Whole: true}
+	}
+	f.Packets++
+	f.Bytes += len(a.payload)
+	f.Whole = f.Whole && lost == 0
+	f.Key = f.Key || startsKey(p.coding, a.payload)
+	if !a.marker {
+		return
+	}
+	p.stats.Frames++
+	if p.options.OnFrame != nil {
+		f.At = time.Now()
+		p.options.OnFrame(*f)
+	}
+	*f = Frame{}
+}

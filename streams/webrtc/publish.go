@@ -1,0 +1,117 @@
+package webrtc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+
+	"gridpost/streams"
+)
+
+// PublishOptions say what is published where.
+type PublishOptions struct {
+	Client *http.Client // nil: http.DefaultClient
+	URL    string       // of the WHIP endpoint
+	Header http.Header  // sent with every request
+	Stream *streams.Stream
+	Logger *slog.Logger
+
+	// Ready, if set, is called once the endpoint has taken the offer.
+	Ready func()
+}
+
+// Publish sends a stream to a WHIP endpoint until ctx ends or the session dies; it begins with
+// the group of pictures under way. It deletes the resource at the end. It returns nil when ctx
+// ended, else why the session ended: ErrNoPictures when the stream has none, an *HTTPError when
+// the endpoint refuses, and those of Viewer.Run.
+func (e *Engine) Publish(ctx context.Context, o PublishOptions) error {
+	logger := o.Logger
+	if logger == nil {
+		logger = e.logger
+	}
+	reader := o.Stream.Subscribe(streams.ReaderOptions{Backfill: true})
+	defer reader.Close()
+
+	first, err := firstKey(ctx, reader)
+	if err != nil {
+		return ended(ctx, err)
+	}
+	c, err := codecOf(first)
+	if err != nil {
+		return err
+	}
+	feed := NewFeed()
+	feed.setCodec(c)
+	filling := make(chan error, 1)
+	go func() { filling <- fill(ctx, feed, first, reader) }()
+	defer func() { reader.Close(); <-filling }()
+
+	v, err := e.newSending(feed, c)
+	if err != nil {
+		return err
+	}
+	to := endpoint{client: o.Client, url: o.URL, header: o.Header}
+	resource, err := to.negotiate(ctx, v.session)
+	defer func() {
+		if err := to.remove(ctx, resource); err != nil {
+			logger.Warn("ending a publication", "error", err)
+		}
+	}()
+	if err != nil {
+		v.Close()
+		return ended(ctx, err)
+	}
+	if o.Ready != nil {
+		o.Ready()
+	}
+	return ended(ctx, v.Run(ctx))
+}
+
+// ended is nil where ctx ended what returned err.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// firstKey waits for the first unit, which is a key unit.
+func firstKey(ctx context.Context, reader *streams.Reader) (*streams.Unit, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, picturesWithin, fmt.Errorf("the camera: %w", ErrNoPictures))
+	defer cancel()
+	for {
+		u, err := reader.Next(ctx)
+		if err != nil {
+			return nil, errors.Join(context.Cause(ctx), ignoreContext(err))
+		}
+		if u.Key {
+			return u, nil
+		}
+	}
+}
+
+// ignoreContext drops errors that only repeat the context's cause.
+func ignoreContext(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// fill writes the stream's units to feed until the reader is closed or ctx ends.
+func fill(ctx context.Context, feed *Feed, first *streams.Unit, reader *streams.Reader) error {
+	w := unitWriter{feed: feed}
+	for u := first; ; {
+		w.write(u)
+		var err error
+		if u, err = reader.Next(ctx); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+	}
+}

@@ -1,0 +1,359 @@
+package webrtc
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+)
+
+// SenderStats counts what one peer was sent.
+type SenderStats struct {
+	Packets       uint64
+	Bytes         uint64 // of RTP payload
+	Dropped       uint64 // packets passed over because the peer was too slow
+	Retransmitted uint64
+	PLIs          uint64 // requests for a key picture
+}
+
+// sender brings a feed to one peer. It begins with the group of pictures under way, its time
+// stamps squeezed so that the group ends at the present, and goes on with what comes.
+//
+// It answers the peer's NACKs from the feed's ring and a PLI with the group under way: there is
+// no encoder to ask. Its sequence numbers have no gaps.
+type sender struct {
+	feed  *Feed
+	flush func() // after the last packet of a batch
+
+	// Set by Bind, before the connection stands.
+	write     webrtc.TrackLocalWriter
+	writeRTCP func([]rtcp.Packet) error
+	plain     rtp.Header // of packets without the playout delay
+	delayed   rtp.Header // of key pictures: with it
+
+	// Only run touches these.
+	cursor    uint64 // index of the next packet to send
+	sequence  uint64 // of it, extended: the header has the lower 16 bits
+	joined    bool   // a group was begun
+	spans     []span // what was sent as which sequence number; the newest last
+	offset    uint32 // from the feed's clock to the peer's
+	lastStamp uint32 // sent
+	burstTo   uint64 // packets before this index are sent with pauses
+
+	restart    bool      // a key picture was asked for
+	restarted  time.Time // when the last such request was taken up
+	resendFrom time.Time // begin of the second that resends are counted in
+	resends    int
+
+	feedback chan feedback // from the reader of RTCP; bounded, overflow is dropped: peers ask again
+	packets  atomic.Uint64
+	bytes    atomic.Uint64
+	dropped  atomic.Uint64
+	resent   atomic.Uint64
+	plis     atomic.Uint64
+}
+
+// span is a run of packets whose sequence numbers rise with their index.
+type span struct {
+	index    uint64 // of the first packet
+	sequence uint64 // of the first packet, extended
+	count    uint64
+
+	// Pictures up to squeezed end at anchor, step ticks apart; the later ones keep their time.
+	squeezed uint64
+	anchor   uint32
+	step     uint32
+}
+
+// feedback is what a peer asks for.
+type feedback struct {
+	sequences []uint16 // missing
+	key       bool     // a key picture is needed
+}
+
+const (
+	squeezeStep   = clockRate / 1000 // 1 ms a picture
+	keepSpans     = 8
+	maxLag        = 2048                 // packets behind, with a newer key picture there: go on with that
+	restartEvery  = time.Second          // a PLI within this time of the last is dropped
+	reportEvery   = 2 * time.Second      // between sender reports
+	burstPackets  = 32                   // sent in one go while catching up
+	burstPause    = 2 * time.Millisecond // after them: about 150 Mbit/s
+	resendsSecond = 3000                 // packets sent again within a second, at most
+)
+
+func newSender(f *Feed, flush func()) *sender {
+	return &sender{
+		feed: f, flush: flush, offset: rand.Uint32(), sequence: 1<<16 + uint64(rand.Uint32()&0x7fff),
+		plain: rtp.Header{Version: 2}, feedback: make(chan feedback, 32),
+	}
+}
+
+// bound is called once the codec and the extensions are agreed.
+func (s *sender) bound(t webrtc.TrackLocalContext, payloadType webrtc.PayloadType) error {
+	s.write = t.WriteStream()
+	s.plain.SSRC = uint32(t.SSRC())
+	s.plain.PayloadType = uint8(payloadType)
+	s.delayed = s.plain.Clone()
+	for _, x := range t.HeaderExtensions() {
+		if x.URI == playoutDelayURI {
+			// Minimum and maximum of zero: show pictures as they come, wait for no others.
+			if err := s.delayed.SetExtension(uint8(x.ID), []byte{0, 0, 0}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// run sends until ctx ends or a write fails. The connection stands.
+func (s *sender) run(ctx context.Context) error {
+	wake := make(chan struct{}, 1)
+	s.feed.subscribe(wake)
+	defer s.feed.unsubscribe(wake)
+	report := time.NewTicker(reportEvery)
+	defer report.Stop()
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	var batch [burstPackets]*packet
+	for {
+		n, err := s.step(batch[:])
+		if err != nil {
+			return err
+		}
+		more := wake
+		switch {
+		case s.cursor < s.burstTo:
+			more = nil
+			pause.Reset(burstPause)
+		case n == len(batch): // there may be more, of which wake has told already
+			more = nil
+			pause.Reset(0)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-more:
+		case <-pause.C:
+		case f := <-s.feedback:
+			err = s.answer(f)
+		case <-report.C:
+			err = s.report()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// step sends the next packets, if there are any, and returns how many.
+func (s *sender) step(batch []*packet) (int, error) {
+	s.place()
+	if !s.joined {
+		return 0, nil
+	}
+	n, ok := s.feed.read(s.cursor, batch)
+	if !ok {
+		s.joined = false // fallen out of the ring; the next step joins anew
+		return 0, nil
+	}
+	for _, p := range batch[:n] {
+		if err := s.next(p); err != nil {
+			return 0, err
+		}
+	}
+	if n > 0 {
+		s.flush()
+	}
+	return n, nil
+}
+
+// place decides where to go on: at the group under way for one who joins, has fallen too far
+// behind or asked for a key picture; else right after the last packet.
+func (s *sender) place() {
+	g, ok := s.feed.current()
+	if !ok {
+		return
+	}
+	behind := g.index > s.cursor
+	switch {
+	case !s.joined, behind && g.next-s.cursor > maxLag:
+		if from := s.cursor; s.join(g) && from != 0 && behind {
+			s.dropped.Add(g.index - from)
+		}
+	case s.restart && behind:
+		s.restart = false // a key picture comes by itself
+	case s.restart && s.join(g):
+		s.restart = false
+	}
+}
+
+// join begins a span at the group g. The first may begin anywhere in time; a later one has to
+// fit between the last picture sent and the newest, because time cannot run backwards. It
+// reports false where there is no room; the next picture makes some.
+func (s *sender) join(g groupView) bool {
+	step := uint32(squeezeStep)
+	anchor := g.stamp + s.offset
+	if len(s.spans) > 0 {
+		room := anchor - s.lastStamp
+		if room >= 1<<31 {
+			return false
+		}
+		step = min(step, room/uint32(g.newest-g.first+1))
+		if step == 0 {
+			return false
+		}
+	}
+	s.spans = append(s.spans, span{index: g.index, sequence: s.sequence, squeezed: g.newest, anchor: anchor, step: step})
+	if len(s.spans) > keepSpans {
+		s.spans = append(s.spans[:0], s.spans[1:]...)
+	}
+	s.cursor, s.joined, s.burstTo = g.index, true, g.next
+	return true
+}
+
+// next sends p as the next packet.
+func (s *sender) next(p *packet) error {
+	sp := &s.spans[len(s.spans)-1]
+	if err := s.send(p, sp, s.sequence); err != nil {
+		return err
+	}
+	sp.count++
+	s.sequence++
+	s.cursor++
+	s.lastStamp = sp.stamp(p, s.offset)
+	return nil
+}
+
+func (sp *span) stamp(p *packet, offset uint32) uint32 {
+	if p.frame <= sp.squeezed {
+		return sp.anchor - uint32(sp.squeezed-p.frame)*sp.step
+	}
+	return p.timestamp + offset
+}
+
+// send writes p. A packet that is sent again must have the same bytes: it is encrypted under
+// the same nonce (RFC 7714 section 8.1).
+func (s *sender) send(p *packet, sp *span, sequence uint64) error {
+	h := &s.plain
+	if p.key {
+		h = &s.delayed
+	}
+	h.SequenceNumber, h.Timestamp, h.Marker = uint16(sequence), sp.stamp(p, s.offset), p.marker
+	_, err := s.write.WriteRTP(h, p.payload)
+	s.packets.Add(1)
+	s.bytes.Add(uint64(len(p.payload)))
+	return err
+}
+
+// answer sends again what a NACK names, and notes a PLI for the next picture.
+func (s *sender) answer(f feedback) error {
+	now := time.Now()
+	if f.key {
+		s.plis.Add(1)
+		if s.joined && s.cursor >= s.burstTo && now.Sub(s.restarted) > restartEvery {
+			s.restart, s.restarted = true, now
+		}
+	}
+	if now.Sub(s.resendFrom) > time.Second {
+		s.resendFrom, s.resends = now, 0
+	}
+	for _, short := range f.sequences {
+		if s.resends >= resendsSecond {
+			break
+		}
+		if err := s.resend(short); err != nil {
+			return err
+		}
+	}
+	s.flush()
+	return nil
+}
+
+// resend sends one packet again if the feed still has it.
+func (s *sender) resend(short uint16) error {
+	sequence := s.sequence - uint64(uint16(s.sequence)-short)
+	for i := len(s.spans) - 1; i >= 0; i-- {
+		sp := &s.spans[i]
+		if sequence < sp.sequence || sequence >= sp.sequence+sp.count {
+			continue
+		}
+		var one [1]*packet
+		if n, ok := s.feed.read(sp.index+sequence-sp.sequence, one[:]); !ok || n == 0 {
+			return nil
+		}
+		s.resends++
+		s.resent.Add(1)
+		return s.send(one[0], sp, sequence)
+	}
+	return nil
+}
+
+// report tells the peer which time stamp is now (RFC 3550 section 6.4.1).
+func (s *sender) report() error {
+	if !s.joined {
+		return nil
+	}
+	now := time.Now()
+	at, stamp := s.feed.clock()
+	return s.writeRTCP([]rtcp.Packet{&rtcp.SenderReport{
+		SSRC:        s.plain.SSRC,
+		NTPTime:     ntp(now),
+		RTPTime:     stamp + s.offset + ticks(now.Sub(at)),
+		PacketCount: uint32(s.packets.Load()),
+		OctetCount:  uint32(s.bytes.Load()),
+	}})
+}
+
+// ntp returns seconds since 1900 in 32.32 fixed point.
+func ntp(t time.Time) uint64 {
+	const epoch = 2208988800 // seconds from 1900 to 1970
+	return uint64(t.Unix()+epoch)<<32 | uint64(t.Nanosecond())<<32/1e9
+}
+
+// readFeedback takes RTCP from read, which blocks, until it fails.
+func (s *sender) readFeedback(read func([]byte) (int, error)) {
+	buffer := make([]byte, 1500)
+	for {
+		n, err := read(buffer)
+		if err != nil {
+			return
+		}
+		packets, err := rtcp.Unmarshal(buffer[:n])
+		if err != nil {
+			continue // the peer is authenticated; what it garbles is its own loss
+		}
+		if f := feedbackOf(packets); f.key || len(f.sequences) > 0 {
+			select {
+			case s.feedback <- f:
+			default:
+			}
+		}
+	}
+}
+
+func feedbackOf(packets []rtcp.Packet) feedback {
+	var f feedback
+	for _, p := range packets {
+		switch p := p.(type) {
+		case *rtcp.TransportLayerNack:
+			for i := range p.Nacks {
+				f.sequences = append(f.sequences, p.Nacks[i].PacketList()...)
+			}
+		case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
+			f.key = true
+		}
+	}
+	return f
+}
+
+func (s *sender) stats() SenderStats {
+	return SenderStats{
+		Packets: s.packets.Load(), Bytes: s.bytes.Load(), Dropped: s.dropped.Load(),
+		Retransmitted: s.resent.Load(), PLIs: s.plis.Load(),
+	}
+}

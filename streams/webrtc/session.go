@@ -1,0 +1,166 @@
+package webrtc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+)
+
+// Causes of a session's end, beside the errors of what it carries. Their text is for people.
+var (
+	// ErrLost is a peer that has fallen silent.
+	ErrLost = errors.New("the connection was lost")
+	// ErrLeft is a peer that closed its side.
+	ErrLeft = errors.New("the other side closed the connection")
+	// ErrNoConnection is a peer that was never reached.
+	ErrNoConnection = errors.New("no connection came about within 15 s")
+	// ErrNoPictures is a peer that is there but sends nothing.
+	ErrNoPictures = errors.New("connected, but no pictures for 10 s")
+)
+
+const (
+	connectWithin  = 15 * time.Second
+	picturesWithin = 10 * time.Second
+)
+
+// session is the life of one PeerConnection.
+type session struct {
+	pc        *webrtc.PeerConnection
+	connected chan struct{}
+	ended     chan struct{}
+
+	mu    sync.Mutex
+	stood bool
+	err   error // why it ended; set before ended is closed
+}
+
+func newSession(pc *webrtc.PeerConnection) *session {
+	s := &session{pc: pc, connected: make(chan struct{}), ended: make(chan struct{})}
+	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+		switch state {
+		case webrtc.PeerConnectionStateConnected:
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if !s.stood {
+				s.stood = true
+				close(s.connected)
+			}
+		case webrtc.PeerConnectionStateFailed:
+			s.end(ErrLost)
+		case webrtc.PeerConnectionStateClosed:
+			s.end(ErrLeft)
+		}
+	})
+	return s
+}
+
+// end ends the session; the first cause counts.
+func (s *session) end(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = cause
+		close(s.ended)
+	}
+}
+
+func (s *session) cause() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// watch waits for the connection and then for the session's end or ctx's, closes the
+// PeerConnection, and returns the cause. up runs when the connection stands, and must return
+// when its ctx ends; its error ends the session.
+func (s *session) watch(ctx context.Context, up func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	late := time.NewTimer(connectWithin)
+	defer late.Stop()
+
+	done := make(chan struct{})
+	close(done)
+	select {
+	case <-s.connected:
+		done = make(chan struct{})
+		go func() {
+			defer close(done)
+			s.end(up(ctx))
+		}()
+		select {
+		case <-s.ended:
+		case <-ctx.Done():
+			s.end(context.Cause(ctx))
+		}
+	case <-s.ended:
+	case <-ctx.Done():
+		s.end(context.Cause(ctx))
+	case <-late.C:
+		s.end(ErrNoConnection)
+	}
+	cause := s.cause()
+	cancel(cause)
+	err := s.pc.GracefulClose() // unblocks reads
+	<-done
+	if err != nil {
+		return fmt.Errorf("%w (and closing it: %w)", cause, err)
+	}
+	return cause
+}
+
+// accept sets a peer's offer and returns the answer, complete with candidates.
+func (s *session) accept(offer string) (string, error) {
+	err := s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer})
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrOffer, err)
+	}
+	return s.answer()
+}
+
+func (s *session) answer() (string, error) {
+	answer, err := s.pc.CreateAnswer(nil)
+	if err != nil {
+		return "", fmt.Errorf("%w: making the answer: %w", ErrOffer, err)
+	}
+	gathered := webrtc.GatheringCompletePromise(s.pc)
+	if err := s.pc.SetLocalDescription(answer); err != nil {
+		return "", fmt.Errorf("setting the answer: %w", err)
+	}
+	select {
+	case <-gathered: // of the one port's own addresses: no server is asked
+	case <-time.After(connectWithin):
+		return "", errors.New("gathering candidates took too long")
+	}
+	return s.pc.LocalDescription().SDP, nil
+}
+
+// offer returns an offer, complete with candidates.
+func (s *session) offer(ctx context.Context) (string, error) {
+	offer, err := s.pc.CreateOffer(nil)
+	if err != nil {
+		return "", fmt.Errorf("making the offer: %w", err)
+	}
+	gathered := webrtc.GatheringCompletePromise(s.pc)
+	if err := s.pc.SetLocalDescription(offer); err != nil {
+		return "", fmt.Errorf("setting the offer: %w", err)
+	}
+	select {
+	case <-gathered:
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+	return s.pc.LocalDescription().SDP, nil
+}
+
+// close ends a session that watch was never called for.
+func (s *session) close() {
+	s.end(ErrLeft)
+	if err := s.pc.GracefulClose(); err != nil {
+		return // nothing is left to be done about it
+	}
+}

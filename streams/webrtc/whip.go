@@ -1,0 +1,142 @@
+package webrtc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+)
+
+// HTTPError is an endpoint's refusal.
+type HTTPError struct {
+	Status int
+	Detail string // the problem's detail in the server's words (RFC 9457); may be empty
+}
+
+func (e *HTTPError) Error() string {
+	if e.Detail == "" {
+		return fmt.Sprintf("the endpoint answers %d %s", e.Status, http.StatusText(e.Status))
+	}
+	return fmt.Sprintf("the endpoint answers %d: %s", e.Status, e.Detail)
+}
+
+const answerLimit = 1 << 16 // bytes of an answer or a problem that are read
+
+// endpoint speaks the client's side of WHIP and WHEP, which is the same.
+type endpoint struct {
+	client *http.Client
+	url    string
+	header http.Header
+}
+
+// negotiate posts the session's offer, sets the answer and returns the resource's URL.
+func (p endpoint) negotiate(ctx context.Context, s *session) (resource string, err error) {
+	offer, err := s.offer(ctx)
+	if err != nil {
+		return "", err
+	}
+	response, err := p.do(ctx, http.MethodPost, p.url, offer)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, response.Body.Close()) }()
+	body, err := io.ReadAll(io.LimitReader(response.Body, answerLimit))
+	if err != nil {
+		return "", fmt.Errorf("reading the answer: %w", err)
+	}
+	if response.StatusCode != http.StatusCreated {
+		return "", &HTTPError{Status: response.StatusCode, Detail: problemDetail(response.Header, body)}
+	}
+	location, err := resolve(p.url, response.Header.Get("Location"))
+	if err != nil {
+		return "", err
+	}
+	err = s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: string(body)})
+	if err != nil {
+		err = fmt.Errorf("setting the answer: %w", err)
+	}
+	return location, err
+}
+
+// remove deletes the resource. It has a few seconds of its own, because the session's context
+// has ended as a rule. A resource that has gone already is no error.
+func (p endpoint) remove(ctx context.Context, resource string) error {
+	if resource == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	response, err := p.do(ctx, http.MethodDelete, resource, "")
+	if err != nil {
+		return err
+	}
+	if err := response.Body.Close(); err != nil {
+		return fmt.Errorf("deleting %s: %w", resource, err)
+	}
+	switch response.StatusCode {
+	case http.StatusOK, http.StatusNoContent, http.StatusNotFound, http.StatusGone:
+		return nil
+	}
+	return fmt.Errorf("deleting %s: %w", resource, &HTTPError{Status: response.StatusCode})
+}
+
+func (p endpoint) do(ctx context.Context, method, target, body string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, target, strings.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("asking %s: %w", target, err)
+	}
+	for k, v := range p.header {
+		request.Header[k] = v
+	}
+	if body != "" {
+		request.Header.Set("Content-Type", "application/sdp")
+	}
+	client := p.client
+	if client == nil {
+		client = http.DefaultClient
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("asking the endpoint: %w", err)
+	}
+	return response, nil
+}
+
+func resolve(base, location string) (string, error) {
+	b, err := url.Parse(base)
+	if err != nil {
+		return "", fmt.Errorf("reading the endpoint's URL: %w", err)
+	}
+	if location == "" {
+		return "", errors.New("the answer names no resource")
+	}
+	l, err := b.Parse(location)
+	if err != nil {
+		return "", fmt.Errorf("reading the resource's URL: %w", err)
+	}
+	return l.String(), nil
+}
+
+func problemDetail(h http.Header, body []byte) string {
+	if !strings.HasPrefix(h.Get("Content-Type"), "application/problem+json") {
+		return ""
+	}
+	var problem struct {
+		Title  string `json:"title"`
+		Detail string `json:"detail"`
+	}
+	if err := json.Unmarshal(body, &problem); err != nil {
+		return ""
+	}
+	if problem.Detail == "" {
+		return problem.Title
+	}
+	return problem.Detail
+}
