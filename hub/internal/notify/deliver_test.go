@@ -304,6 +304,21 @@ func TestStopInTheMiddle(t *testing.T) {
 	})
 }
 
+// TestStopBeforeTheOutcomeIsWritten ends Run between a target's answer and its record.
+func TestStopBeforeTheOutcomeIsWritten(t *testing.T) {
+	under(t, []Target{target("a", "a.example")}, func(t *testing.T, b *bench) {
+		b.net.serve(t, "a.example", &receiver{})
+		b.start(t)
+		b.queue.onWrite = b.cancel
+		b.queue.add(alert(1, "inc-1", Opened))
+		after(time.Second)
+		b.stop()
+		if s := b.queue.state("1", "a"); s != Delivered {
+			t.Errorf("an accepted delivery is %s", s)
+		}
+	})
+}
+
 // TestFullDisk: a success that could not be written down at once is not sent again.
 func TestFullDisk(t *testing.T) {
 	under(t, []Target{target("a", "a.example")}, func(t *testing.T, b *bench) {

@@ -24,6 +24,7 @@ type queue struct {
 	Rows     map[string]*row
 	disabled map[string]string
 	full     int // so many more writes fail
+	onWrite  func()
 }
 
 type row struct {
@@ -113,9 +114,15 @@ func (q *queue) DueDeliveries(_ context.Context, target string, now time.Time, l
 	return due, next, nil
 }
 
-func (q *queue) RecordDelivery(_ context.Context, o Outcome) error {
+func (q *queue) RecordDelivery(ctx context.Context, o Outcome) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.onWrite != nil {
+		q.onWrite()
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if q.full > 0 {
 		q.full--
 		return errFull

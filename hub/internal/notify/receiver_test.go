@@ -160,10 +160,11 @@ func alert(seq int64, incident string, kind AlertKind) Alert {
 
 // bench is a notifier, its queue and its network under a fake clock.
 type bench struct {
-	queue *queue
-	net   *pipes
-	n     *Notifier
-	stop  func()
+	queue  *queue
+	net    *pipes
+	n      *Notifier
+	cancel func()
+	stop   func() // cancel, and wait for Run
 }
 
 // under runs f in a synctest bubble with a notifier for q's targets. Receivers are put onto
@@ -182,6 +183,7 @@ func (b *bench) start(t *testing.T) {
 		Logger: slog.New(slog.DiscardHandler), dial: b.net.dial,
 	})
 	ctx, cancel := context.WithCancel(t.Context())
+	b.cancel = cancel
 	done := make(chan error, 1)
 	go func() { done <- b.n.Run(ctx) }()
 	b.stop = sync.OnceFunc(func() {
