@@ -88,6 +88,20 @@ func IsParameterSet(codec streams.Codec, nalu []byte) bool {
 	return t == h264SPS || t == h264PPS
 }
 
+// BeginsPicture reports whether an RTP payload is seen to begin an access unit: it starts with a delimiter or with a
+// parameter set, alone or in an aggregation packet (RFC 6184, section 5.7.1; RFC 7798, section 4.4.2).
+func BeginsPicture(codec streams.Codec, payload []byte) bool {
+	const stapA, aggregation = 24, 48
+	t := naluType(codec, payload)
+	switch {
+	case codec == streams.H264 && t == stapA && len(payload) > 3:
+		payload = payload[3:] // header and length
+	case codec == streams.H265 && t == aggregation && len(payload) > 4:
+		payload = payload[4:]
+	}
+	return IsParameterSet(codec, payload) || isPadding(codec, payload)
+}
+
 // isPadding reports whether nalu tells a decoder nothing: a delimiter or filler data.
 func isPadding(codec streams.Codec, nalu []byte) bool {
 	t := naluType(codec, nalu)

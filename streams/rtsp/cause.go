@@ -1,0 +1,164 @@
+package rtsp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+
+	"github.com/bluenviron/gortsplib/v4/pkg/base"
+	"github.com/bluenviron/gortsplib/v4/pkg/liberrors"
+)
+
+// Why a session ended, where the library does not say it.
+var (
+	errUnreachable = errors.New("no connection in time")
+	errNoAnswer    = errors.New("connected, but no answer in time")
+	errNoPictures  = errors.New("no pictures")
+	errNoKey       = errors.New("no key picture")
+	errNoVideo     = errors.New("no H.264 or H.265 video is offered")
+	errUDPSilent   = errors.New("nothing came by UDP")
+	errExpired     = errors.New("the camera ended the session")
+)
+
+// statusOf returns the RTSP status code that err is about, 0 for none.
+func statusOf(err error) base.StatusCode {
+	var status liberrors.ErrClientBadStatusCode
+	if errors.As(err, &status) {
+		return status.Code
+	}
+	return 0
+}
+
+// isRefusal reports whether the camera does not accept who asks.
+func isRefusal(err error) bool {
+	code := statusOf(err)
+	return code == base.StatusUnauthorized || code == base.StatusForbidden
+}
+
+// isTransportFault reports whether another transport may work better.
+func isTransportFault(err error) bool {
+	var (
+		wantsTCP    liberrors.ErrClientServerRequestedTCP
+		wantsUDP    liberrors.ErrClientServerRequestedUDP
+		noPorts     liberrors.ErrClientServerPortsNotProvided
+		noChannels  liberrors.ErrClientTransportHeaderNoInterleavedIDs
+		badDelivery liberrors.ErrClientTransportHeaderInvalidDelivery
+	)
+	return errors.Is(err, errUDPSilent) || statusOf(err) == base.StatusUnsupportedTransport ||
+		errors.As(err, &wantsTCP) || errors.As(err, &wantsUDP) || errors.As(err, &noPorts) ||
+		errors.As(err, &noChannels) || errors.As(err, &badDelivery)
+}
+
+// causeOf says in words for a person why a session ended.
+func causeOf(err error, address *base.URL, o Options) string {
+	var (
+		dns     *net.DNSError
+		udpTime liberrors.ErrClientUDPTimeout
+		tcpTime liberrors.ErrClientTCPTimeout
+		reqTime liberrors.ErrClientRequestTimedOut
+		op      *net.OpError
+	)
+	host := hostPort(address)
+	silent := fmt.Sprintf("connected, but no pictures for %s", inWords(o.PictureTimeout))
+	switch {
+	case statusOf(err) != 0:
+		return causeOfStatus(err, address)
+	case errors.Is(err, errNoPictures), errors.As(err, &udpTime), errors.As(err, &tcpTime):
+		return silent
+	case errors.Is(err, errNoKey):
+		return fmt.Sprintf("connected, but no key picture within %s", inWords(o.PictureTimeout))
+	case errors.Is(err, errUDPSilent):
+		return "connected, but nothing comes by UDP"
+	case errors.Is(err, errNoVideo):
+		return "the camera offers no H.264 or H.265 video"
+	case errors.Is(err, errExpired):
+		return "the camera ended the session"
+	case errors.As(err, &dns):
+		return fmt.Sprintf("the name %s is not known", address.Hostname())
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Sprintf("nothing answers at %s (connection refused)", host)
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return fmt.Sprintf("nothing answers at %s (no route)", host)
+	case errors.Is(err, errNoAnswer), errors.As(err, &reqTime):
+		return fmt.Sprintf("what answers at %s does not speak RTSP, or too slowly", host)
+	case errors.Is(err, errUnreachable), errors.As(err, &op) && op.Op == "dial" && op.Timeout(),
+		errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Sprintf("nothing answers at %s (no answer within %s)", host, inWords(o.ConnectTimeout))
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "the camera hung up"
+	}
+	return "the camera's answer cannot be used: " + safe(err.Error(), address)
+}
+
+func causeOfStatus(err error, address *base.URL) string {
+	var status liberrors.ErrClientBadStatusCode
+	if !errors.As(err, &status) {
+		return safe(err.Error(), address)
+	}
+	code := status.Code
+	switch code {
+	case base.StatusUnauthorized:
+		if address.User == nil {
+			return "the camera asks for a user name and password (401)"
+		}
+		return "the camera refuses the user name or password (401)"
+	case base.StatusForbidden:
+		return "the camera refuses access (403)"
+	case base.StatusNotFound:
+		return "the camera knows no stream at this path (404)"
+	case base.StatusNotEnoughBandwidth, base.StatusServiceUnavailable:
+		return fmt.Sprintf("the camera has no room for another viewer (%d)", code)
+	case base.StatusUnsupportedTransport:
+		return "the camera serves neither TCP nor UDP as asked (461)"
+	}
+	return fmt.Sprintf("the camera answers %d (%s)", code, safe(status.Message, address))
+}
+
+// maxForeign bounds how many bytes of a camera's own words go into a cause.
+const maxForeign = 200
+
+// safe makes a text from outside fit for a log and a screen: short, printable, without the password.
+func safe(text string, address *base.URL) string {
+	if address.User != nil {
+		if password, ok := address.User.Password(); ok && password != "" {
+			text = strings.ReplaceAll(text, password, "***")
+		}
+	}
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
+	if len(text) > maxForeign {
+		text = strings.ToValidUTF8(text[:maxForeign], "") + "..."
+	}
+	return text
+}
+
+// hostPort returns where the camera is, without credentials and path.
+func hostPort(address *base.URL) string {
+	if address.Port() != "" {
+		return address.Host
+	}
+	port := "554"
+	if address.Scheme == "rtsps" {
+		port = "322"
+	}
+	return net.JoinHostPort(address.Hostname(), port)
+}
+
+// inWords rounds d for a person: "10 s", "300 ms".
+func inWords(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	}
+	return fmt.Sprintf("%g s", d.Round(100*time.Millisecond).Seconds())
+}

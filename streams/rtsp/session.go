@@ -1,0 +1,327 @@
+package rtsp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/bluenviron/gortsplib/v4"
+	"github.com/bluenviron/gortsplib/v4/pkg/base"
+	"github.com/bluenviron/gortsplib/v4/pkg/description"
+	"github.com/bluenviron/gortsplib/v4/pkg/format"
+	"github.com/bluenviron/gortsplib/v4/pkg/headers"
+	"github.com/pion/rtp"
+
+	"gridpost/streams/h26x"
+)
+
+// farewell is how long a camera may take to accept the end of a session before the connection is cut.
+const farewell = 2 * time.Second
+
+// session is one connection to the camera, from dialling to its end.
+type session struct {
+	s       *Source
+	address *base.URL
+	client  *gortsplib.Client
+	end     context.CancelCauseFunc
+	playing atomic.Bool
+
+	units   *assembler    // the library's reading goroutine owns it
+	first   chan struct{} // room for one: the first unit was published
+	packets atomic.Uint64 // of video
+	last    atomic.Int64  // when the last unit was published, since began; 0: none yet
+	began   time.Time
+
+	shown bool // pictures came; only Run's goroutine
+
+	mu   sync.Mutex
+	conn net.Conn
+}
+
+func newSession(s *Source, address *base.URL) *session {
+	n := &session{s: s, address: address.Clone(), first: make(chan struct{}, 1), began: time.Now()}
+	transport := s.transport
+	n.client = &gortsplib.Client{
+		Scheme:            address.Scheme,
+		Host:              address.Host,
+		Transport:         &transport,
+		ReadTimeout:       s.o.ConnectTimeout,
+		WriteTimeout:      s.o.ConnectTimeout,
+		UserAgent:         "gridpost",
+		DialContext:       n.dial,
+		ListenPacket:      listenPacket,
+		OnResponse:        n.onResponse,
+		OnTransportSwitch: func(error) {},
+		OnPacketsLost:     func(uint64) {}, // the assembler counts them
+		OnDecodeError:     n.unreadable,
+
+		// The library's own watch over UDP must not bark before ours, which counts pictures.
+		InitialUDPReadTimeout: s.o.PictureTimeout + s.o.UDPTimeout,
+	}
+	return n
+}
+
+// run connects and takes pictures until they stop, and returns why. Every goroutine has ended when it
+// returns.
+func (n *session) run(parent context.Context) error {
+	n.s.count.attempts.Add(1)
+	ctx, end := context.WithCancelCause(parent)
+	n.end = end
+	if err := n.client.Start2(); err != nil {
+		return fmt.Errorf("starting the client: %w", err)
+	}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		<-ctx.Done()
+		// A client that waits for a TLS handshake hears nothing but the end of its connection.
+		cut := time.AfterFunc(farewell, n.cut)
+		defer cut.Stop()
+		n.client.Close()
+	}()
+	defer func() {
+		end(nil)
+		<-closed
+	}()
+
+	late := time.AfterFunc(n.s.o.ConnectTimeout, func() {
+		end(errNoAnswer)
+		n.cut()
+	})
+	err := n.play()
+	late.Stop()
+	if err != nil {
+		if cause := context.Cause(ctx); errors.Is(cause, errNoAnswer) && !n.connected() {
+			return errUnreachable
+		} else if cause != nil {
+			return cause
+		}
+		return err
+	}
+	return n.watch(ctx)
+}
+
+// play asks the camera for its video.
+func (n *session) play() error {
+	desc, _, err := n.client.Describe(n.address)
+	if err != nil {
+		return fmt.Errorf("asking what the camera offers: %w", err)
+	}
+	media, forma := choose(desc)
+	if media == nil {
+		return errNoVideo
+	}
+	if n.units, err = newAssembler(forma, n.s.session+1); err != nil {
+		return err
+	}
+	if _, err := n.client.Setup(desc.BaseURL, media, 0, 0); err != nil {
+		return fmt.Errorf("setting up the video: %w", err)
+	}
+	n.client.OnPacketRTP(media, forma, n.onPacket)
+	if _, err := n.client.Play(nil); err != nil {
+		return fmt.Errorf("starting the video: %w", err)
+	}
+	n.playing.Store(true)
+	return nil
+}
+
+// choose returns the first video that comes towards us and that we can carry. Audio and the back channel
+// are never set up.
+func choose(desc *description.Session) (*description.Media, format.Format) {
+	for _, media := range desc.Medias {
+		if media.IsBackChannel || media.Type != description.MediaTypeVideo {
+			continue
+		}
+		for _, f := range media.Formats {
+			switch f.(type) {
+			case *format.H264, *format.H265:
+				return media, f
+			}
+		}
+	}
+	return nil, nil
+}
+
+// watch returns when the session is lost.
+func (n *session) watch(ctx context.Context) error {
+	broken := make(chan error, 1)
+	go func() { broken <- n.client.Wait() }() // ends with the client, which run closes
+	played := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-n.first:
+			n.online()
+		case err := <-broken:
+			if cause := context.Cause(ctx); cause != nil {
+				return cause
+			}
+			return fmt.Errorf("receiving video: %w", err)
+		case <-ctx.Done():
+			<-broken
+			return context.Cause(ctx)
+		case <-timer.C:
+			wait, err := n.check(played)
+			if err != nil {
+				n.end(err)
+				<-broken
+				return err
+			}
+			timer.Reset(wait)
+		}
+	}
+}
+
+// check returns how long the session may go on without another look, or why it may not. played is when the
+// camera said yes.
+func (n *session) check(played time.Time) (time.Duration, error) {
+	o := n.s.o
+	if last := n.last.Load(); last != 0 {
+		left := o.PictureTimeout - time.Since(n.began.Add(time.Duration(last)))
+		if left <= 0 {
+			return 0, errNoPictures
+		}
+		return left, nil
+	}
+	since := time.Since(played)
+	packets := n.packets.Load()
+	if packets == 0 && n.s.transport == gortsplib.TransportUDP {
+		if since >= o.UDPTimeout {
+			return 0, errUDPSilent
+		}
+		return o.UDPTimeout - since, nil
+	}
+	if since >= o.PictureTimeout {
+		if packets > 0 {
+			return 0, errNoKey
+		}
+		return 0, errNoPictures
+	}
+	return o.PictureTimeout - since, nil
+}
+
+// online tells that the first picture has come.
+func (n *session) online() {
+	n.shown = true
+	n.s.count.sessions.Add(1)
+	args := []any{"stream", n.s.o.Stream.Name(), "transport", n.s.transport.String(), "codec", string(n.units.codec)}
+	if size := n.units.size.Load(); size != nil {
+		args = append(args, "width", size[0], "height", size[1])
+	}
+	n.s.o.Logger.Info("camera is online", args...)
+	n.s.report(true, "")
+}
+
+// onPacket takes a packet of the video. It never blocks.
+func (n *session) onPacket(packet *rtp.Packet) {
+	n.packets.Add(1)
+	now := time.Now()
+	unit, err := n.units.push(packet, now)
+	c := &n.s.count
+	c.lostPackets.Add(n.units.take(&n.units.lost))
+	c.dropped.Add(n.units.take(&n.units.dropped))
+	c.jumps.Add(n.units.take(&n.units.clock.jumps))
+	if err != nil {
+		n.unreadable(err)
+	}
+	if unit == nil {
+		return
+	}
+	if n.last.Load() == 0 {
+		if w, h, err := h26x.SizeOf(unit.Codec, unit.NALUs); err == nil {
+			n.units.size.Store(&[2]int{w, h})
+		}
+	}
+	n.s.o.Stream.Publish(unit)
+	c.pictures.Add(1)
+	if n.last.Swap(max(1, int64(now.Sub(n.began)))) == 0 {
+		n.first <- struct{}{}
+	}
+}
+
+// unreadable counts what the camera sent and nobody can read; the first of a source is logged, the others are in
+// the count that goes with a loss.
+func (n *session) unreadable(err error) {
+	if n.s.count.unreadable.Add(1) == 1 {
+		n.s.o.Logger.Warn("camera sends what cannot be read; further ones are only counted",
+			"stream", n.s.o.Stream.Name(), "error", safe(err.Error(), n.address))
+	}
+}
+
+// maxKeepalive bounds the time between keepalives, in the library's terms: it sends one after
+// 8/10 of the timeout that the camera names, so 12 s means one each 9.6 s.
+const maxKeepalive = 12
+
+// onResponse sees every response of the camera before the library reads it.
+func (n *session) onResponse(res *base.Response) {
+	if n.playing.Load() {
+		// Only keepalives are answered now, and the library does not look at the answer. A nonce
+		// that has expired, or a session that the camera forgot, needs a new session.
+		if res.StatusCode == base.StatusUnauthorized || res.StatusCode == base.StatusSessionNotFound {
+			n.end(errExpired)
+		}
+		return
+	}
+	// 8/10 of the timeout is too late for cameras that count from the last keepalive that they
+	// have worked off, and cameras that name no timeout may mean 20 s: keep well inside.
+	var header headers.Session
+	if value, ok := res.Header["Session"]; !ok || header.Unmarshal(value) != nil {
+		return // the library says what is wrong with it
+	}
+	timeout := uint(maxKeepalive)
+	if header.Timeout != nil && *header.Timeout > 0 {
+		timeout = max(1, min(timeout, *header.Timeout*5/8))
+	}
+	header.Timeout = &timeout
+	res.Header["Session"] = header.Marshal()
+}
+
+// dial connects, and keeps hold of the connection so that it can be cut.
+func (n *session) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	n.conn = conn
+	n.mu.Unlock()
+	return conn, nil
+}
+
+// connected reports whether something at the camera's address has accepted a connection.
+func (n *session) connected() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.conn != nil
+}
+
+// cut closes the connection under the library. Closing it twice does no harm, so the error says nothing.
+func (n *session) cut() {
+	n.mu.Lock()
+	conn := n.conn
+	n.mu.Unlock()
+	if conn != nil {
+		_ = conn.Close()
+	}
+}
+
+// udpBuffer is what the kernel may hold for us between two looks, in bytes: a large key picture comes at once.
+const udpBuffer = 1 << 20
+
+func listenPacket(network, address string) (net.PacketConn, error) {
+	conn, err := net.ListenPacket(network, address)
+	if err != nil {
+		return nil, err
+	}
+	if udp, ok := conn.(*net.UDPConn); ok {
+		if err := udp.SetReadBuffer(udpBuffer); err != nil {
+			return nil, fmt.Errorf("enlarging the buffer: %w (%w)", err, conn.Close())
+		}
+	}
+	return conn, nil
+}

@@ -1,0 +1,210 @@
+// Package rtsp takes the pictures of a camera by RTSP (RFC 2326) into a streams.Stream.
+//
+// A Source connects for ever: a camera that is absent, refuses, hangs, falls silent or sends garbage is
+// tried again, at a pace that spares it. What counts are pictures, not sessions: a camera is online
+// from its first key picture on, and lost when none has come for some seconds, whatever else it
+// sends. A picture that is damaged by a lost packet, and those that build on it, are left out and counted.
+//
+// Only this package and simcam may import gortsplib. It must not import any other adapter.
+package rtsp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/bluenviron/gortsplib/v4"
+	"github.com/bluenviron/gortsplib/v4/pkg/base"
+
+	"gridpost/streams"
+)
+
+// The transports of Options.
+const (
+	Auto = "auto" // TCP, and UDP if the camera refuses TCP
+	TCP  = "tcp"  // media inside the RTSP connection
+	UDP  = "udp"  // UDP, and TCP if nothing comes
+)
+
+// Options of a Source. The zero value of a field takes the default that it names.
+type Options struct {
+	URL       string          // rtsp:// or rtsps://, with user name and password if the camera wants them
+	Transport string          // Auto, TCP or UDP; default Auto
+	Stream    *streams.Stream // where the units go; the source is its only publisher
+	Logger    *slog.Logger    // default: nothing is logged
+
+	// OnState hears of each change of state and of its cause, from Run's goroutine. The cause is for a person,
+	// never holds the password, and is empty when online. It must not block.
+	OnState func(online bool, cause string)
+
+	ConnectTimeout time.Duration // from dialling to the answer to PLAY; default 10 s
+	PictureTimeout time.Duration // without a picture, or without a first key picture; default 10 s
+	UDPTimeout     time.Duration // without a first packet by UDP; default 3 s
+	RetryMin       time.Duration // bound of the first wait between attempts; default 0.5 s
+	RetryMax       time.Duration // bound of the longest wait; default 30 s
+}
+
+func (o Options) withDefaults() Options {
+	set := func(d *time.Duration, def time.Duration) {
+		if *d <= 0 {
+			*d = def
+		}
+	}
+	set(&o.ConnectTimeout, 10*time.Second)
+	set(&o.PictureTimeout, 10*time.Second)
+	set(&o.UDPTimeout, 3*time.Second)
+	set(&o.RetryMin, 500*time.Millisecond)
+	set(&o.RetryMax, 30*time.Second)
+	if o.Transport == "" {
+		o.Transport = Auto
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.OnState == nil {
+		o.OnState = func(bool, string) {}
+	}
+	return o
+}
+
+// Source is one camera's connection. Make it with NewSource.
+type Source struct {
+	o     Options
+	count counters
+
+	// Only Run's goroutine touches these.
+	transport gortsplib.Transport // of the next attempt
+	session   uint32
+	advised   bool // that the transport was changed
+	known     bool // OnState has been called
+	online    bool
+	cause     string
+}
+
+type counters struct {
+	attempts, sessions, pictures, lostPackets, dropped, unreadable, jumps atomic.Uint64
+}
+
+// Stats counts what happened since the source was made.
+type Stats struct {
+	Attempts    uint64 // connections tried
+	Sessions    uint64 // of which pictures came
+	Pictures    uint64 // published
+	LostPackets uint64 // that should have come, by their numbers
+	Dropped     uint64 // pictures left out because they or what they build on were damaged
+	Unreadable  uint64 // packets that could not be read
+	Jumps       uint64 // time stamps that jumped
+}
+
+// NewSource returns a source that does nothing yet.
+func NewSource(o Options) *Source { return &Source{o: o.withDefaults()} }
+
+// Stats returns the counts up to now. It may be called from any goroutine.
+func (s *Source) Stats() Stats {
+	return Stats{
+		Attempts:    s.count.attempts.Load(),
+		Sessions:    s.count.sessions.Load(),
+		Pictures:    s.count.pictures.Load(),
+		LostPackets: s.count.lostPackets.Load(),
+		Dropped:     s.count.dropped.Load(),
+		Unreadable:  s.count.unreadable.Load(),
+		Jumps:       s.count.jumps.Load(),
+	}
+}
+
+// Run takes pictures until ctx ends, and returns nil then. It returns an error at once when the options can
+// never work. It is called once.
+func (s *Source) Run(ctx context.Context) error {
+	address, err := base.ParseURL(s.o.URL)
+	if err != nil || address.Host == "" {
+		return errors.New("reading the camera's address: it is not an rtsp:// or rtsps:// URL") // the cause may hold the password
+	}
+	switch s.o.Transport {
+	case Auto, TCP:
+		s.transport = gortsplib.TransportTCP
+	case UDP:
+		s.transport = gortsplib.TransportUDP
+	default:
+		return fmt.Errorf("reading the camera's transport: %q is none of auto, tcp, udp", s.o.Transport)
+	}
+	bound := s.o.RetryMin
+	for {
+		began := time.Now()
+		n := newSession(s, address)
+		err := n.run(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if n.shown {
+			s.session++
+		}
+		if s.fallBack(err, n) {
+			continue
+		}
+		s.report(false, causeOf(err, address, s.o))
+		if n.shown && time.Since(began) > bound {
+			bound = s.o.RetryMin // it worked for longer than it was waited for
+		}
+		if !s.pause(ctx, err, bound) {
+			return nil
+		}
+		bound = min(2*bound, s.o.RetryMax)
+	}
+}
+
+// fallBack chooses the other transport when this one cannot work, and reports whether to try it at once.
+func (s *Source) fallBack(err error, n *session) bool {
+	if s.o.Transport == TCP || n.shown || !isTransportFault(err) {
+		return false
+	}
+	from := s.transport
+	if from == gortsplib.TransportUDP {
+		s.transport = gortsplib.TransportTCP
+	} else {
+		s.transport = gortsplib.TransportUDP
+	}
+	if !s.advised {
+		s.advised = true
+		s.o.Logger.Info("camera does not serve this transport, trying the other",
+			"stream", s.o.Stream.Name(), "transport", from.String(), "next", s.transport.String())
+	}
+	preferred := gortsplib.TransportTCP
+	if s.o.Transport == UDP {
+		preferred = gortsplib.TransportUDP
+	}
+	return from == preferred // and not for ever to and fro
+}
+
+// pause waits before the next attempt: any time up to bound, so that cameras which were lost together do not come
+// back together. It reports false when ctx ended.
+func (s *Source) pause(ctx context.Context, err error, bound time.Duration) bool {
+	wait := rand.N(bound + 1) //nolint:gosec // jitter needs no secrecy
+	if isRefusal(err) {
+		// Cameras lock an account after some wrong passwords.
+		wait = s.o.RetryMax/2 + rand.N(s.o.RetryMax/2+1) //nolint:gosec // as above
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// report tells of a change of state; a state that stays is told once.
+func (s *Source) report(online bool, cause string) {
+	if s.known && s.online == online && s.cause == cause {
+		return
+	}
+	s.known, s.online, s.cause = true, online, cause
+	if !online {
+		s.o.Logger.Warn("camera is offline", "stream", s.o.Stream.Name(), "cause", cause, "unreadable", s.count.unreadable.Load())
+	}
+	s.o.OnState(online, cause)
+}
