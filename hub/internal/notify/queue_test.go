@@ -17,9 +17,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // queue is a Store in memory, with the promises of the interface kept to the letter.
 type queue struct {
-	wake chan struct{}
-
 	mu       sync.Mutex
+	wake     chan struct{}
 	Targets  []Target
 	Rows     map[string]*row
 	disabled map[string]string
@@ -37,7 +36,7 @@ type row struct {
 var errFull = errors.New("no space left on device")
 
 func newQueue(targets ...Target) *queue {
-	return &queue{wake: make(chan struct{}, 1), Targets: targets, Rows: map[string]*row{}, disabled: map[string]string{}}
+	return &queue{wake: make(chan struct{}), Targets: targets, Rows: map[string]*row{}, disabled: map[string]string{}}
 }
 
 // reopened is what a restarted hub finds: what was written, and nothing else.
@@ -56,11 +55,18 @@ func (q *queue) reopened(t *testing.T) *queue {
 	return again
 }
 
+// changed is for Options.Wake.
+func (q *queue) changed() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.wake
+}
+
 func (q *queue) signal() {
-	select {
-	case q.wake <- struct{}{}:
-	default:
-	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	close(q.wake)
+	q.wake = make(chan struct{})
 }
 
 // add queues an alert for every target.

@@ -179,7 +179,7 @@ func under(t *testing.T, targets []Target, f func(t *testing.T, b *bench)) {
 func (b *bench) start(t *testing.T) {
 	t.Helper()
 	b.n = New(Options{
-		Store: b.queue, Wake: b.queue.wake, Source: "urn:test:hub", AllowPrivate: true,
+		Store: b.queue, Wake: b.queue.changed, Source: "urn:test:hub", AllowPrivate: true,
 		Logger: slog.New(slog.DiscardHandler), dial: b.net.dial,
 	})
 	ctx, cancel := context.WithCancel(t.Context())

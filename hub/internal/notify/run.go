@@ -16,10 +16,10 @@ type Options struct {
 	Store  Store
 	Logger *slog.Logger
 
-	// Wake has room for one and is sent to, without blocking, after each transaction that has
-	// queued a delivery or changed a target. It is never closed. Without it, or when another
-	// process writes, the queue is looked at every Poll.
-	Wake <-chan struct{}
+	// Wake returns a channel that is closed after the next transaction that has queued a delivery
+	// or changed a target. Without it, or when another process writes, the queue is looked at
+	// every Poll.
+	Wake func() <-chan struct{}
 
 	Source       string         // of the CloudEvents: a URI reference that names this hub; "urn:gridpost:hub" unless set
 	UserAgent    string         // "Gridpost" unless set
@@ -45,6 +45,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Poll == 0 {
 		o.Poll = 15 * time.Second
+	}
+	if o.Wake == nil {
+		o.Wake = func() <-chan struct{} { return nil }
 	}
 	return o
 }
@@ -99,11 +102,12 @@ func (n *Notifier) Run(ctx context.Context) error {
 	}()
 	lanes := map[string]*lane{}
 	for {
+		wake := n.o.Wake() // before looking, so that nothing in between is missed
 		n.refresh(ctx, &wg, lanes)
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-n.o.Wake:
+		case <-wake:
 		case <-time.After(n.o.Poll):
 		}
 		select {
