@@ -2,7 +2,6 @@ package track
 
 import (
 	"math"
-	"slices"
 	"time"
 
 	"gridpost/detection"
@@ -11,72 +10,89 @@ import (
 // What follows is about blobs: background subtraction shows one car in two pieces, and two
 // cars that pass each other in one.
 
-// join returns for each thing the box that shows it: its detection's, grown by detections that
-// nobody claims and that are pieces of it.
-func (t *Tracker) join(seen []detection.Detection, match []int) []detection.Box {
-	boxes := make([]detection.Box, len(t.things))
-	free := make([]bool, len(seen))
-	for j := range seen {
-		free[j] = !slices.Contains(match, j)
-	}
+// join grows the box of each thing by detections that nobody claims and that are pieces of it.
+func (t *Tracker) join(m *match) {
 	for i, th := range t.things {
-		if match[i] < 0 {
-			continue
-		}
-		boxes[i] = seen[match[i]].Box
-		if !th.confirmed(t.o.Confirm) {
+		if m.of[i] < 0 {
 			continue
 		}
 		p := th.predicted()
-		for j, d := range seen {
-			if !free[j] || d.Box.Covered(p) < 0.6 {
+		for j, d := range m.seen {
+			if m.taken[j] || d.Box.Covered(around(p)) < 0.7 {
 				continue
 			}
-			whole := boxes[i].Union(d.Box)
-			if whole.Area() <= 1.3*p.Area() && whole.IoU(p) > boxes[i].IoU(p) {
-				boxes[i], free[j] = whole, false
+			whole := m.box[i].Union(d.Box)
+			if whole.Area() <= 1.4*p.Area() && whole.IoU(p) > m.box[i].IoU(p) {
+				m.box[i], m.taken[j] = whole, true
 			}
 		}
 	}
-	return boxes
 }
 
-// share finds things without a detection that are hidden in the blob of another one that goes
-// another way. Both then keep their speed, and their places are guessed within the blob, until
-// they come apart. Things that go the same way are taken for pieces: one of them ends.
-func (t *Tracker) share(seen []detection.Detection, match []int, boxes []detection.Box) {
-	inBlob := make([]bool, len(t.things))
+// share looks at confirmed things that have no detection but lie within the blob of another one.
+// If the two go different ways, both keep their speed and their places are guessed within the
+// blob, until they come apart. If they go the same way they are pieces of one thing: the older
+// one gets the blob, and the younger will end.
+func (t *Tracker) share(m *match) {
+	guessed := make([]bool, len(t.things))
 	for i, th := range t.things {
-		if match[i] >= 0 || !th.confirmed(t.o.Confirm) || !th.predicted().Center().InPicture() {
+		if m.of[i] >= 0 || !th.confirmed(t.o.Confirm) || !th.predicted().Center().InPicture() {
 			continue
 		}
-		for k, other := range t.things {
-			if k == i || match[k] < 0 || !other.confirmed(t.o.Confirm) || inBlob[i] {
-				continue
-			}
-			blob := seen[match[k]].Box
-			if th.predicted().Covered(blob) < 0.5 || !apart(th, other) {
-				continue
-			}
-			match[i], boxes[i], inBlob[i] = match[k], within(th.predicted(), blob), true
-			if blob.Area() > 1.25*other.w*other.h && other.predicted().Covered(blob) >= 0.5 {
-				boxes[k], inBlob[k] = within(other.predicted(), blob), true
-			}
+		k := t.host(m, i)
+		if k < 0 {
+			continue
 		}
+		other, blob := t.things[k], m.seen[m.of[k]].Box
+		if apart(th, other) && th.sharedFor(t.pts) <= maxShared {
+			m.of[i], m.box[i], guessed[i] = m.of[k], within(th.predicted(), blob), true
+			m.box[k], guessed[k] = within(other.predicted(), blob), true
+			continue
+		}
+		if i < k {
+			m.of[i], m.box[i] = m.of[k], m.box[k]
+			m.of[k] = -1
+			th, other = other, th
+		}
+		th.swallowed++
 	}
 	for i, th := range t.things {
-		if inBlob[i] && !th.shared {
+		if guessed[i] && !th.shared {
 			th.sharedSince = t.pts
 		}
-		th.shared = inBlob[i]
+		th.shared = guessed[i]
 	}
 }
 
-// apart says whether a and b move so differently that they cannot be pieces of one thing.
+// host returns the index of the thing in whose blob thing i is hidden, or -1: one that goes
+// another way rather than one that goes the same.
+func (t *Tracker) host(m *match, i int) int {
+	best, p := -1, t.things[i].predicted()
+	for k, other := range t.things {
+		if m.of[k] < 0 || !other.confirmed(t.o.Confirm) || p.Covered(m.seen[m.of[k]].Box) < 0.5 {
+			continue
+		}
+		if apart(t.things[i], other) {
+			return k
+		}
+		if best < 0 {
+			best = k
+		}
+	}
+	return best
+}
+
+// apart says whether a and b move so differently that they cannot be pieces of one thing. Both their
+// speed in the long run and the ways that they have made must say so: pieces that come and go
+// pull at either.
 func apart(a, b *thing) bool {
-	dx := (a.x.v - b.x.v) / max(extent(a.w), extent(b.w))
-	dy := (a.y.v - b.y.v) / max(extent(a.h), extent(b.h))
-	return math.Hypot(dx, dy) > 0.6
+	w, h := max(extent(a.w), extent(b.w)), max(extent(a.h), extent(b.h))
+	if math.Hypot((a.slowX-b.slowX)/w, (a.slowY-b.slowY)/h) < apartSpeed {
+		return false
+	}
+	ax, ay, aok := a.made()
+	bx, by, bok := b.made()
+	return aok && bok && math.Hypot((ax-bx)/w, (ay-by)/h) >= apartSpeed
 }
 
 // within moves b into blob as far as it fits and cuts off the rest.
@@ -89,9 +105,20 @@ func within(b, blob detection.Box) detection.Box {
 
 // holds says whether box is only a piece of th, as seen in the frame of now.
 func (th *thing) holds(box detection.Box, now time.Duration) bool {
-	return th.lastPTS == now && box.Covered(th.predicted()) > 0.7 && box.Area() < 0.6*th.w*th.h
+	return th.lastPTS == now && box.Covered(around(th.predicted())) > 0.7 && box.Area() < 0.6*th.w*th.h
 }
 
+// around returns b with a margin in which its pieces may lie.
+func around(b detection.Box) detection.Box {
+	mx, my := 0.15*b.W, 0.15*b.H
+	return detection.Box{X: b.X - mx, Y: b.Y - my, W: b.W + 2*mx, H: b.H + 2*my}
+}
+
+// piece says whether th went missing within another thing too often to be one of its own. What has
+// been seen for long is given more time.
+func (th *thing) piece() bool { return th.swallowed >= min(maxSwallowed, 2+th.hits/10) }
+
+// sharedFor returns for how long th has been hidden in a blob with another thing.
 func (th *thing) sharedFor(now time.Duration) time.Duration {
 	if !th.shared {
 		return 0

@@ -17,6 +17,13 @@ const (
 	startSpeed   = 3.0  // sizes per second: how fast something may be when first seen
 	sizeGain     = 0.35 // of a new box's size against the remembered one
 
+	slowTime = 700 * time.Millisecond // over which the speed in the long run is taken
+
+	apartSpeed = 0.5                     // sizes per second between things that go different ways
+	wayTime    = 1500 * time.Millisecond // over which a thing's way is remembered
+	wayLeast   = 400 * time.Millisecond  // and which it must have lasted to count
+	maxWay     = 64                      // places remembered
+
 	maxVotes = 8 // classes counted per thing
 )
 
@@ -60,10 +67,22 @@ type thing struct {
 	x, y axis    // of the middle
 	w, h float64 // remembered size
 
+	// The speed in the long run: that of the filters trembles when pieces come and go.
+	slowX, slowY float64
+
+	way []place // where it was seen of late, oldest first
+
 	shared      bool          // its place is guessed: the blob belongs to something else too
 	sharedSince time.Duration // PTS
 
+	swallowed int // how often it went missing within something that goes the same way
+
 	votes []vote
+}
+
+type place struct {
+	pts time.Duration
+	at  detection.Point
 }
 
 type vote struct {
@@ -85,6 +104,9 @@ func (th *thing) predict(step time.Duration) {
 	dt := step.Seconds()
 	th.x.predict(dt, acceleration*extent(th.w))
 	th.y.predict(dt, acceleration*extent(th.h))
+	share := min(1, dt/slowTime.Seconds())
+	th.slowX += share * (th.x.v - th.slowX)
+	th.slowY += share * (th.y.v - th.slowY)
 }
 
 // predicted returns where th should be now; it may reach out of the picture.
@@ -116,12 +138,15 @@ func (th *thing) cost(d detection.Detection) float64 {
 
 // observe takes d, with its box as joined from pieces or guessed, as th in the frame of pts.
 func (th *thing) observe(d detection.Detection, box detection.Box, at time.Time, pts time.Duration, maxTrail int) {
-	if !th.shared {
+	if th.shared {
+		th.remember(th.predicted().Center(), pts)
+	} else {
 		c := box.Center()
 		th.x.correct(c.X, measureNoise*extent(th.w))
 		th.y.correct(c.Y, measureNoise*extent(th.h))
 		th.w += sizeGain * (box.W - th.w)
 		th.h += sizeGain * (box.H - th.h)
+		th.remember(c, pts)
 		th.elect(d.Class)
 		th.track.Score = d.Score
 	}
@@ -133,6 +158,29 @@ func (th *thing) observe(d detection.Detection, box detection.Box, at time.Time,
 	}
 	th.track.Last = at
 	th.track.Trail = extend(th.track.Trail, box.Foot(), maxTrail)
+}
+
+// remember adds a place to the way.
+func (th *thing) remember(c detection.Point, pts time.Duration) {
+	old := 0
+	for old < len(th.way) && (th.way[old].pts < pts-wayTime || len(th.way)-old >= maxWay) {
+		old++
+	}
+	th.way = append(th.way[:copy(th.way, th.way[old:])], place{pts, c})
+}
+
+// made returns the mean speed along the way of late, in fractions of the picture a second; false if the
+// way is too short.
+func (th *thing) made() (x, y float64, ok bool) {
+	if len(th.way) == 0 {
+		return 0, 0, false
+	}
+	from, to := th.way[0], th.way[len(th.way)-1]
+	if to.pts-from.pts < wayLeast {
+		return 0, 0, false
+	}
+	dt := (to.pts - from.pts).Seconds()
+	return (to.at.X - from.at.X) / dt, (to.at.Y - from.at.Y) / dt, true
 }
 
 // elect counts class and names the thing by what was seen most often, the earlier on a tie.

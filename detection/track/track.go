@@ -47,10 +47,13 @@ func (o Options) withDefaults() Options {
 
 const (
 	// tentativeCoast is how long something seen fewer than Confirm times is kept unseen.
-	tentativeCoast = 400 * time.Millisecond
+	tentativeCoast = 600 * time.Millisecond
 	// maxStep is the longest gap between two frames over which anything is followed.
 	maxStep = 3 * time.Second
-	// maxShared is how long a track lives on inside a blob that belongs to another one.
+	// maxSwallowed is how often at most a thing may go missing within another one that goes
+	// the same way, until it is taken for a piece of it; see thing.piece.
+	maxSwallowed = 10
+	// maxShared is how long two things that go different ways are held apart within one blob.
 	maxShared = 4 * time.Second
 )
 
@@ -94,15 +97,18 @@ func (t *Tracker) Update(f detection.Frame) []detection.Track {
 		th.predict(step)
 	}
 	seen := t.accept(f.Detections)
-	match := t.assign(seen)
-	boxes := t.join(seen, match)
-	t.share(seen, match, boxes)
+	m := newMatch(seen, len(t.things))
+	// Things followed for long choose first: noise must not take a detection from them.
+	t.assign(m, true)
+	t.join(m)
+	t.share(m)
+	t.assign(m, false)
 	for i, th := range t.things {
-		if d := match[i]; d >= 0 {
-			th.observe(seen[d], boxes[i], f.Time, f.PTS, t.o.MaxTrail)
+		if d := m.of[i]; d >= 0 {
+			th.observe(seen[d], m.box[i], f.Time, f.PTS, t.o.MaxTrail)
 		}
 	}
-	t.start(seen, match, f)
+	t.start(m, f)
 	t.end(f.PTS)
 	return t.confirmed()
 }
@@ -133,48 +139,55 @@ func (t *Tracker) accept(all []detection.Detection) []detection.Detection {
 	return seen
 }
 
-// assign returns for each thing the index of its detection in seen, or -1. Things that are
-// confirmed choose first: noise must not take a detection from something followed for long.
-func (t *Tracker) assign(seen []detection.Detection) []int {
-	match := make([]int, len(t.things))
-	taken := make([]bool, len(seen))
-	for i := range match {
-		match[i] = -1
+// match says which detection each thing has got.
+type match struct {
+	seen  []detection.Detection
+	taken []bool          // per detection
+	of    []int           // per thing: the index of its detection, or -1
+	box   []detection.Box // per thing that has one: the box that shows it
+}
+
+func newMatch(seen []detection.Detection, things int) *match {
+	m := &match{seen: seen, taken: make([]bool, len(seen)), of: make([]int, things), box: make([]detection.Box, things)}
+	for i := range m.of {
+		m.of[i] = -1
 	}
-	for _, confirmed := range []bool{true, false} {
-		var rows, cols []int
-		for i, th := range t.things {
-			if th.confirmed(t.o.Confirm) == confirmed {
-				rows = append(rows, i)
-			}
-		}
-		for j := range seen {
-			if !taken[j] {
-				cols = append(cols, j)
-			}
-		}
-		cost := make([][]float64, len(rows))
-		for r, i := range rows {
-			cost[r] = make([]float64, len(cols))
-			for c, j := range cols {
-				cost[r][c] = t.things[i].cost(seen[j])
-			}
-		}
-		for r, c := range cheapest(cost) {
-			if c >= 0 {
-				match[rows[r]] = cols[c]
-				taken[cols[c]] = true
-			}
+	return m
+}
+
+// assign gives the detections that are left to the things that are confirmed, or to the others.
+func (t *Tracker) assign(m *match, confirmed bool) {
+	var rows, cols []int
+	for i, th := range t.things {
+		if th.confirmed(t.o.Confirm) == confirmed {
+			rows = append(rows, i)
 		}
 	}
-	return match
+	for j := range m.seen {
+		if !m.taken[j] {
+			cols = append(cols, j)
+		}
+	}
+	cost := make([][]float64, len(rows))
+	for r, i := range rows {
+		cost[r] = make([]float64, len(cols))
+		for c, j := range cols {
+			cost[r][c] = t.things[i].cost(m.seen[j])
+		}
+	}
+	for r, c := range cheapest(cost) {
+		if c >= 0 {
+			i, j := rows[r], cols[c]
+			m.of[i], m.box[i], m.taken[j] = j, m.seen[j].Box, true
+		}
+	}
 }
 
 // start makes a thing of every detection that belongs to none.
-func (t *Tracker) start(seen []detection.Detection, match []int, f detection.Frame) {
+func (t *Tracker) start(m *match, f detection.Frame) {
 	known := t.things
-	for j, d := range seen {
-		if slices.Contains(match, j) || slices.ContainsFunc(known, func(th *thing) bool { return th.holds(d.Box, f.PTS) }) {
+	for j, d := range m.seen {
+		if m.taken[j] || slices.ContainsFunc(known, func(th *thing) bool { return th.holds(d.Box, f.PTS) }) {
 			continue
 		}
 		if len(t.things) >= t.o.MaxTracks {
@@ -192,8 +205,8 @@ func (t *Tracker) end(now time.Duration) {
 	t.things = slices.DeleteFunc(t.things, func(th *thing) bool {
 		unseen := now - th.lastPTS
 		switch {
-		case unseen == 0:
-			return th.sharedFor(now) > maxShared
+		case th.piece():
+			return true
 		case !th.confirmed(t.o.Confirm):
 			return unseen > tentativeCoast
 		}
