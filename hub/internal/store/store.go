@@ -36,6 +36,7 @@ var (
 	ErrNotFound = errors.New("not found")
 	ErrConflict = errors.New("exists already, or is in another state")
 	ErrForeign  = errors.New("belongs to another edge")
+	ErrFull     = errors.New("the hub's disk is full")
 )
 
 // readers is how many connections read at the same time.

@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // tx is one writing transaction and what has to be told after its commit.
@@ -34,7 +37,7 @@ func (s *Store) update(ctx context.Context, fn func(*tx) error) error {
 	err := t.run(fn)
 	<-s.turn
 	if err != nil {
-		return err
+		return full(err)
 	}
 	if t.changed {
 		s.changes.raise()
@@ -46,6 +49,15 @@ func (s *Store) update(ctx context.Context, fn func(*tx) error) error {
 		s.alerts.raise()
 	}
 	return nil
+}
+
+// full marks the error of a disk without room as ErrFull.
+func full(err error) error {
+	var e *sqlite.Error
+	if errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_FULL {
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return err
 }
 
 func (t *tx) run(fn func(*tx) error) error {

@@ -1,0 +1,223 @@
+package ingest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"gridpost/detection"
+	"gridpost/devices"
+	"gridpost/hub/api"
+	"gridpost/hub/internal/desk"
+	"gridpost/hub/internal/store"
+)
+
+// Bounds of what one event may carry.
+const (
+	maxDevices  = 5000
+	maxRules    = 200
+	maxReadings = 10_000
+	maxProblems = 50
+	maxCounters = 500
+	maxWords    = 500 // bytes of a text for people
+)
+
+// checks holds the patterns of names; made once by newChecks.
+type checks struct{ name, id, file *regexp.Regexp }
+
+func newChecks() checks {
+	return checks{
+		name: regexp.MustCompile(`^[a-z0-9-]{1,40}$`),
+		id:   regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`), // RFC 9562, section 4
+		file: regexp.MustCompile(`^[a-z0-9-][a-z0-9.-]{0,79}$`),                                    // never "." or ".."
+	}
+}
+
+// decode reads an event's data and checks it. Its errors are reasons for the edge's log.
+func (c checks) decode(e api.Event) (any, error) {
+	switch e.Kind {
+	case api.KindIncident:
+		var v detection.Incident
+		if err := parse(e.Data, &v); err != nil {
+			return nil, err
+		}
+		if err := c.incident(&v); err != nil {
+			return nil, err
+		}
+		return store.Alert{Incident: v, Title: desk.Title(v)}, nil
+	case api.KindEvidence:
+		var v api.Evidence
+		if err := parse(e.Data, &v); err != nil {
+			return nil, err
+		}
+		return v, c.evidence(&v)
+	case api.KindInventory:
+		var v api.Inventory
+		if err := parse(e.Data, &v); err != nil {
+			return nil, err
+		}
+		return v, c.inventory(&v)
+	case api.KindStatus:
+		var v devices.Status
+		if err := parse(e.Data, &v); err != nil {
+			return nil, err
+		}
+		v.Cause = clip(v.Cause)
+		return v, errors.Join(c.device(v.Device), oneOf("state", v.State, devices.Online, devices.Offline, devices.Unknown))
+	case api.KindReadings:
+		var v []devices.Reading
+		if err := parse(e.Data, &v); err != nil {
+			return nil, err
+		}
+		return v, c.readings(v)
+	case api.KindHealth:
+		var v api.Health
+		if err := parse(e.Data, &v); err != nil {
+			return nil, err
+		}
+		return v, health(&v)
+	}
+	return nil, fmt.Errorf("its kind %q is not known to this hub", clip(string(e.Kind)))
+}
+
+func parse(data json.RawMessage, into any) error {
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("its data does not parse: %w", err)
+	}
+	return nil
+}
+
+func (c checks) device(name string) error {
+	if !c.name.MatchString(name) {
+		return fmt.Errorf("its device %q is not of [a-z0-9-]{1,40}", clip(name))
+	}
+	return nil
+}
+
+func oneOf[T ~string](key string, v T, all ...T) error {
+	for _, one := range all {
+		if v == one {
+			return nil
+		}
+	}
+	return fmt.Errorf("its %s %q is not one of %q", key, clip(string(v)), all)
+}
+
+// instant refuses times that the database's milliseconds and JSON's years cannot both hold.
+func instant(key string, t time.Time) error {
+	if t.Year() < 1970 || t.Year() > 9000 {
+		return fmt.Errorf("its %s %v is out of range", key, t)
+	}
+	return nil
+}
+
+func (c checks) incident(v *detection.Incident) error {
+	if !c.id.MatchString(v.ID) {
+		return fmt.Errorf("its id %q is not a UUID in lower case", clip(v.ID))
+	}
+	if v.State == detection.Closed && v.Closed.IsZero() {
+		v.Closed = v.Updated
+	}
+	v.Class, v.Unit, v.Rule = clip(v.Class), clip(v.Unit), clip(v.Rule)
+	err := errors.Join(
+		c.device(v.Device),
+		oneOf("severity", v.Severity, detection.Minor, detection.Moderate, detection.Severe, detection.Extreme),
+		oneOf("state", v.State, detection.Open, detection.Closed),
+		instant("opened_at", v.Opened),
+		instant("updated_at", v.Updated),
+	)
+	if v.State == detection.Closed {
+		err = errors.Join(err, instant("closed_at", v.Closed))
+	}
+	if v.Version < 1 {
+		err = errors.Join(err, fmt.Errorf("its version %d is below 1", v.Version))
+	}
+	if !c.name.MatchString(string(v.Kind)) {
+		err = errors.Join(err, fmt.Errorf("its kind %q is not of [a-z0-9-]{1,40}", clip(string(v.Kind))))
+	}
+	return err
+}
+
+func (c checks) evidence(v *api.Evidence) error {
+	var err error
+	if !c.id.MatchString(v.Incident) {
+		err = fmt.Errorf("its incident %q is not a UUID in lower case", clip(v.Incident))
+	}
+	if !c.file.MatchString(v.Name) {
+		err = errors.Join(err, fmt.Errorf("its name %q is not of [a-z0-9.-]{1,80}", clip(v.Name)))
+	}
+	if v.Size < 1 || v.Size > api.MaxEvidenceSize {
+		err = errors.Join(err, fmt.Errorf("its size %d is not within 1 and %d bytes", v.Size, api.MaxEvidenceSize))
+	}
+	v.SHA256 = strings.ToLower(v.SHA256)
+	if len(v.SHA256) != 64 || strings.Trim(v.SHA256, "0123456789abcdef") != "" {
+		err = errors.Join(err, errors.New("its sha256 is not of 64 hexadecimal digits"))
+	}
+	v.ContentType = clip(v.ContentType)
+	return errors.Join(err, instant("time", v.Time))
+}
+
+func (c checks) inventory(v *api.Inventory) error {
+	if len(v.Devices) > maxDevices {
+		return fmt.Errorf("it has more than %d devices", maxDevices)
+	}
+	v.Version = clip(v.Version)
+	for i := range v.Devices {
+		d := &v.Devices[i]
+		d.Unit = clip(d.Unit)
+		err := errors.Join(c.device(d.Name), oneOf("kind", d.Kind, devices.Camera, devices.Sensor))
+		if p := d.Place; p != nil && (p.Lat < -90 || p.Lat > 90 || p.Lon < -180 || p.Lon > 180) {
+			err = errors.Join(err, fmt.Errorf("the place of %s is not on the Earth", clip(d.Name)))
+		}
+		if len(d.Rules) > maxRules {
+			err = errors.Join(err, fmt.Errorf("%s has more than %d rules", clip(d.Name), maxRules))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c checks) readings(v []devices.Reading) error {
+	if len(v) > maxReadings {
+		return fmt.Errorf("it has more than %d readings", maxReadings)
+	}
+	for i := range v {
+		if v[i].Quality == "" {
+			v[i].Quality = devices.Good
+		}
+		err := errors.Join(c.device(v[i].Device), instant("time", v[i].Time), oneOf("quality", v[i].Quality, devices.Good, devices.Bad))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func health(v *api.Health) error {
+	if len(v.Problems) > maxProblems || len(v.Counters) > maxCounters {
+		return fmt.Errorf("it has more than %d problems or %d counters", maxProblems, maxCounters)
+	}
+	for i := range v.Problems {
+		v.Problems[i] = clip(v.Problems[i])
+	}
+	return nil
+}
+
+// clip bounds a text for people, without cutting a character in two.
+func clip(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) <= maxWords {
+		return s
+	}
+	end := maxWords
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "…"
+}

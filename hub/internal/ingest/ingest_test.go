@@ -1,0 +1,294 @@
+package ingest
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"gridpost/hub/api"
+	"gridpost/hub/internal/authority"
+	"gridpost/hub/internal/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type media struct{}
+
+func (media) ServeWHIP(w http.ResponseWriter, r *http.Request, edge, device string) {
+	_, _ = io.WriteString(w, edge+"/"+device)
+}
+
+func (media) ServeWHIPSession(w http.ResponseWriter, r *http.Request, edge, device, id string) {
+	_, _ = io.WriteString(w, edge+"/"+device+"/"+id)
+}
+
+// port is a running edge port and the clock that it and its authority go by.
+type port struct {
+	*httptest.Server
+	store     *store.Store
+	authority *authority.Authority
+	now       time.Time
+}
+
+func newPort(t *testing.T) *port {
+	t.Helper()
+	p := &port{now: time.Now()}
+	dir := t.TempDir()
+	clock := func() time.Time { return p.now }
+	log := slog.New(slog.DiscardHandler)
+	var err error
+	if p.store, err = store.Open(store.Options{Dir: dir, Now: clock, Logger: log}); err != nil {
+		t.Fatal(err)
+	}
+	if p.authority, err = authority.Open(dir, clock); err != nil {
+		t.Fatal(err)
+	}
+	s := New(Options{Store: p.store, Authority: p.authority, Media: media{}, Logger: log, Now: clock, KeepAlive: 20 * time.Millisecond})
+	p.Server = httptest.NewUnstartedServer(s.Handler())
+	p.TLS = p.authority.TLS()
+	p.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	p.StartTLS()
+	t.Cleanup(func() {
+		p.Server.Close()
+		if err := p.store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+func (p *port) token(t *testing.T, edge, secret string) {
+	t.Helper()
+	hash := sha256.Sum256([]byte(secret))
+	if err := p.store.AddEdge(t.Context(), "test", edge, hash[:], p.now.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func newCSR(t *testing.T, key *ecdsa.PrivateKey) string {
+	t.Helper()
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
+}
+
+// client speaks with a certificate; with none if text is empty.
+func (p *port) client(t *testing.T, key *ecdsa.PrivateKey, text string) *http.Client {
+	t.Helper()
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(p.authority.PEM()))
+	cfg := &tls.Config{RootCAs: roots, ServerName: authority.ServerName}
+	if text != "" {
+		block, _ := pem.Decode([]byte(text))
+		cfg.Certificates = []tls.Certificate{{Certificate: [][]byte{block.Bytes}, PrivateKey: key}}
+	}
+	c := &http.Client{Transport: &http.Transport{TLSClientConfig: cfg, ForceAttemptHTTP2: true}, Timeout: 20 * time.Second}
+	t.Cleanup(c.CloseIdleConnections)
+	return c
+}
+
+// call sends a request and decodes the answer's body into out, if there is one.
+func (p *port) call(t *testing.T, c *http.Client, method, path string, body any, out any, header ...string) *http.Response {
+	t.Helper()
+	var r io.Reader
+	switch b := body.(type) {
+	case nil:
+	case []byte:
+		r = bytes.NewReader(b)
+	default:
+		text, err := json.Marshal(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, p.URL+path, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close() //nolint:errcheck // read to its end below
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out != nil && res.StatusCode == http.StatusOK {
+		if err := json.Unmarshal(text, out); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+	}
+	return res
+}
+
+func (p *port) enrol(t *testing.T, edge string) *http.Client {
+	t.Helper()
+	p.token(t, edge, "secret of "+edge)
+	key := newKey(t)
+	var out api.EnrolResponse
+	res := p.call(t, p.client(t, nil, ""), "POST", "/edge/v1/enrol", api.EnrolRequest{Token: "secret of " + edge, CSR: newCSR(t, key)}, &out)
+	if res.StatusCode != http.StatusOK || out.Edge != edge {
+		t.Fatalf("enrolling: %s %+v", res.Status, out)
+	}
+	return p.client(t, key, out.Certificate)
+}
+
+func TestEnrolmentBurnsTheTokenAtFirstContact(t *testing.T) {
+	p := newPort(t)
+	p.token(t, "gate-7", "secret")
+	key, other := newKey(t), newKey(t)
+	anonymous := p.client(t, nil, "")
+	redeem := func(secret string, key *ecdsa.PrivateKey) (api.EnrolResponse, int) {
+		var out api.EnrolResponse
+		res := p.call(t, anonymous, "POST", "/edge/v1/enrol", api.EnrolRequest{Token: secret, CSR: newCSR(t, key)}, &out)
+		return out, res.StatusCode
+	}
+	if _, status := redeem("another", key); status != http.StatusForbidden {
+		t.Errorf("a wrong secret: %d", status)
+	}
+	first, status := redeem("secret", key)
+	if status != http.StatusOK {
+		t.Fatalf("the first time: %d", status)
+	}
+	if _, status := redeem("secret", key); status != http.StatusOK {
+		t.Errorf("again with the same key: %d", status)
+	}
+	if _, status := redeem("secret", other); status != http.StatusForbidden {
+		t.Errorf("with another key: %d", status)
+	}
+	if res := p.call(t, p.client(t, key, first.Certificate), "POST", "/edge/v1/events", api.Batch{Epoch: "a"}, nil); res.StatusCode != http.StatusOK {
+		t.Fatalf("the first contact: %s", res.Status)
+	}
+	if _, status := redeem("secret", key); status != http.StatusForbidden {
+		t.Errorf("after the first contact: %d", status)
+	}
+	p.token(t, "gate-8", "late")
+	p.now = p.now.Add(2 * time.Hour)
+	if _, status := redeem("late", other); status != http.StatusForbidden {
+		t.Errorf("an expired token: %d", status)
+	}
+}
+
+func TestWhoIsLetIn(t *testing.T) {
+	p := newPort(t)
+	good := p.enrol(t, "gate-7")
+	paths := []struct{ method, path string }{
+		{"POST", "/edge/v1/renew"},
+		{"POST", "/edge/v1/events"},
+		{"GET", "/edge/v1/commands"},
+		{"POST", "/edge/v1/commands/1"},
+		{"HEAD", "/edge/v1/evidence/0190f000-0000-7000-8000-000000000000/a.jpg"},
+		{"PATCH", "/edge/v1/evidence/0190f000-0000-7000-8000-000000000000/a.jpg"},
+		{"POST", "/whip/gate-7/yard"},
+		{"DELETE", "/whip/gate-7/yard/1"},
+		{"GET", "/anything"},
+	}
+	for _, path := range paths {
+		if res := p.call(t, p.client(t, nil, ""), path.method, path.path, nil, nil); res.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s %s without a certificate: %s", path.method, path.path, res.Status)
+		}
+	}
+	if res := p.call(t, good, "POST", "/whip/gate-7/yard", nil, nil); res.StatusCode != http.StatusOK {
+		t.Errorf("its own device: %s", res.Status)
+	}
+	if res := p.call(t, good, "POST", "/whip/gate-8/yard", nil, nil); res.StatusCode != http.StatusForbidden {
+		t.Errorf("another edge's device: %s", res.Status)
+	}
+
+	// A certificate of the authority that the store does not know: from a stolen backup, say.
+	key := newKey(t)
+	req, err := authority.ParseRequest(newCSR(t, key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unknown, err := p.authority.Issue("gate-7", req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res := p.call(t, p.client(t, key, unknown.PEM), "POST", "/edge/v1/events", api.Batch{Epoch: "a"}, nil); res.StatusCode != http.StatusForbidden {
+		t.Errorf("an unknown certificate: %s", res.Status)
+	}
+
+	if err := p.store.RevokeEdge(t.Context(), "test", "gate-7"); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		if res := p.call(t, good, path.method, path.path, nil, nil); res.StatusCode != http.StatusForbidden {
+			t.Errorf("%s %s of a revoked edge: %s", path.method, path.path, res.Status)
+		}
+	}
+}
+
+func TestForeignCertificateEndsTheHandshake(t *testing.T) {
+	p := newPort(t)
+	p.enrol(t, "gate-7")
+	foreign, err := authority.Open(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := newKey(t)
+	req, err := authority.ParseRequest(newCSR(t, key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := foreign.Issue("gate-7", req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := p.client(t, key, cert.PEM).Post(p.URL+"/edge/v1/events", "application/json", bytes.NewReader([]byte(`{"epoch":"a"}`)))
+	if err == nil {
+		_ = res.Body.Close()
+		t.Fatalf("a foreign certificate was let in: %s", res.Status)
+	}
+}
+
+func TestExpiredCertificateMayOnlyBeRenewed(t *testing.T) {
+	p := newPort(t)
+	p.token(t, "gate-7", "secret")
+	key := newKey(t)
+	var out api.EnrolResponse
+	p.call(t, p.client(t, nil, ""), "POST", "/edge/v1/enrol", api.EnrolRequest{Token: "secret", CSR: newCSR(t, key)}, &out)
+	old := p.client(t, key, out.Certificate)
+	p.call(t, old, "POST", "/edge/v1/events", api.Batch{Epoch: "a"}, nil)
+	p.now = p.now.Add(authority.EdgeLife + time.Hour)
+	if res := p.call(t, old, "POST", "/edge/v1/events", api.Batch{Epoch: "a"}, nil); res.StatusCode != http.StatusForbidden {
+		t.Errorf("events: %s", res.Status)
+	}
+	next := newKey(t)
+	if res := p.call(t, old, "POST", "/edge/v1/renew", api.RenewRequest{CSR: newCSR(t, next)}, &out); res.StatusCode != http.StatusOK {
+		t.Fatalf("renewal: %s", res.Status)
+	}
+	if res := p.call(t, p.client(t, next, out.Certificate), "POST", "/edge/v1/events", api.Batch{Epoch: "a"}, nil); res.StatusCode != http.StatusOK {
+		t.Errorf("events with the new one: %s", res.Status)
+	}
+}

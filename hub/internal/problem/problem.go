@@ -1,0 +1,32 @@
+// Package problem answers requests that fail, as RFC 9457 says: application/problem+json.
+//
+// A refusal of credentials carries no detail, so that it tells a stranger nothing. The package
+// must import nothing of Gridpost.
+package problem
+
+import (
+	"encoding/json"
+	"net/http"
+)
+
+// Problem is the body of a failed request (RFC 9457, section 3.1).
+type Problem struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// Write answers with a status and, unless it is 401 or 403, a detail in words.
+func Write(w http.ResponseWriter, status int, detail string) {
+	if status == http.StatusUnauthorized || status == http.StatusForbidden {
+		detail = ""
+	}
+	if status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	// The client may be gone; there is nobody left to tell.
+	_ = json.NewEncoder(w).Encode(Problem{Title: http.StatusText(status), Status: status, Detail: detail})
+}
