@@ -1,0 +1,172 @@
+package rtsp
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"gridpost/streams"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 20 * time.Second // for what must come; far above what it takes
+
+// gstreamer starts a real camera and returns its port; args go to testdata/camera.py.
+func gstreamer(t *testing.T, port string, args ...string) (*exec.Cmd, string) {
+	t.Helper()
+	//nolint:gosec // the test's own script
+	cmd := exec.CommandContext(t.Context(), "/usr/bin/python3", append([]string{"testdata/camera.py", port}, args...)...)
+	var complaints bytes.Buffer
+	cmd.Stderr = &complaints
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("starting a camera (Debian package python3-gi; make test installs it): %v", err)
+	}
+	t.Cleanup(func() { kill(t, cmd) })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	bound, ok := strings.CutPrefix(strings.TrimSpace(line), "port ")
+	if err != nil || !ok {
+		kill(t, cmd)
+		t.Fatalf("starting a camera (Debian packages gir1.2-gst-rtsp-server-1.0, gstreamer1.0-plugins-good and -ugly; "+
+			"make test installs them): %q, %v\n%s", line, err, complaints.String())
+	}
+	return cmd, bound
+}
+
+// kill ends a camera as a power cut does.
+func kill(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if cmd.ProcessState != nil {
+		return
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Errorf("stopping a camera: %v", err)
+	}
+	_ = cmd.Wait() // says that it was killed
+}
+
+type state struct {
+	online bool
+	cause  string
+}
+
+// watched is a source that runs until the test ends.
+type watched struct {
+	t      *testing.T
+	source *Source
+	stream *streams.Stream
+	reader *streams.Reader
+	states chan state
+	log    *logBuffer
+	stop   func()
+}
+
+// watch runs a source with short waits.
+func watch(t *testing.T, o Options) *watched {
+	t.Helper()
+	w := &watched{t: t, stream: streams.New(streams.Options{Name: "yard"}), states: make(chan state, 1000), log: &logBuffer{}}
+	o.Stream = w.stream
+	o.Logger = slog.New(slog.NewTextHandler(w.log, nil))
+	o.OnState = func(online bool, cause string) { w.states <- state{online, cause} }
+	if o.RetryMin == 0 {
+		o.RetryMin, o.RetryMax = 50*time.Millisecond, 200*time.Millisecond
+	}
+	w.source = NewSource(o)
+	w.reader = w.stream.Subscribe(streams.ReaderOptions{Queue: 1000})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.source.Run(ctx) }()
+	w.stop = sync.OnceFunc(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("Run returned %v after its context ended", err)
+			}
+		case <-time.After(patience):
+			t.Error("Run does not end")
+		}
+		w.reader.Close()
+	})
+	t.Cleanup(w.stop)
+	return w
+}
+
+// expect waits for a state; states before it are passed over.
+func (w *watched) expect(online bool, cause string) {
+	w.t.Helper()
+	deadline := time.After(patience)
+	var passed []state
+	for {
+		select {
+		case s := <-w.states:
+			if s.online == online && strings.Contains(s.cause, cause) {
+				return
+			}
+			passed = append(passed, s)
+		case <-deadline:
+			w.t.Fatalf("no state online=%v %q; before it came %v; log:\n%s", online, cause, passed, w.log)
+		}
+	}
+}
+
+// units waits for n units and checks what holds for every stream.
+func (w *watched) units(n int) []*streams.Unit {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	var units []*streams.Unit
+	for len(units) < n {
+		u, err := w.reader.Next(ctx)
+		if err != nil {
+			w.t.Fatalf("after %d units: %v; log:\n%s", len(units), err, w.log)
+		}
+		if len(units) > 0 {
+			last := units[len(units)-1]
+			if u.Session == last.Session && u.PTS < last.PTS-maxReorder {
+				w.t.Errorf("time runs backwards: %v after %v", u.PTS, last.PTS)
+			}
+			if u.Session != last.Session && !u.Key {
+				w.t.Errorf("session %d does not begin with a key unit", u.Session)
+			}
+		}
+		if len(u.NALUs) == 0 || u.Arrived.IsZero() || u.PTS < 0 {
+			w.t.Errorf("not a unit: %+v", u)
+		}
+		units = append(units, u)
+	}
+	return units
+}
+
+// logBuffer is a log that can be read while it is written.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func address(port string) string { return fmt.Sprintf("rtsp://127.0.0.1:%s/main", port) }

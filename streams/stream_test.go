@@ -1,0 +1,378 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// source makes units of 25 pictures a second with a key unit every gop pictures.
+type source struct {
+	stream  *Stream
+	gop     int
+	size    int
+	n       int
+	session uint32
+	start   time.Time
+}
+
+func newSource(s *Stream, gop int) *source {
+	return &source{stream: s, gop: gop, size: 100, session: 1, start: time.Unix(1e9, 0)}
+}
+
+func (s *source) at(n int) time.Time { return s.start.Add(time.Duration(n) * 40 * time.Millisecond) }
+
+func (s *source) publish(n int) {
+	for range n {
+		s.stream.Publish(&Unit{
+			Codec: H264, Session: s.session, PTS: time.Duration(s.n) * 40 * time.Millisecond,
+			Arrived: s.at(s.n), Key: s.n%s.gop == 0, NALUs: [][]byte{make([]byte, s.size)},
+		})
+		s.n++
+	}
+}
+
+// drain returns the numbers of the units that wait for r.
+func drain(t *testing.T, r *Reader) (numbers []int) {
+	t.Helper()
+	for len(r.backfill) > 0 || r.Waiting() > 0 {
+		u, err := r.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		numbers = append(numbers, int(u.PTS/(40*time.Millisecond)))
+	}
+	return numbers
+}
+
+func wantRange(t *testing.T, got []int, from, to int) {
+	t.Helper()
+	ok := len(got) == to-from
+	for i := range got {
+		ok = ok && got[i] == from+i
+	}
+	if !ok {
+		t.Errorf("units %v, want %d up to %d", got, from, to-1)
+	}
+}
+
+func TestReaderStartsWithAKeyUnit(t *testing.T) {
+	s := New(Options{})
+	src := newSource(s, 10)
+	src.publish(13)
+	r := s.Subscribe(ReaderOptions{})
+	defer r.Close()
+	src.publish(10)
+	wantRange(t, drain(t, r), 20, 23)
+	if r.Dropped() != 0 {
+		t.Errorf("waiting for the first key unit counts as loss: %d", r.Dropped())
+	}
+}
+
+func TestBackfillGoesOnWithoutAGap(t *testing.T) {
+	s := New(Options{})
+	src := newSource(s, 10)
+	src.publish(13)
+	r := s.Subscribe(ReaderOptions{Queue: 4, Backfill: true}) // the group is larger than the queue
+	defer r.Close()
+	src.publish(4)
+	wantRange(t, drain(t, r), 10, 17)
+	empty := New(Options{}).Subscribe(ReaderOptions{Backfill: true})
+	defer empty.Close()
+	if got := drain(t, empty); got != nil {
+		t.Errorf("an empty stream gives %v", got)
+	}
+}
+
+func TestSlowReaderLosesWholeGroupsAndOthersNothing(t *testing.T) {
+	s := New(Options{})
+	src := newSource(s, 10)
+	slow := s.Subscribe(ReaderOptions{Queue: 15})
+	defer slow.Close()
+	fast := s.Subscribe(ReaderOptions{Queue: 100})
+	defer fast.Close()
+
+	src.publish(34) // 15 fit; up to the next key units the reader loses what it has no room for
+	wantRange(t, drain(t, slow), 0, 15)
+	src.publish(11) // unit 40 is the next key unit
+	wantRange(t, drain(t, slow), 40, 45)
+	if got := slow.Dropped(); got != 25 {
+		t.Errorf("the slow reader lost %d units, want 25", got)
+	}
+	wantRange(t, drain(t, fast), 0, 45)
+	if st := s.Stats(); st.Dropped != 25 || fast.Dropped() != 0 || st.Units != 45 || st.Keys != 5 || st.Bytes != 4500 || st.Readers != 2 {
+		t.Errorf("stats %+v, fast lost %d", st, fast.Dropped())
+	}
+}
+
+func TestNewSessionBeginsWithAKeyUnit(t *testing.T) {
+	s := New(Options{})
+	src := newSource(s, 10)
+	r := s.Subscribe(ReaderOptions{})
+	defer r.Close()
+	src.publish(5)
+	src.session = 2
+	src.publish(7) // 5..9 build on what the new connection never sent
+	if got := drain(t, r); len(got) != 7 || got[5] != 10 {
+		t.Errorf("units %v, want 0 to 4, 10, 11", got)
+	}
+}
+
+func TestPublishNeverWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Options{})
+		src := newSource(s, 25)
+		var readers []*Reader
+		for range 20 {
+			readers = append(readers, s.Subscribe(ReaderOptions{Queue: 1})) // nobody reads them
+		}
+		before := time.Now()
+		src.publish(10_000) // a wait would be a deadlock here, which synctest reports
+		if waited := time.Since(before); waited != 0 {
+			t.Errorf("publishing waited %v", waited)
+		}
+		for _, r := range readers {
+			r.Close()
+		}
+	})
+}
+
+func TestNextEndsWithItsContextAndWithClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Options{})
+		r := s.Subscribe(ReaderOptions{})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := r.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+		go func() {
+			time.Sleep(time.Second)
+			r.Close()
+			r.Close()
+		}()
+		if _, err := r.Next(t.Context()); !errors.Is(err, io.EOF) {
+			t.Errorf("error %v", err)
+		}
+		newSource(s, 1).publish(3)
+		if _, err := r.Next(t.Context()); !errors.Is(err, io.EOF) {
+			t.Errorf("error %v after Close", err)
+		}
+		if n := s.Stats().Readers; n != 0 {
+			t.Errorf("%d readers are left", n)
+		}
+	})
+}
+
+func TestReadersComeAndGoWhileUnitsFlow(t *testing.T) {
+	s := New(Options{Keep: time.Second})
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	wg.Go(func() {
+		src := newSource(s, 5)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				src.publish(1)
+			}
+		}
+	})
+	var readers sync.WaitGroup
+	for i := range 8 {
+		readers.Go(func() {
+			for range 50 {
+				r := s.Subscribe(ReaderOptions{Queue: 8, Backfill: i%2 == 0})
+				last := -1
+				for range 10 {
+					u, err := r.Next(t.Context())
+					if err != nil {
+						t.Error(err)
+						break
+					}
+					n := int(u.PTS / (40 * time.Millisecond))
+					if n != last+1 && !u.Key {
+						t.Errorf("unit %d after %d is no key unit", n, last)
+					}
+					last = n
+				}
+				r.Close()
+			}
+		})
+	}
+	readers.Wait()
+	close(stop)
+	wg.Wait()
+}
+
+func TestRingIsBoundedInTime(t *testing.T) {
+	s := New(Options{Keep: 4 * time.Second})
+	src := newSource(s, 25)
+	src.publish(25 * 60)
+	st := s.Stats()
+	if st.RingSpan < 4*time.Second || st.RingSpan > 6*time.Second {
+		t.Errorf("the ring spans %v, want 4 s and at most two groups more", st.RingSpan)
+	}
+}
+
+func TestRingIsBoundedInBytes(t *testing.T) {
+	s := New(Options{Keep: time.Hour, KeepBytes: 100_000})
+	src := newSource(s, 25)
+	src.size = 1000
+	for range 1000 {
+		src.publish(1)
+		if st := s.Stats(); st.RingBytes > 100_000 || st.RingUnits > 100 {
+			t.Fatalf("the ring holds %d units of %d bytes", st.RingUnits, st.RingBytes)
+		}
+	}
+	if st := s.Stats(); st.RingUnits < 50 {
+		t.Errorf("the ring holds only %d units", st.RingUnits)
+	}
+
+	endless := newSource(New(Options{Keep: time.Hour, KeepBytes: 100_000}), 1<<30) // one key unit, never another
+	endless.size = 0
+	for range 5000 {
+		endless.publish(1)
+		if st := endless.stream.Stats(); st.RingBytes > 100_000 {
+			t.Fatalf("the ring holds %d bytes", st.RingBytes)
+		}
+	}
+	if got := endless.stream.Since(0, endless.start, endless.at(6000)); got != nil {
+		t.Errorf("a group that is too large is kept in part: %d units", len(got))
+	}
+}
+
+func TestSince(t *testing.T) {
+	s := New(Options{Keep: 10 * time.Second})
+	src := newSource(s, 10)
+	src.publish(95)
+	src.session = 2
+	src.n = 100
+	src.publish(50)
+	for _, test := range []struct {
+		session     uint32
+		from, to    int
+		first, last int // -1: nothing
+	}{
+		{1, 23, 44, 20, 49},
+		{0, 23, 44, 20, 49},
+		{1, 20, 20, 20, 29},
+		{1, -100, 5, 0, 9},
+		{1, 93, 200, 90, 94},
+		{2, 93, 120, 100, 129},
+		{0, 85, 105, 80, 109},
+		{0, 145, 300, 140, 149},
+		{1, 110, 120, -1, -1},
+		{3, 0, 200, -1, -1},
+		{0, 200, 300, -1, -1},
+		{0, -20, -10, -1, -1},
+	} {
+		got := s.Since(test.session, src.at(test.from), src.at(test.to))
+		if test.first < 0 {
+			if got != nil {
+				t.Errorf("%+v: %d units", test, len(got))
+			}
+			continue
+		}
+		if len(got) == 0 || !got[0].Key || !got[0].Arrived.Equal(src.at(test.first)) || !got[len(got)-1].Arrived.Equal(src.at(test.last)) {
+			t.Errorf("%+v: %d units", test, len(got))
+		}
+	}
+}
+
+// TestPublishAllocatesNothing holds the hot path: a unit costs no memory per reader, and none at all once
+// the ring has its size.
+func TestPublishAllocatesNothing(t *testing.T) {
+	s := New(Options{Keep: time.Second})
+	for range 10 {
+		r := s.Subscribe(ReaderOptions{Queue: 4})
+		defer r.Close()
+	}
+	newSource(s, 25).publish(1000)
+	units := benchUnits(200)
+	i := 0
+	if n := testing.AllocsPerRun(1000, func() {
+		s.Publish(units[i%len(units)])
+		i++
+	}); n != 0 {
+		t.Errorf("publishing a unit allocates %v times", n)
+	}
+}
+
+// benchUnits returns units of 25 pictures a second and 4 Mbit/s.
+func benchUnits(n int) []*Unit {
+	start := time.Unix(2e9, 0)
+	units := make([]*Unit, n)
+	for i := range units {
+		units[i] = &Unit{
+			Codec: H264, Session: 1, Arrived: start.Add(time.Duration(i) * 40 * time.Millisecond),
+			Key: i%50 == 0, NALUs: [][]byte{make([]byte, 20_000)},
+		}
+	}
+	return units
+}
+
+// BenchmarkPublish measures what one unit costs for ten readers that all take it.
+func BenchmarkPublish(b *testing.B) {
+	s := New(Options{})
+	ctx, cancel := context.WithCancel(b.Context())
+	var wg sync.WaitGroup
+	var dropped uint64
+	for range 10 {
+		r := s.Subscribe(ReaderOptions{})
+		wg.Go(func() {
+			defer r.Close()
+			for {
+				if _, err := r.Next(ctx); err != nil {
+					return
+				}
+			}
+		})
+	}
+	units := benchUnits(500)
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		s.Publish(units[i%len(units)])
+		i++
+	}
+	dropped = s.Stats().Dropped
+	cancel()
+	wg.Wait()
+	b.ReportMetric(float64(dropped)/float64(i), "dropped/op")
+}
+
+// BenchmarkPublishAndNext measures a unit's way to ten readers in one goroutine, without the scheduler.
+func BenchmarkPublishAndNext(b *testing.B) {
+	s := New(Options{})
+	var readers []*Reader
+	for range 10 {
+		r := s.Subscribe(ReaderOptions{})
+		defer r.Close()
+		readers = append(readers, r)
+	}
+	units := benchUnits(500)
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		s.Publish(units[i%len(units)])
+		for _, r := range readers {
+			if r.Waiting() == 0 {
+				continue // not yet at a key unit
+			}
+			if _, err := r.Next(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+		i++
+	}
+}
