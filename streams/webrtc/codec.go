@@ -120,6 +120,12 @@ func offered(offer string) ([]codec, error) {
 	return found, nil
 }
 
+// CheckOffer reports as ErrOffer or ErrCodec what no source could be sent by.
+func CheckOffer(offer string) error {
+	_, err := offered(offer)
+	return err
+}
+
 // choose returns the offered format that suits a source best. A profile that was not offered is
 // sent all the same, as the nearest: decoders in use read the parameter sets and not the offer,
 // and browsers offer fewer profiles than they decode.

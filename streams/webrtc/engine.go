@@ -67,6 +67,7 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 	// AES-GCM costs a tenth of AES-CTR with HMAC-SHA1. The side that answers is the DTLS
 	// server and picks by its own order, so that browsers follow it.
 	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AEAD_AES_256_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
+	s.SetSRTPReplayProtectionWindow(2 * reorderSlots) // a packet that is sent again may be that old
 	if err := s.SetAnsweringDTLSRole(webrtc.DTLSRoleServer); err != nil {
 		return nil, fmt.Errorf("setting the DTLS role: %w", err)
 	}

@@ -8,24 +8,22 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// Ingest is one publisher that fills a feed.
+// Ingest is one publisher.
 type Ingest struct {
 	session *session
-	feed    *Feed
 	codec   codec
 	answer  string
 	tracks  chan *webrtc.TrackRemote // of capacity one: the first is taken, others are ignored
 }
 
-// NewIngest answers a publisher's offer (WHIP). The feed is filled while Run runs; the caller
-// ends one Ingest before it runs the next of the same feed. The caller must call Run or
-// Close. The error is ErrOffer or ErrCodec where the offer is at fault.
-func (e *Engine) NewIngest(f *Feed, offer string) (*Ingest, error) {
+// NewIngest answers a publisher's offer (WHIP). The caller must call Run or Close. The error is
+// ErrOffer or ErrCodec where the offer is at fault.
+func (e *Engine) NewIngest(offer string) (*Ingest, error) {
 	formats, err := offered(offer)
 	if err != nil {
 		return nil, err
 	}
-	in := &Ingest{feed: f, codec: formats[0], tracks: make(chan *webrtc.TrackRemote, 1)}
+	in := &Ingest{codec: formats[0], tracks: make(chan *webrtc.TrackRemote, 1)}
 	api, err := e.api(in.codec)
 	if err != nil {
 		return nil, err
@@ -37,9 +35,18 @@ func (e *Engine) NewIngest(f *Feed, offer string) (*Ingest, error) {
 		in.Close()
 		return nil, fmt.Errorf("answering a publisher: %w", err)
 	}
-	f.setCodec(in.codec)
 	return in, nil
 }
+
+// NewFeed returns an empty feed for what the publisher sends.
+func (in *Ingest) NewFeed() *Feed {
+	f := NewFeed()
+	f.setCodec(in.codec)
+	return f
+}
+
+// Fits reports whether a feed that another publisher filled can go on with this one.
+func (in *Ingest) Fits(f *Feed) bool { return f.format().coding == in.codec.coding }
 
 // receiving makes a session that takes one video track.
 func receiving(api *webrtc.API, tracks chan<- *webrtc.TrackRemote) (*session, error) {
@@ -81,15 +88,15 @@ func firstTrack(ctx context.Context, tracks <-chan *webrtc.TrackRemote) (*webrtc
 // Answer returns the session description for the publisher.
 func (in *Ingest) Answer() string { return in.answer }
 
-// Run fills the feed until the publisher has gone or ctx ends, and returns why: ErrLost,
-// ErrLeft, ErrNoConnection, ErrNoPictures or ctx's cause.
-func (in *Ingest) Run(ctx context.Context) error {
+// Run fills f until the publisher has gone or ctx ends, and returns why: ErrLost, ErrLeft,
+// ErrNoConnection, ErrNoPictures or ctx's cause. f has one Run at a time.
+func (in *Ingest) Run(ctx context.Context, f *Feed) error {
 	return in.session.watch(ctx, func(ctx context.Context) error {
 		t, err := firstTrack(ctx, in.tracks)
 		if err != nil {
 			return err
 		}
-		w := in.feed.writer()
+		w := f.writer()
 		r := &receiver{session: in.session, track: t}
 		r.deliver = func(a arrived, lost uint64) {
 			if lost > 0 {

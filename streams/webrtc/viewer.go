@@ -76,7 +76,11 @@ func (v *Viewer) Run(ctx context.Context) error {
 				return n, err
 			})
 		})
-		return v.sender.run(ctx)
+		err := v.sender.run(ctx)
+		if ctx.Err() == nil {
+			err = fmt.Errorf("%w: %w", ErrLeft, err) // writing fails once the connection is closed
+		}
+		return err
 	})
 }
 

@@ -10,9 +10,8 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"net/http"
+	"sync"
 	"time"
 
 	"gridpost/hub/api"
@@ -41,7 +40,8 @@ type Leases interface {
 // Commander carries commands to edges.
 type Commander interface {
 	// Command blocks until the edge has answered or ctx ends. The error of an edge's refusal
-	// is Refused, with the edge's cause in words.
+	// is Refused, with the edge's cause in words. The relay leaves ID empty: the Commander
+	// gives the command its identity.
 	Command(ctx context.Context, edge string, c api.Command) error
 }
 
@@ -65,10 +65,30 @@ type Options struct {
 	Commander Commander
 	Logger    *slog.Logger
 
-	Linger  time.Duration // from the last viewer's end to the upstream's; default 10 s
-	Start   time.Duration // how long an edge may take from the command to its first offer; default 10 s
-	MaxView time.Duration // a view's longest time; default 10 min
-	Viewers int           // most viewers at once, over all devices; default 500
+	Linger     time.Duration // from the last viewer's end to the upstream's; default 10 s
+	Start      time.Duration // how long an edge may take from the command to its offer; default 10 s
+	MaxView    time.Duration // a view's longest time; default 10 min
+	MaxViewers int           // at once, over all devices; default 500
+	ICEServers []string      // URLs of STUN and TURN servers told to clients; default none
+}
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Linger <= 0 {
+		o.Linger = 10 * time.Second
+	}
+	if o.Start <= 0 {
+		o.Start = 10 * time.Second
+	}
+	if o.MaxView <= 0 {
+		o.MaxView = 10 * time.Minute
+	}
+	if o.MaxViewers <= 0 {
+		o.MaxViewers = 500
+	}
+	return o
 }
 
 // Stats are counters since the start, and gauges of now.
@@ -76,57 +96,138 @@ type Stats struct {
 	Viewers        int    // now
 	Upstreams      int    // now
 	Views          uint64 // begun
-	Commands       uint64 // publish commands sent
-	BytesIn        uint64 // of RTP from edges
-	BytesOut       uint64 // of RTP to viewers
-	PacketsOut     uint64
+	Commands       uint64 // publish commands sent, without renewals
+	PacketsIn      uint64 // of RTP from edges
+	BytesIn        uint64 // of their payload
+	LostIn         uint64 // packets of edges that never came
+	PacketsOut     uint64 // of RTP to viewers
+	BytesOut       uint64 // of their payload
 	PacketsDropped uint64 // not sent to a viewer that could not follow
 	Retransmitted  uint64 // asked for by viewers' NACKs
 	PLIs           uint64 // requests for a key picture
-	LostIn         uint64 // packets of edges that never came
 }
 
 // Relay is the hub's media plane.
 type Relay struct {
-	options Options
+	o Options
+
+	mu      sync.Mutex
+	ctx     context.Context // of Run; nil while it does not run
+	running sync.WaitGroup  // what Run waits for
+	paths   map[pathKey]*path
+	lives   map[*live]struct{}
+	views   map[string]*view
+	pubs    map[string]*publisher
+	gone    []string // IDs in views that have ended, oldest first; at most keepGone
+	viewers int      // views that have not ended, and those being negotiated
+	total   Stats    // of what has ended
 }
 
-// New makes a Relay. It serves once Run runs.
+// keepGone is how many ended views are remembered, so that their viewers can ask why.
+const keepGone = 256
+
+// New makes a Relay. It serves while Run runs.
 func New(o Options) *Relay {
-	return &Relay{options: o}
+	return &Relay{
+		o: o.withDefaults(), paths: make(map[pathKey]*path), lives: make(map[*live]struct{}),
+		views: make(map[string]*view), pubs: make(map[string]*publisher),
+	}
 }
 
-// Run owns all sessions. It ends them, records the ends of their leases and returns when ctx ends.
+// ending is a cause in words.
+type ending string
+
+func (e ending) Error() string { return string(e) }
+
+const hubStops = ending("the hub is stopping")
+
+// Run owns all sessions. When ctx ends it ends them, records the ends of their leases and
+// returns nil.
 func (r *Relay) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	inner, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	r.mu.Lock()
+	r.ctx = inner
+	r.mu.Unlock()
+
 	<-ctx.Done()
+	r.mu.Lock()
+	r.ctx = nil // no new goroutines from here on
+	r.mu.Unlock()
+	stop(hubStops)
+	r.running.Wait()
 	return nil
 }
 
+// context returns Run's context, which ends after that of Run's caller; nil where Run does not run.
+func (r *Relay) context() context.Context {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ctx
+}
+
+// spawn runs f under Run's context, or reports false where Run does not run.
+func (r *Relay) spawn(f func(ctx context.Context)) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ctx == nil {
+		return false
+	}
+	ctx := r.ctx
+	r.running.Go(func() { f(ctx) })
+	return true
+}
+
 // Stats returns the figures of now.
-func (r *Relay) Stats() Stats { return Stats{} }
-
-var errNotYet = errors.New("the relay is not ready")
-
-// ServeWHIP answers /whip/{edge}/{device}, every method: POST takes a publisher's offer. The
-// resource in its Location is the same path and an ID: serve it with ServeWHIPSession.
-func (r *Relay) ServeWHIP(w http.ResponseWriter, _ *http.Request, _, _ string) {
-	http.Error(w, errNotYet.Error(), http.StatusServiceUnavailable)
+func (r *Relay) Stats() Stats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.total
+	for _, v := range r.views {
+		if v.alive() {
+			s.Viewers++
+			s.add(v.viewer.Stats())
+		}
+	}
+	s.Upstreams = len(r.lives)
+	for l := range r.lives {
+		s.addFeed(l.feed.Stats())
+	}
+	return s
 }
 
-// ServeWHIPSession answers /whip/{edge}/{device}/{id}, every method.
-func (r *Relay) ServeWHIPSession(w http.ResponseWriter, _ *http.Request, _, _, _ string) {
-	http.Error(w, errNotYet.Error(), http.StatusServiceUnavailable)
+// count changes the totals.
+func (r *Relay) count(f func(*Stats)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f(&r.total)
 }
 
-// ServeWHEP answers /whep/{edge}/{device}, every method: POST takes a viewer's offer, waits for
-// the edge to send, records the Lease and answers. The resource in its Location is the same
-// path and an ID: serve it with ServeWHEPSession. The caller has checked that the device exists.
-func (r *Relay) ServeWHEP(w http.ResponseWriter, _ *http.Request, _, _ string, _ Viewer) {
-	http.Error(w, errNotYet.Error(), http.StatusServiceUnavailable)
+func (r *Relay) addLive(l *live) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lives[l] = struct{}{}
 }
 
-// ServeWHEPSession answers /whep/{edge}/{device}/{id}, every method. Only the viewer that
-// began the session, by Who, finds it.
-func (r *Relay) ServeWHEPSession(w http.ResponseWriter, _ *http.Request, _, _, _ string, _ Viewer) {
-	http.Error(w, errNotYet.Error(), http.StatusServiceUnavailable)
+func (r *Relay) removeLive(l *live) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.lives, l)
+	r.total.addFeed(l.feed.Stats())
+}
+
+func (s *Stats) add(v webrtc.SenderStats) {
+	s.PacketsOut += v.Packets
+	s.BytesOut += v.Bytes
+	s.PacketsDropped += v.Dropped
+	s.Retransmitted += v.Retransmitted
+	s.PLIs += v.PLIs
+}
+
+func (s *Stats) addFeed(f webrtc.FeedStats) {
+	s.PacketsIn += f.Packets
+	s.BytesIn += f.Bytes
+	s.LostIn += f.Lost
 }

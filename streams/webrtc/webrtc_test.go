@@ -1,0 +1,273 @@
+package webrtc
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"gridpost/streams"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// camera publishes made-up pictures to a stream at 25 a second.
+type camera struct {
+	stream *streams.Stream
+	group  int // pictures from key to key
+	size   int // bytes of a picture
+	n      int
+	key    []byte // SPS
+}
+
+func newCamera(group, size int) *camera {
+	return &camera{stream: streams.New(streams.Options{Name: "test"}), group: group, size: size, key: []byte{0x67, 0x64, 0x00, 0x28, 0xac}}
+}
+
+const frameTime = 40 * time.Millisecond
+
+// shoot publishes one picture; its number is in its bytes.
+func (c *camera) shoot() {
+	u := &streams.Unit{Codec: streams.H264, Session: 1, PTS: time.Duration(c.n) * frameTime, Arrived: time.Now(), Key: c.n%c.group == 0}
+	kind := byte(0x41)
+	if u.Key {
+		kind = 0x65
+		u.NALUs = [][]byte{c.key, {0x68, 0xee, 0x3c, 0x80}}
+	}
+	picture := make([]byte, c.size)
+	picture[0] = kind
+	binary.BigEndian.PutUint64(picture[1:], uint64(c.n))
+	for i := 9; i < len(picture); i++ {
+		picture[i] = byte(rand.Uint32())
+	}
+	u.NALUs = append(u.NALUs, picture)
+	c.stream.Publish(u)
+	c.n++
+}
+
+func (c *camera) run(ctx context.Context) {
+	tick := time.NewTicker(frameTime)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			c.shoot()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// hub is the least that takes a publisher in and viewers out.
+type hub struct {
+	t       *testing.T
+	engine  *Engine
+	feed    *Feed
+	server  *httptest.Server
+	ctx     context.Context
+	running sync.WaitGroup
+
+	mu      sync.Mutex
+	ingest  *Ingest
+	viewers []*Viewer
+	ended   chan error // of viewers and publishers
+}
+
+func newHub(t *testing.T) *hub {
+	t.Helper()
+	engine, err := NewEngine(EngineOptions{Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	h := &hub{t: t, engine: engine, feed: NewFeed(), ctx: ctx, ended: make(chan error, 100)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /whip", h.whip)
+	mux.HandleFunc("POST /whep", h.whep)
+	mux.HandleFunc("DELETE /resource", func(http.ResponseWriter, *http.Request) {})
+	h.server = httptest.NewServer(mux)
+	t.Cleanup(func() {
+		cancel()
+		h.running.Wait()
+		h.server.Close()
+		http.DefaultClient.CloseIdleConnections()
+		if err := engine.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+func (h *hub) whip(w http.ResponseWriter, q *http.Request) {
+	offer, err := io.ReadAll(q.Body)
+	if err != nil {
+		h.t.Error(err)
+		return
+	}
+	in, err := h.engine.NewIngest(string(offer))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	h.mu.Lock()
+	h.ingest = in
+	h.mu.Unlock()
+	h.feed.setCodec(in.codec)
+	h.running.Go(func() { h.ended <- in.Run(h.ctx, h.feed) })
+	answer(w, in.Answer())
+}
+
+func (h *hub) whep(w http.ResponseWriter, q *http.Request) {
+	offer, err := io.ReadAll(q.Body)
+	if err != nil {
+		h.t.Error(err)
+		return
+	}
+	v, err := h.engine.NewViewer(h.feed, string(offer))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusNotAcceptable)
+		return
+	}
+	h.mu.Lock()
+	h.viewers = append(h.viewers, v)
+	h.mu.Unlock()
+	h.running.Go(func() { h.ended <- v.Run(h.ctx) })
+	answer(w, v.Answer())
+}
+
+func answer(w http.ResponseWriter, sdp string) {
+	w.Header().Set("Location", "/resource")
+	w.WriteHeader(http.StatusCreated)
+	_, _ = io.WriteString(w, sdp)
+}
+
+func (h *hub) viewer(i int) *Viewer {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.viewers[i]
+}
+
+// publish runs a publisher and returns its end.
+func (h *hub) publish(ctx context.Context, s *streams.Stream) <-chan error {
+	h.t.Helper()
+	engine, err := NewEngine(EngineOptions{})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	ready, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- engine.Publish(ctx, PublishOptions{URL: h.server.URL + "/whip", Stream: s, Ready: func() { close(ready) }})
+	}()
+	select {
+	case <-ready:
+	case err := <-done:
+		h.t.Fatal("publishing:", err)
+	}
+	return done
+}
+
+// play plays until each returns false, and returns what came.
+func (h *hub) play(ctx context.Context, o PlayOptions, each func(Frame) bool) (PlayStats, error) {
+	h.t.Helper()
+	engine, err := NewEngine(EngineOptions{})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, 20*time.Second, errors.New("the test waited 20 s"))
+	defer cancel()
+	o.URL = h.server.URL + "/whep"
+	o.OnFrame = func(f Frame) {
+		if !each(f) {
+			cancel()
+		}
+	}
+	return engine.Play(ctx, o)
+}
+
+// pictures puts FU-A and single payloads together again and hands out each picture's number.
+type pictures struct {
+	payload bytes.Buffer
+	numbers []uint64
+	sizes   []int
+}
+
+func (p *pictures) add(x Packet) {
+	switch x.Payload[0] & 0x1f {
+	case naluFUA:
+		if x.Payload[1]&0x80 != 0 {
+			p.payload.Reset()
+		}
+		p.payload.Write(x.Payload[2:])
+	case naluSTAPA:
+		return
+	default:
+		p.payload.Reset()
+		p.payload.Write(x.Payload[1:])
+	}
+	if x.Marker {
+		p.numbers = append(p.numbers, binary.BigEndian.Uint64(p.payload.Bytes()))
+		p.sizes = append(p.sizes, p.payload.Len()+1)
+	}
+}
+
+func TestPublishAndPlay(t *testing.T) {
+	h := newHub(t)
+	c := newCamera(50, 20_000)
+	for range 80 { // one group over, thirty pictures into the next
+		c.shoot()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	shooting := make(chan struct{})
+	go func() { defer close(shooting); c.run(ctx) }()
+	published := h.publish(ctx, c.stream)
+
+	var got pictures
+	var frames []Frame
+	begun := time.Now()
+	stats, err := h.play(ctx, PlayOptions{OnPacket: got.add}, func(f Frame) bool {
+		frames = append(frames, f)
+		return len(frames) < 60
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("first picture after %s, %+v", frames[0].At.Sub(begun), stats)
+	if !frames[0].Key {
+		t.Error("the first picture is not a key picture")
+	}
+	if got.numbers[0] != 50 {
+		t.Errorf("the first picture is number %d, want 50: the group under way", got.numbers[0])
+	}
+	for i, n := range got.numbers {
+		if want := got.numbers[0] + uint64(i); n != want || got.sizes[i] != 20_000 {
+			t.Fatalf("picture %d is number %d of %d bytes, want %d of 20000", i, n, got.sizes[i], want)
+		}
+	}
+	for i := 1; i < 29; i++ {
+		if d := frames[i].Timestamp - frames[i-1].Timestamp; d != squeezeStep {
+			t.Fatalf("cached picture %d is %d ticks after the one before, want %d", i, d, squeezeStep)
+		}
+	}
+	for i := 40; i < 60; i++ {
+		if d := frames[i].Timestamp - frames[i-1].Timestamp; d != 3600 {
+			t.Fatalf("live picture %d is %d ticks after the one before, want 3600", i, d)
+		}
+	}
+	if catching := frames[28].At.Sub(frames[0].At); catching > 600*time.Millisecond {
+		t.Errorf("the cached group took %s", catching)
+	}
+	cancel()
+	<-shooting
+	if err := <-published; err != nil {
+		t.Error("publishing ended with", err)
+	}
+}
