@@ -129,7 +129,7 @@ func (l *line) follow(tr detection.Track) (detection.Direction, bool) {
 	margin := max(minMargin, heightMargin*tr.Box.H)
 	for _, foot := range trail {
 		from, to, ok := w.step(l.at, foot, margin)
-		if !ok || !l.counts(tr.Class) || max(area, w.area) < l.spec.MinSize {
+		if !ok || !l.counts(tr.Class) || !(max(area, w.area) >= l.spec.MinSize) {
 			continue
 		}
 		if d, wanted := l.direction(from, to); wanted {
@@ -149,7 +149,7 @@ func (w *way) step(at detection.Segment, foot detection.Point, margin float64) (
 	}
 	w.foot, w.ready = foot, true
 	d := at.Side(foot)
-	if math.Abs(d) <= margin {
+	if !(math.Abs(d) > margin) { // so that what is no number is on neither side
 		return from, to, false
 	}
 	side := 1

@@ -105,8 +105,9 @@ func (z *zone) forget(tracks []detection.Track) {
 	}
 }
 
-// blind closes what nobody has seen going on for a long time.
+// blind closes what nobody has seen going on for a long time, and forgets who was there.
 func (z *zone) blind(at time.Time) []detection.Incident {
+	clear(z.stays)
 	if z.open == nil {
 		return nil
 	}
