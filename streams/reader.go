@@ -42,7 +42,7 @@ type Reader struct {
 	backfill []*Unit // only Next touches it; comes before the queue
 
 	done    chan struct{}
-	close   sync.Once
+	once    sync.Once
 	dropped atomic.Uint64
 }
 
@@ -94,7 +94,7 @@ func (r *Reader) Next(ctx context.Context) (*Unit, error) {
 // Close ends the reader; a Next under way returns io.EOF. It may be called more than once and from
 // any goroutine.
 func (r *Reader) Close() {
-	r.close.Do(func() {
+	r.once.Do(func() {
 		r.stream.remove(r)
 		close(r.done)
 	})

@@ -29,7 +29,7 @@ type depacketizer interface {
 type assembler struct {
 	codec   streams.Codec
 	session uint32
-	make    func() (depacketizer, error)
+	fresh   func() (depacketizer, error)
 	size    atomic.Pointer[[2]int] // width and height, once known
 
 	decode  depacketizer
@@ -52,14 +52,14 @@ func newAssembler(f format.Format, session uint32) (*assembler, error) {
 	switch f := f.(type) {
 	case *format.H264:
 		a.codec = streams.H264
-		a.make = func() (depacketizer, error) { return checked(f.CreateDecoder()) }
+		a.fresh = func() (depacketizer, error) { return checked(f.CreateDecoder()) }
 		a.params = h26x.NewParams(a.codec)
 		sps, pps := f.SafeParams()
 		a.params.Observe(sps)
 		a.params.Observe(pps)
 	case *format.H265:
 		a.codec = streams.H265
-		a.make = func() (depacketizer, error) { return checked(f.CreateDecoder()) }
+		a.fresh = func() (depacketizer, error) { return checked(f.CreateDecoder()) }
 		a.params = h26x.NewParams(a.codec)
 		vps, sps, pps := f.SafeParams()
 		a.params.Observe(vps)
@@ -81,7 +81,7 @@ func checked[D depacketizer](d D, err error) (depacketizer, error) {
 // reset forgets the picture under way.
 func (a *assembler) reset() (err error) {
 	a.pending = 0
-	a.decode, err = a.make()
+	a.decode, err = a.fresh()
 	return err
 }
 
