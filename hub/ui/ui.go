@@ -10,7 +10,7 @@ import (
 	"io/fs"
 )
 
-//go:embed index.html app.js style.css
+//go:embed *.html *.js *.css *.json *.svg
 var files embed.FS
 
 // ContentSecurityPolicy is the header that the hub sends with every file of the page. Live video
