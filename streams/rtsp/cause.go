@@ -56,8 +56,16 @@ func isTransportFault(err error) bool {
 		errors.As(err, &noChannels) || errors.As(err, &badDelivery)
 }
 
-// causeOf says in words for a person why a session ended.
-func causeOf(err error, address *base.URL, o Options) string {
+// causeOf says in words for a person why a session ended. understood is false when the camera sent what nobody
+// can read; the cause is the same then whatever it was, so that garbage is not news each time.
+func causeOf(err error, address *base.URL, o Options) (cause string, understood bool) {
+	if cause := knownCause(err, address, o); cause != "" {
+		return cause, true
+	}
+	return fmt.Sprintf("what answers at %s is not understood", hostPort(address)), false
+}
+
+func knownCause(err error, address *base.URL, o Options) string {
 	var (
 		dns     *net.DNSError
 		udpTime liberrors.ErrClientUDPTimeout
@@ -94,7 +102,7 @@ func causeOf(err error, address *base.URL, o Options) string {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "the camera hung up"
 	}
-	return "the camera's answer cannot be used: " + safe(err.Error(), address)
+	return ""
 }
 
 func causeOfStatus(err error, address *base.URL) string {

@@ -96,7 +96,7 @@ type Stats struct {
 	Pictures    uint64 // published
 	LostPackets uint64 // that should have come, by their numbers
 	Dropped     uint64 // pictures left out because they or what they build on were damaged
-	Unreadable  uint64 // packets that could not be read
+	Unreadable  uint64 // packets, and answers to requests, that could not be read
 	Jumps       uint64 // time stamps that jumped
 }
 
@@ -145,7 +145,11 @@ func (s *Source) Run(ctx context.Context) error {
 		if s.fallBack(err, n) {
 			continue
 		}
-		s.report(false, causeOf(err, address, s.o))
+		cause, understood := causeOf(err, address, s.o)
+		if !understood {
+			s.count.unreadable.Add(1)
+		}
+		s.report(false, cause, "error", safe(err.Error(), address))
 		if n.shown && time.Since(began) > bound {
 			bound = s.o.RetryMin // it worked for longer than it was waited for
 		}
@@ -198,13 +202,14 @@ func (s *Source) pause(ctx context.Context, err error, bound time.Duration) bool
 }
 
 // report tells of a change of state; a state that stays is told once.
-func (s *Source) report(online bool, cause string) {
+func (s *Source) report(online bool, cause string, detail ...any) {
 	if s.known && s.online == online && s.cause == cause {
 		return
 	}
 	s.known, s.online, s.cause = true, online, cause
 	if !online {
-		s.o.Logger.Warn("camera is offline", "stream", s.o.Stream.Name(), "cause", cause, "unreadable", s.count.unreadable.Load())
+		args := append([]any{"stream", s.o.Stream.Name(), "cause", cause, "unreadable", s.count.unreadable.Load()}, detail...)
+		s.o.Logger.Warn("camera is offline", args...)
 	}
 	s.o.OnState(online, cause)
 }

@@ -148,6 +148,9 @@ func TestGarbage(t *testing.T) {
 			if n := strings.Count(w.log.String(), "\n"); n < 1 || n > 4 {
 				t.Errorf("six attempts gave %d lines:\n%s", n, w.log)
 			}
+			if n := w.source.Stats().Unreadable; n == 0 && name != "http" && name != "banner" { // the library passes over those
+				t.Error("it is not counted")
+			}
 		})
 	}
 }
