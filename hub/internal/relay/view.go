@@ -23,6 +23,8 @@ type view struct {
 	why    string        // in words
 }
 
+const endedByViewer = ending("the viewer ended it")
+
 func (v *view) alive() bool {
 	select {
 	case <-v.done:
@@ -125,6 +127,10 @@ func (r *Relay) watch(ctx context.Context, v *view, lease string) {
 	defer r.mu.Unlock()
 	close(v.done)
 	r.total.add(v.viewer.Stats())
+	if v.why == endedByViewer.Error() {
+		delete(r.views, v.id)
+		return
+	}
 	r.gone = append(r.gone, v.id)
 	if len(r.gone) > keepGone {
 		delete(r.views, r.gone[0])
@@ -163,8 +169,8 @@ func (r *Relay) dismiss() {
 }
 
 // ServeWHEPSession answers /whep/{edge}/{device}/{id}, every method. Only the viewer that began
-// the session, by Who, finds it. A session that has ended by itself is 410 with the cause, for
-// as long as it is remembered.
+// the session, by Who, finds it. A session that has ended otherwise than by DELETE is 410 with the
+// cause, for as long as it is remembered.
 func (r *Relay) ServeWHEPSession(w http.ResponseWriter, q *http.Request, edge, device, id string, who Viewer) {
 	r.mu.Lock()
 	v := r.views[id]
@@ -176,7 +182,7 @@ func (r *Relay) ServeWHEPSession(w http.ResponseWriter, q *http.Request, edge, d
 		r.problem(w, http.StatusGone, v.why)
 	default:
 		r.resource(w, q, &v.tag, v.viewer.Trickle, func() {
-			v.cancel(ending("the viewer ended it"))
+			v.cancel(endedByViewer)
 			<-v.done
 		})
 	}

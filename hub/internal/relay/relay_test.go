@@ -1,0 +1,452 @@
+package relay
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"gridpost/hub/api"
+	"gridpost/streams"
+	"gridpost/streams/webrtc"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// record keeps leases in memory.
+type record struct {
+	mu     sync.Mutex
+	leases []Lease
+	ends   map[string]string
+	ended  chan string // the reason of each end
+	fail   error
+}
+
+func (r *record) Begin(_ context.Context, l Lease) (string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fail != nil {
+		return "", r.fail
+	}
+	r.leases = append(r.leases, l)
+	return fmt.Sprint(len(r.leases)), nil
+}
+
+func (r *record) End(_ context.Context, id, why string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, twice := r.ends[id]; twice {
+		return fmt.Errorf("lease %s ended twice", id)
+	}
+	r.ends[id] = why
+	r.ended <- why
+	return nil
+}
+
+func (r *record) begun() []Lease {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]Lease(nil), r.leases...)
+}
+
+// edge carries out commands as an edge does: with a publisher of its own.
+type edge struct {
+	t      *testing.T
+	url    func() string
+	stream *streams.Stream
+
+	mu       sync.Mutex
+	refuse   error
+	silent   bool // says yes and does nothing
+	commands []api.Command
+	cancel   context.CancelFunc
+	running  sync.WaitGroup
+	stopped  chan struct{} // a stop command came
+}
+
+func (e *edge) Command(_ context.Context, name string, c api.Command) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.commands = append(e.commands, c)
+	if c.Kind == api.CommandStop {
+		if e.cancel != nil {
+			e.cancel()
+			e.cancel = nil
+		}
+		e.stopped <- struct{}{}
+		return nil
+	}
+	if e.refuse != nil || e.silent || e.cancel != nil {
+		return e.refuse
+	}
+	engine, err := webrtc.NewEngine(webrtc.EngineOptions{})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	e.cancel = cancel
+	e.running.Go(func() {
+		err := engine.Publish(ctx, webrtc.PublishOptions{URL: e.url() + "/whip/" + name + "/" + c.Device, Stream: e.stream})
+		if err != nil {
+			e.t.Log("publisher ended:", err)
+		}
+	})
+	return nil
+}
+
+func (e *edge) count(kind api.CommandKind) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := 0
+	for _, c := range e.commands {
+		if c.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// bench is a relay with an edge, a record and an HTTP server.
+type bench struct {
+	t      *testing.T
+	relay  *Relay
+	edge   *edge
+	record *record
+	server *httptest.Server
+}
+
+func newBench(t *testing.T, o Options) *bench {
+	t.Helper()
+	engine, err := webrtc.NewEngine(webrtc.EngineOptions{Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{
+		t:      t,
+		record: &record{ends: make(map[string]string), ended: make(chan string, 100)},
+		edge:   &edge{t: t, stream: streams.New(streams.Options{Name: "gate"}), stopped: make(chan struct{}, 100)},
+	}
+	b.edge.url = func() string { return b.server.URL }
+	o.Engine, o.Leases, o.Commander = engine, b.record, b.edge
+	b.relay = New(o)
+	b.server = httptest.NewServer(routes(b.relay))
+
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := b.relay.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	running.Go(func() { shoot(ctx, b.edge.stream) })
+	b.eventually("the relay runs", func() bool { return b.relay.context() != nil })
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+		b.edge.mu.Lock()
+		if b.edge.cancel != nil {
+			b.edge.cancel()
+		}
+		b.edge.mu.Unlock()
+		b.edge.running.Wait()
+		b.server.Close()
+		http.DefaultClient.CloseIdleConnections()
+		if err := engine.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+func routes(r *Relay) http.Handler {
+	who := func(q *http.Request) Viewer {
+		return Viewer{Who: q.Header.Get("Who"), Incident: q.URL.Query().Get("incident"), Reason: q.URL.Query().Get("reason")}
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/whip/{edge}/{device}", func(w http.ResponseWriter, q *http.Request) {
+		r.ServeWHIP(w, q, q.PathValue("edge"), q.PathValue("device"))
+	})
+	mux.HandleFunc("/whip/{edge}/{device}/{id}", func(w http.ResponseWriter, q *http.Request) {
+		r.ServeWHIPSession(w, q, q.PathValue("edge"), q.PathValue("device"), q.PathValue("id"))
+	})
+	mux.HandleFunc("/whep/{edge}/{device}", func(w http.ResponseWriter, q *http.Request) {
+		r.ServeWHEP(w, q, q.PathValue("edge"), q.PathValue("device"), who(q))
+	})
+	mux.HandleFunc("/whep/{edge}/{device}/{id}", func(w http.ResponseWriter, q *http.Request) {
+		r.ServeWHEPSession(w, q, q.PathValue("edge"), q.PathValue("device"), q.PathValue("id"), who(q))
+	})
+	return mux
+}
+
+// shoot publishes made-up pictures, 25 a second, a key picture every 25.
+func shoot(ctx context.Context, s *streams.Stream) {
+	tick := time.NewTicker(40 * time.Millisecond)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		u := &streams.Unit{Codec: streams.H264, Session: 1, PTS: time.Duration(n) * 40 * time.Millisecond, Arrived: time.Now(), Key: n%25 == 0}
+		picture := make([]byte, 8000)
+		picture[0] = 0x41
+		if u.Key {
+			picture[0] = 0x65
+			u.NALUs = [][]byte{{0x67, 0x64, 0x00, 0x28, 0xac}, {0x68, 0xee, 0x3c, 0x80}}
+		}
+		u.NALUs = append(u.NALUs, picture)
+		s.Publish(u)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (b *bench) eventually(what string, ok func() bool) {
+	b.t.Helper()
+	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	b.t.Fatal("waited in vain until", what)
+}
+
+// ended returns the next recorded end.
+func (b *bench) ended() string {
+	b.t.Helper()
+	select {
+	case why := <-b.record.ended:
+		return why
+	case <-time.After(30 * time.Second):
+		b.t.Fatal("no lease has ended")
+		return ""
+	}
+}
+
+// player is a viewer that plays until it is stopped.
+type player struct {
+	cancel context.CancelFunc
+	moving chan struct{} // closed at the fifth picture
+	done   chan error
+}
+
+func (b *bench) play(who, query string) *player {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &player{cancel: cancel, moving: make(chan struct{}), done: make(chan error, 1)}
+	engine, err := webrtc.NewEngine(webrtc.EngineOptions{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	frames := 0
+	go func() {
+		_, err := engine.Play(ctx, webrtc.PlayOptions{
+			URL: b.server.URL + "/whep/gate-7/yard" + query, Header: http.Header{"Who": {who}},
+			OnFrame: func(webrtc.Frame) {
+				if frames++; frames == 5 {
+					close(p.moving)
+				}
+			},
+		})
+		p.done <- err
+	}()
+	b.t.Cleanup(func() { cancel() })
+	return p
+}
+
+func (b *bench) moves(p *player) {
+	b.t.Helper()
+	select {
+	case <-p.moving:
+	case err := <-p.done:
+		b.t.Fatal("a viewer ended:", err)
+	case <-time.After(20 * time.Second):
+		b.t.Fatal("a viewer saw nothing for 20 s")
+	}
+}
+
+func (b *bench) stop(p *player) {
+	b.t.Helper()
+	p.cancel()
+	select {
+	case err := <-p.done:
+		if err != nil {
+			b.t.Error("a viewer ended with", err)
+		}
+	case <-time.After(20 * time.Second):
+		b.t.Fatal("a viewer did not end")
+	}
+}
+
+func TestManyViewersCostOneUpstream(t *testing.T) {
+	b := newBench(t, Options{Linger: 300 * time.Millisecond})
+	var players []*player
+	for i := range 6 { // at once: their requests meet in the same wait
+		players = append(players, b.play(fmt.Sprint("viewer-", i), "?incident=42"))
+	}
+	for _, p := range players {
+		b.moves(p)
+	}
+	late := b.play("late", "?reason=patrol")
+	b.moves(late)
+	if n := b.edge.count(api.CommandPublish); n != 1 {
+		t.Errorf("%d publish commands for seven viewers, want 1", n)
+	}
+	if s := b.relay.Stats(); s.Viewers != 7 || s.Upstreams != 1 || s.Views != 7 || s.PacketsOut == 0 || s.PacketsIn == 0 {
+		t.Errorf("stats %+v", s)
+	}
+	for _, p := range players {
+		b.stop(p)
+	}
+	if n := b.edge.count(api.CommandStop); n != 0 {
+		t.Error("stopped while one was watching")
+	}
+	b.moves(late)
+	b.stop(late)
+	select {
+	case <-b.edge.stopped:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the upstream was not stopped after the last viewer")
+	}
+	b.eventually("the upstream has ended", func() bool { return b.relay.Stats().Upstreams == 0 })
+
+	leases := b.record.begun()
+	if len(leases) != 7 {
+		t.Fatalf("%d leases, want 7", len(leases))
+	}
+	for range leases {
+		// The player closes the connection and deletes the resource; either may be seen first.
+		if why := b.ended(); why != "the viewer ended it" && why != "the viewer closed the connection" {
+			t.Errorf("a lease ended because %q", why)
+		}
+	}
+	l := leases[6]
+	if l.Edge != "gate-7" || l.Device != "yard" || l.Who != "late" || l.Reason != "patrol" || l.Incident != "" || l.Until.Sub(l.From) != 10*time.Minute {
+		t.Errorf("lease %+v", l)
+	}
+
+	again := b.play("again", "")
+	b.moves(again)
+	if n := b.edge.count(api.CommandPublish); n != 2 {
+		t.Errorf("%d publish commands, want a second one", n)
+	}
+	if l := b.record.begun()[7]; l.Reason != "unspecified" {
+		t.Errorf("lease without a reason: %+v", l)
+	}
+	b.stop(again)
+}
+
+func TestViewEndsAtItsLimit(t *testing.T) {
+	b := newBench(t, Options{MaxView: 1500 * time.Millisecond})
+	p := b.play("anna", "")
+	b.moves(p)
+	if err := <-p.done; !errors.Is(err, webrtc.ErrLeft) {
+		t.Errorf("the viewer sees %v, want ErrLeft", err)
+	}
+	if why := b.ended(); why != "the time limit of 1.5s was reached" {
+		t.Errorf("the lease ended because %q", why)
+	}
+}
+
+func TestPublisherVanishes(t *testing.T) {
+	b := newBench(t, Options{})
+	p := b.play("anna", "")
+	b.moves(p)
+	b.edge.mu.Lock()
+	b.edge.cancel() // the edge ends its session by itself
+	b.edge.cancel = nil
+	b.edge.mu.Unlock()
+	if err := <-p.done; !errors.Is(err, webrtc.ErrLeft) {
+		t.Errorf("the viewer sees %v, want ErrLeft", err)
+	}
+	if why := b.ended(); !strings.HasPrefix(why, "the picture from the edge ended: ") {
+		t.Errorf("the lease ended because %q", why)
+	}
+	again := b.play("anna", "")
+	b.moves(again)
+	if n := b.edge.count(api.CommandPublish); n != 2 {
+		t.Errorf("%d publish commands, want 2", n)
+	}
+	b.stop(again)
+}
+
+func TestEdgeRefuses(t *testing.T) {
+	for _, x := range []struct {
+		name   string
+		set    func(*edge)
+		detail string
+	}{
+		{"with a cause", func(e *edge) { e.refuse = Refused{Cause: "the camera is offline: no answer"} }, "the camera is offline: no answer"},
+		{"wrapped", func(e *edge) { e.refuse = fmt.Errorf("commanding: %w", Refused{Cause: "the edge is not connected"}) }, "the edge is not connected"},
+		{"without words", func(e *edge) { e.refuse = errors.New("database is locked") }, "the edge does not answer"},
+		{"never begins", func(e *edge) { e.silent = true }, "the edge has not begun to send within 300ms"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			b := newBench(t, Options{Start: 300 * time.Millisecond})
+			b.edge.mu.Lock()
+			x.set(b.edge)
+			b.edge.mu.Unlock()
+			err := <-b.play("anna", "").done
+			var refusal *webrtc.HTTPError
+			if !errors.As(err, &refusal) || refusal.Status != http.StatusServiceUnavailable || refusal.Detail != x.detail {
+				t.Errorf("got %v, want 503 with %q", err, x.detail)
+			}
+			if len(b.record.begun()) != 0 {
+				t.Error("a view that never was is on record")
+			}
+		})
+	}
+}
+
+func TestUnrecordedViewDoesNotHappen(t *testing.T) {
+	b := newBench(t, Options{})
+	b.record.fail = errors.New("disk full")
+	err := <-b.play("anna", "").done
+	var refusal *webrtc.HTTPError
+	if !errors.As(err, &refusal) || refusal.Status != http.StatusInternalServerError || refusal.Detail != "Internal Server Error" {
+		t.Errorf("got %v, want 500 without detail", err)
+	}
+}
+
+func TestViewersAreBounded(t *testing.T) {
+	b := newBench(t, Options{MaxViewers: 1})
+	p := b.play("anna", "")
+	b.moves(p)
+	err := <-b.play("ben", "").done
+	var refusal *webrtc.HTTPError
+	if !errors.As(err, &refusal) || refusal.Status != http.StatusServiceUnavailable || !strings.Contains(refusal.Detail, "limit of 1 viewers") {
+		t.Errorf("got %v, want 503", err)
+	}
+	b.stop(p)
+}
+
+// problemOf reads a problem document.
+func problemOf(t *testing.T, response *http.Response) (status int, detail string) {
+	t.Helper()
+	if got := response.Header.Get("Content-Type"); got != "application/problem+json" {
+		t.Errorf("%s: content type %q", response.Request.URL.Path, got)
+	}
+	var p struct {
+		Status int
+		Title  string
+		Detail string
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(body, &p); err != nil {
+		t.Fatalf("%s: %v", body, err)
+	}
+	if p.Status != response.StatusCode || p.Title == "" {
+		t.Errorf("problem %s for status %d", body, response.StatusCode)
+	}
+	return p.Status, p.Detail
+}
