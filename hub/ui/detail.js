@@ -79,7 +79,7 @@ export class Detail {
       const first = !this.#incident;
       this.#incident = incident;
       this.#draw();
-      if (first) $("detail-title").focus({ preventScroll: true });
+      if (first) $("detail-title").focus(); // also scrolls to it where the list is above
     } catch (error) {
       this.#fail(id, error);
     }
