@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"gridpost/devices"
+
 	"go.yaml.in/yaml/v3"
 )
 
@@ -108,31 +110,15 @@ func validPort(s string, least int) bool {
 	return err == nil && n >= least && n <= 65535
 }
 
-// topic reads an MQTT topic filter (MQTT 5.0, section 4.7).
+// topic reads an MQTT topic filter.
 func (v value) topic(dst *string) {
 	s, ok := v.text()
 	if !ok {
 		return
 	}
-	if !validFilter(s) {
-		v.fail("expected an MQTT topic such as sensors/river, with + for one level and # at the end for the rest, found %s", v.found())
+	if err := devices.CheckFilter(s); err != nil {
+		v.fail("expected an MQTT topic such as sensors/river, with + for one level and # at the end for the rest, found %s: %s", v.found(), err)
 		return
 	}
 	*dst = s
-}
-
-func validFilter(s string) bool {
-	if s == "" || len(s) > 65535 || strings.ContainsRune(s, 0) {
-		return false
-	}
-	levels := strings.Split(s, "/")
-	for i, level := range levels {
-		if level == "#" && i == len(levels)-1 || level == "+" {
-			continue
-		}
-		if strings.ContainsAny(level, "#+") {
-			return false
-		}
-	}
-	return true
 }

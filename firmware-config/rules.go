@@ -11,12 +11,6 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// The bounds of a polygon's corners.
-const (
-	minCorners = 3
-	maxCorners = 32
-)
-
 // defaultClear is how long nothing must be seen before a zone's or a line's incident closes.
 const defaultClear = 3 * time.Second
 
@@ -191,16 +185,16 @@ func (v value) line(dst *[]detection.Point) {
 }
 
 func (v value) polygon(dst *[]detection.Point) {
-	pts, ok := v.points(maxCorners)
+	pts, ok := v.points(detection.MaxCorners)
 	if !ok {
 		return
 	}
-	if len(pts) < minCorners {
-		v.fail("expected a polygon of %d to %d points, found %d", minCorners, maxCorners, len(pts))
+	if len(pts) < detection.MinCorners {
+		v.fail("expected a polygon of %d to %d points, found %d", detection.MinCorners, detection.MaxCorners, len(pts))
 		return
 	}
-	if i, j, crosses := selfCrossing(pts); crosses {
-		v.fail("expected a polygon that does not cross or touch itself, found that the side after point %d meets the side after point %d", i+1, j+1)
+	if err := detection.Polygon(pts).Check(); err != nil {
+		v.fail("expected a polygon that does not cross or touch itself, found: %s", err)
 		return
 	}
 	*dst = pts

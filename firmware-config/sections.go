@@ -173,7 +173,7 @@ func (p *parser) place(v value, kind devices.Kind) *devices.Place {
 }
 
 // jsonPath is the part of JSONPath (RFC 9535) that names one value: members and indexes.
-var jsonPathForm = regexp.MustCompile(`^\$(\.[\pL_][\pL\pN_-]*|\[[0-9]{1,6}\]|\['[^'\\]+'\]|\["[^"\\]+"\])*$`)
+var jsonPathForm = regexp.MustCompile(`^\$(\.[\pL_][\pL\pN_-]*|\[[0-9]{1,6}\]|\['[^'\\]+'\]|\["[^"\\]+"\]){0,32}$`)
 
 func (v value) jsonPath(dst *string) {
 	s, ok := v.text()
