@@ -19,6 +19,7 @@ import (
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -180,5 +181,7 @@ func (e *Engine) api(codecs ...codec) (*webrtc.API, error) {
 	if err != nil {
 		return nil, fmt.Errorf("registering the playout delay: %w", err)
 	}
-	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(e.settings)), nil
+	// Without a registry of its own pion takes its default interceptors.
+	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(e.settings),
+		webrtc.WithInterceptorRegistry(&interceptor.Registry{})), nil
 }
