@@ -139,7 +139,7 @@ func TestGarbageIsCountedAndLoggedOnce(t *testing.T) {
 func TestBadMappings(t *testing.T) {
 	for _, m := range []Mapping{
 		{Topic: ""}, {Topic: "a#"}, {Topic: "a", Value: "level"}, {Topic: "a", Value: "$.."}, {Topic: "a", Value: "$[x]"},
-		{Topic: "a", Value: "$['x"}, {Topic: "a", Value: "$.a b"}, {Topic: "a", Time: "$["}, {Topic: "a", Value: "$" + strings.Repeat(".a", 40)},
+		{Topic: "a", Value: "$['x"}, {Topic: "a", Value: "$.a b"}, {Topic: "a", Time: "$["}, {Topic: "a", Value: "$" + strings.Repeat(".a", 1001)},
 	} {
 		if _, err := New(Options{Mappings: []Mapping{m}}); err == nil {
 			t.Errorf("%+v was accepted", m)

@@ -18,7 +18,7 @@ type step struct {
 }
 
 // maxSteps bounds a path.
-const maxSteps = 32
+const maxSteps = 1000
 
 func parsePath(s string) (path, error) {
 	rest, ok := strings.CutPrefix(s, "$")
