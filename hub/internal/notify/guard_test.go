@@ -283,3 +283,15 @@ func TestKnownSignature(t *testing.T) {
 		t.Errorf("signature %s, expected %s", got, want)
 	}
 }
+
+func FuzzRetryAfter(f *testing.F) {
+	for _, s := range []string{"", "0", "120", "-5", "1e9", "99999999999999999999", "Wed, 21 Oct 2065 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:00 GMT"} {
+		f.Add(s)
+	}
+	now := time.Now()
+	f.Fuzz(func(t *testing.T, s string) {
+		if d := parseRetryAfter(s, now); d < 0 || d > longestRetryAfter {
+			t.Errorf("%q: %s", s, d)
+		}
+	})
+}
