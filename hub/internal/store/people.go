@@ -200,36 +200,29 @@ func scanFailures(scan func(...any) error) (f Failures, err error) {
 	return f, err
 }
 
-// LoginFailures returns what is known of a key; zero if nothing.
-func (s *Store) LoginFailures(ctx context.Context, key string) (Failures, error) {
-	f, err := scanFailures(found(s.read.QueryRowContext(ctx, failuresQuery, key)))
-	if err != nil {
-		return f, fmt.Errorf("reading log-in failures: %w", err)
-	}
-	return f, nil
-}
-
-// AddLoginFailure lets next make the new state of a key out of the old one.
-func (s *Store) AddLoginFailure(ctx context.Context, key string, next func(Failures) Failures) error {
+// UpdateLoginFailures lets change see and change what is known of some keys, in one transaction.
+// A key that is left without failures is forgotten.
+func (s *Store) UpdateLoginFailures(ctx context.Context, keys []string, change func([]Failures)) error {
 	return s.update(ctx, func(t *tx) error {
-		f, err := scanFailures(t.one(failuresQuery, key))
-		if err != nil {
-			return fmt.Errorf("reading log-in failures: %w", err)
+		all := make([]Failures, len(keys))
+		for i, key := range keys {
+			var err error
+			if all[i], err = scanFailures(t.one(failuresQuery, key)); err != nil {
+				return fmt.Errorf("reading log-in failures: %w", err)
+			}
 		}
-		f = next(f)
-		if _, err := t.exec(`INSERT OR REPLACE INTO login_failures(key, failures, last_at, blocked_to) VALUES (?, ?, ?, ?)`,
-			key, f.Count, millis(f.Last), millis(f.Blocked)); err != nil {
-			return fmt.Errorf("noting a log-in failure: %w", err)
-		}
-		return nil
-	})
-}
-
-// ForgetLoginFailures forgets a key after the right password came.
-func (s *Store) ForgetLoginFailures(ctx context.Context, key string) error {
-	return s.update(ctx, func(t *tx) error {
-		if _, err := t.exec(`DELETE FROM login_failures WHERE key = ?`, key); err != nil {
-			return fmt.Errorf("forgetting log-in failures: %w", err)
+		change(all)
+		for i, f := range all {
+			var err error
+			if f.Count == 0 {
+				_, err = t.exec(`DELETE FROM login_failures WHERE key = ?`, keys[i])
+			} else {
+				_, err = t.exec(`INSERT OR REPLACE INTO login_failures(key, failures, last_at, blocked_to) VALUES (?, ?, ?, ?)`,
+					keys[i], f.Count, millis(f.Last), millis(f.Blocked))
+			}
+			if err != nil {
+				return fmt.Errorf("noting log-in failures: %w", err)
+			}
 		}
 		return nil
 	})
