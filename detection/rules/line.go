@@ -20,6 +20,10 @@ const (
 	// which runs along it, but by the way that the thing went.
 	steep = 0.1
 
+	// whole is the part of the foot's way that the middle of the box must go with it. It is half
+	// of it for a thing that the edge of the picture is cutting off.
+	whole = 0.4
+
 	// pieceTime is how long after a crossing a piece of the same thing may cross without being another.
 	pieceTime = time.Second
 
@@ -41,6 +45,8 @@ type way struct {
 	foot  detection.Point // where it was last
 	side  int             // -1, 1: the side on which it was clearly last; 0: none yet
 	from  detection.Point // where it was clearly on that side last
+	home  detection.Point // where it was clearly on that side first
+	mid   detection.Point // the middle of its box then
 	met   float64         // where it last crossed the endless line; see Segment.Meet
 	area  float64         // of its box, smoothed
 	ready bool            // foot is set
@@ -128,7 +134,10 @@ func (l *line) follow(tr detection.Track) (detection.Direction, bool) {
 	var crossed bool
 	margin := max(minMargin, heightMargin*tr.Box.H)
 	for _, foot := range trail {
-		from, to, ok := w.step(l.at, foot, margin)
+		// Of the past only the feet are known; it had its present size then.
+		mid := tr.Box.Center()
+		mid.X, mid.Y = mid.X+foot.X-tr.Box.Foot().X, mid.Y+foot.Y-tr.Box.Foot().Y
+		from, to, ok := w.step(l.at, foot, mid, margin)
 		if !ok || !l.counts(tr.Class) || !(max(area, w.area) >= l.spec.MinSize) {
 			continue
 		}
@@ -139,9 +148,11 @@ func (l *line) follow(tr detection.Track) (detection.Direction, bool) {
 	return dir, crossed
 }
 
-// step moves w to foot. It is ok if the line has now been crossed between its ends: w was
-// clearly on one side at from, and is clearly on the other at to.
-func (w *way) step(at detection.Segment, foot detection.Point, margin float64) (from, to detection.Point, ok bool) {
+// step moves w to foot, where mid is the middle of its box. It is ok if the line has now been
+// crossed between its ends: w was clearly on one side at from, and is clearly on the other at to.
+// The whole of it must have gone that way: a blob that only shrinks, as what is left of
+// a shadow does, moves its foot and stays where it is.
+func (w *way) step(at detection.Segment, foot, mid detection.Point, margin float64) (from, to detection.Point, ok bool) {
 	if w.ready {
 		if met, crosses := at.Meet(w.foot, foot); crosses {
 			w.met = met
@@ -157,7 +168,13 @@ func (w *way) step(at detection.Segment, foot detection.Point, margin float64) (
 		side = -1
 	}
 	from, to = w.from, foot
-	ok = w.side == -side && w.met >= -beyond && w.met <= 1+beyond
+	if w.side == -side {
+		gone, wholly := at.Side(foot)-at.Side(w.home), at.Side(mid)-at.Side(w.mid)
+		ok = w.met >= -beyond && w.met <= 1+beyond && wholly/gone >= whole
+	}
+	if w.side != side {
+		w.home, w.mid = foot, mid
+	}
 	w.side, w.from = side, foot
 	return from, to, ok
 }

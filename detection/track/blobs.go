@@ -18,7 +18,7 @@ func (t *Tracker) join(m *match) {
 		}
 		p := th.predicted()
 		for j, d := range m.seen {
-			if m.taken[j] || d.Box.Covered(around(p)) < 0.7 {
+			if m.taken[j] || d.Box.Covered(around(p)) < 0.7 || t.still(d.Box, th) {
 				continue
 			}
 			whole := m.box[i].Union(d.Box)
@@ -27,6 +27,19 @@ func (t *Tracker) join(m *match) {
 			}
 		}
 	}
+}
+
+// still says whether box is where something was in the last frame already, rather than where
+// something would be that moves with th: a ghost that a change of light has left, say.
+func (t *Tracker) still(box detection.Box, th *thing) bool {
+	var stayed, moved float64
+	for _, b := range t.before {
+		stayed = max(stayed, b.Box.IoU(box))
+		b.Box.X += th.x.v * t.step.Seconds()
+		b.Box.Y += th.y.v * t.step.Seconds()
+		moved = max(moved, b.Box.IoU(box))
+	}
+	return stayed > moved+0.1
 }
 
 // share looks at confirmed things that have no detection but lie within the blob of another one.

@@ -46,6 +46,8 @@ func (o Options) withDefaults() Options {
 }
 
 const (
+	// everywhere is the part of the picture beyond which moving pixels are not a thing.
+	everywhere = 0.9
 	// tentativeCoast is how long something seen fewer than Confirm times is kept unseen.
 	tentativeCoast = 600 * time.Millisecond
 	// maxStep is the longest gap between two frames over which anything is followed.
@@ -71,7 +73,9 @@ type Tracker struct {
 	pts     time.Duration // of the last frame
 	started bool
 	nextID  uint64
-	things  []*thing // by age
+	things  []*thing              // by age
+	before  []detection.Detection // of the last frame
+	step    time.Duration         // since then
 	stats   Stats
 }
 
@@ -88,10 +92,10 @@ func (t *Tracker) Stats() Stats { return t.stats }
 func (t *Tracker) Update(f detection.Frame) []detection.Track {
 	step := f.PTS - t.pts
 	if !t.started || f.Session != t.session || step < 0 || step > maxStep {
-		t.things = nil
+		t.things, t.before = nil, nil
 		step = 0
 	}
-	t.started, t.session, t.pts = true, f.Session, f.PTS
+	t.started, t.session, t.pts, t.step = true, f.Session, f.PTS, step
 
 	for _, th := range t.things {
 		th.predict(step)
@@ -110,6 +114,7 @@ func (t *Tracker) Update(f detection.Frame) []detection.Track {
 	}
 	t.start(m, f)
 	t.end(f.PTS)
+	t.before = seen
 	return t.confirmed()
 }
 
@@ -117,6 +122,9 @@ func (t *Tracker) Update(f detection.Frame) []detection.Track {
 func (t *Tracker) accept(all []detection.Detection) []detection.Detection {
 	seen := make([]detection.Detection, 0, len(all))
 	for _, d := range all {
+		if d.Class == detection.Motion && d.Box.Area() > everywhere {
+			continue // the light has changed, or the camera was moved
+		}
 		if !d.Box.Valid() {
 			t.stats.Invalid++
 			continue
