@@ -24,7 +24,6 @@ const patience = 20 * time.Second // for what must come; far above what it takes
 // gstreamer starts a real camera and returns its port; args go to testdata/camera.py.
 func gstreamer(t *testing.T, port string, args ...string) (*exec.Cmd, string) {
 	t.Helper()
-	//nolint:gosec // the test's own script
 	cmd := exec.CommandContext(t.Context(), "/usr/bin/python3", append([]string{"testdata/camera.py", port}, args...)...)
 	var complaints bytes.Buffer
 	cmd.Stderr = &complaints

@@ -252,7 +252,11 @@ func TestCameraThatNeverShakesHands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listen.Close() //nolint:errcheck // nothing is lost
+	defer func() {
+		if err := listen.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	for _, scheme := range []string{"rtsp", "rtsps"} {
 		w := watch(t, Options{URL: scheme + "://" + listen.Addr().String() + "/main", ConnectTimeout: 300 * time.Millisecond})
 		w.expect(false, "does not speak RTSP, or too slowly")

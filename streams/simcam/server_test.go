@@ -121,7 +121,6 @@ func TestPlaysToFFmpeg(t *testing.T) {
 		var out []byte
 		var err error
 		for range 5 { // it may ask before the camera has begun
-			//nolint:gosec // the test's own address
 			out, err = exec.CommandContext(t.Context(), "ffmpeg", "-nostdin", "-loglevel", "error", "-rtsp_transport", transport,
 				"-i", s.URL("yard"), "-frames:v", "30", "-f", "framemd5", "-").Output()
 			if err == nil {
