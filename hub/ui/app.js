@@ -84,9 +84,11 @@ function showDesk(who) {
 
 async function loadIncidents(from) {
   try {
-    const page = await get(`/api/v1/incidents${from ? `?after=${encodeURIComponent(from)}` : ""}`);
+    const page = await get(`/api/v1/incidents${from ? `?next=${encodeURIComponent(from)}` : ""}`);
     for (const incident of page.incidents ?? []) incidents.put(incident);
     older = page.next ?? "";
+    // What is older than a first page may have changed unseen: it is fetched again when wanted.
+    if (!from && older) incidents.cutAfter(page.incidents.at(-1));
     $("incidents-more").hidden = !older;
     $("incidents-error").textContent = "";
     showCount();

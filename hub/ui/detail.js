@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js";
 import { t, word, time, number, metres, has } from "./i18n.js";
-import { site } from "./incidents.js";
+import { siteOf } from "./incidents.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -95,7 +95,7 @@ export class Detail {
     } catch (error) {
       if (id !== this.#id) return;
       $("nearby").replaceChildren();
-      $("nearby-none").textContent = error.status === 422 ? t("nearby.noplace") : error.message;
+      $("nearby-none").textContent = error.message;
     }
   }
 
@@ -149,7 +149,7 @@ export class Detail {
       ["severity", word("severity", i.severity)],
       ["state", word("state", i.state)],
       ["condition", word("condition", i.condition)],
-      ["site", site(i)],
+      ["site", siteOf(i)],
       ["rule", i.rule],
       ["opened", time(i.opened_at)],
       ["received", time(i.received_at)],
@@ -188,8 +188,11 @@ export class Detail {
 
   #drawNearby() {
     const cameras = this.#nearby.nearby ?? [];
-    const seen = cameras.some((c) => c.sees);
-    $("nearby-none").textContent = cameras.length === 0 ? t("nearby.none") : seen ? "" : t("nearby.unseen");
+    let remark = "";
+    if (this.#nearby.place === null) remark = t("nearby.noplace");
+    else if (cameras.length === 0) remark = t("nearby.none");
+    else if (!cameras.some((c) => c.sees)) remark = t("nearby.unseen");
+    $("nearby-none").textContent = remark;
     const focused = document.activeElement?.closest?.("#nearby .camera")?.dataset;
     $("nearby").replaceChildren(...cameras.map((c) => {
       const button = document.createElement("button");

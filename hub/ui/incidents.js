@@ -43,6 +43,15 @@ export class Incidents {
     for (const [key, row] of this.#rows) row.firstChild.setAttribute("aria-current", String(key === id));
   }
 
+  // cutAfter forgets what comes after an incident of the list.
+  cutAfter(incident) {
+    while (this.#list.lastElementChild && order(incident, this.#oldest()) < 0) this.#dropOldest();
+  }
+
+  #oldest() {
+    return this.#known.get(this.#list.lastElementChild.firstChild.dataset.id);
+  }
+
   #dropOldest() {
     const row = this.#list.lastElementChild;
     const { id } = row.firstChild.dataset;
@@ -65,7 +74,7 @@ export class Incidents {
     title.textContent = incident.title;
     severity.textContent = word("severity", incident.severity);
     state.textContent = word("state", incident.state);
-    site.textContent = site_(incident);
+    site.textContent = siteOf(incident);
     at.textContent = time(incident.opened_at);
     at.dateTime = incident.opened_at;
   }
@@ -102,10 +111,10 @@ function order(a, b) {
   return new Date(b.opened_at) - new Date(a.opened_at) || (a.id < b.id ? 1 : -1);
 }
 
-// site_ says where an incident comes from.
-function site_(incident) {
+// siteOf says where an incident comes from.
+function siteOf(incident) {
   if (!incident.edge) return t("source.report");
   return incident.device ? `${incident.edge}/${incident.device}` : incident.edge;
 }
 
-export { site_ as site };
+export { siteOf };
