@@ -76,7 +76,11 @@ func (l *looker) at(p *decode.Picture, pts time.Duration) ([]detection.Detection
 		if l.motion != nil {
 			l.motion.Close()
 		}
-		l.motion, l.w, l.h = vision.NewMotion(w, h, l.rate), w, h
+		var err error
+		if l.motion, err = vision.NewMotion(w, h, l.rate); err != nil {
+			return nil, err
+		}
+		l.w, l.h = w, h
 	}
 	gray, err := l.scaler.Gray(p, w, h)
 	if err != nil {
