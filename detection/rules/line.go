@@ -1,10 +1,9 @@
 package rules
 
 import (
+	"gridpost/detection"
 	"math"
 	"time"
-
-	"gridpost/detection"
 )
 
 const (
