@@ -126,6 +126,12 @@ type bench struct {
 
 func newBench(t *testing.T, o Options) *bench {
 	t.Helper()
+	return newBenchWith(t, o, shoot)
+}
+
+// newBenchWith takes its pictures from camera.
+func newBenchWith(t *testing.T, o Options, camera func(context.Context, *streams.Stream)) *bench {
+	t.Helper()
 	engine, err := webrtc.NewEngine(webrtc.EngineOptions{Listen: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
@@ -147,7 +153,7 @@ func newBench(t *testing.T, o Options) *bench {
 			t.Error(err)
 		}
 	})
-	running.Go(func() { shoot(ctx, b.edge.stream) })
+	running.Go(func() { camera(ctx, b.edge.stream) })
 	b.eventually("the relay runs", func() bool { return b.relay.context() != nil })
 	t.Cleanup(func() {
 		cancel()
