@@ -99,4 +99,3 @@ func TestBatchToNowhere(t *testing.T) {
 		t.Error(err)
 	}
 }
-

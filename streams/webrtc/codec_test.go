@@ -250,4 +250,3 @@ func FuzzReorder(f *testing.F) {
 		}
 	})
 }
-
