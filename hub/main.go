@@ -19,6 +19,7 @@ import (
 const usage = `usage: hub COMMAND
 
   run     [--config FILE] [--data DIR] [--listen ADDR] [--edge-listen ADDR] [--media-listen ADDR]
+  demo    [--data DIR] [--listen ADDR] [--video FILE] [--camera URL]...   a hub, an edge and simulated devices
   edge    add NAME | list | revoke NAME                 [--data DIR]
   user    add NAME --role ROLE | list | password NAME   [--data DIR]   the password is read from standard input
   token   create --role ROLE [--name NAME] | list | revoke ID   [--data DIR]
@@ -54,6 +55,8 @@ func dispatch(ctx context.Context, args []string, p program) error {
 	switch command, rest := args[0], args[1:]; command {
 	case "run":
 		return p.run(ctx, rest)
+	case "demo":
+		return p.demo(ctx, rest)
 	case "edge":
 		return p.edge(ctx, rest)
 	case "user":
