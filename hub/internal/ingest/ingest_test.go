@@ -107,7 +107,8 @@ func (p *port) client(t *testing.T, key *ecdsa.PrivateKey, text string) *http.Cl
 		block, _ := pem.Decode([]byte(text))
 		cfg.Certificates = []tls.Certificate{{Certificate: [][]byte{block.Bytes}, PrivateKey: key}}
 	}
-	c := &http.Client{Transport: &http.Transport{TLSClientConfig: cfg, ForceAttemptHTTP2: true}, Timeout: 20 * time.Second}
+	// HTTP/1.1, as edges speak it.
+	c := &http.Client{Transport: &http.Transport{TLSClientConfig: cfg}, Timeout: 20 * time.Second}
 	t.Cleanup(c.CloseIdleConnections)
 	return c
 }
