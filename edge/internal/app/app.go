@@ -13,9 +13,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
 
 	"gridpost/detection"
 	"gridpost/devices"
@@ -53,6 +56,11 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	unlock, err := lock(o.Dir)
+	if err != nil {
+		return fmt.Errorf("starting the edge: %w", err)
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
 	st, err := store.Open(ctx, store.Options{Dir: o.Dir, Logger: o.Logger})
 	if err != nil {
 		return fmt.Errorf("starting the edge: %w", err)
@@ -66,6 +74,22 @@ func Run(ctx context.Context, o Options) (err error) {
 	err = e.run(ctx)
 	o.Logger.Info("the edge has stopped")
 	return err
+}
+
+// lock makes sure that one edge at a time runs on a data directory: two would give the same
+// numbers to different events. The system takes the lock back however this process ends.
+func lock(dir string) (unlock func() error, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("another edge runs on the data directory %s", dir), f.Close())
+	}
+	return f.Close, nil
 }
 
 // edge holds the parts, which know each other only through what is handed to them here.

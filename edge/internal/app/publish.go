@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ const (
 type publisher struct {
 	edge   *edge
 	engine *webrtc.Engine
+	client func() (*http.Client, error) // that speaks to the hub
 	asks   chan ask
 }
 
@@ -43,7 +45,7 @@ func newPublisher(e *edge) (*publisher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting WebRTC: %w", err)
 	}
-	return &publisher{edge: e, engine: engine, asks: make(chan ask)}, nil
+	return &publisher{edge: e, engine: engine, client: e.link.client, asks: make(chan ask)}, nil
 }
 
 // command carries out a command of the hub. It returns as soon as the command is under way.
@@ -119,7 +121,7 @@ func (p *publisher) carryOut(ctx context.Context, c api.Command, running map[str
 	if len(running) >= maxPublishings {
 		return api.Result{Cause: fmt.Sprintf("this edge already sends %d cameras, and no more at a time", len(running))}
 	}
-	client, err := p.edge.link.client()
+	client, err := p.client()
 	if err != nil {
 		return api.Result{Cause: err.Error()}
 	}
@@ -150,7 +152,7 @@ func (p *publisher) camera(name string) *camera {
 // send publishes a camera until ctx ends. A session that dies is followed by another, because
 // the hub has not said stop; a refusal that will not change is waited out longer.
 func (p *publisher) send(ctx context.Context, c *camera, client *http.Client) {
-	url := p.edge.o.Document.Hub.URL + "/whip/" + p.edge.o.Document.Edge + "/" + c.name
+	url := strings.TrimSuffix(p.edge.o.Document.Hub.URL, "/") + "/whip/" + p.edge.o.Document.Edge + "/" + c.name
 	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
 		began := time.Now()
 		err := p.engine.Publish(ctx, webrtc.PublishOptions{Client: client, URL: url, Stream: c.stream, Logger: c.logger})

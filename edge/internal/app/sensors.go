@@ -302,10 +302,10 @@ func (s *sensors) problems() []string {
 // short writes a duration without its zero parts: 90s as 1m30s, 60s as 1m.
 func short(d time.Duration) string {
 	text := d.String()
-	if d >= time.Minute {
+	if d >= time.Minute && d%time.Minute == 0 {
 		text = strings.TrimSuffix(text, "0s")
 	}
-	if d >= time.Hour {
+	if d >= time.Hour && d%time.Hour == 0 {
 		text = strings.TrimSuffix(text, "0m")
 	}
 	return text

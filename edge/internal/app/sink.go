@@ -34,13 +34,14 @@ func newSink(s incidentKeeper, logger *slog.Logger) *sink {
 	return &sink{store: s, logger: logger, writing: make(chan struct{}, 1)}
 }
 
-// save returns nil when all that it was given is on the disk. Otherwise what is not is tried
-// again later, also when ctx has ended.
+// save returns nil when all that it was ever given is on the disk. Otherwise what is not is
+// tried again later, also when ctx has ended.
 func (k *sink) save(ctx context.Context, alerts []detection.Incident) error {
-	if len(alerts) == 0 {
+	k.mu.Lock()
+	if len(alerts)+len(k.pending) == 0 {
+		k.mu.Unlock()
 		return nil
 	}
-	k.mu.Lock()
 	k.pending = append(k.pending, alerts...)
 	if over := len(k.pending) - maxPending; over > 0 {
 		k.pending = k.pending[over:]
