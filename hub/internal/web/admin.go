@@ -39,7 +39,7 @@ type nameInput struct {
 }
 
 type passwordInput struct {
-	nameInput
+	Name string `path:"name" maxLength:"160"`
 	Body struct {
 		Password string `json:"password" maxLength:"1024"`
 	}

@@ -78,21 +78,21 @@ type incidentInput struct {
 type incidentOutput struct{ Body api.Incident }
 
 type textInput struct {
-	incidentInput
+	ID   string `path:"id" maxLength:"80"`
 	Body struct {
 		Text string `json:"text" maxLength:"4000"`
 	}
 }
 
 type optionalTextInput struct {
-	incidentInput
+	ID   string `path:"id" maxLength:"80"`
 	Body *struct {
 		Text string `json:"text,omitempty" maxLength:"4000"`
 	} `required:"false"`
 }
 
 type assignInput struct {
-	incidentInput
+	ID   string `path:"id" maxLength:"80"`
 	Body struct {
 		Assignee string `json:"assignee" maxLength:"80" doc:"empty: nobody"`
 	}
