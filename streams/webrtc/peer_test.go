@@ -270,3 +270,13 @@ func offerOf(t *testing.T) string {
 	}
 	return offer
 }
+
+// TestEveryInterface listens on all addresses, as a hub does by default.
+func TestEveryInterface(t *testing.T) {
+	h := newHubAt(t, ":0")
+	start(t, h, newCamera(25, 3000), 10)
+	frames := 0
+	if _, err := h.play(t.Context(), PlayOptions{}, func(Frame) bool { frames++; return frames < 15 }); err != nil || frames < 15 {
+		t.Errorf("%d pictures, %v", frames, err)
+	}
+}

@@ -84,7 +84,12 @@ type hub struct {
 
 func newHub(t *testing.T) *hub {
 	t.Helper()
-	engine, err := NewEngine(EngineOptions{Listen: "127.0.0.1:0"})
+	return newHubAt(t, "127.0.0.1:0")
+}
+
+func newHubAt(t *testing.T, listen string) *hub {
+	t.Helper()
+	engine, err := NewEngine(EngineOptions{Listen: listen})
 	if err != nil {
 		t.Fatal(err)
 	}

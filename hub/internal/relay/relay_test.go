@@ -383,6 +383,24 @@ func TestPublisherVanishes(t *testing.T) {
 	b.stop(again)
 }
 
+// TestStrayPublisher has an edge send what nobody has asked for: it is served to who comes, and
+// stopped when nobody does.
+func TestStrayPublisher(t *testing.T) {
+	b := newBench(t, Options{Unattended: 400 * time.Millisecond})
+	if err := b.edge.Command(t.Context(), "gate-7", api.Command{Kind: api.CommandPublish, Device: "yard"}); err != nil {
+		t.Fatal(err)
+	}
+	b.eventually("the stray is there", func() bool { return b.relay.Stats().Upstreams == 1 })
+	p := b.play("anna", "")
+	b.moves(p)
+	if n := b.edge.count(api.CommandPublish); n != 1 {
+		t.Errorf("%d publish commands, want only the test's own", n)
+	}
+	b.stop(p)
+	b.eventually("the stray is told to stop", func() bool { return b.edge.count(api.CommandStop) == 1 })
+	b.eventually("the stray has ended", func() bool { return b.relay.Stats().Upstreams == 0 })
+}
+
 func TestEdgeRefuses(t *testing.T) {
 	for _, x := range []struct {
 		name   string
