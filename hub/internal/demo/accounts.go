@@ -77,7 +77,7 @@ func lock(dir string) (unlock func(), err error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("another demonstration runs on %s; choose another folder: make demo DATA_DIR=...", dir)
+			return nil, fmt.Errorf("another demonstration runs on %s; choose another folder with DATA_DIR", dir)
 		}
 		return nil, fmt.Errorf("locking the data folder: %w", err)
 	}

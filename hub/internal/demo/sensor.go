@@ -7,7 +7,6 @@ import (
 	"math"
 	"time"
 
-	"gridpost/devices"
 	"gridpost/devices/mqtt"
 )
 
@@ -19,13 +18,13 @@ const (
 
 // sensor is one sensor of the document, and what it measures.
 type sensor struct {
-	Name  string        `yaml:"name"`
-	Topic string        `yaml:"topic"`
-	Value string        `yaml:"value"`
-	Unit  string        `yaml:"unit"`
-	Every string        `yaml:"every"`
-	Place devices.Place `yaml:"place"`
-	Rules []rule        `yaml:"rules"`
+	Name  string `yaml:"name"`
+	Topic string `yaml:"topic"`
+	Value string `yaml:"value"`
+	Unit  string `yaml:"unit"`
+	Every string `yaml:"every"`
+	Place place  `yaml:"place"`
+	Rules []rule `yaml:"rules"`
 
 	key     string                      // of Value in the payload
 	measure func(since float64) float64 // seconds since the start
@@ -63,7 +62,7 @@ func sensors() []sensor {
 	return []sensor{
 		{
 			Name: "river", Topic: "sensors/river", Value: "$.level", Unit: "m", Every: "2s",
-			Place: devices.Place{Lat: 30.92072, Lon: 120.93082},
+			Place: place{Lat: 30.92072, Lon: 120.93082},
 			Rules: []rule{
 				{"name": "flood", "kind": "above", "value": 3.2, "clear": 3.0, "for": "4s", "severity": "severe"},
 				{"name": "silent", "kind": "silence", "for": "1m", "severity": "minor"},
@@ -72,13 +71,13 @@ func sensors() []sensor {
 		},
 		{
 			Name: "smoke", Topic: "sensors/smoke", Value: "$.ppm", Unit: "ppm", Every: "2s",
-			Place: devices.Place{Lat: 30.92022, Lon: 120.93040},
+			Place: place{Lat: 30.92022, Lon: 120.93040},
 			Rules: []rule{{"name": "smoke", "kind": "above", "value": 60, "clear": 30, "for": "4s", "severity": "extreme"}},
 			key:   "ppm", measure: smoke,
 		},
 		{
 			Name: "door", Topic: "sensors/door", Value: "$.open", Unit: "1", Every: "2s",
-			Place: devices.Place{Lat: 30.92052, Lon: 120.93020},
+			Place: place{Lat: 30.92052, Lon: 120.93020},
 			Rules: []rule{{"name": "left-open", "kind": "above", "value": 0.5, "clear": 0.5, "for": "20s", "severity": "minor"}},
 			key:   "open", measure: door,
 		},

@@ -11,7 +11,6 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"gridpost/devices"
 	"gridpost/devices/mqtt"
 	"gridpost/streams/simcam"
 	"gridpost/streams/simcam/footage"
@@ -28,10 +27,21 @@ type site struct {
 
 // camera is one camera of the document.
 type camera struct {
-	Name  string        `yaml:"name"`
-	URL   string        `yaml:"url"`
-	Place devices.Place `yaml:"place"`
-	Rules []rule        `yaml:"rules"`
+	Name  string `yaml:"name"`
+	URL   string `yaml:"url"`
+	Place place  `yaml:"place"`
+	Rules []rule `yaml:"rules"`
+}
+
+// place is where a device stands, as the document has it: what a sensor does not have is not
+// written.
+type place struct {
+	Lat     float64 `yaml:"lat"`
+	Lon     float64 `yaml:"lon"`
+	Heading float64 `yaml:"heading,omitempty"`
+	FOV     float64 `yaml:"fov,omitempty"`
+	Range   float64 `yaml:"range,omitempty"`
+	Height  float64 `yaml:"height,omitempty"`
 }
 
 // rule is one rule of the document, in its words.
@@ -56,13 +66,13 @@ func standpoints() []standpoint {
 	}
 }
 
-func place(at standpoint) devices.Place {
-	return devices.Place{Lat: at.lat, Lon: at.lon, Heading: at.heading, FOV: 90, Range: 80, Height: 4}
+func (at standpoint) place() place {
+	return place{Lat: at.lat, Lon: at.lon, Heading: at.heading, FOV: 90, Range: 80, Height: 4}
 }
 
-// pictureRules returns what is watched for in the pedestrians' footage: a walkway that crosses
-// the picture, a lawn below it that nobody should walk on, and a road that comes in at the
-// upper right.
+// pictureRules returns what camera i watches for in the pedestrians' footage: a lawn in front
+// that nobody should walk on, a road that comes in at the upper right, and the walkway, where
+// somebody who stays is worth a look and the many who pass are not.
 func pictureRules(i int) []rule {
 	lawn := rule{
 		"name": "lawn", "kind": "zone", "severity": "moderate", "min_size": 0.004, "for": "1s", "clear": "5s",
@@ -72,11 +82,11 @@ func pictureRules(i int) []rule {
 		"name": "road", "kind": "line", "severity": "minor", "direction": "any",
 		"line": [][2]float64{{0.72, 0.42}, {0.99, 0.42}},
 	}
-	walkway := rule{
-		"name": "walkway", "kind": "line", "severity": "minor", "direction": "right",
-		"line": [][2]float64{{0.34, 0.3}, {0.34, 0.62}},
+	staying := rule{
+		"name": "staying", "kind": "zone", "severity": "minor", "min_size": 0.003, "for": "8s", "clear": "5s",
+		"polygon": [][2]float64{{0.05, 0.33}, {0.7, 0.33}, {0.7, 0.6}, {0.05, 0.45}},
 	}
-	return [][]rule{{walkway, lawn}, {road}, {lawn}, {walkway}}[i%4]
+	return [][]rule{{lawn}, {road}, {lawn, road}, {staying}}[i%4]
 }
 
 // devices starts the simulated cameras and sensors and returns the site that they make up.
@@ -132,7 +142,7 @@ func (s *show) cameras(ctx context.Context, run func(string, func(context.Contex
 			at := standpoints()[i%len(standpoints())]
 			at.lat += 0.002 * float64(i/len(standpoints()))
 			at.name = fmt.Sprintf("camera-%d", i+1)
-			all = append(all, camera{Name: at.name, URL: escape(url), Place: place(at), Rules: []rule{anywhere}})
+			all = append(all, camera{Name: at.name, URL: escape(url), Place: at.place(), Rules: []rule{anywhere}})
 		}
 		return all, nil
 	}
@@ -150,7 +160,7 @@ func (s *show) cameras(ctx context.Context, run func(string, func(context.Contex
 	}
 	run("simulating the cameras", server.Run)
 	for i, at := range standpoints() {
-		all = append(all, camera{Name: at.name, URL: escape(server.URL(at.name)), Place: place(at), Rules: pictureRules(i)})
+		all = append(all, camera{Name: at.name, URL: escape(server.URL(at.name)), Place: at.place(), Rules: pictureRules(i)})
 	}
 	return all, nil
 }
@@ -193,8 +203,8 @@ func (s *show) write(st site) (string, error) {
 	return path, nil
 }
 
-// escape keeps a dollar sign from naming a variable of the environment.
-func escape(s string) string { return strings.ReplaceAll(s, "$", "$$") }
+// escape keeps ${ from naming a variable of the environment.
+func escape(s string) string { return strings.ReplaceAll(s, "${", "$${") }
 
 // freePort returns an address of this machine that nothing listens on at the moment. The edge's
 // broker binds it a little later.
