@@ -11,7 +11,7 @@ func hideInput(f *os.File) (restore func(), err error) {
 	fd := int(f.Fd())
 	was, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
-		return nil, nil //nolint:nilerr // not a terminal
+		return nil, nil // not a terminal
 	}
 	hidden := *was
 	hidden.Lflag &^= unix.ECHO

@@ -21,7 +21,7 @@ import (
 
 const someIncident = "0190f000-0000-7000-8000-000000000001"
 
-func event(t *testing.T, lane api.Lane, seq uint64, kind api.Kind, data any) api.Event {
+func event(t testing.TB, lane api.Lane, seq uint64, kind api.Kind, data any) api.Event {
 	t.Helper()
 	text, err := json.Marshal(data)
 	if err != nil {

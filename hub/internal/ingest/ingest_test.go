@@ -44,7 +44,7 @@ type port struct {
 	now       time.Time
 }
 
-func newPort(t *testing.T) *port {
+func newPort(t testing.TB) *port {
 	t.Helper()
 	p := &port{now: time.Now()}
 	dir := t.TempDir()
@@ -71,7 +71,7 @@ func newPort(t *testing.T) *port {
 	return p
 }
 
-func (p *port) token(t *testing.T, edge, secret string) {
+func (p *port) token(t testing.TB, edge, secret string) {
 	t.Helper()
 	hash := sha256.Sum256([]byte(secret))
 	if err := p.store.AddEdge(t.Context(), "test", edge, hash[:], p.now.Add(time.Hour)); err != nil {
@@ -79,7 +79,7 @@ func (p *port) token(t *testing.T, edge, secret string) {
 	}
 }
 
-func newKey(t *testing.T) *ecdsa.PrivateKey {
+func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -88,7 +88,7 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-func newCSR(t *testing.T, key *ecdsa.PrivateKey) string {
+func newCSR(t testing.TB, key *ecdsa.PrivateKey) string {
 	t.Helper()
 	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
 	if err != nil {
@@ -98,7 +98,7 @@ func newCSR(t *testing.T, key *ecdsa.PrivateKey) string {
 }
 
 // client speaks with a certificate; with none if text is empty.
-func (p *port) client(t *testing.T, key *ecdsa.PrivateKey, text string) *http.Client {
+func (p *port) client(t testing.TB, key *ecdsa.PrivateKey, text string) *http.Client {
 	t.Helper()
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM([]byte(p.authority.PEM()))
@@ -114,7 +114,7 @@ func (p *port) client(t *testing.T, key *ecdsa.PrivateKey, text string) *http.Cl
 }
 
 // call sends a request and decodes the answer's body into out, if there is one.
-func (p *port) call(t *testing.T, c *http.Client, method, path string, body any, out any, header ...string) *http.Response {
+func (p *port) call(t testing.TB, c *http.Client, method, path string, body any, out any, header ...string) *http.Response {
 	t.Helper()
 	var r io.Reader
 	switch b := body.(type) {
@@ -152,7 +152,7 @@ func (p *port) call(t *testing.T, c *http.Client, method, path string, body any,
 	return res
 }
 
-func (p *port) enrol(t *testing.T, edge string) *http.Client {
+func (p *port) enrol(t testing.TB, edge string) *http.Client {
 	t.Helper()
 	p.token(t, edge, "secret of "+edge)
 	key := newKey(t)
