@@ -70,7 +70,9 @@ func (p *publisher) run(ctx context.Context) error {
 			pub.cancel()
 		}
 		wg.Wait()
-		p.engine.Close()
+		if err := p.engine.Close(); err != nil {
+			p.edge.o.Logger.Warn("closing WebRTC", "error", err)
+		}
 	}()
 	for {
 		select {
