@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"image"
 	"math"
+	"slices"
 
 	"gocv.io/x/gocv"
 )
@@ -24,9 +25,10 @@ const (
 	learning  = 1.0   // at the beginning, when nothing is reported
 	relearn   = 1.0   // after which a picture that differs everywhere is the new background
 
-	everywhere = 0.7    // of the pixels: no thing, but a change of light or of the camera's aim
+	everywhere = 0.7    // of the picture in one box: no thing, but a change of light or of the camera's aim
 	smallest   = 0.0008 // of the area of the picture: a box below is noise
 	filled     = 0.15   // of a box that must have changed
+	entered    = 0.05   // of the shorter side: how far in a thing at the picture's edge must be
 )
 
 // Motion finds moving things in the pictures of a fixed camera. It belongs to one goroutine.
@@ -94,11 +96,11 @@ func (m *Motion) Find(gray []byte) ([]image.Rectangle, error) {
 		return nil, fmt.Errorf("looking for motion: %w", err)
 	}
 	m.seen++
-	if m.flood() || float64(m.seen) <= learning*m.rate {
+	pieces := join(m.pieces(), m.h)
+	if m.flood(pieces) || float64(m.seen) <= learning*m.rate {
 		m.before = nil
 		return nil, nil
 	}
-	pieces := join(m.pieces(), m.h)
 	found := m.confirmed(pieces)
 	m.before = pieces
 	return found, nil
@@ -112,12 +114,13 @@ func (m *Motion) compare(gray []byte) error {
 	}
 	defer src.Close()
 	gocv.GaussianBlur(src, &m.smooth, image.Pt(5, 5), 0, 0, gocv.BorderReplicate)
-	// At the beginning every picture counts as much as each before it.
-	rate := max(1/(memory*m.rate), 1/float64(2*(m.seen+1)))
-	if err := m.back.apply(&m.smooth, &m.mask, rate); err != nil {
+	if err := m.back.apply(&m.smooth, &m.mask, m.pace()); err != nil {
 		return err
 	}
 	gocv.MorphologyEx(m.mask, &m.mask, gocv.MorphOpen, m.open)
+	if m.seen == 0 {
+		m.mask.SetTo(gocv.NewScalar(0, 0, 0, 0)) // there is nothing yet that the picture could differ from
+	}
 	doubt, pace := m.light.doubt(), max(1/(20*m.rate), 1/float64(m.seen+1))
 	if doubt > 0.03 {
 		pace /= 8
@@ -125,9 +128,24 @@ func (m *Motion) compare(gray []byte) error {
 	return m.back.settle(&m.smooth, &m.mask, doubt/4, pace)
 }
 
+// pace is how fast the background learns. At the beginning every picture counts as much as each
+// before it; then ever less, so that what stands in the first picture and goes is soon forgotten and
+// what comes later and stops is not.
+func (m *Motion) pace() float64 {
+	if m.seen == 0 {
+		return 1
+	}
+	n := float64(m.seen + 1)
+	if n > 2*m.rate {
+		n *= 5
+	}
+	return max(1/(memory*m.rate), 1/(2*n))
+}
+
 // flood reports a picture that differs everywhere. If that stays, it is the new background.
-func (m *Motion) flood() bool {
-	if float64(gocv.CountNonZero(m.mask)) < everywhere*float64(m.w*m.h) {
+func (m *Motion) flood(pieces []piece) bool {
+	most := int(everywhere * float64(m.w*m.h))
+	if !slices.ContainsFunc(pieces, func(p piece) bool { return area(p.box) >= most }) {
 		m.flooded = 0
 		return false
 	}
@@ -148,6 +166,9 @@ func (m *Motion) confirmed(pieces []piece) []image.Rectangle {
 		if size := float64(area(p.box)); size < least || float64(p.area) < filled*size {
 			continue
 		}
+		if m.peeps(p.box) {
+			continue
+		}
 		near := p.box.Inset(-max(p.box.Dx(), p.box.Dy()) / 4)
 		for _, b := range m.before {
 			if near.Overlaps(b.box) {
@@ -157,4 +178,12 @@ func (m *Motion) confirmed(pieces []piece) []image.Rectangle {
 		}
 	}
 	return found
+}
+
+// peeps reports a box that is hardly in the picture yet. A swaying camera sees such slivers of
+// what lies beyond its edge.
+func (m *Motion) peeps(b image.Rectangle) bool {
+	least := int(entered * float64(min(m.w, m.h)))
+	return b.Dx() < least && (b.Min.X <= 1 || b.Max.X >= m.w-1) ||
+		b.Dy() < least && (b.Min.Y <= 1 || b.Max.Y >= m.h-1)
 }

@@ -43,24 +43,24 @@ int gp_background_apply(gp_background *b, const uint8_t *gray, uint8_t *mask, do
 	}
 }
 
-// near reports that the brightness v at (x, y) is the mean's, there or two or three pixels away: a mast
-// sways, and every edge in its camera's picture with it.
+// near reports that the brightness v at (x, y) lies within what the mean has there and two and three
+// pixels around: a mast sways, and every edge in its camera's picture with it.
 static bool near(const gp_background *b, int x, int y, int v, int slack) {
-	for (int r = 0; r <= 3; r += r == 0 ? 2 : 1) {
-		for (int dy = -r; dy <= r; dy += std::max(r, 1)) {
-			for (int dx = -r; dx <= r; dx += std::max(r, 1)) {
-				const int nx = x + dx, ny = y + dy;
-				if (nx < 0 || ny < 0 || nx >= b->w || ny >= b->h) {
-					continue;
-				}
-				const int m = b->mean[size_t(ny) * b->w + nx] / unit;
-				if (std::abs(v - m) <= 8 + m * slack / 256) {
-					return true;
-				}
+	int low = b->mean[size_t(y) * b->w + x], high = low;
+	for (int r = 2; r <= 3; r++) {
+		for (int dy = -r; dy <= r; dy += r) {
+			for (int dx = -r; dx <= r; dx += r) {
+				const int nx = std::min(std::max(x + dx, 0), b->w - 1);
+				const int ny = std::min(std::max(y + dy, 0), b->h - 1);
+				const int m = b->mean[size_t(ny) * b->w + nx];
+				low = std::min(low, m);
+				high = std::max(high, m);
 			}
 		}
 	}
-	return false;
+	low /= unit;
+	high /= unit;
+	return v >= low - 8 - low * slack / 256 && v <= high + 8 + high * slack / 256;
 }
 
 // A shade darkens the ground by a factor that changes slowly from pixel to pixel: what it falls on
@@ -90,7 +90,7 @@ void gp_background_unshade(gp_background *b, const uint8_t *gray, uint8_t *mask,
 			const int my = (int(b->mean[i + down]) - int(b->mean[i + up])) / unit * v / m;
 			const int dx = gray[i + right] - gray[i + left] - mx;
 			const int dy = gray[i + down] - gray[i + up] - my;
-			if (std::abs(dx) + std::abs(dy) < 12) {
+			if (std::abs(dx) + std::abs(dy) < 9) {
 				mask[i] = 0;
 			}
 		}
