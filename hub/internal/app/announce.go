@@ -38,7 +38,8 @@ func (h *hub) announce(ctx context.Context) error {
 		return fmt.Errorf("writing %s: %w", runFile, err)
 	}
 	h.log.Info("hub runs", "listen", r.Listen, "edge_listen", r.EdgeListen, "media_listen", r.MediaListen, "data", h.config.Data)
-	users, err := h.store.Users(ctx)
+	// Who stops the hub this very moment wants no error.
+	users, err := h.store.Users(context.WithoutCancel(ctx))
 	if err != nil {
 		return err
 	}

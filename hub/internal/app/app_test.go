@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -259,5 +260,73 @@ func TestConfiguration(t *testing.T) {
 	c, err := Load("")
 	if err != nil || c.Listen != "127.0.0.1:8080" {
 		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// TestAnAlertReachesItsTarget goes the whole way: a webhook is added, a report comes in, and the
+// target gets one CloudEvent.
+func TestAnAlertReachesItsTarget(t *testing.T) {
+	type delivery struct {
+		kind string
+		body string
+	}
+	got := make(chan delivery, 10)
+	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- delivery{r.Header.Get("Content-Type"), string(body)}
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	defer target.Close()
+	c := config(t)
+	c.AllowPrivateWebhooks = true
+	r, _ := start(t, c)
+	other, err := store.Open(store.Options{Dir: c.Data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	people, err := auth.New(auth.Options{Store: other, Params: auth.Params{Memory: 64, Time: 1, Threads: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, _, err := people.CreateToken(t.Context(), "test", "x", auth.Administrator)
+	if err := errors.Join(err, other.Close()); err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	for _, step := range []struct{ path, body string }{
+		{"/api/v1/webhooks", `{"url":"` + target.URL + `"}`},
+		{"/api/v1/reports", `{"title":"a tree has fallen"}`},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+r.Listen+step.path, strings.NewReader(step.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		req.Header.Set("Content-Type", "application/json")
+		res, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusCreated {
+			t.Fatalf("%s: %s", step.path, res.Status)
+		}
+	}
+	select {
+	case d := <-got:
+		for _, want := range []string{"a tree has fallen", `"specversion":"1.0"`, `"state":"open"`, "reported"} {
+			if !strings.Contains(d.body, want) {
+				t.Errorf("the event lacks %s: %s", want, d.body)
+			}
+		}
+		if !strings.HasPrefix(d.kind, "application/cloudevents+json") {
+			t.Errorf("content type %q", d.kind)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing was delivered")
 	}
 }

@@ -114,7 +114,7 @@ func (p *port) client(t testing.TB, key *ecdsa.PrivateKey, text string) *http.Cl
 }
 
 // call sends a request and decodes the answer's body into out, if there is one.
-func (p *port) call(t testing.TB, c *http.Client, method, path string, body any, out any, header ...string) *http.Response {
+func (p *port) call(t testing.TB, c *http.Client, method, path string, body any, out any, header ...string) reply {
 	t.Helper()
 	var r io.Reader
 	switch b := body.(type) {
@@ -149,7 +149,14 @@ func (p *port) call(t testing.TB, c *http.Client, method, path string, body any,
 			t.Fatalf("%s: %v", text, err)
 		}
 	}
-	return res
+	return reply{res.StatusCode, res.Status, res.Header}
+}
+
+// reply is what is left of an answer when its body has been read.
+type reply struct {
+	StatusCode int
+	Status     string
+	Header     http.Header
 }
 
 func (p *port) enrol(t testing.TB, edge string) *http.Client {
