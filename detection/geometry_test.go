@@ -64,8 +64,14 @@ func TestBoxes(t *testing.T) {
 		t.Error("boxes apart share something")
 	}
 	for _, bad := range []Box{
-		{}, {0, 0, -0.1, 0.1}, {0.95, 0, 0.1, 0.1}, {-0.1, 0, 0.2, 0.2},
-		{math.NaN(), 0, 0.1, 0.1}, {0, 0, math.Inf(1), 0.1}, {0, math.Inf(-1), 0.1, 0.1}, {0, 0, 0.1, math.NaN()},
+		{},
+		{0, 0, -0.1, 0.1},
+		{0.95, 0, 0.1, 0.1},
+		{-0.1, 0, 0.2, 0.2},
+		{math.NaN(), 0, 0.1, 0.1},
+		{0, 0, math.Inf(1), 0.1},
+		{0, math.Inf(-1), 0.1, 0.1},
+		{0, 0, 0.1, math.NaN()},
 	} {
 		if bad.Valid() {
 			t.Errorf("%v is valid", bad)
@@ -161,7 +167,7 @@ func FuzzGeometry(f *testing.F) {
 	nan, inf := math.NaN(), math.Inf(1)
 	f.Add(0.1, 0.4, 0.9, 0.4, 0.9, 1.0, 0.1, 1.0, 0.5, 0.7)
 	f.Add(nan, 0.4, inf, 0.4, 0.9, -inf, 0.1, 1.0, nan, nan)
-	f.Add(math.MaxFloat64, -math.MaxFloat64, 5e-324, 0.0, 1e300, 1e-300, -0.0, 0.0, 1e308, 1e308)
+	f.Add(math.MaxFloat64, -math.MaxFloat64, 5e-324, 0.0, 1e300, 1e-300, math.Copysign(0, -1), 0.0, 1e308, 1e308)
 	f.Add(0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 0.5, 0.5)
 	f.Fuzz(func(t *testing.T, ax, ay, bx, by, cx, cy, dx, dy, qx, qy float64) {
 		p := Polygon{{ax, ay}, {bx, by}, {cx, cy}, {dx, dy}}

@@ -2,12 +2,11 @@ package rules
 
 import (
 	"fmt"
+	"gridpost/detection"
+	"gridpost/devices"
 	"math"
 	"slices"
 	"time"
-
-	"gridpost/detection"
-	"gridpost/devices"
 )
 
 // blindAfter is how much longer than its clear time a zone's incident stays open when no picture
@@ -148,7 +147,7 @@ func (e *Engine) Tick(now time.Time) []detection.Incident {
 	if e.newHeard {
 		// It spoke since the last tick. Its own time says when exactly, if it can be right.
 		e.newHeard, e.heard = false, clock
-		if !e.spoke.After(now) && !(started && e.spoke.Before(before)) {
+		if !e.spoke.After(now) && (!started || !e.spoke.Before(before)) {
 			e.heard = clock - now.Sub(e.spoke)
 		}
 	}

@@ -1,10 +1,9 @@
 package rules
 
 import (
+	"gridpost/detection"
 	"slices"
 	"time"
-
-	"gridpost/detection"
 )
 
 // changeEvery is the shortest time between an alert and one that says only that its incident changed.

@@ -1,16 +1,15 @@
 package rules
 
 import (
+	"gridpost/detection"
 	"math"
 	"time"
-
-	"gridpost/detection"
 )
 
 const (
 	// A foot is clearly on one side of a line when it is farther from it than the larger of
 	// these: a fraction of the picture, and one of the box's height, by which feet tremble.
-	minMargin    = 0.01
+	minMargin    = 0.015
 	heightMargin = 0.08
 
 	// beyond is how far past the end of a line a crossing still counts, in lengths of the line.
@@ -20,9 +19,10 @@ const (
 	// which runs along it, but by the way that the thing went.
 	steep = 0.1
 
-	// whole is the part of the foot's way that the middle of the box must go with it. It is half
-	// of it for a thing that the edge of the picture is cutting off.
-	whole = 0.4
+	// The middle of the box must go at least these parts of the foot's way and of the box's own
+	// extent that way. For a thing that comes into the picture it is half of either.
+	wholeWay  = 0.4
+	wholeSize = 0.3
 
 	// pieceTime is how long after a crossing a piece of the same thing may cross without being another.
 	pieceTime = time.Second
@@ -135,9 +135,9 @@ func (l *line) follow(tr detection.Track) (detection.Direction, bool) {
 	margin := max(minMargin, heightMargin*tr.Box.H)
 	for _, foot := range trail {
 		// Of the past only the feet are known; it had its present size then.
-		mid := tr.Box.Center()
-		mid.X, mid.Y = mid.X+foot.X-tr.Box.Foot().X, mid.Y+foot.Y-tr.Box.Foot().Y
-		from, to, ok := w.step(l.at, foot, mid, margin)
+		box := tr.Box
+		box.X, box.Y = foot.X-box.W/2, foot.Y-box.H
+		from, to, ok := w.step(l.at, box, margin)
 		if !ok || !l.counts(tr.Class) || !(max(area, w.area) >= l.spec.MinSize) {
 			continue
 		}
@@ -148,11 +148,10 @@ func (l *line) follow(tr detection.Track) (detection.Direction, bool) {
 	return dir, crossed
 }
 
-// step moves w to foot, where mid is the middle of its box. It is ok if the line has now been
-// crossed between its ends: w was clearly on one side at from, and is clearly on the other at to.
-// The whole of it must have gone that way: a blob that only shrinks, as what is left of
-// a shadow does, moves its foot and stays where it is.
-func (w *way) step(at detection.Segment, foot, mid detection.Point, margin float64) (from, to detection.Point, ok bool) {
+// step moves w to box. It is ok if the line has now been crossed between its ends: w was clearly
+// on one side at from, and is clearly on the other at to.
+func (w *way) step(at detection.Segment, box detection.Box, margin float64) (from, to detection.Point, ok bool) {
+	foot := box.Foot()
 	if w.ready {
 		if met, crosses := at.Meet(w.foot, foot); crosses {
 			w.met = met
@@ -169,14 +168,27 @@ func (w *way) step(at detection.Segment, foot, mid detection.Point, margin float
 	}
 	from, to = w.from, foot
 	if w.side == -side {
-		gone, wholly := at.Side(foot)-at.Side(w.home), at.Side(mid)-at.Side(w.mid)
-		ok = w.met >= -beyond && w.met <= 1+beyond && wholly/gone >= whole
+		if !w.wholly(at, box) {
+			return from, to, false
+		}
+		ok = w.met >= -beyond && w.met <= 1+beyond
 	}
 	if w.side != side {
-		w.home, w.mid = foot, mid
+		w.home, w.mid = foot, box.Center()
 	}
 	w.side, w.from = side, foot
 	return from, to, ok
+}
+
+// wholly says whether all of the thing has gone over to where its foot is. A blob that only shrinks
+// or trembles, as what is left of a shadow does, moves its foot and stays where it is.
+func (w *way) wholly(at detection.Segment, box detection.Box) bool {
+	foot, mid := at.Side(box.Foot())-at.Side(w.home), at.Side(box.Center())-at.Side(w.mid)
+	if foot < 0 {
+		foot, mid = -foot, -mid
+	}
+	extent := (math.Abs(at.B.Y-at.A.Y)*box.W + math.Abs(at.B.X-at.A.X)*box.H) / at.Length()
+	return mid >= wholeWay*foot && mid >= wholeSize*extent
 }
 
 // direction names the way across the line from one point to another, and says whether the rule wants it.

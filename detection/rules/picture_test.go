@@ -1,10 +1,9 @@
 package rules
 
 import (
+	"gridpost/detection"
 	"testing"
 	"time"
-
-	"gridpost/detection"
 )
 
 func TestZoneOpensAndCloses(t *testing.T) {

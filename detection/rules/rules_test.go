@@ -3,12 +3,11 @@ package rules
 import (
 	"encoding/json"
 	"fmt"
+	"gridpost/detection"
 	"math"
 	"strings"
 	"testing"
 	"time"
-
-	"gridpost/detection"
 
 	"go.uber.org/goleak"
 )

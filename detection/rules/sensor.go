@@ -1,11 +1,10 @@
 package rules
 
 import (
-	"math"
-	"time"
-
 	"gridpost/detection"
 	"gridpost/devices"
+	"math"
+	"time"
 )
 
 // worseBy is the part of the limit by which a value must pass the worst one told so far, to be

@@ -1,12 +1,11 @@
 package rules
 
 import (
+	"gridpost/detection"
+	"gridpost/devices"
 	"math"
 	"testing"
 	"time"
-
-	"gridpost/detection"
-	"gridpost/devices"
 )
 
 func reading(seconds, value float64) devices.Reading {

@@ -1,9 +1,8 @@
 package rules
 
 import (
-	"time"
-
 	"gridpost/detection"
+	"time"
 )
 
 // flicker is how long a thing may seem to be outside, or too small, without its stay having ended.

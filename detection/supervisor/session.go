@@ -71,10 +71,11 @@ func (s *Supervisor) once(ctx context.Context) (cause string, worked time.Durati
 	}
 	s.ready(ready)
 	s.o.Logger.Info("the worker is ready", "camera", s.o.Camera, "detector", printable(ready.Detector), "pid", p.cmd.Process.Pid)
+	reader := s.o.Reader() // first, so that nothing which is published once we say so is missed
 	s.o.OnState(true, "")
 
 	began := time.Now()
-	err = s.work(ctx, p)
+	err = s.work(ctx, p, reader)
 	return "the worker failed: " + explain(p, err, s.o.Start), time.Since(began)
 }
 
@@ -90,9 +91,9 @@ func explain(p *process, err error, start time.Duration) string {
 	return err.Error()
 }
 
-// work feeds the worker and hears it until it fails or ctx ends. The process has ended when
-// it returns.
-func (s *Supervisor) work(ctx context.Context, p *process) error {
+// work feeds the worker from reader, which it closes, and hears it until it fails or ctx ends. The
+// process has ended when it returns.
+func (s *Supervisor) work(ctx context.Context, p *process, reader *streams.Reader) error {
 	w := &session{
 		Supervisor: s, p: p,
 		units:    make(chan *streams.Unit),
@@ -101,7 +102,6 @@ func (s *Supervisor) work(ctx context.Context, p *process) error {
 		asked:    make(map[uint64]ask),
 		progress: time.Now(),
 	}
-	reader := s.o.Reader()
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return w.read(gctx, reader) })
 	g.Go(func() error { return w.send(gctx) })

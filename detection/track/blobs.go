@@ -1,10 +1,9 @@
 package track
 
 import (
+	"gridpost/detection"
 	"math"
 	"time"
-
-	"gridpost/detection"
 )
 
 // What follows is about blobs: background subtraction shows one car in two pieces, and two
@@ -65,7 +64,7 @@ func (t *Tracker) share(m *match) {
 		if i < k {
 			m.of[i], m.box[i] = m.of[k], m.box[k]
 			m.of[k] = -1
-			th, other = other, th
+			th = other
 		}
 		th.swallowed++
 	}

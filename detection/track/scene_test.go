@@ -1,11 +1,10 @@
 package track
 
 import (
+	"gridpost/detection"
 	"math/rand/v2"
 	"testing"
 	"time"
-
-	"gridpost/detection"
 
 	"go.uber.org/goleak"
 )

@@ -1,10 +1,9 @@
 package track
 
 import (
+	"gridpost/detection"
 	"math"
 	"time"
-
-	"gridpost/detection"
 )
 
 const (

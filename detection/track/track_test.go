@@ -1,14 +1,13 @@
 package track
 
 import (
+	"gridpost/detection"
 	"math"
 	"math/rand/v2"
 	"reflect"
 	"slices"
 	"testing"
 	"time"
-
-	"gridpost/detection"
 )
 
 const sec = time.Second

@@ -56,16 +56,12 @@ func run() error {
 	}
 	runtime.LockOSThread() // one thread decodes and looks: the edge counts a worker as one
 	w := newWorker(wire.NewConn(conn))
-	defer w.close()
 	err = w.run()
-	switch {
-	case err == nil, errors.Is(err, io.EOF):
-		return nil
-	case isGone(err):
-		return nil // the edge went away while it was being answered
+	if errors.Is(err, io.EOF) || isGone(err) {
+		return w.close() // the edge is done, perhaps while it was being answered
 	}
 	// Say it in order if the edge still listens; standard error has it in any case.
-	return errors.Join(err, w.conn.Send(wire.End{Error: err.Error()}))
+	return errors.Join(err, w.conn.Send(wire.End{Error: err.Error()}), w.close())
 }
 
 // dial takes the socket over and watches it: when the edge is gone the process ends, even

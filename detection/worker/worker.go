@@ -44,14 +44,15 @@ func newWorker(conn *wire.Conn) *worker {
 	return &worker{conn: conn, past: &past{}}
 }
 
-func (w *worker) close() {
+func (w *worker) close() error {
+	w.past.close()
 	if w.decoder != nil {
 		w.decoder.Close()
 	}
 	if w.look != nil {
-		w.look.close()
+		return w.look.close()
 	}
-	w.past.close()
+	return nil
 }
 
 // run answers until the connection ends, with io.EOF when the edge closed it in order.
@@ -167,10 +168,11 @@ func (w *worker) picture(p *decode.Picture, r *wire.Result) {
 		w.past.passing(p, w.session, g.pts)
 		return
 	}
-	found, err := w.look.at(p, g.pts)
+	found, looked, err := w.look.at(p, g.pts)
 	if err != nil {
 		r.Error = err.Error()
-	} else {
+	}
+	if looked {
 		r.Analysed = true
 		r.Frame.PTS, r.Frame.Time, r.Frame.Detections = g.pts, g.at, found
 	}
@@ -217,8 +219,8 @@ func (w *worker) filePicture(p *decode.Picture, pts time.Duration) error {
 	if p.Damaged() || !w.look.due(pts) {
 		return nil
 	}
-	found, err := w.look.at(p, pts)
-	if err != nil {
+	found, looked, err := w.look.at(p, pts)
+	if err != nil || !looked {
 		return err
 	}
 	r := wire.Result{Analysed: true, Frame: detection.Frame{

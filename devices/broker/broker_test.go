@@ -244,7 +244,10 @@ func TestGarbageCostsItsConnectionOnly(t *testing.T) {
 	s := &sink{}
 	b := start(t, Options{Handle: s.handle})
 	for _, garbage := range [][]byte{
-		[]byte("GET / HTTP/1.1\r\n\r\n"), {0x10, 0xff, 0xff, 0xff, 0xff, 0xff}, {0, 0}, bytes.Repeat([]byte{0xff}, 5000),
+		[]byte("GET / HTTP/1.1\r\n\r\n"),
+		{0x10, 0xff, 0xff, 0xff, 0xff, 0xff},
+		{0, 0},
+		bytes.Repeat([]byte{0xff}, 5000),
 		packet(0x10, field("MQTT"), []byte{4, 0xc2, 0, 30}),
 	} {
 		p := dial(t, b)
@@ -278,7 +281,8 @@ func TestConnectionsAreBounded(t *testing.T) {
 func TestBadOptions(t *testing.T) {
 	h := func(context.Context, devices.Message) error { return nil }
 	for _, o := range []Options{
-		{Listen: "127.0.0.1:0"}, {Listen: "nowhere:x", Handle: h},
+		{Listen: "127.0.0.1:0"},
+		{Listen: "nowhere:x", Handle: h},
 		{Listen: "127.0.0.1:0", Handle: h, Users: []User{{Name: "a"}}},
 		{Listen: "127.0.0.1:0", Handle: h, Users: []User{{Name: "a", Password: "b", Topics: []string{"#/a"}}}},
 	} {

@@ -138,8 +138,15 @@ func TestGarbageIsCountedAndLoggedOnce(t *testing.T) {
 
 func TestBadMappings(t *testing.T) {
 	for _, m := range []Mapping{
-		{Topic: ""}, {Topic: "a#"}, {Topic: "a", Value: "level"}, {Topic: "a", Value: "$.."}, {Topic: "a", Value: "$[x]"},
-		{Topic: "a", Value: "$['x"}, {Topic: "a", Value: "$.a b"}, {Topic: "a", Time: "$["}, {Topic: "a", Value: "$" + strings.Repeat(".a", 1001)},
+		{Topic: ""},
+		{Topic: "a#"},
+		{Topic: "a", Value: "level"},
+		{Topic: "a", Value: "$.."},
+		{Topic: "a", Value: "$[x]"},
+		{Topic: "a", Value: "$['x"},
+		{Topic: "a", Value: "$.a b"},
+		{Topic: "a", Time: "$["},
+		{Topic: "a", Value: "$" + strings.Repeat(".a", 1001)},
 	} {
 		if _, err := New(Options{Mappings: []Mapping{m}}); err == nil {
 			t.Errorf("%+v was accepted", m)

@@ -45,10 +45,12 @@ type Engine struct {
 	addr     string
 }
 
-// The times after which a silent peer is lost: ICE's consent is missed, then given up.
+// The times after which a silent peer is lost: ICE's consent is missed, then given up. Together
+// they are less than picturesWithin, so that a peer that has gone is not taken for a camera that
+// stands still.
 const (
 	iceDisconnected = 5 * time.Second
-	iceFailed       = 5 * time.Second
+	iceFailed       = 3 * time.Second
 	iceKeepalive    = 2 * time.Second
 )
 

@@ -44,10 +44,9 @@ type sender struct {
 	lastStamp uint32 // sent
 	burstTo   uint64 // packets before this index are sent with pauses
 
-	restart    bool      // a key picture was asked for
-	restarted  time.Time // when the last such request was taken up
-	resendFrom time.Time // begin of the second that resends are counted in
-	resends    int
+	again     []uint16  // asked for again; at most maxAgain, what is beyond is dropped: peers repeat
+	restart   bool      // a key picture was asked for
+	restarted time.Time // when the last such request was taken up
 
 	feedback chan feedback // from the reader of RTCP; bounded, overflow is dropped: peers ask again
 	packets  atomic.Uint64
@@ -76,14 +75,14 @@ type feedback struct {
 }
 
 const (
-	squeezeStep   = clockRate / 1000 // 1 ms a picture
-	keepSpans     = 8
-	maxLag        = 2048                 // packets behind, with a newer key picture there: go on with that
-	restartEvery  = time.Second          // a PLI within this time of the last is dropped
-	reportEvery   = 2 * time.Second      // between sender reports
-	burstPackets  = 32                   // sent in one go while catching up
-	burstPause    = 2 * time.Millisecond // after them: about 150 Mbit/s
-	resendsSecond = 3000                 // packets sent again within a second, at most
+	squeezeStep  = clockRate / 1000 // 1 ms a picture
+	keepSpans    = 8
+	maxLag       = 2048                 // packets behind, with a newer key picture there: go on with that
+	restartEvery = time.Second          // a PLI within this time of the last is dropped
+	reportEvery  = 2 * time.Second      // between sender reports
+	burstPackets = 24                   // sent in one go while catching up
+	burstPause   = 2 * time.Millisecond // after them: about 115 Mbit/s
+	maxAgain     = 512
 )
 
 func newSender(f *Feed, flush func()) *sender {
@@ -127,7 +126,7 @@ func (s *sender) run(ctx context.Context) error {
 		}
 		more := wake
 		switch {
-		case s.cursor < s.burstTo:
+		case s.cursor < s.burstTo, len(s.again) > 0:
 			more = nil
 			pause.Reset(burstPause)
 		case n == len(batch): // there may be more, of which wake has told already
@@ -140,7 +139,7 @@ func (s *sender) run(ctx context.Context) error {
 		case <-more:
 		case <-pause.C:
 		case f := <-s.feedback:
-			err = s.answer(f)
+			s.answer(f)
 		case <-report.C:
 			err = s.report()
 		}
@@ -150,8 +149,17 @@ func (s *sender) run(ctx context.Context) error {
 	}
 }
 
-// step sends the next packets, if there are any, and returns how many.
+// step sends the next packets, if there are any, and returns how many. What was asked for again
+// comes first and counts.
 func (s *sender) step(batch []*packet) (int, error) {
+	resent, err := s.resend(len(batch))
+	if err != nil {
+		return 0, err
+	}
+	if resent > 0 {
+		s.flush()
+		return resent, nil
+	}
 	s.place()
 	if !s.joined {
 		return 0, nil
@@ -250,45 +258,46 @@ func (s *sender) send(p *packet, sp *span, sequence uint64) error {
 	return err
 }
 
-// answer sends again what a NACK names, and notes a PLI for the next picture.
-func (s *sender) answer(f feedback) error {
-	now := time.Now()
+// answer notes what is to be sent again, and a PLI for the next picture.
+func (s *sender) answer(f feedback) {
 	if f.key {
 		s.plis.Add(1)
-		if s.joined && s.cursor >= s.burstTo && now.Sub(s.restarted) > restartEvery {
+		if now := time.Now(); s.joined && s.cursor >= s.burstTo && now.Sub(s.restarted) > restartEvery {
 			s.restart, s.restarted = true, now
 		}
 	}
-	if now.Sub(s.resendFrom) > time.Second {
-		s.resendFrom, s.resends = now, 0
-	}
-	for _, short := range f.sequences {
-		if s.resends >= resendsSecond {
-			break
-		}
-		if err := s.resend(short); err != nil {
-			return err
-		}
-	}
-	s.flush()
-	return nil
+	s.again = append(s.again, f.sequences[:min(len(f.sequences), maxAgain-len(s.again))]...)
 }
 
-// resend sends one packet again if the feed still has it.
-func (s *sender) resend(short uint16) error {
-	sequence := s.sequence - uint64(uint16(s.sequence)-short)
-	for i := len(s.spans) - 1; i >= 0; i-- {
-		sp := &s.spans[i]
-		if sequence < sp.sequence || sequence >= sp.sequence+sp.count {
+// resend sends again up to limit packets that were asked for, where the feed still has them. It
+// returns how many it took from the list.
+func (s *sender) resend(limit int) (int, error) {
+	n := min(limit, len(s.again))
+	for _, short := range s.again[:n] {
+		sequence := s.sequence - uint64(uint16(s.sequence)-short)
+		sp := s.spanOf(sequence)
+		if sp == nil {
 			continue
 		}
 		var one [1]*packet
-		if n, ok := s.feed.read(sp.index+sequence-sp.sequence, one[:]); !ok || n == 0 {
-			return nil
+		if found, ok := s.feed.read(sp.index+sequence-sp.sequence, one[:]); !ok || found == 0 {
+			continue
 		}
-		s.resends++
 		s.resent.Add(1)
-		return s.send(one[0], sp, sequence)
+		if err := s.send(one[0], sp, sequence); err != nil {
+			return 0, err
+		}
+	}
+	s.again = append(s.again[:0], s.again[n:]...)
+	return n, nil
+}
+
+// spanOf returns the span in which sequence was sent, nil if that is too long ago.
+func (s *sender) spanOf(sequence uint64) *span {
+	for i := len(s.spans) - 1; i >= 0; i-- {
+		if sp := &s.spans[i]; sequence >= sp.sequence && sequence < sp.sequence+sp.count {
+			return sp
+		}
 	}
 	return nil
 }

@@ -148,7 +148,7 @@ func freeBytes(dir string) (int64, error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, fmt.Errorf("asking for the free space of %s: %w", dir, err)
 	}
-	return int64(st.Bavail) * st.Bsize, nil //nolint:unconvert // Bsize's type differs between architectures
+	return int64(st.Bavail) * st.Bsize, nil
 }
 
 // NextEvidence returns the oldest file whose announcement the hub has committed and whose

@@ -44,7 +44,7 @@ type port struct {
 	now       time.Time
 }
 
-func newPort(t *testing.T) *port {
+func newPort(t testing.TB) *port {
 	t.Helper()
 	p := &port{now: time.Now()}
 	dir := t.TempDir()
@@ -71,7 +71,7 @@ func newPort(t *testing.T) *port {
 	return p
 }
 
-func (p *port) token(t *testing.T, edge, secret string) {
+func (p *port) token(t testing.TB, edge, secret string) {
 	t.Helper()
 	hash := sha256.Sum256([]byte(secret))
 	if err := p.store.AddEdge(t.Context(), "test", edge, hash[:], p.now.Add(time.Hour)); err != nil {
@@ -79,7 +79,7 @@ func (p *port) token(t *testing.T, edge, secret string) {
 	}
 }
 
-func newKey(t *testing.T) *ecdsa.PrivateKey {
+func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -88,7 +88,7 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-func newCSR(t *testing.T, key *ecdsa.PrivateKey) string {
+func newCSR(t testing.TB, key *ecdsa.PrivateKey) string {
 	t.Helper()
 	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
 	if err != nil {
@@ -98,7 +98,7 @@ func newCSR(t *testing.T, key *ecdsa.PrivateKey) string {
 }
 
 // client speaks with a certificate; with none if text is empty.
-func (p *port) client(t *testing.T, key *ecdsa.PrivateKey, text string) *http.Client {
+func (p *port) client(t testing.TB, key *ecdsa.PrivateKey, text string) *http.Client {
 	t.Helper()
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM([]byte(p.authority.PEM()))
@@ -107,13 +107,14 @@ func (p *port) client(t *testing.T, key *ecdsa.PrivateKey, text string) *http.Cl
 		block, _ := pem.Decode([]byte(text))
 		cfg.Certificates = []tls.Certificate{{Certificate: [][]byte{block.Bytes}, PrivateKey: key}}
 	}
-	c := &http.Client{Transport: &http.Transport{TLSClientConfig: cfg, ForceAttemptHTTP2: true}, Timeout: 20 * time.Second}
+	// HTTP/1.1, as edges speak it.
+	c := &http.Client{Transport: &http.Transport{TLSClientConfig: cfg}, Timeout: 20 * time.Second}
 	t.Cleanup(c.CloseIdleConnections)
 	return c
 }
 
 // call sends a request and decodes the answer's body into out, if there is one.
-func (p *port) call(t *testing.T, c *http.Client, method, path string, body any, out any, header ...string) *http.Response {
+func (p *port) call(t testing.TB, c *http.Client, method, path string, body any, out any, header ...string) reply {
 	t.Helper()
 	var r io.Reader
 	switch b := body.(type) {
@@ -148,10 +149,17 @@ func (p *port) call(t *testing.T, c *http.Client, method, path string, body any,
 			t.Fatalf("%s: %v", text, err)
 		}
 	}
-	return res
+	return reply{res.StatusCode, res.Status, res.Header}
 }
 
-func (p *port) enrol(t *testing.T, edge string) *http.Client {
+// reply is what is left of an answer when its body has been read.
+type reply struct {
+	StatusCode int
+	Status     string
+	Header     http.Header
+}
+
+func (p *port) enrol(t testing.TB, edge string) *http.Client {
 	t.Helper()
 	p.token(t, edge, "secret of "+edge)
 	key := newKey(t)

@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -69,10 +71,18 @@ a=rtpmap:39 AV1/90000
 
 func offer() string { return strings.ReplaceAll(chromiumOffer, "\n", "\r\n") }
 
+// reply is what came back, read whole.
+type reply struct {
+	header http.Header
+	body   string
+	status int
+	path   string
+}
+
 // ask sends one request and checks its status.
-func (b *bench) ask(method, path, contentType, body string, want int, headers ...string) *http.Response {
+func (b *bench) ask(method, path, contentType, body string, want int, headers ...string) reply {
 	b.t.Helper()
-	q, err := http.NewRequest(method, b.server.URL+path, strings.NewReader(body))
+	q, err := http.NewRequestWithContext(b.t.Context(), method, b.server.URL+path, strings.NewReader(body))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -86,12 +96,34 @@ func (b *bench) ask(method, path, contentType, body string, want int, headers ..
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.t.Cleanup(func() { _ = response.Body.Close() })
+	text, err := io.ReadAll(response.Body)
+	if err := errors.Join(err, response.Body.Close()); err != nil {
+		b.t.Fatal(err)
+	}
 	if response.StatusCode != want {
-		text, _ := io.ReadAll(response.Body)
 		b.t.Fatalf("%s %s: %d %s, want %d", method, path, response.StatusCode, text, want)
 	}
-	return response
+	return reply{header: response.Header, body: string(text), status: response.StatusCode, path: path}
+}
+
+// problem reads a problem document and returns its detail.
+func (b *bench) problem(r reply) (detail string) {
+	b.t.Helper()
+	if got := r.header.Get("Content-Type"); got != "application/problem+json" {
+		b.t.Errorf("%s: content type %q", r.path, got)
+	}
+	var p struct {
+		Status int    `json:"status"`
+		Title  string `json:"title"`
+		Detail string `json:"detail"`
+	}
+	if err := json.Unmarshal([]byte(r.body), &p); err != nil {
+		b.t.Fatalf("%s: %v", r.body, err)
+	}
+	if p.Status != r.status || p.Title == "" {
+		b.t.Errorf("problem %s for status %d", r.body, r.status)
+	}
+	return p.Detail
 }
 
 func TestEndpointMethods(t *testing.T) {
@@ -120,16 +152,16 @@ func TestEndpointMethods(t *testing.T) {
 				b.t = t
 				response := b.ask(x.method, at, x.contentType, x.body, x.want)
 				if x.problem {
-					problemOf(t, response)
+					b.problem(response)
 				}
-				if x.want == 405 && response.Header.Get("Allow") == "" {
+				if x.want == 405 && response.header.Get("Allow") == "" {
 					t.Error("405 without Allow")
 				}
 				if x.method == "OPTIONS" {
-					if got := response.Header.Get("Accept-Post"); got != typeSDP {
+					if got := response.header.Get("Accept-Post"); got != typeSDP {
 						t.Errorf("Accept-Post %q", got)
 					}
-					if got := response.Header.Get("Link"); got != `<stun:192.0.2.1:3478>; rel="ice-server"` {
+					if got := response.header.Get("Link"); got != `<stun:192.0.2.1:3478>; rel="ice-server"` {
 						t.Errorf("Link %q", got)
 					}
 				}
@@ -144,11 +176,7 @@ func TestEndpointMethods(t *testing.T) {
 func TestBrowserOfferAndResource(t *testing.T) {
 	b := newBench(t, Options{})
 	response := b.ask("POST", "/whep/gate-7/yard?incident=7", typeSDP+"; charset=utf-8", offer(), 201, "Who", "anna")
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer := string(body)
+	answer := response.body
 	// The source is High (640028): High 4:4:4 is not it, but the offer has nothing nearer than Main.
 	for _, want := range []string{
 		"m=video 9 UDP/TLS/RTP/SAVPF 115\r\n", "packetization-mode=1", "profile-level-id=4d001f", "a=sendonly", "a=ice-lite",
@@ -158,7 +186,7 @@ func TestBrowserOfferAndResource(t *testing.T) {
 			t.Errorf("the answer lacks %q:\n%s", want, answer)
 		}
 	}
-	h := response.Header
+	h := response.header
 	at, etag := h.Get("Location"), h.Get("ETag")
 	if h.Get("Content-Type") != typeSDP || h.Get("Accept-Patch") != typeFragment || etag == "" || !strings.HasPrefix(at, "/whep/gate-7/yard/") {
 		t.Errorf("headers %v", h)
@@ -175,13 +203,9 @@ func TestBrowserOfferAndResource(t *testing.T) {
 	b.ask("PATCH", at, typeFragment, strings.Repeat("a=x:y\r\n", 10_000), 413, "Who", "anna", "If-Match", etag)
 
 	restarted := b.ask("PATCH", at, typeFragment, "a=ice-ufrag:QQQQ\r\na=ice-pwd:0123456789abcdef01234567\r\n", 200, "Who", "anna", "If-Match", etag)
-	renewed := restarted.Header.Get("ETag")
-	reply, err := io.ReadAll(restarted.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if renewed == etag || renewed == "" || !strings.Contains(string(reply), "a=ice-ufrag:") {
-		t.Errorf("ICE restart: ETag %s, %s", renewed, reply)
+	renewed := restarted.header.Get("ETag")
+	if renewed == etag || renewed == "" || !strings.Contains(restarted.body, "a=ice-ufrag:") {
+		t.Errorf("ICE restart: ETag %s, %s", renewed, restarted.body)
 	}
 	b.ask("PATCH", at, typeFragment, fragment, 412, "Who", "anna", "If-Match", etag)
 
@@ -198,10 +222,10 @@ func TestBrowserOfferAndResource(t *testing.T) {
 
 func TestEndedViewTellsWhy(t *testing.T) {
 	b := newBench(t, Options{MaxView: 200 * time.Millisecond})
-	at := b.ask("POST", "/whep/gate-7/yard", typeSDP, offer(), 201, "Who", "anna").Header.Get("Location")
+	at := b.ask("POST", "/whep/gate-7/yard", typeSDP, offer(), 201, "Who", "anna").header.Get("Location")
 	b.ended()
 	b.eventually("the view has ended", func() bool { return b.relay.Stats().Viewers == 0 })
-	_, detail := problemOf(t, b.ask("DELETE", at, "", "", 410, "Who", "anna"))
+	detail := b.problem(b.ask("DELETE", at, "", "", 410, "Who", "anna"))
 	if detail != "the time limit of 200ms was reached" {
 		t.Errorf("gone because %q", detail)
 	}
@@ -211,7 +235,7 @@ func TestNotRunning(t *testing.T) {
 	b := newBench(t, Options{})
 	idle := New(Options{Leases: b.record, Commander: b.edge})
 	b.server.Config.Handler = routes(idle)
-	_, detail := problemOf(t, b.ask("POST", "/whep/gate-7/yard", typeSDP, offer(), 503))
+	detail := b.problem(b.ask("POST", "/whep/gate-7/yard", typeSDP, offer(), 503))
 	if detail != "the hub is stopping" {
 		t.Errorf("detail %q", detail)
 	}

@@ -29,7 +29,7 @@ type path struct {
 	start     *attempt   // under way
 	live      *live      // what is sent now; nil exactly when publisher is
 	publisher *publisher // that fills live
-	commanded bool       // the publisher came on our command, so the edge is told to stop
+	commanded bool       // the edge was told to publish, and not to stop since
 }
 
 // attempt is the wait for an upstream, which all viewers of the device share.
@@ -48,10 +48,9 @@ type live struct {
 
 // Bounds of an upstream.
 const (
-	publishFor      = 30 * time.Minute // an edge stops by itself then, unless told again
-	unattendedLimit = 5 * time.Minute  // a publisher nobody commanded and nobody watches
-	stopWithin      = 5 * time.Second
-	nobodyWatches   = ending("nobody is watching")
+	publishFor    = 30 * time.Minute // an edge stops by itself then, unless told again
+	stopWithin    = 3 * time.Second
+	nobodyWatches = ending("nobody is watching")
 )
 
 func (r *Relay) path(edge, device string) *path {
@@ -107,6 +106,9 @@ func (p *path) begin(ctx context.Context, a *attempt) {
 	ctx, cancel := context.WithTimeout(ctx, p.relay.o.Start)
 	defer cancel()
 	p.relay.count(func(s *Stats) { s.Commands++ })
+	p.mu.Lock()
+	p.commanded = true
+	p.mu.Unlock()
 	err := p.tell(ctx, api.CommandPublish)
 	if err == nil {
 		select {
@@ -114,7 +116,7 @@ func (p *path) begin(ctx context.Context, a *attempt) {
 			return
 		case <-ctx.Done():
 			err = Refused{Cause: fmt.Sprintf("the edge has not begun to send within %s", p.relay.o.Start)}
-			defer p.stop(ctx)
+			p.stop(ctx)
 		}
 	}
 	p.mu.Lock()
@@ -155,17 +157,14 @@ func (p *path) tell(ctx context.Context, kind api.CommandKind) error {
 	return nil
 }
 
-// stop tells the edge to stop, unless it is wanted again by then. It outlives ctx for some
-// seconds: the edge must hear it also when the hub stops.
+// stop tells the edge to stop. It outlives ctx for some seconds: the edge must hear it also when
+// the hub stops.
 func (p *path) stop(ctx context.Context) {
+	p.mu.Lock()
+	p.commanded = false // a publish command that comes now waits for the stop and sets it again
+	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
-	p.mu.Lock()
-	wanted := p.users > 0
-	p.mu.Unlock()
-	if wanted {
-		return
-	}
 	if err := p.tell(ctx, api.CommandStop); err != nil {
 		// The edge stops by itself when its session ends, and at the command's Until.
 		p.relay.o.Logger.Info("telling an edge to stop", "device", p.key.String(), "error", err)
@@ -229,9 +228,6 @@ func (p *path) attach(ctx context.Context, pub *publisher) (before *publisher) {
 		p.relay.addLive(l)
 	}
 	pub.live, p.publisher = p.live, pub
-	if before == nil {
-		p.commanded = p.start != nil
-	}
 	if p.start != nil {
 		p.start.live = p.live
 		close(p.start.done)

@@ -82,9 +82,11 @@ func (r *Relay) publish(ctx context.Context, p *publisher, before *publisher) {
 }
 
 // tend repeats the command while somebody watches, because the edge stops at its Until, and
-// ends a publisher that nobody commanded and nobody watches.
+// ends a publisher that nobody commanded and nobody watches, such as one left over from before
+// the hub was started.
 func (p *publisher) tend(ctx context.Context) {
-	tick := time.NewTicker(time.Minute)
+	limit := p.path.relay.o.Unattended
+	tick := time.NewTicker(limit / 8)
 	defer tick.Stop()
 	commanded, watched := time.Now(), time.Now()
 	for {
@@ -93,17 +95,17 @@ func (p *publisher) tend(ctx context.Context) {
 			return
 		case now := <-tick.C:
 			wanted, ours := p.path.watched()
+			if wanted || ours {
+				watched = now
+			}
 			switch {
 			case wanted && ours && now.Sub(commanded) > publishFor/2:
+				commanded = now
 				if err := p.path.tell(ctx, api.CommandPublish); err != nil {
 					p.path.relay.o.Logger.Warn("renewing a live picture", "device", p.path.key.String(), "error", err)
-				} else {
-					commanded = now
 				}
-				watched = now
-			case wanted || ours:
-				watched = now
-			case now.Sub(watched) > unattendedLimit:
+			case now.Sub(watched) > limit:
+				p.path.stop(ctx) // or it would come again
 				p.cancel(nobodyWatches)
 			}
 		}

@@ -67,6 +67,7 @@ type Options struct {
 
 	Linger     time.Duration // from the last viewer's end to the upstream's; default 10 s
 	Start      time.Duration // how long an edge may take from the command to its offer; default 10 s
+	Unattended time.Duration // what an upstream that was not asked for may last without a viewer; default 2 min
 	MaxView    time.Duration // a view's longest time; default 10 min
 	MaxViewers int           // at once, over all devices; default 500
 	ICEServers []string      // URLs of STUN and TURN servers told to clients; default none
@@ -81,6 +82,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Start <= 0 {
 		o.Start = 10 * time.Second
+	}
+	if o.Unattended <= 0 {
+		o.Unattended = 2 * time.Minute
 	}
 	if o.MaxView <= 0 {
 		o.MaxView = 10 * time.Minute

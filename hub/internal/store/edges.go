@@ -32,7 +32,8 @@ func (s *Store) AddEdge(ctx context.Context, who, name string, tokenHash []byte,
 	})
 }
 
-// RevokeEdge refuses an edge from now on: its certificates and its tokens.
+// RevokeEdge refuses an edge from now on: its certificates and its tokens. Its devices are
+// forgotten, its incidents stay.
 func (s *Store) RevokeEdge(ctx context.Context, who, name string) error {
 	return s.update(ctx, func(t *tx) error {
 		if err := affected(t.exec(`UPDATE edges SET revoked_at = ?, online = 0 WHERE name = ?`, millis(t.now), name)); err != nil {
@@ -41,6 +42,8 @@ func (s *Store) RevokeEdge(ctx context.Context, who, name string) error {
 		for _, text := range []string{
 			`DELETE FROM edge_certificates WHERE edge = ?`,
 			`DELETE FROM edge_tokens WHERE edge = ?`,
+			`DELETE FROM device_places WHERE id IN (SELECT id FROM devices WHERE edge = ?)`,
+			`DELETE FROM devices WHERE edge = ?`,
 		} {
 			if _, err := t.exec(text, name); err != nil {
 				return fmt.Errorf("revoking edge %s: %w", name, err)

@@ -78,12 +78,19 @@ func Open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("making the data folder: %w", err)
 	}
 	path := filepath.Join(o.Dir, "hub.db")
+	// SQLite gives its other files the mode of this one: nobody else reads password hashes.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("making the store: %w", err)
+	}
+	if err := f.Close(); err != nil { // before SQLite opens it: closing later would drop its locks
+		return nil, fmt.Errorf("making the store: %w", err)
+	}
 	s := &Store{
 		dir: o.Dir, log: o.Logger, now: o.Now,
 		turn: make(chan struct{}, 1), stmts: make(map[string]*sql.Stmt),
 		changes: newSignal(), commands: newSignal(), alerts: newSignal(),
 	}
-	var err error
 	if s.write, err = open(path, 1, "_txlock=immediate&_pragma=journal_mode(WAL)"); err != nil {
 		return nil, err
 	}

@@ -181,4 +181,10 @@ func TestDevicesComeGoAndFallSilent(t *testing.T) {
 	if all, err = s.Devices(t.Context(), DeviceQuery{Limit: 10}); err != nil || len(all) != 1 || all[0].State != devices.Offline {
 		t.Fatalf("%+v, %v", all, err)
 	}
+	if err := s.RevokeEdge(t.Context(), "test", "gate-7"); err != nil {
+		t.Fatal(err)
+	}
+	if near, err = s.CamerasWithin(t.Context(), 30.921, 120.931, 500); err != nil || len(near) != 0 {
+		t.Fatalf("cameras of a revoked edge: %+v, %v", near, err)
+	}
 }

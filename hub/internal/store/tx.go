@@ -15,7 +15,7 @@ import (
 // tx is one writing transaction and what has to be told after its commit.
 type tx struct {
 	s   *Store
-	ctx context.Context //nolint:containedctx // a transaction lives within one call of update
+	ctx context.Context // a transaction lives within one call of update
 	now time.Time
 
 	changed, commanded, queued bool

@@ -1,0 +1,240 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"gridpost/detection/wire"
+	"gridpost/streams"
+	"gridpost/streams/h26x"
+)
+
+// The paths of what the tests share; TestMain makes it.
+type shared struct{ dir, worker string }
+
+var made shared
+
+func TestMain(m *testing.M) {
+	code, err := runAll(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	if err == nil && code == 0 {
+		err = goleak.Find()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
+	if err != nil {
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func runAll(m *testing.M) (int, error) {
+	dir, err := os.MkdirTemp("", "supervisor")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	made = shared{dir: dir, worker: filepath.Join(dir, "worker")}
+	build := exec.Command("go", "build", "-o", made.worker, "gridpost/detection/worker")
+	if out, err := build.CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("building the worker needs libopencv-dev and FFmpeg's -dev packages, which `make test` installs: %w\n%s", err, out)
+	}
+	return m.Run(), nil
+}
+
+// Where the moving box of the footage is.
+const (
+	footageRate  = 25
+	footageStart = 2.0  // s, before which nothing moves
+	footageSpeed = 80.0 // pixels a second, to the right
+	footageW     = 640
+	footageH     = 360
+)
+
+// boxAt returns where the box is at t.
+func boxAt(t time.Duration) image.Rectangle {
+	x := int((t.Seconds() - footageStart) * footageSpeed)
+	return image.Rect(x, 150, x+60, 150+100)
+}
+
+// footage returns the path of six seconds of H.264, in raw form: a grainy wall, and after
+// two seconds a bright box that goes to the right.
+func footage(t testing.TB, name string, encoder ...string) string {
+	t.Helper()
+	path := filepath.Join(made.dir, name)
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	scene := fmt.Sprintf("color=c=0x606060:s=%dx%d:r=%d:d=6,noise=alls=6:allf=t,format=yuv420p[wall];"+
+		"color=c=0xe0e0e0:s=60x100:r=%d:d=6[box];[wall][box]overlay=x='if(lt(t,%g),-100,(t-%g)*%g)':y=150",
+		footageW, footageH, footageRate, footageRate, footageStart, footageStart, footageSpeed)
+	args := append([]string{"-v", "error", "-y", "-filter_complex", scene}, encoder...)
+	out, err := exec.Command("ffmpeg", append(args, path)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("making footage needs the program ffmpeg, which `make test` installs: %v\n%s", err, out)
+	}
+	return path
+}
+
+// camera is what most cameras send: no B-frames, a key picture a second.
+func camera(t testing.TB) []*streams.Unit {
+	return units(t, footage(t, "camera.h264", "-c:v", "libx264", "-preset", "ultrafast", "-bf", "0", "-g", "25",
+		"-x264-params", "aud=1:scenecut=0", "-f", "h264"))
+}
+
+// units reads a raw H.264 file whose pictures begin with access unit delimiters.
+func units(t testing.TB, path string) []*streams.Unit {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const delimiter = 9
+	var out []*streams.Unit
+	start := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, nalu := range h26x.SplitAnnexB(data) {
+		if nalu[0]&31 == delimiter {
+			pts := time.Duration(len(out)) * time.Second / footageRate
+			out = append(out, &streams.Unit{Codec: streams.H264, Session: 1, PTS: pts, Arrived: start.Add(pts)})
+		}
+		u := out[len(out)-1]
+		u.NALUs = append(u.NALUs, nalu)
+		u.Key = h26x.IsKey(streams.H264, u.NALUs)
+	}
+	return out
+}
+
+// bench is a supervisor at work on a stream that the test publishes to.
+type bench struct {
+	t      *testing.T
+	s      *Supervisor
+	stream *streams.Stream
+
+	results chan wire.Result
+	states  chan string // the cause; empty: running
+	cancel  context.CancelFunc
+	done    chan struct{}
+	once    sync.Once
+}
+
+// work starts a supervisor and waits for its first state. o may leave out all but what the
+// test is about.
+func work(t *testing.T, o Options) *bench {
+	t.Helper()
+	b := &bench{
+		t: t, stream: streams.New(streams.Options{}),
+		results: make(chan wire.Result, 1000), states: make(chan string, 1000), done: make(chan struct{}),
+	}
+	if o.Binary == "" {
+		o.Binary = made.worker
+	}
+	if o.Backoff.First == 0 {
+		o.Backoff.First = 20 * time.Millisecond
+	}
+	o.Camera = "test"
+	o.Reader = func() *streams.Reader { return b.stream.Subscribe(streams.ReaderOptions{Queue: 1000}) }
+	o.OnResult = func(r wire.Result) { b.results <- r }
+	o.OnState = func(running bool, cause string) {
+		if running != (cause == "") {
+			t.Errorf("state %v with cause %q", running, cause)
+		}
+		b.states <- cause
+	}
+	b.s = New(o)
+	ctx, cancel := context.WithCancel(context.Background())
+	b.cancel = cancel
+	go func() {
+		defer close(b.done)
+		if err := b.s.Run(ctx); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}()
+	t.Cleanup(b.end)
+	return b
+}
+
+// end stops Run and waits for it.
+func (b *bench) end() {
+	b.once.Do(func() {
+		b.cancel()
+		<-b.done
+	})
+}
+
+func (b *bench) publish(us []*streams.Unit) {
+	for _, u := range us {
+		b.stream.Publish(u)
+	}
+}
+
+// patience bounds every wait of the tests; on a busy machine a process takes its time.
+const patience = 30 * time.Second
+
+func (b *bench) state() string {
+	b.t.Helper()
+	select {
+	case s := <-b.states:
+		return s
+	case <-time.After(patience):
+		b.t.Fatal("the worker's state did not change")
+		return ""
+	}
+}
+
+func (b *bench) running() {
+	b.t.Helper()
+	if s := b.state(); s != "" {
+		b.t.Fatalf("the worker did not start: %s", s)
+	}
+}
+
+func (b *bench) take(n int) []wire.Result {
+	b.t.Helper()
+	var out []wire.Result
+	for len(out) < n {
+		select {
+		case r := <-b.results:
+			out = append(out, r)
+		case <-time.After(patience):
+			b.t.Fatalf("%d results came of %d", len(out), n)
+		}
+	}
+	return out
+}
+
+// failOn makes sure that an error is the one meant.
+func failUnless(t *testing.T, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("error %v, want %v", err, want)
+	}
+}
+
+// script writes a program that is no worker.
+func script(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "script")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.WriteString(f, "#!/bin/sh\n"+text+"\n")
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

@@ -1,0 +1,2 @@
+// Package detection stands for the real one.
+package detection

@@ -1,0 +1,2 @@
+// Package vision stands for the real one.
+package vision

@@ -1,0 +1,8 @@
+// Package app breaks a rule on purpose.
+package app
+
+import (
+	_ "github.com/eclipse/paho.mqtt.golang"
+	_ "gridpost/hub/api"
+	_ "gridpost/hub/ui"
+)

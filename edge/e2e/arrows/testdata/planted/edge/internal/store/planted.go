@@ -1,0 +1,6 @@
+// Package store breaks a rule on purpose.
+package store
+
+import (
+	_ "modernc.org/sqlite"
+)

@@ -1,0 +1,3 @@
+package firmwareconfig
+
+import _ "gridpost/edge/public" // a test must hold the rule too

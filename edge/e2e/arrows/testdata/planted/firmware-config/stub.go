@@ -1,0 +1,2 @@
+// Package firmwareconfig stands for the real one.
+package firmwareconfig

@@ -1,0 +1,2 @@
+// Package api stands for the real one.
+package api

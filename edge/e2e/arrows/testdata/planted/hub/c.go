@@ -1,0 +1,4 @@
+// Package hub is cgo on purpose.
+package hub
+
+import "C"

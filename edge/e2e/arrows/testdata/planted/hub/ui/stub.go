@@ -1,0 +1,2 @@
+// Package ui stands for the real one.
+package ui

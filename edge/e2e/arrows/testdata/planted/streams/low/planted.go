@@ -1,0 +1,6 @@
+// Package low breaks a rule on purpose.
+package low
+
+import (
+	_ "gridpost/detection"
+)

@@ -1,0 +1,2 @@
+// Package rtsp stands for the real one.
+package rtsp

@@ -1,0 +1,2 @@
+// Package streams stands for the real one.
+package streams

@@ -1,0 +1,2 @@
+// Package gocv stands for the real one.
+package gocv

@@ -1,0 +1,2 @@
+// Package gortsplib stands for the real one.
+package gortsplib

@@ -1,0 +1,3 @@
+module github.com/mochi-mqtt/server/v2
+
+go 1.26.0

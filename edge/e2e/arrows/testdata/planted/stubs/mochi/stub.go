@@ -1,0 +1,2 @@
+// Package mochi stands for the real one.
+package mochi

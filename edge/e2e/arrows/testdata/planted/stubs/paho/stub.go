@@ -1,0 +1,2 @@
+// Package paho stands for the real one.
+package paho

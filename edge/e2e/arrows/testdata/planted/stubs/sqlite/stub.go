@@ -1,0 +1,2 @@
+// Package sqlite stands for the real one.
+package sqlite

@@ -1,0 +1,3 @@
+module github.com/pion/webrtc/v4
+
+go 1.26.0

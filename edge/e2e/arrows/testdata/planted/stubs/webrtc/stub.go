@@ -1,0 +1,2 @@
+// Package webrtc stands for the real one.
+package webrtc

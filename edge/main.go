@@ -1,0 +1,225 @@
+// Command edge is the daemon of a site's box: it watches cameras and sensors, opens incidents
+// by itself, keeps them, and gives them to its hub.
+//
+// This file reads flags and hands over; everything else is in edge/internal.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"syscall"
+
+	"gridpost/edge/internal/app"
+	"gridpost/edge/internal/replay"
+	"gridpost/firmware-config/enrol"
+
+	firmwareconfig "gridpost/firmware-config"
+)
+
+const usage = `usage:
+  edge run    --config FILE [--data DIR] [--worker FILE]           watch the site until told to stop
+  edge check  --config FILE                                        say what is wrong with a document
+  edge enrol  [--data DIR] URL TOKEN                               make this edge known to a hub
+  edge replay --config FILE --camera NAME [--worker FILE] VIDEO    run a camera's rules over a video file
+  edge version
+`
+
+// errUsage says that the command line is wrong; flag or command has said how.
+var errUsage = errors.New("usage")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	switch {
+	case err == nil:
+	case errors.Is(err, errUsage):
+		os.Exit(2)
+	default:
+		fmt.Fprintln(os.Stderr, "edge:", err)
+		os.Exit(1)
+	}
+}
+
+// command runs one command line.
+func command(ctx context.Context, args []string, out, diagnostics io.Writer) error {
+	name := ""
+	if len(args) > 0 {
+		name, args = args[0], args[1:]
+	}
+	f := flags{set: flag.NewFlagSet("edge "+name, flag.ContinueOnError)}
+	f.set.SetOutput(diagnostics)
+	switch name {
+	case "run":
+		return f.run(ctx, args, diagnostics)
+	case "check":
+		return f.check(args, out)
+	case "enrol":
+		return f.enrol(ctx, args, out)
+	case "replay":
+		return f.replay(ctx, args, out)
+	case "version":
+		_, err := fmt.Fprintln(out, version())
+		return err
+	}
+	_, _ = fmt.Fprint(diagnostics, usage)
+	return errUsage
+}
+
+// flags are those of one command.
+type flags struct {
+	set                          *flag.FlagSet
+	config, data, worker, camera string
+	verbose                      bool
+}
+
+func (f *flags) withConfig() { f.set.StringVar(&f.config, "config", "", "the site's `document`") }
+func (f *flags) withData() {
+	f.set.StringVar(&f.data, "data", "edge-data", "`directory` of what the edge keeps")
+}
+
+func (f *flags) withWorker() {
+	f.set.StringVar(&f.worker, "worker", "", "the worker's `program`; beside this one, or bin/worker, if not given")
+}
+
+// parse reads the flags and the arguments behind them, of which there must be want.
+func (f *flags) parse(args []string, want int) error {
+	if err := f.set.Parse(args); err != nil {
+		return errUsage
+	}
+	if f.set.NArg() != want || f.set.Lookup("config") != nil && f.config == "" {
+		_, _ = fmt.Fprint(f.set.Output(), usage)
+		return errUsage
+	}
+	return nil
+}
+
+func (f *flags) run(ctx context.Context, args []string, diagnostics io.Writer) error {
+	f.withConfig()
+	f.withData()
+	f.withWorker()
+	f.set.BoolVar(&f.verbose, "verbose", false, "log more")
+	if err := f.parse(args, 0); err != nil {
+		return err
+	}
+	doc, err := firmwareconfig.Load(f.config, os.LookupEnv)
+	if err != nil {
+		return err
+	}
+	level := slog.LevelInfo
+	if f.verbose {
+		level = slog.LevelDebug
+	}
+	logger := slog.New(slog.NewTextHandler(diagnostics, &slog.HandlerOptions{Level: level}))
+	worker, err := findWorker(f.worker)
+	if err != nil {
+		if f.worker != "" {
+			return err
+		}
+		logger.Warn("nothing will be detected in pictures; everything else works", "cause", err)
+	}
+	return app.Run(ctx, app.Options{Document: doc, Dir: f.data, Worker: worker, Version: version(), Logger: logger})
+}
+
+func (f *flags) check(args []string, out io.Writer) error {
+	f.withConfig()
+	if err := f.parse(args, 0); err != nil {
+		return err
+	}
+	doc, err := firmwareconfig.Load(f.config, os.LookupEnv)
+	if err != nil {
+		return err
+	}
+	if err := app.Check(doc); err != nil {
+		return err
+	}
+	for _, note := range firmwareconfig.Notes(doc) {
+		if _, err := fmt.Fprintf(out, "%s: note: %s\n", f.config, note); err != nil {
+			return err
+		}
+	}
+	_, err = fmt.Fprintf(out, "%s: good: edge %s, %d cameras, %d sensors\n", f.config, doc.Edge, len(doc.Cameras), len(doc.Sensors))
+	return err
+}
+
+func (f *flags) enrol(ctx context.Context, args []string, out io.Writer) error {
+	f.withData()
+	if err := f.parse(args, 2); err != nil {
+		return err
+	}
+	token, err := enrol.ParseToken(f.set.Arg(1))
+	if err != nil {
+		return err
+	}
+	id, err := enrol.Enrol(ctx, f.data, f.set.Arg(0), token)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "enrolled at %s as %s; the certificate is renewed by itself and ends on %s\n",
+		id.URL(), id.Edge(), id.Expires().UTC().Format("2006-01-02"))
+	return err
+}
+
+func (f *flags) replay(ctx context.Context, args []string, out io.Writer) error {
+	f.withConfig()
+	f.withWorker()
+	f.set.StringVar(&f.camera, "camera", "", "`name` of the camera whose rules are run")
+	if err := f.parse(args, 1); err != nil {
+		return err
+	}
+	doc, err := firmwareconfig.Load(f.config, os.LookupEnv)
+	if err != nil {
+		return err
+	}
+	worker, err := findWorker(f.worker)
+	if err != nil {
+		return err
+	}
+	return replay.Run(ctx, doc, f.camera, f.set.Arg(0), out, worker)
+}
+
+// findWorker returns the path of the worker's program.
+func findWorker(given string) (string, error) {
+	places := []string{given}
+	if given == "" {
+		places = []string{filepath.Join("bin", "worker")}
+		if self, err := os.Executable(); err == nil {
+			places = append([]string{filepath.Join(filepath.Dir(self), "worker")}, places...)
+		}
+	}
+	for _, p := range places {
+		if info, err := os.Stat(p); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return filepath.Abs(p)
+		}
+	}
+	return "", fmt.Errorf("there is no worker program at %q; `make build` makes it", places)
+}
+
+// version is the module's version, or the commit that was built.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	revision, dirty := "", ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			revision = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			dirty = "+changes"
+		}
+	}
+	if revision == "" {
+		return info.Main.Version
+	}
+	return revision[:min(12, len(revision))] + dirty
+}

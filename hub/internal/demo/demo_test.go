@@ -1,0 +1,214 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	firmwareconfig "gridpost/firmware-config"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// The document that an edge gets is one that an edge takes, also with odd secrets in it.
+func TestDocumentIsGood(t *testing.T) {
+	s := &show{Options: Options{Data: t.TempDir(), Cameras: []string{"rtsp://u:p$x@10.0.0.1/a?k=${y}", "rtsp://10.0.0.2/", "rtsp://10.0.0.3/", "rtsp://10.0.0.4/", "rtsp://10.0.0.5/"}, Out: io.Discard}}
+	own, err := s.cameras(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var simulated []camera
+	for i, at := range standpoints() {
+		simulated = append(simulated, camera{Name: at.name, URL: "rtsp://127.0.0.1:1/" + at.name, Place: at.place(), Rules: pictureRules(i)})
+	}
+	for name, cameras := range map[string][]camera{"own cameras": own, "simulated cameras": simulated} {
+		path, err := s.write(site{Hub: "https://127.0.0.1:1", Broker: "127.0.0.1:1883", Secret: "a${b}", Cameras: cameras, Sensors: sensors()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc, err := firmwareconfig.Load(path, func(string) (string, bool) { return "", false })
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if len(doc.Cameras) != len(cameras) || len(doc.Sensors) != 3 || doc.MQTT.Users[0].Password != "a${b}" {
+			t.Errorf("%s: read back as %+v", name, doc)
+		}
+		if name == "own cameras" && doc.Cameras[0].URL != s.Cameras[0] {
+			t.Errorf("a camera's URL was read back as %s", doc.Cameras[0].URL)
+		}
+	}
+}
+
+// The river floods within the first minute and again every few minutes; smoke and door come
+// later. All stay within what such a sensor shows.
+func TestValuesAreLively(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		measure       func(float64) float64
+		limit, hold   float64 // of the rule: value and seconds
+		least, most   float64
+		first, within float64 // seconds from the start to the first incident
+	}{
+		{"river", river, 3.2, 4, 2.3, 3.5, 30, 55},
+		{"smoke", smoke, 60, 4, 0, 160, 60, 150},
+		{"door", door, 0.5, 20, 0, 1, 120, 200},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			incidents, above, first := 0, 0.0, 0.0
+			for at := 0.0; at < 3600; at += sensorEvery.Seconds() {
+				v := c.measure(at)
+				if v < c.least || v > c.most {
+					t.Fatalf("%v after %v s", v, at)
+				}
+				if v <= c.limit {
+					above = 0
+					continue
+				}
+				above += sensorEvery.Seconds()
+				if above > c.hold && above-sensorEvery.Seconds() <= c.hold {
+					incidents++
+					if first == 0 {
+						first = at
+					}
+				}
+			}
+			if first < c.first || first > c.within {
+				t.Errorf("the first incident comes after %v s", first)
+			}
+			if incidents < 8 || incidents > 20 {
+				t.Errorf("%d incidents in an hour", incidents)
+			}
+		})
+	}
+}
+
+func TestTakenPortIsSaidInWords(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	err = portFree(t.Context(), l.Addr().String())
+	if err == nil || !strings.Contains(err.Error(), "something else listens on "+l.Addr().String()) {
+		t.Errorf("said %v", err)
+	}
+}
+
+func TestFolderIsTakenOnce(t *testing.T) {
+	dir := t.TempDir()
+	unlock, err := lock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lock(dir); err == nil || !strings.Contains(err.Error(), "another demonstration") {
+		t.Errorf("the second was told %v", err)
+	}
+	unlock()
+	unlock, err = lock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+}
+
+func TestSecretsAreKept(t *testing.T) {
+	dir := t.TempDir()
+	first, err := openKeys(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := openKeys(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first != second || first.Password == "" || first.Password == first.Sensors {
+		t.Errorf("first %+v, second %+v", first, second)
+	}
+	info, err := os.Stat(filepath.Join(dir, keysFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("the secrets can be read by others: %v", info.Mode())
+	}
+}
+
+func TestMediaListen(t *testing.T) {
+	for listen, want := range map[string]string{
+		"127.0.0.1:8080": "127.0.0.1:0", "localhost:80": "127.0.0.1:0", ":8080": ":0", "0.0.0.0:1": "0.0.0.0:0", "[::1]:80": "[::1]:0", "box.lan:80": ":0",
+	} {
+		if got := mediaListen(listen); got != want {
+			t.Errorf("mediaListen(%q) = %q, want %q", listen, got, want)
+		}
+	}
+}
+
+// program writes a shell script in place of one of the programs.
+func program(t *testing.T, script string) *show {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "hub"), []byte("#!/bin/sh\n"+script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return &show{Options: Options{Data: dir, Programs: dir, Out: io.Discard}}
+}
+
+func TestChildThatDiesIsToldWithItsLastWords(t *testing.T) {
+	s := program(t, `for i in $(seq 100); do echo line $i; done; exit 3`)
+	ctx, fail := context.WithCancelCause(t.Context())
+	c, err := s.start(fail, "hub", "run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-ctx.Done()
+	c.stop()
+	said := fmt.Sprint(context.Cause(ctx))
+	for _, want := range []string{"hub ended by itself (exit status 3)", "line 100", "line 86"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("%q is not in %q", want, said)
+		}
+	}
+	if strings.Contains(said, "line 85\n") {
+		t.Errorf("more than the end was shown: %q", said)
+	}
+}
+
+func TestChildIsStopped(t *testing.T) {
+	s := program(t, `trap 'echo ended; kill $!; exit 0' TERM; echo began; sleep 60 & wait`)
+	ctx, fail := context.WithCancelCause(t.Context())
+	c, err := s.start(fail, "hub", "run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = poll(t.Context(), 10*time.Second, func(context.Context) (bool, error) {
+		text, err := os.ReadFile(c.log)
+		if err != nil || !strings.Contains(string(text), "began") {
+			return false, errors.Join(err, errors.New("it has not begun"))
+		}
+		return true, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.stop()
+	if ctx.Err() != nil {
+		t.Errorf("its end was taken for a failure: %v", context.Cause(ctx))
+	}
+	text, err := os.ReadFile(c.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(string(text), "ended\n") {
+		t.Errorf("it was not asked to end: %q", text)
+	}
+}

@@ -1,0 +1,115 @@
+package demo
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"gridpost/devices/mqtt"
+)
+
+const (
+	sensorUser  = "sensors"
+	cameraUser  = "viewer"
+	sensorEvery = 2 * time.Second
+)
+
+// sensor is one sensor of the document, and what it measures.
+type sensor struct {
+	Name  string `yaml:"name"`
+	Topic string `yaml:"topic"`
+	Value string `yaml:"value"`
+	Unit  string `yaml:"unit"`
+	Every string `yaml:"every"`
+	Place place  `yaml:"place"`
+	Rules []rule `yaml:"rules"`
+
+	key     string                      // of Value in the payload
+	measure func(since float64) float64 // seconds since the start
+}
+
+// run sends a reading every two seconds until ctx ends.
+func (s sensor) run(ctx context.Context, p *mqtt.Publisher) error {
+	defer p.Close()
+	tick := time.NewTicker(sensorEvery)
+	defer tick.Stop()
+	for began := time.Now(); ; {
+		payload, err := json.Marshal(map[string]float64{s.key: s.measure(time.Since(began).Seconds())})
+		if err != nil {
+			return fmt.Errorf("writing a reading: %w", err)
+		}
+		// While the broker is away this waits: the readings of that time are lost, as a
+		// sensor's without a memory are.
+		if err := p.Publish(ctx, s.Topic, payload, false); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// offset is where in the footage a camera starts, so that no two show the same at once.
+func offset(i int) time.Duration { return time.Duration(i) * 19 * time.Second }
+
+// sensors returns the three sensors. Each crosses its limit now and then, the first one within
+// a minute of the start.
+func sensors() []sensor {
+	return []sensor{
+		{
+			Name: "river", Topic: "sensors/river", Value: "$.level", Unit: "m", Every: "2s",
+			Place: place{Lat: 30.92072, Lon: 120.93082},
+			Rules: []rule{
+				{"name": "flood", "kind": "above", "value": 3.2, "clear": 3.0, "for": "4s", "severity": "severe"},
+				{"name": "silent", "kind": "silence", "for": "1m", "severity": "minor"},
+			},
+			key: "level", measure: river,
+		},
+		{
+			Name: "smoke", Topic: "sensors/smoke", Value: "$.ppm", Unit: "ppm", Every: "2s",
+			Place: place{Lat: 30.92022, Lon: 120.93040},
+			Rules: []rule{{"name": "smoke", "kind": "above", "value": 60, "clear": 30, "for": "4s", "severity": "extreme"}},
+			key:   "ppm", measure: smoke,
+		},
+		{
+			Name: "door", Topic: "sensors/door", Value: "$.open", Unit: "1", Every: "2s",
+			Place: place{Lat: 30.92052, Lon: 120.93020},
+			Rules: []rule{{"name": "left-open", "kind": "above", "value": 0.5, "clear": 0.5, "for": "20s", "severity": "minor"}},
+			key:   "open", measure: door,
+		},
+	}
+}
+
+// river is a level in metres that rises and falls in four minutes, through 3.2 m after 35 s.
+func river(since float64) float64 {
+	level := 2.9 + 0.5*math.Sin((since-12)*2*math.Pi/240) + ripple(since, 0.015)
+	return math.Round(level*1000) / 1000
+}
+
+// smoke is clean air in ppm, and every seven minutes a fire that somebody puts out.
+func smoke(since float64) float64 {
+	ppm := 6 + ripple(since, 1.5)
+	if t := math.Mod(since+330, 420); t < 70 {
+		ppm += 140 * math.Sin(t*math.Pi/70)
+	}
+	return math.Round(ppm*10) / 10
+}
+
+// door is 1 while it is open: shortly for somebody who walks through, and once in five minutes
+// for somebody who forgets to close it.
+func door(since float64) float64 {
+	t := math.Mod(since, 300)
+	if t > 150 && t < 200 || math.Mod(t, 45) < 6 {
+		return 1
+	}
+	return 0
+}
+
+// ripple is a small unrest of at most by that never repeats within hours.
+func ripple(since, by float64) float64 {
+	return by * (math.Sin(since*1.31) + math.Sin(since*0.47+1) + math.Sin(since*2.93+2)) / 3
+}

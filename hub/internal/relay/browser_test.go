@@ -1,0 +1,169 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"gridpost/streams"
+	"gridpost/streams/simcam"
+)
+
+// playerPage plays by WHEP and counts what is shown.
+const playerPage = `<!doctype html><video id="v" muted playsinline autoplay></video><script>
+const v = document.getElementById('v');
+window.result = {frames: 0, answerMs: 0, firstMs: 0, changed: 0};
+const canvas = document.createElement('canvas'); canvas.width = 16; canvas.height = 9;
+let last = '';
+function shown(now) {
+  if (result.frames++ === 0) result.firstMs = performance.now() - window.begun;
+  const c = canvas.getContext('2d', {willReadFrequently: true});
+  if (result.frames % 10 === 0) {
+    c.drawImage(v, 0, 0, 16, 9);
+    const pixels = c.getImageData(0, 0, 16, 9).data.join();
+    if (pixels !== last) result.changed++;
+    last = pixels;
+  }
+  v.requestVideoFrameCallback(shown);
+}
+async function play() {
+  window.begun = performance.now();
+  const pc = window.pc = new RTCPeerConnection();
+  pc.ontrack = e => { v.srcObject = e.streams[0]; };
+  pc.addTransceiver('video', {direction: 'recvonly'});
+  await pc.setLocalDescription();
+  window.offer = pc.localDescription.sdp;
+  const r = await fetch('/whep/gate-7/yard?incident=1', {method: 'POST', headers: {'Content-Type': 'application/sdp', 'Who': 'browser'}, body: pc.localDescription.sdp});
+  if (r.status !== 201) { result.error = await r.text(); return; }
+  window.resource = r.headers.get('Location');
+  result.answerMs = performance.now() - begun;
+  await pc.setRemoteDescription({type: 'answer', sdp: await r.text()});
+}
+async function stats() {
+  for (const s of (await pc.getStats()).values())
+    if (s.type === 'inbound-rtp') return {decoded: s.framesDecoded, dropped: s.framesDropped, lost: s.packetsLost, nacks: s.nackCount, plis: s.pliCount, keys: s.keyFramesDecoded, delay: s.jitterBufferDelay / s.jitterBufferEmittedCount, freezes: s.freezeCount};
+}
+v.requestVideoFrameCallback(shown);
+play().catch(e => result.error = String(e));
+</script>`
+
+// shown is what a page saw.
+type shown struct {
+	Frames   int
+	AnswerMs float64
+	FirstMs  float64
+	Changed  int
+	Error    string
+}
+
+// film1080 makes ten seconds of moving picture in one group of pictures.
+func film1080(t *testing.T) []simcam.Picture {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "film.ts")
+	out, err := exec.CommandContext(t.Context(), "ffmpeg", "-nostdin", "-loglevel", "error",
+		"-f", "lavfi", "-i", "testsrc2=size=1920x1080:rate=25", "-t", "10",
+		"-c:v", "libx264", "-profile:v", "high", "-preset", "ultrafast", "-b:v", "4M", "-maxrate", "4M", "-bufsize", "2M",
+		"-g", "250", "-bf", "0", "-pix_fmt", "yuv420p", "-f", "mpegts", path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("making a video (Debian package ffmpeg; make test installs it): %v\n%s", err, out)
+	}
+	pictures, err := simcam.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pictures
+}
+
+// project publishes pictures over and over, at their pace; the first ahead of them at once.
+func project(ctx context.Context, s *streams.Stream, pictures []simcam.Picture, ahead int) {
+	tick := time.NewTicker(40 * time.Millisecond)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		u := *pictures[n%len(pictures)].Unit
+		u.PTS, u.Arrived = time.Duration(n)*40*time.Millisecond, time.Now()
+		s.Publish(&u)
+		if n < ahead {
+			continue
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// TestBrowserSeesThePictureAtOnce joins 150 pictures into a group of 250, first as the viewer
+// who starts the upstream, then as the second.
+func TestBrowserSeesThePictureAtOnce(t *testing.T) {
+	if _, err := exec.LookPath("chromium"); err != nil {
+		t.Fatal("looking for a browser (Debian package chromium; make test installs it):", err)
+	}
+	pictures := film1080(t)
+	b := newBenchWith(t, Options{}, func(ctx context.Context, s *streams.Stream) { project(ctx, s, pictures, 150) })
+	pages := b.server.Config.Handler
+	b.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if q.URL.Path == "/" {
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = fmt.Fprint(w, playerPage)
+			return
+		}
+		pages.ServeHTTP(w, q)
+	})
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.NoSandbox, chromedp.ExecPath("chromium"), chromedp.Flag("autoplay-policy", "no-user-gesture-required"))...)
+	defer cancel()
+	// The browser is newer than the library and has events that it does not know.
+	browser, cancel := chromedp.NewContext(ctx, chromedp.WithErrorf(func(string, ...any) {}))
+	defer cancel()
+	if err := chromedp.Run(browser); err != nil {
+		t.Fatal("starting the browser:", err)
+	}
+	for _, who := range []string{"first", "second"} {
+		got := watchPage(t, browser, b.server, 60)
+		t.Logf("%s viewer: answer after %.0f ms, first picture after %.0f ms, %d pictures", who, got.AnswerMs, got.FirstMs, got.Frames)
+		if got.FirstMs > 2000 {
+			t.Errorf("%s viewer: first picture after %.0f ms, want less than 2000", who, got.FirstMs)
+		}
+		if got.Changed < 3 {
+			t.Errorf("%s viewer: the picture does not move", who)
+		}
+	}
+}
+
+func watchPage(t *testing.T, browser context.Context, server *httptest.Server, frames int) shown {
+	t.Helper()
+	tab, cancel := chromedp.NewContext(browser)
+	defer cancel()
+	tab, cancel = context.WithTimeout(tab, 40*time.Second)
+	defer cancel()
+	var got shown
+	var stats map[string]any
+	err := chromedp.Run(tab,
+		chromedp.Navigate(server.URL+"/"),
+		chromedp.Poll(fmt.Sprintf("result.error || result.frames >= %d", frames), nil, chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(25*time.Second)),
+	)
+	if err != nil {
+		t.Error("playing in the browser:", err)
+	}
+	var offer string
+	read := chromedp.Run(tab,
+		chromedp.Evaluate("result", &got),
+		chromedp.Evaluate("window.offer || ''", &offer),
+		chromedp.Evaluate("stats()", &stats, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }),
+		chromedp.Evaluate("fetch(resource, {method: 'DELETE', headers: {'Who': 'browser'}}).then(r => r.status)", nil, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }),
+	)
+	if read != nil || got.Error != "" || err != nil {
+		t.Fatalf("%v %s\n%+v %v\n%s", read, got.Error, got, stats, offer)
+	}
+	t.Logf("inbound: %v", stats)
+	return got
+}

@@ -1,0 +1,197 @@
+package web
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gridpost/hub/internal/auth"
+	"gridpost/hub/internal/store"
+)
+
+type line struct {
+	id   int64
+	kind string
+}
+
+// listen opens a live stream and gives its events until ctx ends or it does.
+func (p *port) listen(ctx context.Context, t *testing.T, token, last string, each func(line) bool) error {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.URL+"/api/v1/stream", nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	if last != "" {
+		req.Header.Set("Last-Event-ID", last)
+	}
+	res, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close() //nolint:errcheck // broken off on purpose
+	if kind := res.Header.Get("Content-Type"); kind != "text/event-stream" {
+		return errors.New("content type " + kind)
+	}
+	var l line
+	lines := bufio.NewScanner(res.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		text := lines.Text()
+		switch {
+		case strings.HasPrefix(text, "id: "):
+			if l.id, err = strconv.ParseInt(text[4:], 10, 64); err != nil {
+				return err
+			}
+		case strings.HasPrefix(text, "event: "):
+			l.kind = text[7:]
+		case text == "" && l.kind != "":
+			if !each(l) {
+				return nil
+			}
+			l = line{}
+		}
+	}
+	return errors.Join(lines.Err(), io.EOF)
+}
+
+// TestStreamCatchesUpExactly breaks streams off at random while reports come in, goes on with
+// Last-Event-ID, and wants every number once and in order.
+func TestStreamCatchesUpExactly(t *testing.T) {
+	p := newPort(t)
+	const reports = 120
+	start, err := p.store.LastChange(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			for range reports / 3 {
+				if got := p.call(t, auth.Dispatcher, "POST", "/api/v1/reports", map[string]string{"title": "x"}); got.status != http.StatusCreated {
+					t.Errorf("%d %s", got.status, got.body)
+				}
+			}
+		})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	for range 4 {
+		wg.Go(func() {
+			last := start
+			for last < start+reports && ctx.Err() == nil {
+				left := 1 + rand.IntN(15)
+				err := p.listen(ctx, t, p.tokens[auth.Monitor], strconv.FormatInt(last, 10), func(l line) bool {
+					if l.id != last+1 || l.kind != "incident" {
+						t.Errorf("%s %d after %d", l.kind, l.id, last)
+					}
+					last = l.id
+					left--
+					return left > 0 && last < start+reports
+				})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+			if last != start+reports {
+				t.Errorf("ended at %d of %d", last, start+reports)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestStreamBeginsNowAndSaysWhenItCannotGoOn(t *testing.T) {
+	p := newPort(t)
+	report := func() {
+		p.call(t, auth.Dispatcher, "POST", "/api/v1/reports", map[string]string{"title": "x"})
+	}
+	for range 20 {
+		report()
+	}
+	now, err := p.store.LastChange(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	// The streams that begin now get what comes after them, and nothing before.
+	got := make(chan line, 1)
+	go func() {
+		_ = p.listen(ctx, t, p.tokens[auth.Monitor], "", func(l line) bool {
+			got <- l
+			return false
+		})
+	}()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	var first line
+	for first.id == 0 && ctx.Err() == nil {
+		select {
+		case first = <-got:
+		case <-tick.C:
+			report()
+		}
+	}
+	if first.id <= now {
+		t.Errorf("a stream without Last-Event-ID began at %d, now is %d", first.id, now)
+	}
+	if err := p.store.Prune(t.Context(), store.Retention{Changes: 5}); err != nil {
+		t.Fatal(err)
+	}
+	for _, last := range []string{"1", "rubbish", "-5", "999999"} {
+		if err := p.listen(ctx, t, p.tokens[auth.Monitor], last, func(l line) bool {
+			if l.kind != "reset" {
+				t.Errorf("after %s came %s %d", last, l.kind, l.id)
+			}
+			return false
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestStreamEndsWithItsToken(t *testing.T) {
+	p := newPort(t)
+	text, token, err := p.auth.CreateToken(t.Context(), "test", "short", auth.Monitor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.call(t, auth.Dispatcher, "POST", "/api/v1/reports", map[string]string{"title": "before"})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	heard := 0
+	err = p.listen(ctx, t, text, "0", func(line) bool {
+		heard++
+		if err := p.store.RevokeToken(ctx, "test", token.ID); err != nil {
+			t.Error(err)
+		}
+		p.call(t, auth.Dispatcher, "POST", "/api/v1/reports", map[string]string{"title": "after"})
+		return true
+	})
+	if heard != 1 || !errors.Is(err, io.EOF) || ctx.Err() != nil {
+		t.Errorf("heard %d changes, then %v", heard, err)
+	}
+}
+
+func TestViewsAreForAdministrators(t *testing.T) {
+	p := newPort(t)
+	p.fill(t)
+	for role, want := range map[auth.Role]bool{auth.Monitor: false, auth.Dispatcher: false, auth.Administrator: true} {
+		if got := visible("view", role); got != want {
+			t.Errorf("%s sees views: %v", role, got)
+		}
+		if !visible("incident", role) {
+			t.Errorf("%s sees no incidents", role)
+		}
+	}
+}

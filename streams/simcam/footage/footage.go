@@ -1,0 +1,108 @@
+// Package footage makes recordings that look like a camera's main stream out of any video:
+// H.264 without B-frames, a key picture every two seconds, in MPEG-TS, as simcam plays it.
+//
+// The work is ffmpeg's, a program that must be installed. A recording is made once and kept
+// under a name that changes with the video and the format. The package imports nothing of
+// Gridpost.
+package footage
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Pedestrians is the video of Debian's package opencv-doc: people on a walkway, 768x576,
+// 10 pictures a second, 79 s.
+const Pedestrians = "/usr/share/doc/opencv-doc/examples/data/vtest.avi"
+
+// Format is what a recording is to be like. Zero values keep what the video has.
+type Format struct {
+	Width, Height int // pixels; the aspect is kept, with black bars where it differs
+	Rate          int // pictures a second
+	Bitrate       int // kbit/s, nearly constant; 0: as good quality needs
+	Seconds       int // at most so long
+}
+
+// Kept returns the recording of video in the format f, out of the folder dir. It makes it
+// first if it is not there; making says so before that, since it takes a while, and may be nil.
+func Kept(ctx context.Context, video, dir string, f Format, making func()) (string, error) {
+	info, err := os.Stat(video)
+	if err != nil {
+		return "", fmt.Errorf("looking for the video: %w", err)
+	}
+	absolute, err := filepath.Abs(video)
+	if err != nil {
+		return "", fmt.Errorf("naming the recording: %w", err)
+	}
+	hash := sha256.Sum256(fmt.Appendf(nil, "%s %d %d %+v", absolute, info.Size(), info.ModTime().UnixNano(), f))
+	stem := strings.TrimSuffix(filepath.Base(video), filepath.Ext(video))
+	path := filepath.Join(dir, fmt.Sprintf("%s-%x.ts", stem, hash[:6]))
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	if making != nil {
+		making()
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("making the folder of recordings: %w", err)
+	}
+	return path, Make(ctx, absolute, path, f)
+}
+
+// Make writes the recording of video to path. The file is there whole or not at all.
+func Make(ctx context.Context, video, path string, f Format) error {
+	part, err := os.CreateTemp(filepath.Dir(path), ".making-*.ts")
+	if err != nil {
+		return fmt.Errorf("making a recording: %w", err)
+	}
+	defer func() { _ = os.Remove(part.Name()) }() // gone already, if all went well
+	if err := part.Close(); err != nil {
+		return fmt.Errorf("making a recording: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, "ffmpeg", arguments(video, part.Name(), f)...)
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	if err := cmd.Run(); errors.Is(err, exec.ErrNotFound) {
+		return errors.New("ffmpeg is not installed; `make deps` installs it")
+	} else if err != nil {
+		return fmt.Errorf("ffmpeg on %s: %w: %s", video, err, strings.TrimSpace(complaint.String()))
+	}
+	if err := os.Rename(part.Name(), path); err != nil {
+		return fmt.Errorf("keeping the recording: %w", err)
+	}
+	return nil
+}
+
+func arguments(video, path string, f Format) []string {
+	filter := "scale=trunc(iw/2)*2:trunc(ih/2)*2" // 4:2:0 needs even sides
+	if f.Width > 0 && f.Height > 0 {
+		filter = fmt.Sprintf("scale=%[1]d:%[2]d:force_original_aspect_ratio=decrease:force_divisible_by=2,pad=%[1]d:%[2]d:(ow-iw)/2:(oh-ih)/2", f.Width, f.Height)
+	}
+	if f.Rate > 0 {
+		filter += ",fps=" + strconv.Itoa(f.Rate)
+	}
+	args := []string{
+		"-nostdin", "-v", "error", "-y", "-i", video, "-map", "0:v:0", "-vf", filter + ",format=yuv420p",
+		"-c:v", "libx264", "-preset", "veryfast", "-profile:v", "main", "-bf", "0",
+		// A key picture every two seconds and at no other time, whatever the rate is.
+		"-g", "1000", "-sc_threshold", "0", "-force_key_frames", "expr:gte(t,n_forced*2)",
+	}
+	if f.Bitrate > 0 {
+		rate := strconv.Itoa(f.Bitrate) + "k"
+		args = append(args, "-b:v", rate, "-minrate", rate, "-maxrate", rate, "-bufsize", rate, "-x264-params", "nal-hrd=cbr")
+	} else {
+		args = append(args, "-crf", "25")
+	}
+	if f.Seconds > 0 {
+		args = append(args, "-t", strconv.Itoa(f.Seconds))
+	}
+	return append(args, "-f", "mpegts", path)
+}
