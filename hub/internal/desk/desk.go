@@ -39,6 +39,7 @@ var ErrClosed = errors.New("the incident is closed")
 type Store interface {
 	Work(ctx context.Context, who, id string, work store.Work) (api.Incident, error)
 	Report(ctx context.Context, who string, inc api.Incident, text string) (api.Incident, error)
+	Incident(ctx context.Context, id string) (api.Incident, error) // with its timeline
 }
 
 // Desk does what people ask for. Its methods may be called from any goroutine.

@@ -148,6 +148,7 @@ func (s *Server) registerIncidents() {
 		}
 		return whole(s.desk.Close(ctx, who(ctx).Name, in.ID, text))
 	})
+	s.registerUndo(tags)
 	register(s, auth.Dispatcher, huma.Operation{
 		OperationID: "report", Method: http.MethodPost, Path: "/api/v1/reports", Tags: tags, DefaultStatus: http.StatusCreated,
 		Summary: "Open an incident for what a person, or another system, has told",

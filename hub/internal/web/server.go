@@ -260,6 +260,8 @@ func (s *Server) humaError(ctx context.Context, doing string, err error) error {
 		return huma.Error422UnprocessableEntity(err.Error())
 	case errors.Is(err, desk.ErrClosed):
 		return huma.Error409Conflict(desk.ErrClosed.Error())
+	case errors.Is(err, desk.ErrTooLate):
+		return huma.Error409Conflict(desk.ErrTooLate.Error())
 	case errors.Is(err, store.ErrConflict):
 		return huma.Error409Conflict(err.Error())
 	case errors.Is(err, store.ErrFull):

@@ -158,7 +158,11 @@ export interface paths {
          * @description Needs the role dispatcher.
          */
         post: operations["acknowledge-incident"];
-        delete?: never;
+        /**
+         * Take an acknowledgement back: it waits for somebody again
+         * @description Needs the role dispatcher.
+         */
+        delete: operations["unacknowledge-incident"];
         options?: never;
         head?: never;
         patch?: never;
@@ -218,6 +222,26 @@ export interface paths {
          * @description Needs the role dispatcher.
          */
         post: operations["notes-incident"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/{id}/reopen": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Undo a closing, within 30 s of it
+         * @description Needs the role dispatcher.
+         */
+        post: operations["reopen-incident"];
         delete?: never;
         options?: never;
         head?: never;
@@ -927,6 +951,8 @@ export interface components {
              * @enum {string}
              */
             state: "open" | "acknowledged" | "closed";
+            /** @description who acknowledged, assigned or closed it last; empty while it is open */
+            state_by: string;
             timeline?: components["schemas"]["TimelineEntry"][] | null;
             /** @description what happened, in words */
             title: string;
@@ -1057,7 +1083,7 @@ export interface components {
             /** Format: date-time */
             at: string;
             data?: unknown;
-            /** @description opened, changed, over, evidence, reported, acknowledged, assigned, noted, closed */
+            /** @description opened, changed, over, evidence, reported, acknowledged, unacknowledged, assigned, noted, closed, reopened */
             kind: string;
             text: string;
             /** @description user, token or edge */
@@ -1617,6 +1643,82 @@ export interface operations {
             };
         };
     };
+    "unacknowledge-incident": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Incident"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     "assign-incident": {
         parameters: {
             query?: never;
@@ -1791,6 +1893,82 @@ export interface operations {
                 "application/json": components["schemas"]["TextInputBody"];
             };
         };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Incident"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "reopen-incident": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
         responses: {
             /** @description OK */
             200: {
