@@ -28,7 +28,7 @@ export function clockMinute(language: Language, at: string | number | Date, zone
   return dates(language, zone, { hour: "2-digit", minute: "2-digit" }).format(timeOf(at));
 }
 
-/** 3 May 2026 · 2026年5月3日 */
+/** 3 May 2026, or the same as Chinese writes it */
 export function day(language: Language, at: string | number | Date, zone?: Zone): string {
   return dates(language, zone, { year: "numeric", month: language === "en" ? "short" : "long", day: "numeric" }).format(timeOf(at));
 }

@@ -1,4 +1,6 @@
 // What is said aloud to readers of screens (App.svelte has the two live regions), and toasts.
+import { untrack } from "svelte";
+
 export type ToastKind = "info" | "good" | "bad";
 
 export interface Toast {
@@ -25,7 +27,7 @@ class Announcer {
   /** Shows a short message at the edge of the screen. It stays ms (0: until closed) and is read aloud. */
   toast(text: string, o: { kind?: ToastKind; action?: Toast["action"]; ms?: number } = {}): () => void {
     const toast: Toast = { id: this.#next++, kind: o.kind ?? "info", text, ...(o.action && { action: o.action }) };
-    const kept = this.toasts.filter((x) => x.text !== text || x.kind !== toast.kind);
+    const kept = untrack(() => this.toasts).filter((x) => x.text !== text || x.kind !== toast.kind);
     this.toasts = [...kept, toast].slice(-4);
     this.say(text, toast.kind === "bad" ? "assertive" : "polite");
     const ms = o.ms ?? (toast.kind === "bad" ? 12_000 : o.action ? 10_000 : 5_000);
@@ -35,7 +37,7 @@ class Announcer {
   }
 
   dismiss(id: number): void {
-    this.toasts = this.toasts.filter((x) => x.id !== id);
+    this.toasts = untrack(() => this.toasts).filter((x) => x.id !== id);
   }
 }
 

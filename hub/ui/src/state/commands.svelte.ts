@@ -2,6 +2,7 @@
 // palette (Ctrl+K, /) and the sheet of keys (?) list them, and one listener here runs them.
 //
 //   useCommands(() => [{ id: "incident.acknowledge", label: () => t("..."), keys: ["a"], group: "incident", run: acknowledge }]);
+import { untrack } from "svelte";
 import { prefs } from "./prefs.svelte";
 
 export interface Command {
@@ -49,8 +50,8 @@ class Commands {
   #sets: { list: () => Command[] }[] = $state.raw([]);
   #prefix = "";
   #prefixAt = 0;
-  /** while above 0 (a dialog is open) only commands with inFields run; see Dialog.svelte */
-  modal = $state(0);
+  /** how many dialogs are open; above 0 only commands with inFields run. Not reactive */
+  modal = 0;
 
   /** Everything that can be done now; what was added last comes first and wins a key. */
   get available(): Command[] {
@@ -65,8 +66,9 @@ class Commands {
   /** Adds commands until the returned function is called. Components use useCommands. */
   add(list: () => Command[]): () => void {
     const set = { list };
-    this.#sets = [set, ...this.#sets];
-    return () => (this.#sets = this.#sets.filter((s) => s !== set));
+    // Untracked: who adds or takes away within an effect does not depend on what others add.
+    untrack(() => (this.#sets = [set, ...this.#sets]));
+    return () => untrack(() => (this.#sets = this.#sets.filter((s) => s !== set)));
   }
 
   /** Listens to the keyboard. */
