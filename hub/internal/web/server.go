@@ -93,6 +93,7 @@ func New(o Options) (*Server, error) {
 	s.registerSession()
 	s.registerIncidents()
 	s.registerDevices()
+	s.registerMap()
 	s.registerAdmin()
 	s.registerWebhooks()
 	s.registerRaw()
