@@ -2,6 +2,8 @@
 class PageTitle {
   #view = $state("");
   waiting = $state(0);
+  /** a view has been entered whose title was not there yet; it takes the focus when it comes */
+  wanted = false;
 
   name(view: string): void {
     this.#view = view;
