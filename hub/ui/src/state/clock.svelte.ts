@@ -5,7 +5,7 @@ import { onHubTime } from "../api/client";
 /** Differences below this, in ms, are rounding (the hub's Date header has whole seconds) and travel. */
 const tolerance = 2000;
 
-class Clock {
+export class Clock {
   /** the hub's time in ms; moves once a second */
   now = $state(Date.now());
   /** how much this machine's clock lags behind the hub's, ms; 0 within the tolerance */
