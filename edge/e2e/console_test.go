@@ -27,10 +27,7 @@ func TestDispatcherSeesAnIncidentAndLiveVideo(t *testing.T) {
 	}
 	defer b.Close()
 
-	var said string
-	err = b.Run(20*time.Second, "trying a wrong password",
-		chromedp.SendKeys("#login-user", "li.wei"), chromedp.SendKeys("#login-password", "wrong"), chromedp.Click("#login-submit"),
-		chromedp.Poll(`document.getElementById("login-error").textContent`, &said), chromedp.Clear("#login-user"), chromedp.Clear("#login-password"))
+	said, err := b.LogInRefused("li.wei", "wrong")
 	if err != nil {
 		t.Fatal(err)
 	}

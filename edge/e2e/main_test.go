@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 

@@ -150,9 +150,26 @@ func (b *Browser) Run(limit time.Duration, what string, actions ...chromedp.Acti
 
 // LogIn logs in and waits for the desk.
 func (b *Browser) LogIn(user, password string) error {
+	if err := b.enter(user, password); err != nil {
+		return err
+	}
+	return b.Run(20*time.Second, "waiting for the desk", chromedp.WaitVisible("#desk"))
+}
+
+// LogInRefused tries to log in and returns what the page says to that.
+func (b *Browser) LogInRefused(user, password string) (said string, err error) {
+	if err := b.enter(user, password); err != nil {
+		return "", err
+	}
+	err = b.Run(20*time.Second, "waiting to be refused", chromedp.Poll(`document.getElementById("login-error").textContent`, &said))
+	return said, err
+}
+
+func (b *Browser) enter(user, password string) error {
 	return b.Run(20*time.Second, "logging in",
-		chromedp.SendKeys("#login-user", user), chromedp.SendKeys("#login-password", password),
-		chromedp.Click("#login-submit"), chromedp.WaitVisible("#desk"))
+		chromedp.SetValue("#login-user", ""), chromedp.SendKeys("#login-user", user),
+		chromedp.SetValue("#login-password", ""), chromedp.SendKeys("#login-password", password),
+		chromedp.Click("#login-submit"))
 }
 
 // Open opens an incident of the list, once it is there.
