@@ -167,8 +167,8 @@ func (b *Browser) LogInRefused(user, password string) (said string, err error) {
 
 func (b *Browser) enter(user, password string) error {
 	return b.Run(20*time.Second, "logging in",
-		chromedp.SetValue("#login-user", ""), chromedp.SendKeys("#login-user", user),
-		chromedp.SetValue("#login-password", ""), chromedp.SendKeys("#login-password", password),
+		chromedp.WaitVisible("#login-user"), chromedp.Evaluate(`document.getElementById("login-form").reset()`, nil),
+		chromedp.SendKeys("#login-user", user), chromedp.SendKeys("#login-password", password),
 		chromedp.Click("#login-submit"))
 }
 
