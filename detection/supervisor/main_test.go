@@ -42,12 +42,12 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func runAll(m *testing.M) (int, error) {
+func runAll(m *testing.M) (code int, err error) {
 	dir, err := os.MkdirTemp("", "supervisor")
 	if err != nil {
 		return 1, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	// The test's result depends on the worker's sources, which only a child process reads: look at
 	// them, so that a kept result is not taken for one of other sources.
 	err = filepath.WalkDir("../worker", func(path string, _ os.DirEntry, err error) error {
