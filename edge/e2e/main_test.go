@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"testing"
 	"time"
@@ -33,15 +32,13 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (code int, err error) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	dir, err := os.MkdirTemp("", "gridpost-e2e-")
 	if err != nil {
 		return 1, fmt.Errorf("making a folder: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	if os.Getenv(programsKey) == "" {
-		p, err := rig.Build(ctx, "../..", dir)
+		p, err := rig.Build(context.Background(), "../..", dir)
 		if err != nil {
 			return 1, err
 		}
@@ -56,7 +53,7 @@ func run(m *testing.M) (code int, err error) {
 	}
 	code = m.Run()
 	if code == 0 {
-		if err := goleak.Find(goleak.IgnoreTopFunction("os/signal.loop"), goleak.IgnoreTopFunction("os/signal.signal_recv")); err != nil {
+		if err := goleak.Find(); err != nil {
 			return 1, err
 		}
 	}
