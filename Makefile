@@ -102,7 +102,8 @@ test: build deps-demo deps-test
 	@GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./edge
 	@GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./hub
 	@echo "Go tests with the race detector, and the browser tests"
-	@CGO_ENABLED=1 GRIDPOST_BIN=$(CURDIR)/bin $(GO) test -race -shuffle=on -timeout 15m ./...
+	@CGO_ENABLED=1 GRIDPOST_BIN=$(CURDIR)/bin GRIDPOST_FOOTAGE=$(CURDIR)/$(CACHE)/footage \
+		$(GO) test -race -shuffle=on -timeout 15m ./...
 
 lint: deps-build
 	@echo "golangci-lint (built from .ci/tools.mod; the first time takes minutes)"

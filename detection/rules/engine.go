@@ -106,7 +106,7 @@ func (e *Engine) Restore(open []detection.Incident, at time.Time) []detection.In
 // Last is not at is not seen in this picture.
 func (e *Engine) Tracks(at time.Time, tracks []detection.Track) []detection.Incident {
 	e.newPicture = true
-	alerts := e.listen(at)
+	alerts := e.Heard(at)
 	now := e.pictures.advance(at)
 	for _, z := range e.zones {
 		alerts = append(alerts, z.tracks(now, at, tracks)...)
@@ -121,7 +121,7 @@ func (e *Engine) Tracks(at time.Time, tracks []detection.Track) []detection.Inci
 // quality is bad or whose value is not a finite number opens and closes nothing, but breaks a
 // silence.
 func (e *Engine) Reading(r devices.Reading) []detection.Incident {
-	alerts := e.listen(r.Time)
+	alerts := e.Heard(r.Time)
 	if r.Quality == devices.Bad || math.IsNaN(r.Value) || math.IsInf(r.Value, 0) {
 		return alerts
 	}
@@ -166,8 +166,9 @@ func (e *Engine) Tick(now time.Time) []detection.Incident {
 	return alerts
 }
 
-// listen notes that the device spoke and returns the alerts that end a silence.
-func (e *Engine) listen(at time.Time) []detection.Incident {
+// Heard notes that the device gave a sign of life, whatever it said, and returns the alerts that end a silence.
+// Tracks and Reading include it; a camera whose pictures nobody looks at needs it.
+func (e *Engine) Heard(at time.Time) []detection.Incident {
 	e.newHeard, e.spoke = true, at
 	if e.ticks.started && at.After(e.ticks.last.Add(maxAhead)) {
 		at = e.ticks.last

@@ -1,14 +1,13 @@
 package supervisor
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"slices"
 	"syscall"
 	"unicode/utf8"
-
-	"errors"
 
 	"gridpost/detection"
 	"gridpost/detection/wire"

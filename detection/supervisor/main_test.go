@@ -42,12 +42,23 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func runAll(m *testing.M) (int, error) {
+func runAll(m *testing.M) (code int, err error) {
 	dir, err := os.MkdirTemp("", "supervisor")
 	if err != nil {
 		return 1, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	// The test's result depends on the worker's sources, which only a child process reads: look at
+	// them, so that a kept result is not taken for one of other sources.
+	err = filepath.WalkDir("../worker", func(path string, _ os.DirEntry, err error) error {
+		if err == nil {
+			_, err = os.Stat(path)
+		}
+		return err
+	})
+	if err != nil {
+		return 1, err
+	}
 	made = shared{dir: dir, worker: filepath.Join(dir, "worker")}
 	build := exec.Command("go", "build", "-o", made.worker, "gridpost/detection/worker")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -216,7 +227,7 @@ func (b *bench) take(n int) []wire.Result {
 	return out
 }
 
-// failOn makes sure that an error is the one meant.
+// failUnless makes sure that an error is the one meant.
 func failUnless(t *testing.T, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {

@@ -113,12 +113,18 @@ func TestTooLargeIsNotSent(t *testing.T) {
 // A length without the bytes must not make the receiver take memory.
 func TestLengthAloneTakesNoMemory(t *testing.T) {
 	near, far := net.Pipe()
-	defer near.Close()
 	go func() {
-		defer far.Close()
-		_, _ = far.Write([]byte{0, 0xff, 0xff, 0xff, byte(TypeUnit), 1, 2, 3})
+		_, err := far.Write([]byte{0, 0xff, 0xff, 0xff, byte(TypeUnit), 1, 2, 3})
+		if err := errors.Join(err, far.Close()); err != nil {
+			t.Error(err)
+		}
 	}()
 	c := NewConn(near)
+	defer func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	if _, err := c.Receive(); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Fatal(err)
 	}

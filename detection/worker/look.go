@@ -91,7 +91,8 @@ func (l *looker) due(pts time.Duration) bool {
 		l.started, l.next = true, pts
 		l.until, l.looked = pts+awake, pts-asleep
 	}
-	if pts < l.next {
+	const rounding = 2 * time.Millisecond // of cameras' clocks; the next turn makes up for it
+	if pts < l.next-rounding {
 		return false
 	}
 	l.next += interval

@@ -125,7 +125,7 @@ func (m *Motion) compare(gray []byte) error {
 	if doubt > 0.03 {
 		pace /= 8
 	}
-	return m.back.settle(&m.smooth, &m.mask, doubt/4, pace)
+	return m.back.settle(&m.smooth, &m.mask, doubt/3, pace)
 }
 
 // pace is how fast the background learns. At the beginning every picture counts as much as each

@@ -188,9 +188,8 @@ func (c *camera) judge(ctx context.Context) error {
 // tick lets time pass for the rules.
 func (c *camera) tick(ctx context.Context, now time.Time) {
 	if last := c.stream.Stats().Last; now.Sub(last) < 2*time.Second {
-		// A reading that is not to be used tells the rules only that the device was heard:
-		// pictures break a camera's silence, whether anything looks at them or not.
-		c.keep(ctx, c.engine.Reading(devices.Reading{Device: c.name, Time: last, Quality: devices.Bad}), nil)
+		// Pictures break a camera's silence, whether anything looks at them or not.
+		c.keep(ctx, c.engine.Heard(last), nil)
 	}
 	c.keep(ctx, c.engine.Tick(now), nil)
 }

@@ -29,6 +29,10 @@ type Format struct {
 	Rate          int // pictures a second
 	Bitrate       int // kbit/s, nearly constant; 0: as good quality needs
 	Seconds       int // at most so long
+
+	// Still shows the first picture for ever, with a sensor's noise: a place where nothing
+	// happens. Seconds must be set.
+	Still bool
 }
 
 // Kept returns the recording of video in the format f, out of the folder dir. It makes it
@@ -85,6 +89,9 @@ func arguments(video, path string, f Format) []string {
 	filter := "scale=trunc(iw/2)*2:trunc(ih/2)*2" // 4:2:0 needs even sides
 	if f.Width > 0 && f.Height > 0 {
 		filter = fmt.Sprintf("scale=%[1]d:%[2]d:force_original_aspect_ratio=decrease:force_divisible_by=2,pad=%[1]d:%[2]d:(ow-iw)/2:(oh-ih)/2", f.Width, f.Height)
+	}
+	if f.Still {
+		filter += ",loop=loop=-1:size=1,noise=alls=6:allf=t"
 	}
 	if f.Rate > 0 {
 		filter += ",fps=" + strconv.Itoa(f.Rate)

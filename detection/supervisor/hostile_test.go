@@ -1,0 +1,138 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"gridpost/detection"
+	"gridpost/detection/wire"
+)
+
+// Programs that are no workers: each must end in a cause for people, and in nothing else.
+func TestWhatIsNoWorker(t *testing.T) {
+	for name, c := range map[string]struct{ script, cause string }{
+		"ends with words":    {"echo 'the lens is on fire' >&2; exit 3", "exited with status 3, saying: the lens is on fire"},
+		"aborts":             {"kill -ABRT $$", "aborted (signal 6)"},
+		"never gets ready":   {"exec sleep 60", "not ready within"},
+		"talks nonsense":     {"printf 'GET / HTTP/1.1\\r\\n\\r\\n' >&3; exec sleep 60", "malformed"},
+		"talks out of place": {"printf '\\000\\000\\000\\002\\004{}' >&3; exec sleep 60", "instead of Ready"},
+		"gives up":           {"printf '\\000\\000\\000\\016\\010{\"error\":\"no\"}' >&3; exec sleep 60", "no"},
+		"floods its words":   {"yes 'panic: over and over' | head -c 3000000 >&2; exit 2", "panic: over and over"},
+		"says it is ready":   {"printf '\\000\\000\\000\\002\\002{}\\000\\000\\000\\002\\004{}' >&3; exec sleep 60", "a result without a picture"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := work(t, Options{Binary: script(t, c.script), Start: 2 * time.Second, Backoff: Backoff{First: time.Hour, Most: time.Hour}})
+			cause := b.state()
+			if cause == "" {
+				cause = b.state()
+			}
+			if !strings.Contains(cause, c.cause) || len(cause) > 700 {
+				t.Errorf("cause %q, want %q", cause, c.cause)
+			}
+		})
+	}
+}
+
+func TestMissingProgramIsSaid(t *testing.T) {
+	b := work(t, Options{Binary: "/nowhere/worker", Backoff: Backoff{First: time.Hour, Most: time.Hour}})
+	if cause := b.state(); !strings.Contains(cause, "/nowhere/worker") {
+		t.Errorf("cause %q", cause)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_, err := b.s.Snapshot(ctx, wire.Snapshot{})
+	failUnless(t, err, ErrNotRunning)
+}
+
+// A model that cannot work costs a few tries and then rest.
+func TestBudgetEndsAHotLoop(t *testing.T) {
+	t.Setenv("GRIDPOST_ONNXRUNTIME", "/nowhere/libonnxruntime.so")
+	b := work(t, Options{
+		Config:  wire.Config{Model: "model.onnx"},
+		Backoff: Backoff{First: time.Millisecond, Most: time.Millisecond, Budget: 3, Window: time.Hour},
+	})
+	for i := range 3 {
+		cause := b.state()
+		if !strings.Contains(cause, "/nowhere/libonnxruntime.so") {
+			t.Errorf("cause %q", cause)
+		}
+		if spent := strings.Contains(cause, "so often"); spent != (i == 2) {
+			t.Errorf("after failure %d: %q", i+1, cause)
+		}
+	}
+	if n := b.s.Stats().Restarts; n != 3 {
+		t.Errorf("%d restarts", n)
+	}
+}
+
+func TestBackoff(t *testing.T) {
+	h := Backoff{Budget: 5}.withDefaults().history()
+	now := time.Unix(0, 0)
+	near := func(got, want time.Duration) bool { return got >= want && got <= want+want/10 }
+	for i, want := range []time.Duration{1, 2, 4, 8} {
+		if got, spent := h.failed(now, 0); spent || !near(got, want*time.Second) {
+			t.Errorf("wait %d is %v (spent %v), want about %v s", i, got, spent, int64(want))
+		}
+		now = now.Add(time.Second)
+	}
+	if got, spent := h.failed(now, 0); !spent || got != 10*time.Minute-4*time.Second {
+		t.Errorf("with the budget spent the wait is %v (spent %v)", got, spent)
+	}
+	now = now.Add(time.Hour)
+	if got, spent := h.failed(now, 2*time.Minute); spent || !near(got, time.Second) {
+		t.Errorf("after steady work the wait is %v (spent %v)", got, spent)
+	}
+}
+
+func TestResultsAreChecked(t *testing.T) {
+	with := func(change func(r *wire.Result, d *detection.Detection)) wire.Result {
+		d := detection.Detection{Class: "car", Score: 0.5, Box: detection.Box{X: 0.1, Y: 0.1, W: 0.2, H: 0.2}}
+		r := wire.Result{Width: 640, Height: 480}
+		change(&r, &d)
+		if r.Frame.Detections == nil {
+			r.Frame.Detections = []detection.Detection{d}
+		}
+		return r
+	}
+	for name, r := range map[string]wire.Result{
+		"negative size":     with(func(r *wire.Result, _ *detection.Detection) { r.Width = -1 }),
+		"huge size":         with(func(r *wire.Result, _ *detection.Detection) { r.Height = 1 << 20 }),
+		"too many":          with(func(r *wire.Result, _ *detection.Detection) { r.Frame.Detections = make([]detection.Detection, 1000) }),
+		"no class":          with(func(_ *wire.Result, d *detection.Detection) { d.Class = "" }),
+		"a long class":      with(func(_ *wire.Result, d *detection.Detection) { d.Class = strings.Repeat("x", 100) }),
+		"a class with bell": with(func(_ *wire.Result, d *detection.Detection) { d.Class = "car\a" }),
+	} {
+		if err := check(&r); !errors.Is(err, wire.ErrMalformed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	r := with(func(_ *wire.Result, d *detection.Detection) {
+		d.Score, d.Box = 7, detection.Box{X: -1, Y: 0.5, W: 9, H: 0.1}
+	})
+	if err := check(&r); err != nil {
+		t.Fatal(err)
+	}
+	if d := r.Frame.Detections[0]; d.Score != 1 || d.Box.X != 0 || d.Box.W != 1 || math.Abs(d.Box.H-0.1) > 1e-9 {
+		t.Errorf("put into the picture: %+v", d)
+	}
+	r = with(func(_ *wire.Result, d *detection.Detection) { d.Box.X = 3 })
+	if err := check(&r); err != nil || len(r.Frame.Detections) != 0 {
+		t.Errorf("outside of the picture: %+v, %v", r.Frame.Detections, err)
+	}
+}
+
+func TestProcessTimes(t *testing.T) {
+	stat := "7 (a b) c) S 1 7 7 0 -1 0 0 0 0 0 250 50 0 0 20 0 1 0"
+	if got := parseStat([]byte(stat)); got != 3*time.Second {
+		t.Errorf("got %v, want 3 s", got)
+	}
+	for _, bad := range []string{"", "7 (x", "7 (x) S 1", "7 (x) S 1 7 7 0 -1 0 0 0 0 0 x 50 0"} {
+		if got := parseStat([]byte(bad)); got != 0 {
+			t.Errorf("%q gives %v", bad, got)
+		}
+	}
+}

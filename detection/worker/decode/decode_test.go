@@ -1,0 +1,276 @@
+package decode
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"gridpost/streams"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// record makes two seconds of a test picture with the given encoder.
+func record(t testing.TB, name string, encoder ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	args := append([]string{"-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=2", "-pix_fmt", "yuv420p"}, encoder...)
+	if out, err := exec.Command("ffmpeg", append(args, path)...).CombinedOutput(); err != nil {
+		t.Fatalf("making a recording needs the program ffmpeg, which `make test` installs: %v\n%s", err, out)
+	}
+	return path
+}
+
+// units cuts a raw stream at its access unit delimiters.
+func units(t testing.TB, path string, delimiter []byte) [][]byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out [][]byte
+	for part := range bytes.SplitSeq(data, delimiter) {
+		if len(part) > 0 {
+			out = append(out, append(slices.Clone(delimiter), part...))
+		}
+	}
+	return out
+}
+
+var (
+	delimiter264 = []byte{0, 0, 0, 1, 0x09}
+	delimiter265 = []byte{0, 0, 0, 1, 0x46, 0x01}
+)
+
+func decoder(t testing.TB, codec streams.Codec) *Decoder {
+	t.Helper()
+	d, err := NewDecoder(codec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	return d
+}
+
+// A unit's picture must come with the unit itself where the stream allows it.
+func TestPicturesComeAtOnce(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		codec     streams.Codec
+		delimiter []byte
+		encoder   []string
+	}{
+		{"baseline.h264", streams.H264, delimiter264, []string{"-c:v", "libx264", "-profile:v", "baseline", "-x264-params", "aud=1"}},
+		{"high.h264", streams.H264, delimiter264, []string{"-c:v", "libx264", "-bf", "0", "-x264-params", "aud=1"}},
+		{"slices.h264", streams.H264, delimiter264, []string{"-c:v", "libx264", "-bf", "0", "-x264-params", "aud=1:slices=4"}},
+		{"main.h265", streams.H265, delimiter265, []string{"-c:v", "libx265", "-x265-params", "bframes=0:aud=1:log-level=none"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := decoder(t, c.codec)
+			for i, u := range units(t, record(t, c.name, c.encoder...), c.delimiter) {
+				var tags []int64
+				err := d.Decode(u, int64(i), func(p *Picture) {
+					tags = append(tags, p.Tag)
+					if w, h := p.Size(); w != 320 || h != 240 || p.Damaged() {
+						t.Errorf("picture %d is %dx%d, damaged %v", i, w, h, p.Damaged())
+					}
+					p.Close()
+				})
+				if err != nil || !slices.Equal(tags, []int64{int64(i)}) {
+					t.Fatalf("unit %d gave the pictures %v and %v, want its own", i, tags, err)
+				}
+			}
+		})
+	}
+}
+
+// With B-frames pictures come in the order of showing, each with its own tag, and none is
+// lost.
+func TestReorderedPicturesKeepTheirTags(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		codec     streams.Codec
+		delimiter []byte
+		encoder   []string
+	}{
+		{"b.h264", streams.H264, delimiter264, []string{"-c:v", "libx264", "-bf", "2", "-x264-params", "aud=1:b-adapt=0"}},
+		{"b.h265", streams.H265, delimiter265, []string{"-c:v", "libx265", "-x265-params", "bframes=2:b-adapt=0:aud=1:log-level=none"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := decoder(t, c.codec)
+			in := units(t, record(t, c.name, c.encoder...), c.delimiter)
+			seen := map[int64]bool{}
+			disorder, previous, late := 0, int64(-1), int64(0)
+			each := func(p *Picture) {
+				if seen[p.Tag] {
+					t.Errorf("tag %d came twice", p.Tag)
+				}
+				seen[p.Tag] = true
+				if p.Tag < previous {
+					disorder++
+				}
+				previous = p.Tag
+				p.Close()
+			}
+			for i, u := range in {
+				if err := d.Decode(u, int64(i), each); err != nil {
+					t.Fatal(err)
+				}
+				late = max(late, int64(i+1-len(seen)))
+			}
+			if err := d.Drain(each); err != nil {
+				t.Fatal(err)
+			}
+			if len(seen) != len(in) || disorder == 0 || late > 4 {
+				t.Errorf("%d of %d pictures, %d out of coding order, up to %d behind", len(seen), len(in), disorder, late)
+			}
+		})
+	}
+}
+
+func TestBrokenUnitsAreErrorsAndNoMore(t *testing.T) {
+	d := decoder(t, streams.H264)
+	in := units(t, record(t, "x.h264", "-c:v", "libx264", "-bf", "0", "-g", "10", "-x264-params", "aud=1"), delimiter264)
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // no secret
+	noticed := 0
+	each := func(p *Picture) {
+		if p.Damaged() {
+			noticed++
+		}
+		p.Close()
+	}
+	for i, u := range in {
+		broken := slices.Clone(u)
+		if i%3 == 1 { // half of it is noise
+			for k := len(broken) / 2; k < len(broken); k++ {
+				broken[k] = byte(random.UintN(256))
+			}
+		}
+		if d.Decode(broken, int64(i), each) != nil {
+			noticed++
+		}
+	}
+	if noticed < len(in)/6 {
+		t.Errorf("of %d broken units %d were noticed", len(in)/3, noticed)
+	}
+	if err := d.Decode(nil, 0, each); err == nil {
+		t.Error("an empty unit was decoded")
+	}
+	d.Flush()
+	good := 0
+	for i, u := range in {
+		if err := d.Decode(u, int64(i), func(p *Picture) { good++; p.Close() }); err != nil {
+			t.Errorf("after the flush, unit %d: %v", i, err)
+		}
+	}
+	if good != len(in) {
+		t.Errorf("after the flush %d of %d pictures came", good, len(in))
+	}
+}
+
+func TestScaling(t *testing.T) {
+	f := open(t, record(t, "x.mp4", "-c:v", "libx264"))
+	p, err := f.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	var s Scaler
+	defer s.Close()
+	gray, err := s.Gray(p, 77, 33)
+	if err != nil || len(gray) != 77*33 {
+		t.Fatalf("%d bytes, %v", len(gray), err)
+	}
+	if slices.Min(gray) == slices.Max(gray) {
+		t.Error("the gray picture is of one brightness")
+	}
+	bgr, err := s.BGR(p, 320, 240)
+	if err != nil || len(bgr) != 3*320*240 {
+		t.Fatalf("%d bytes, %v", len(bgr), err)
+	}
+	if p.Bytes() != 320*240*3/2 {
+		t.Errorf("the picture takes %d bytes", p.Bytes())
+	}
+	if _, err := s.Gray(p, 0, 5); err == nil {
+		t.Error("scaled to nothing")
+	}
+}
+
+func open(t testing.TB, path string) *File {
+	t.Helper()
+	f, err := OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.Close)
+	return f
+}
+
+func TestFilesAreReadInOrderOfShowing(t *testing.T) {
+	f := open(t, record(t, "x.mp4", "-c:v", "libx264", "-bf", "2"))
+	for i := 0; ; i++ {
+		p, err := f.Next()
+		if errors.Is(err, io.EOF) {
+			if i != 50 {
+				t.Errorf("%d pictures, want 50", i)
+			}
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Tag != int64(i)*40_000 {
+			t.Errorf("picture %d is at %d µs", i, p.Tag)
+		}
+		p.Close()
+	}
+}
+
+func TestWhatIsNoVideoIsAnError(t *testing.T) {
+	text := filepath.Join(t.TempDir(), "text.mp4")
+	if err := os.WriteFile(text, []byte("these are words"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sound := filepath.Join(t.TempDir(), "sound.wav")
+	if out, err := exec.Command("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=d=1", sound).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, path := range []string{"", "/nowhere.mp4", text, sound, t.TempDir()} {
+		if f, err := OpenFile(path); err == nil {
+			f.Close()
+			t.Errorf("%q was opened", path)
+		}
+	}
+	if _, err := NewDecoder("AV1"); err == nil {
+		t.Error("a decoder of AV1 was made")
+	}
+}
+
+// FuzzDecode feeds what a camera may send. What libavcodec does with it, short of ending the
+// process, is fine.
+func FuzzDecode(f *testing.F) {
+	f.Add(false, []byte{0, 0, 0, 1, 0x67, 0x42, 0, 0x1e, 0xab, 0x40})
+	f.Add(true, []byte{0, 0, 0, 1, 0x40, 0x01, 0x0c})
+	f.Fuzz(func(t *testing.T, hevc bool, data []byte) {
+		codec := streams.H264
+		if hevc {
+			codec = streams.H265
+		}
+		d, err := NewDecoder(codec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		for i := range int64(2) {
+			_ = d.Decode(data, i, func(p *Picture) { p.Close() }) // an error is an answer
+		}
+	})
+}

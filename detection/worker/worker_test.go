@@ -1,0 +1,114 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"gridpost/detection/wire"
+	"gridpost/detection/worker/decode"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestRateIsKeptByTheClockOfThePictures(t *testing.T) {
+	for _, c := range []struct {
+		rate, fps float64
+		want      int // in ten seconds
+	}{{10, 25, 100}, {10, 12.5, 100}, {10, 30, 100}, {10, 8, 80}, {5, 25, 50}, {25, 25, 250}, {0.5, 25, 5}} {
+		l, err := newLooker(wire.Config{Rate: c.rate})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for i := range int(10 * c.fps) {
+			if l.due(time.Hour + time.Duration(float64(i)/c.fps*float64(time.Second))) {
+				n++
+			}
+		}
+		if n < c.want-1 || n > c.want {
+			t.Errorf("of %v pictures a second at a rate of %v, %d were looked at in ten seconds, want %d", c.fps, c.rate, n, c.want)
+		}
+		if err := l.close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestClocksThatJump(t *testing.T) {
+	l, err := newLooker(wire.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pts := range []time.Duration{time.Hour, 2 * time.Hour, 0} { // a gap, and a clock set back
+		if !l.due(pts) || l.due(pts+50*time.Millisecond) || !l.due(pts+100*time.Millisecond) {
+			t.Errorf("from %v on the rate is not kept", pts)
+		}
+	}
+	for _, rate := range []float64{-1, 0.01, 1000} {
+		if _, err := newLooker(wire.Config{Rate: rate}); err == nil {
+			t.Errorf("a rate of %v was accepted", rate)
+		}
+	}
+}
+
+// pictures decodes the first n pictures of a test video.
+func pictures(t *testing.T, n int) []*decode.Picture {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "x.mp4")
+	out, err := exec.Command("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=1920x1080:r=25:d=2", "-c:v", "libx264", "-preset", "ultrafast", path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("making a recording needs the program ffmpeg, which `make test` installs: %v\n%s", err, out)
+	}
+	f, err := decode.OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var ps []*decode.Picture
+	for range n {
+		p, err := f.Next()
+		if errors.Is(err, io.EOF) {
+			t.Fatalf("the video has only %d pictures", len(ps))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		ps = append(ps, p)
+	}
+	return ps
+}
+
+func TestThePastIsBoundedAndFound(t *testing.T) {
+	h := &past{}
+	defer h.close()
+	if got := h.snapshot(wire.Snapshot{ID: 3}); got.ID != 3 || got.Error == "" {
+		t.Errorf("of an empty past: %+v", got)
+	}
+	ps := pictures(t, 30)
+	for i, p := range ps[:29] {
+		h.keep(p, 1, time.Duration(i)*time.Second)
+	}
+	h.passing(ps[29], 2, 0)
+	if h.bytes > pastBytes || len(h.kept) < 2 || len(h.kept) > pastPictures {
+		t.Errorf("%d pictures of %d bytes are held", len(h.kept), h.bytes)
+	}
+	for _, c := range []struct {
+		session uint32
+		ask     time.Duration
+		want    time.Duration
+	}{{1, 28 * time.Second, 28 * time.Second}, {1, 27400 * time.Millisecond, 27 * time.Second}, {1, time.Hour, 28 * time.Second}, {2, 5 * time.Second, 0}} {
+		if got, ok := h.nearest(c.session, c.ask); !ok || got.pts != c.want {
+			t.Errorf("nearest to %v is %v (%v), want %v", c.ask, got.pts, ok, c.want)
+		}
+	}
+	got := h.snapshot(wire.Snapshot{ID: 4, Session: 1, PTS: 28 * time.Second, Marks: make([]wire.Mark, 1000)})
+	if got.Error != "" || len(got.Data) == 0 || got.PTS != 28*time.Second {
+		t.Errorf("snapshot %d bytes of %v, %q", len(got.Data), got.PTS, got.Error)
+	}
+}

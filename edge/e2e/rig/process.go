@@ -1,0 +1,181 @@
+package rig
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const stopGrace = 15 * time.Second
+
+// Process is a program that runs. Its output is in a file.
+type Process struct {
+	Log string // path
+
+	cmd   *exec.Cmd
+	ended chan struct{}
+	err   error // how it ended; to be read after ended is closed
+}
+
+// Start starts a program, in a process group of its own. Its output is added to log.
+func Start(log, program string, args ...string) (*Process, error) {
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("starting %s: %w", program, err)
+	}
+	defer func() { _ = out.Close() }() // the process has its own
+	p := &Process{Log: log, cmd: exec.Command(program, args...), ended: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = out, out
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", program, err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.ended)
+	}()
+	return p, nil
+}
+
+// PID returns the process's number.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Ended is closed when the process has ended.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
+
+// Signal sends a signal to the process.
+func (p *Process) Signal(s os.Signal) error {
+	if err := p.cmd.Process.Signal(s); err != nil {
+		return fmt.Errorf("signalling %s: %w", filepath.Base(p.cmd.Path), err)
+	}
+	return nil
+}
+
+// Stop asks the process to end and waits. It is an error if it does not end well by itself, or
+// had ended before. Stop may be called again.
+func (p *Process) Stop() error {
+	select {
+	case <-p.ended:
+	default:
+		if err := p.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			return err
+		}
+	}
+	t := time.AfterFunc(stopGrace, func() { _ = p.cmd.Process.Kill() })
+	<-p.ended
+	t.Stop()
+	if p.err != nil {
+		return fmt.Errorf("%s ended with: %w; its output ends with:\n%s", filepath.Base(p.cmd.Path), p.err, p.Tail())
+	}
+	return nil
+}
+
+// Kill ends the process at once, as a power cut does, and waits.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.ended
+}
+
+// Tail returns the end of the process's output, for a message.
+func (p *Process) Tail() string {
+	text, err := os.ReadFile(p.Log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text[max(0, len(text)-3000):])
+}
+
+// Children returns the numbers of the processes whose parent is pid and whose program is
+// called name.
+func Children(pid int, name string) ([]int, error) {
+	all, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return nil, fmt.Errorf("listing processes: %w", err)
+	}
+	var found []int
+	for _, path := range all {
+		s, err := readStat(path)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		if s.parent == pid && s.name == name && s.state != "Z" {
+			found = append(found, s.pid)
+		}
+	}
+	return found, nil
+}
+
+// stat is what /proc/PID/stat says (proc(5)).
+type stat struct {
+	pid, parent int
+	name, state string
+	cpu         time.Duration // user and system
+}
+
+// clockTick is what the kernel counts CPU time in: USER_HZ, 100 on every architecture of Linux
+// that Go runs on.
+const clockTick = 10 * time.Millisecond
+
+func readStat(path string) (s stat, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return s, fmt.Errorf("reading a process's state: %w", err)
+	}
+	// The name stands in brackets and may contain anything.
+	head, rest, ok := cutLast(string(text), ") ")
+	pid, name, ok2 := strings.Cut(head, " (")
+	f := strings.Fields(rest)
+	if !ok || !ok2 || len(f) < 13 {
+		return s, fmt.Errorf("reading %s: not understood", path)
+	}
+	s.name, s.state = name, f[0]
+	var user, system int
+	for _, n := range []struct {
+		text string
+		to   *int
+	}{{pid, &s.pid}, {f[1], &s.parent}, {f[11], &user}, {f[12], &system}} {
+		if *n.to, err = strconv.Atoi(n.text); err != nil {
+			return s, fmt.Errorf("reading %s: %w", path, err)
+		}
+	}
+	s.cpu = time.Duration(user+system) * clockTick
+	return s, nil
+}
+
+func cutLast(s, sep string) (before, after string, ok bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+// CPU returns the processor time that a process has used.
+func CPU(pid int) (time.Duration, error) {
+	s, err := readStat(fmt.Sprintf("/proc/%d/stat", pid))
+	return s.cpu, err
+}
+
+// Resident returns the bytes of memory that a process has in use.
+func Resident(pid int) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, fmt.Errorf("reading a process's memory: %w", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == "VmRSS:" {
+			kb, err := strconv.ParseInt(f[1], 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("reading a process's memory: %w", err)
+			}
+			return kb << 10, nil
+		}
+	}
+	return 0, errors.New("reading a process's memory: no VmRSS")
+}

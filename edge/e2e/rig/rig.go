@@ -1,0 +1,76 @@
+// Package rig starts Gridpost's programs as processes, with devices around them, and asks the
+// hub what came of it, as its clients do: over HTTP, server-sent events and a browser.
+//
+// The tests of edge/e2e, the smoke run and the benchmark use it. It knows of the programs only
+// what an operator knows: commands, files and the HTTP interface. It must not import edge's or
+// hub's insides.
+package rig
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// Programs is the folder of the programs edge, hub and worker.
+type Programs string
+
+// Path returns the path of one of the programs.
+func (p Programs) Path(name string) string { return filepath.Join(string(p), name) }
+
+// Check returns an error if a program is missing.
+func (p Programs) Check() error {
+	for _, name := range []string{"edge", "hub", "worker"} {
+		if _, err := os.Stat(p.Path(name)); err != nil {
+			return fmt.Errorf("looking for the program %s: %w; `make build` makes it", name, err)
+		}
+	}
+	return nil
+}
+
+// Build builds the programs of the module at root into dir.
+func Build(ctx context.Context, root, dir string) (Programs, error) {
+	for _, b := range []struct{ name, pkg, cgo string }{
+		{"edge", "./edge", "0"}, {"hub", "./hub", "0"}, {"worker", "./detection/worker", "1"},
+	} {
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(dir, b.name), b.pkg)
+		cmd.Dir = root
+		cmd.Env = append(os.Environ(), "CGO_ENABLED="+b.cgo)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("building %s: %w: %s", b.name, err, out)
+		}
+	}
+	return Programs(dir), nil
+}
+
+const lookEvery = 50 * time.Millisecond
+
+// ErrNotYet is what a look returns while there is nothing wrong but the time.
+var ErrNotYet = errors.New("not yet")
+
+// Until calls look until it returns nil. An error that is not ErrNotYet ends it at once;
+// after limit, or when ctx ends, it fails with the last one.
+func Until(ctx context.Context, limit time.Duration, what string, look func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		err := look(ctx)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, ErrNotYet) && ctx.Err() == nil {
+			return fmt.Errorf("waiting for %s: %w", what, err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting %s for %s: %w", limit, what, err)
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package rig
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+
+	"go.yaml.in/yaml/v3"
+
+	"gridpost/devices/mqtt"
+	"gridpost/streams/simcam"
+)
+
+// Map is a part of a site's document, in its words.
+type Map map[string]any
+
+const sensorUser, sensorPassword = "sensors", "not-a-secret"
+
+// Site is an edge with simulated cameras, and a broker that simulated sensors speak to.
+type Site struct {
+	Name     string
+	Dir      string // of its data, document and log
+	Cameras  *simcam.Server
+	document Map
+	broker   string // host:port
+	programs Programs
+	process  *Process
+}
+
+// SiteOptions say what a site has.
+type SiteOptions struct {
+	Name      string
+	Dir       string
+	Footage   string           // MPEG-TS that the cameras play; needed if there are cameras
+	Cameras   map[string][]Map // rules by name of the camera
+	Sensors   map[string][]Map // rules by name of the sensor, which is what its topic ends with
+	Detection Map              // section of the document
+}
+
+// NewSite enrols an edge at the hub and writes its document. Start starts it. The caller runs
+// Cameras, if there are any.
+func NewSite(ctx context.Context, hub *Hub, o SiteOptions) (*Site, error) {
+	s := &Site{Name: o.Name, Dir: o.Dir, programs: hub.Programs}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("looking for a free port: %w", err)
+	}
+	s.broker = l.Addr().String()
+	if err := l.Close(); err != nil {
+		return nil, fmt.Errorf("looking for a free port: %w", err)
+	}
+	s.document = Map{
+		"edge": o.Name, "hub": Map{"url": hub.EdgeURL()},
+		"mqtt": Map{"listen": s.broker, "users": []Map{{"name": sensorUser, "password": sensorPassword, "topics": []string{"sensors/#"}}}},
+	}
+	if o.Detection != nil {
+		s.document["detection"] = o.Detection
+	}
+	if err := s.devices(o); err != nil {
+		return nil, err
+	}
+	if err := hub.Enrol(ctx, o.Name, s.data()); err != nil {
+		return nil, errors.Join(err, s.closeCameras())
+	}
+	return s, s.write()
+}
+
+func (s *Site) devices(o SiteOptions) (err error) {
+	var cameras, sensors []Map
+	if len(o.Cameras) > 0 {
+		var played []simcam.Camera
+		for name := range o.Cameras {
+			played = append(played, simcam.Camera{Path: name, File: o.Footage})
+		}
+		if s.Cameras, err = simcam.NewServer(simcam.Options{Cameras: played}); err != nil {
+			return fmt.Errorf("making the cameras: %w", err)
+		}
+	}
+	for name, rules := range o.Cameras {
+		at := Map{"lat": 30.9201, "lon": 120.9302, "heading": 45, "fov": 90, "range": 60}
+		cameras = append(cameras, Map{"name": name, "url": s.Cameras.URL(name), "place": at, "rules": rules})
+	}
+	for name, rules := range o.Sensors {
+		at := Map{"lat": 30.9203, "lon": 120.9304}
+		sensors = append(sensors, Map{"name": name, "topic": "sensors/" + name, "value": "$.value", "unit": "m", "place": at, "rules": rules})
+	}
+	s.document["cameras"], s.document["sensors"] = cameras, sensors
+	return nil
+}
+
+func (s *Site) data() string { return filepath.Join(s.Dir, s.Name) }
+func (s *Site) file() string { return filepath.Join(s.Dir, s.Name+".yml") }
+
+// Identity returns the folder of the edge's key and certificate.
+func (s *Site) Identity() string { return filepath.Join(s.data(), "identity") }
+
+// Data returns the edge's data folder.
+func (s *Site) Data() string { return s.data() }
+
+func (s *Site) write() error {
+	text, err := yaml.Marshal(s.document)
+	if err != nil {
+		return fmt.Errorf("writing the site's document: %w", err)
+	}
+	if err := os.WriteFile(s.file(), text, 0o600); err != nil {
+		return fmt.Errorf("writing the site's document: %w", err)
+	}
+	return nil
+}
+
+// Start starts the edge, also again.
+func (s *Site) Start() (err error) {
+	s.process, err = Start(filepath.Join(s.Dir, s.Name+".log"), s.programs.Path("edge"), "run", "--config", s.file(), "--data", s.data())
+	return err
+}
+
+// PID returns the number of the edge's process.
+func (s *Site) PID() int { return s.process.PID() }
+
+// Stop ends the edge as an operator does.
+func (s *Site) Stop() error { return s.process.Stop() }
+
+// Kill ends the edge as a power cut does.
+func (s *Site) Kill() { s.process.Kill() }
+
+// Tail returns the end of the edge's log.
+func (s *Site) Tail() string { return s.process.Tail() }
+
+func (s *Site) closeCameras() error {
+	if s.Cameras == nil {
+		return nil
+	}
+	return s.Cameras.Close()
+}
+
+// Sensor is a simulated sensor of the site.
+type Sensor struct {
+	topic     string
+	publisher *mqtt.Publisher
+}
+
+// Sensor returns the sensor called name. The caller closes it.
+func (s *Site) Sensor(name string) (*Sensor, error) {
+	p, err := mqtt.NewPublisher(mqtt.Server{URL: "mqtt://" + s.broker, ClientID: "rig-" + name, Username: sensorUser, Password: sensorPassword})
+	if err != nil {
+		return nil, fmt.Errorf("making the sensor %s: %w", name, err)
+	}
+	return &Sensor{topic: "sensors/" + name, publisher: p}, nil
+}
+
+// Say sends a reading and returns when the edge has it on its disk.
+func (s *Sensor) Say(ctx context.Context, value float64) error {
+	return s.publisher.Publish(ctx, s.topic, fmt.Appendf(nil, `{"value":%g}`, value), false)
+}
+
+// Close ends the sensor's connection.
+func (s *Sensor) Close() { s.publisher.Close() }
