@@ -34,7 +34,7 @@ export function parseFilter(query: URLSearchParams): Filter {
     severity: severities.filter((s) => wanted.includes(s)),
     kind: query.get("kind") ?? "",
     site: query.get("site") ?? "",
-    since: since in spans ? (since as Span) : "",
+    since: Object.hasOwn(spans, since) ? (since as Span) : "",
     q: query.get("q") ?? "",
   };
 }
