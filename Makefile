@@ -6,6 +6,8 @@
 #   make smoke   the demo without a person: one line of JSON, exit 0 if all of it worked
 #   make build   bin/edge, bin/hub, bin/worker      make lint   golangci-lint
 #   make bench   figures as JSON                    make deps   the Debian packages, nothing else
+#   make console builds hub/ui/dist from its sources (needs Node 20.19 or newer; dist is committed, so
+#                that building a hub needs none)
 #   make clean   removes what was built             (demo data and footage stay: rm -r demo-data .cache)
 #
 # HUB_ADDR=host:port   where the demo's console listens   (127.0.0.1:8080)
@@ -35,6 +37,7 @@ TEST_PACKAGES := ffmpeg opencv-doc mosquitto python3-gi gir1.2-gst-rtsp-server-1
 	gstreamer1.0-plugins-ugly gstreamer1.0-libav fonts-noto-cjk
 
 .PHONY: build demo smoke test lint bench clean deps deps-build deps-demo deps-test browser go-present programs
+.PHONY: console console-check
 
 # $(call install,PACKAGES): installs those that are missing, with one update of the lists.
 define install
@@ -97,7 +100,32 @@ demo: build deps-demo
 smoke: build deps-demo browser
 	@$(GO) run ./edge/e2e/smoke -programs bin -footage $(CACHE)/footage
 
-test: build deps-demo deps-test
+UI := hub/ui
+PACKAGES := $(UI)/node_modules/.package-lock.json
+
+# npm writes the hidden lock file when it is done: it is older than package-lock.json when that
+# has changed since, and missing when an install was cut short.
+$(PACKAGES): $(UI)/package-lock.json
+	@command -v npm >/dev/null || { echo "The console is built by Node 20.19 or newer, and npm was not found"; exit 1; }
+	@mkdir -p $(CACHE); echo "Installing the console's npm packages, as package-lock.json names them"
+	@npm ci --prefix $(UI) --no-audit --no-fund >$(CACHE)/npm.log 2>&1 || { \
+		tail -n 15 $(CACHE)/npm.log; echo "npm ci failed; all of its output is in $(CACHE)/npm.log"; exit 1; }
+	@touch $@
+
+console: $(PACKAGES)
+	@npm run --silent --prefix $(UI) build -- --logLevel warn
+	@echo "Built $(UI)/dist; commit it with the sources"
+
+# Types, words and stores of the console. Without Node the committed dist is taken as it is.
+console-check:
+	@if ! command -v npm >/dev/null; then \
+		echo "No Node here: the console's sources are not checked, its committed dist is used"; exit 0; fi; \
+	$(MAKE) $(PACKAGES); \
+	echo "Types and unit tests of the console"; \
+	npm run --silent --prefix $(UI) check >$(CACHE)/console.log 2>&1 && npm test --silent --prefix $(UI) >>$(CACHE)/console.log 2>&1 || { \
+		tail -n 40 $(CACHE)/console.log; echo "All of it is in $(CACHE)/console.log"; exit 1; }
+
+test: build deps-demo deps-test console-check
 	@echo "Building edge and hub for arm64 without cgo"
 	@GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./edge
 	@GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./hub
