@@ -2,8 +2,11 @@
 // English sentences, and everything they say is in fields or in a known form too.
 import { ApiError } from "../api/client";
 import type { Incident, Ranked } from "../api/types";
+import { causeOf } from "./causes";
 import { fmt } from "./formats.svelte";
 import { maybe, t } from "./i18n.svelte";
+
+export { causeOf } from "./causes";
 
 /** A name made for machines as people read it: river-gauge -> river gauge. */
 export const named = (name: string): string => name.replaceAll("-", " ");
@@ -43,25 +46,6 @@ export function sightOf(r: Ranked): string {
   const sight = maybe(`sight.${r.sight}`, { distance: fmt.distance(r.distance) }) ?? r.reason;
   if (r.state === "online") return sight;
   return r.cause ? t("sight.offline", { sight, cause: causeOf(r.cause) }) : t("sight.offlineNoCause", { sight });
-}
-
-const causes: [RegExp, (m: RegExpMatchArray) => string][] = [
-  [/refuses the user name or password/, () => t("cause.unauthorized")],
-  [/nothing answers at ([^ ]+)/, (m) => t("cause.refused", { address: m[1] ?? "" })],
-  [/no answer (?:from|at) ([^ ]+)/, (m) => t("cause.timeout", { address: m[1] ?? "" })],
-  [/no pictures? for (\d+) ?s/, (m) => t("cause.noPictures", { seconds: Number(m[1]) })],
-  [/no reading (?:for|since) (.+)/, (m) => t("cause.noReadings", { span: m[1] ?? "" })],
-  [/edge.* (?:offline|not connected)/, () => t("cause.edgeOffline")],
-  [/^starting/, () => t("cause.starting")],
-];
-
-/** Why a device is not online, as its edge says it. Forms that are not known stay as they are. */
-export function causeOf(text: string): string {
-  for (const [form, say] of causes) {
-    const m = text.match(form);
-    if (m) return say(m);
-  }
-  return text;
 }
 
 /** What an error means to a person, with what the hub said in detail where it adds something. */
