@@ -4,14 +4,27 @@ import type { Language } from "./messages";
 
 type Zone = string | undefined; // IANA name; undefined: the machine's own
 
-const cache = new Map<string, Intl.DateTimeFormat>();
+const calendars = new Map<string, Intl.DateTimeFormat>();
 
 function dates(language: Language, zone: Zone, o: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
-  const key = `${language}|${zone}|${JSON.stringify(o)}`;
-  let f = cache.get(key);
+  const key = `${language}|${zone}|${o.year}|${o.month}|${o.day}|${o.hour}|${o.minute}|${o.second}|${o.timeZoneName}`;
+  let f = calendars.get(key);
   if (!f) {
     f = new Intl.DateTimeFormat(language === "en" ? "en-GB" : language, { ...o, timeZone: zone, hourCycle: "h23" });
-    cache.set(key, f);
+    calendars.set(key, f);
+  }
+  return f;
+}
+
+const figures = new Map<string, Intl.NumberFormat>();
+
+// Making a formatter costs a hundred times what using it does, and a list of ten thousand rows uses many.
+function figure(language: Language, o: Intl.NumberFormatOptions): Intl.NumberFormat {
+  const key = `${language}|${o.unit}|${o.unitDisplay}|${o.maximumFractionDigits}`;
+  let f = figures.get(key);
+  if (!f) {
+    f = new Intl.NumberFormat(language, o);
+    figures.set(key, f);
   }
   return f;
 }
@@ -59,7 +72,7 @@ const units: [Intl.NumberFormatOptions["unit"] & string, number][] = [
 ];
 
 function unit(language: Language, name: string, value: number, style: "narrow" | "long"): string {
-  return new Intl.NumberFormat(language, { style: "unit", unit: name, unitDisplay: style }).format(value);
+  return figure(language, { style: "unit", unit: name, unitDisplay: style }).format(value);
 }
 
 /** A span in its largest unit, and the next one below ten: 4s, 12m, 1h 20m, 3d 4h. ms, negative counts as 0. */
@@ -82,7 +95,7 @@ export function span(language: Language, ms: number, style: "narrow" | "long" = 
 /** 23 m, 1.4 km */
 export function distance(language: Language, metres: number): string {
   const far = metres >= 1000;
-  return new Intl.NumberFormat(language, {
+  return figure(language, {
     style: "unit", unit: far ? "kilometer" : "meter", unitDisplay: "short",
     maximumFractionDigits: far && metres < 10_000 ? 1 : 0,
   }).format(far ? metres / 1000 : metres);
@@ -90,7 +103,7 @@ export function distance(language: Language, metres: number): string {
 
 /** A number with at most so many digits behind the point. */
 export function number(language: Language, value: number, digits = 2): string {
-  return new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value);
+  return figure(language, { maximumFractionDigits: digits }).format(value);
 }
 
 /** A measured value with its unit as sensors name it ("1" is none): 3.2 m, 81 %. */
@@ -107,7 +120,7 @@ export function bytes(language: Language, n: number): string {
     n /= 1000;
     i += 1;
   }
-  return new Intl.NumberFormat(language, {
+  return figure(language, {
     style: "unit", unit: names[i]!, unitDisplay: "short", maximumFractionDigits: i === 0 || n >= 100 ? 0 : 1,
   }).format(n);
 }
