@@ -1,1 +1,0 @@
-import{a as e,i as t,n,o as r,r as i,t as a}from"./index-fFWdMaEH.js";function o(o,s){r(s,!0);{let e=t(()=>n(`report.title`));a(o,{get title(){return i(e)}})}e()}export{o as default};
