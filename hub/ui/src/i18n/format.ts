@@ -46,6 +46,11 @@ export function day(language: Language, at: string | number | Date, zone?: Zone)
   return dates(language, zone, { year: "numeric", month: language === "en" ? "short" : "long", day: "numeric" }).format(timeOf(at));
 }
 
+/** The day without its year: 3 May. */
+export function shortDay(language: Language, at: string | number | Date, zone?: Zone): string {
+  return dates(language, zone, { month: language === "en" ? "short" : "long", day: "numeric" }).format(timeOf(at));
+}
+
 /** Date and time to the second, exact: for hovering and for records. */
 export function moment(language: Language, at: string | number | Date, zone?: Zone): string {
   return `${day(language, at, zone)} ${clockTime(language, at, zone)}`;
@@ -54,8 +59,7 @@ export function moment(language: Language, at: string | number | Date, zone?: Zo
 /** The time if it was today, else the day and the time to the minute. */
 export function brief(language: Language, at: string | number | Date, now: number, zone?: Zone): string {
   if (day(language, at, zone) === day(language, now, zone)) return clockTime(language, at, zone);
-  const short = dates(language, zone, { month: language === "en" ? "short" : "numeric", day: "numeric" });
-  return `${short.format(timeOf(at))} ${clockMinute(language, at, zone)}`;
+  return `${shortDay(language, at, zone)} ${clockMinute(language, at, zone)}`;
 }
 
 /** The zone as people know it: GMT+8, CET. */

@@ -8,6 +8,7 @@ export const fmt = {
   time: (at: At) => f.clockTime(prefs.language, at),
   minute: (at: At) => f.clockMinute(prefs.language, at),
   day: (at: At) => f.day(prefs.language, at),
+  shortDay: (at: At) => f.shortDay(prefs.language, at),
   moment: (at: At) => f.moment(prefs.language, at),
   brief: (at: At, now: number) => f.brief(prefs.language, at, now),
   zone: (at: number) => f.zoneName(prefs.language, at),
