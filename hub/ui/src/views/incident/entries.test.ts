@@ -21,6 +21,8 @@ test("who did what", () => {
   expect(say(entry("assigned", "li", "li"))).toBe("li | Took it over");
   expect(say(entry("assigned", "li", ""))).toBe("li | Assigned to nobody");
   expect(say(entry("noted", "li", "on the way"))).toBe("li | Note | on the way");
+  expect(say(entry("changed", "edge a", "river above 3.2 m: 3.4 m"))).toBe("box a | Now 3.4 m");
+  expect(say(entry("changed", "edge a", "motion in the yard"))).toBe("box a | Changed");
   expect(say(entry("reopened"))).toBe("li | Opened again");
 });
 test("in Chinese", () => {

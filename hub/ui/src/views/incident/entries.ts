@@ -25,9 +25,13 @@ export function entryWords(e: TimelineEntry, i: Incident, me: string): Words {
   const who = from ? t("incident.who.box", { name: named(from[1]!) }) : e.who === me ? t("incident.who.you", { who: e.who }) : e.who;
   const spoken = ["reported", "noted", "closed"].includes(e.kind) ? e.text : "";
   let text = maybe(`incident.entry.${e.kind}`, { text: e.text, rule: named(i.rule) });
+  // The hub's own title is in English; of a change its value is what matters: "river above 3.2 m: 3.4 m".
+  if (e.kind === "changed") text = value(e.text) ? t("incident.entry.changedTo", { value: value(e.text) }) : t("incident.entry.changed");
   if (e.kind === "assigned") text = e.text === "" ? t("incident.entry.freed") : e.text === e.who ? t("incident.entry.took") : t("incident.entry.assigned", { text: e.text });
   return { text: text ?? [e.kind, e.text].filter(Boolean).join(": "), quote: spoken, who, icon: icons[e.kind] ?? "info", person: !from };
 }
+
+const value = (title: string): string => title.match(/: ([^:]+)$/)?.[1] ?? "";
 
 /** Changes in a row that a box told are one: a value that moves is not a story. */
 export interface Line {

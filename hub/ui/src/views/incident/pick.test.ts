@@ -12,8 +12,8 @@ test("four at most, in the hub's order", () => {
 test("what is offline is passed over", () => {
   expect(names(best([camera("a", { state: "offline" }), camera("b"), camera("c", { state: "unknown" })]))).toBe("b");
 });
-test("what does not see the place is played only when nothing does", () => {
-  expect(names(best([camera("a"), camera("b", { sees: false })]))).toBe("a");
+test("what does not see the place fills up", () => {
+  expect(names(best([camera("a"), camera("b", { sees: false })]))).toBe("ab");
   expect(names(best([camera("a", { sees: false }), camera("b", { sees: false })]))).toBe("ab");
   expect(names(best([camera("a", { state: "offline" }), camera("b", { sees: false })]))).toBe("b");
 });

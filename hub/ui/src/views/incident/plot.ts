@@ -34,7 +34,7 @@ export class Plot {
           y: { range: (_, min, max) => within(min, max, m.limit) },
         },
         axes: [
-          { ...axis, space: 88, values: (_, ticks) => ticks.map((s) => (s % 60 ? format.clockTime : format.clockMinute)(m.language, s * 1000)) },
+          { ...axis, space: 88, size: 32, values: (_, ticks) => ticks.map((s) => (s % 60 ? format.clockTime : format.clockMinute)(m.language, s * 1000)) },
           { ...axis, size: 64, values: (_, ticks) => ticks.map((v) => format.quantity(m.language, v, m.unit)) },
         ],
         series: [
