@@ -63,7 +63,7 @@ describe("a picture that stands still", () => {
     const b = new Bench();
     await b.live();
     b.peer.report.set("in", { type: "inbound-rtp", bytesReceived: 1000 });
-    await b.pass(1400);
+    await b.pass(1200);
     expect(b.now).toBe("live");
     await b.pass(500);
     expect(b.now).toBe("frozen picture.none");
@@ -89,7 +89,7 @@ describe("a picture that stands still", () => {
     const b = new Bench();
     await b.live();
     b.ended = { status: 410, detail: "the picture from the edge ended: connected, but no pictures for 10 s" };
-    await b.pass(2000);
+    await b.pass(1700);
     expect(b.now).toBe("lost camera.silent");
     expect(b.removed).toEqual([]); // it has ended: nothing is left to delete
   });
@@ -124,6 +124,31 @@ describe("a picture that stands still", () => {
     expect(b.now).toBe("live");
     await b.pass(1000);
     expect(b.now).toContain("frozen");
+  });
+});
+
+describe("an old picture", () => {
+  it("with which a hub begins is not taken for a new one", async () => {
+    const b = new Bench();
+    await b.live();
+    const clock = (took: number, rtp: number) => {
+      b.peer.report.set("o", { type: "remote-outbound-rtp", timestamp: b.time, remoteTimestamp: b.time });
+      b.peer.receiver.getSynchronizationSources = () => [{ rtpTimestamp: rtp, captureTimestamp: took }];
+    };
+    clock(b.time, 900);
+    await b.pictures(1000);
+    const taken = b.time;
+    b.peer.becomes("failed");
+    await settle();
+    await b.pass(700);
+    await b.offer.accept();
+    clock(taken, 90_900);
+    b.peer.stands();
+    await b.pass(5000);
+    b.machine.frame({ rtpTimestamp: 90_900 });
+    expect(b.machine.last).toMatchObject({ kind: "taken", at: taken });
+    expect(b.machine.since).toBe(taken);
+    expect(b.machine.age()).toBe(b.time - taken);
   });
 });
 

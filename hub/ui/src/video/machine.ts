@@ -33,7 +33,7 @@ export interface Times {
 }
 
 export const times: Times = {
-  tick: 250, frozen: 1500, slowest: 8000, first: 10_000, gone: 15_000, view: 600_000, warning: 60_000, steady: 8000,
+  tick: 200, frozen: 1250, slowest: 8000, first: 10_000, gone: 15_000, view: 600_000, warning: 60_000, steady: 8000,
   pauses: [500, 1000, 2000, 4000, 8000, 15_000], refusedPause: 10_000,
 };
 
@@ -44,7 +44,7 @@ export interface Wishes {
 
 export interface Hooks {
   changed: () => void; // state, or what the last minute of a view is
-  track: (track: MediaStreamTrack | null) => void; // what to show; null: keep what is shown, nothing comes
+  track: (track: MediaStreamTrack | null) => void; // what to show; null: nothing comes any more, keep the last picture
 }
 
 export class Machine {
@@ -70,6 +70,8 @@ export class Machine {
   #looked = 0;
   #checked = 0;
   #counted = 0; // bytes that had come when it froze
+  #measured = -Infinity; // when the age's sources were asked last
+  #asked = -Infinity; // when the line's figures were
   #cancelTick: (() => void) | null = null;
   #ages: Ages;
 
@@ -137,6 +139,11 @@ export class Machine {
     return this.last === null ? null : Math.max(0, now - this.last.at);
   }
 
+  /** Since when nothing newer is seen: when the picture was taken or, where that is not known, shown; 0: never. */
+  get since(): number {
+    return this.last === null ? 0 : this.last.kind === "taken" ? this.last.at : this.last.shown;
+  }
+
   /** A picture was put on the screen. Called for each; costs next to nothing. */
   frame(f: Frame): void {
     if (!this.#stoodAt) return; // of a line that is gone
@@ -147,6 +154,7 @@ export class Machine {
     }
     this.frames += 1;
     this.firstFrameMs ??= Math.round(now - this.#began);
+    if (this.state.name !== "live") this.#measure(now); // a hub may begin with an old picture
     const moment = this.#ages.moment(f, now);
     this.last = { ...moment, shown: now };
     this.#seen = now;
@@ -197,6 +205,7 @@ export class Machine {
     this.#stoodAt = this.#seen = this.doors.now();
     this.#ages = this.#ages.fresh();
     this.#gaps = [];
+    this.#measured = this.#asked = -Infinity;
     this.hooks.track(track);
     this.hooks.changed();
   }
@@ -227,13 +236,13 @@ export class Machine {
   }
 
   #hangUp(): void {
+    this.hooks.track(null); // before the line is closed: browsers blacken the picture then
     this.#whep?.close();
     this.#next?.close();
     this.#whep = this.#next = null;
     this.#receiver = null;
     this.#stoodAt = this.#liveAt = 0;
     this.renewing = false;
-    this.hooks.track(null);
   }
 
   #tick(): void {
@@ -303,9 +312,6 @@ export class Machine {
       this.#counted = bytes;
     }, () => {});
   }
-
-  #measured = 0;
-  #asked = 0;
 
   /** Keeps up what the age of a picture needs. */
   #measure(now: number): void {

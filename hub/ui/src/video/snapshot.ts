@@ -8,13 +8,14 @@ export function fileName(edge: string, device: string, at: number): string {
   return `${edge}_${device}_${day}_${two(d.getHours())}-${two(d.getMinutes())}-${two(d.getSeconds())}.jpg`;
 }
 
-/** Saves what a video shows, in its own size. False when it shows nothing. */
-export async function save(video: HTMLVideoElement, file: string): Promise<boolean> {
-  if (!video.videoWidth || !video.videoHeight) return false;
+/** Saves a picture in its own size. False when there is nothing to be seen. */
+export async function save(picture: HTMLVideoElement | HTMLCanvasElement, file: string): Promise<boolean> {
+  const [width, height] = picture instanceof HTMLVideoElement ? [picture.videoWidth, picture.videoHeight] : [picture.width, picture.height];
+  if (!width || !height) return false;
   const canvas = document.createElement("canvas");
-  canvas.width = video.videoWidth;
-  canvas.height = video.videoHeight;
-  canvas.getContext("2d")?.drawImage(video, 0, 0);
+  canvas.width = width;
+  canvas.height = height;
+  canvas.getContext("2d")?.drawImage(picture, 0, 0);
   const blob = await new Promise<Blob | null>((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.95));
   if (!blob) return false;
   const link = document.createElement("a");

@@ -20,6 +20,7 @@ describe("the wall's address", () => {
   it("takes nothing for a camera that is none", () => {
     expect(read("gate-7,../../x,a/b/c,<img>/x,a/b", "9").slots.filter(Boolean)).toEqual([{ edge: "a", device: "b" }]);
   });
+  it("has a camera once", () => expect(read("a/b,a/b,gate-7/yard", "4").slots).toEqual([{ edge: "a", device: "b" }, null, yard, null]));
   it("cuts off what a smaller layout has no room for", () => {
     expect(read("a/b,gate-7/yard,gate-7/river", "1").slots).toEqual([{ edge: "a", device: "b" }]);
   });

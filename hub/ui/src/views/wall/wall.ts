@@ -17,6 +17,9 @@ export function read(cams: string | null, n: string | null): { layout: Layout; s
     const [edge = "", device = "", ...rest] = part.split("/");
     return name.test(edge) && name.test(device) && rest.length === 0 ? { edge, device } : null;
   });
+  found.forEach((c, i) => {
+    if (c && found.findIndex((x) => x?.edge === c.edge && x.device === c.device) < i) found[i] = null; // a camera stands on one tile
+  });
   while (found.length > 0 && found[found.length - 1] === null) found.pop();
   const layout = layouts.find((l) => String(l) === n) ?? layouts.find((l) => l >= found.length) ?? 9;
   return { layout, slots: Array.from({ length: layout }, (_, i) => found[i] ?? null) };
