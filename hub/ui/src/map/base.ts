@@ -1,7 +1,7 @@
 // The files beside the hub that the map is drawn on: fetched once, for all maps of the page.
 import { type SourceSpecification, addProtocol } from "maplibre-gl";
 import { api } from "../api/client";
-import { type Ground, type Look, geojsonGround, tilesGround } from "./ground";
+import { type Ground, type Look, geojsonGround, namesOf, tilesGround } from "./ground";
 
 interface MapFile {
   name: string;
@@ -52,7 +52,7 @@ async function load(): Promise<Base> {
     }
     const source = `layer:${f.name}`;
     // Fetched and taken apart by the worker; the ETag spares what has not changed.
-    base.sources[source] = { type: "geojson", data: new URL(f.url, location.href).href, tolerance: 0.2 };
+    base.sources[source] = base.sources[namesOf(source)] = { type: "geojson", data: new URL(f.url, location.href).href, tolerance: 0.2 };
     grounds.push((look) => geojsonGround(source, look));
   }
   base.ground = (look) => grounds.map((g) => g(look));
@@ -75,7 +75,7 @@ async function archive(file: MapFile, base: Base): Promise<(look: Look) => Groun
     base.sources["base"] = { type: "raster", tileSize: 256, ...at };
     return () => [{ level: "field", layer: { id: "ground:base", type: "raster", source: "base" } }];
   }
-  base.sources["base"] = { type: "vector", ...at };
+  base.sources["base"] = base.sources[namesOf("base")] = { type: "vector", ...at };
   const layers = about?.vector_layers?.map((l) => l.id) ?? [];
   return (look) => tilesGround("base", layers, look);
 }

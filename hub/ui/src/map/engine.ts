@@ -27,6 +27,12 @@ export interface Spotted extends Point {
   y: number;
 }
 
+/** px along the edges that something else covers */
+export interface Inset {
+  right: number;
+  bottom: number;
+}
+
 /** What the pointer is over. */
 export type Under =
   | { kind: "device"; key: string; x: number; y: number }
@@ -42,8 +48,11 @@ export interface Options {
   still: boolean; // the person wants no motion
   onselect: (s: Selection | null) => void;
   onplace: (p: Spotted) => void;
+  /** takes a click on the map as a place; false: it is for what stands there */
+  onpick: (p: Spotted) => boolean;
   onhover: (u: Under | null) => void;
   onmove: (v: View, box: Box) => void; // at the end of each movement
+  onidle: () => void; // everything that is in sight has been drawn
   onproblem: (what: "base" | "file" | "lost", name: string) => void;
 }
 
@@ -65,6 +74,7 @@ export class Engine {
   #place: Point | null = null;
   #sees: readonly string[] = [];
   #placed: boolean;
+  #inset: Inset = { right: 0, bottom: 0 };
 
   /** Makes a map when what it is drawn on is known; without the hub's files if they cannot be had. */
   static async open(o: Options): Promise<Engine> {
@@ -104,6 +114,7 @@ export class Engine {
     this.map.on("styledata", () => this.#start());
     this.map.on("error", (e) => this.#failed(e as unknown as { error?: Error; sourceId?: string }));
     this.map.on("webglcontextlost", () => o.onproblem("lost", ""));
+    this.map.on("idle", () => o.onidle());
     this.map.on("moveend", () => o.onmove(this.view, this.box));
     if (o.interactive) this.#listen();
   }
@@ -236,6 +247,10 @@ export class Engine {
     this.map.getSource<GeoJSONSource>("marks")?.setData({ type: "FeatureCollection", features }).catch(() => {});
   }
 
+  setInset(inset: Inset): void {
+    this.#inset = inset;
+  }
+
   /** Where what is chosen stands; null if it has no place or is not known. */
   where(s: Selection | null): Point | null {
     if (!s) return null;
@@ -265,7 +280,8 @@ export class Engine {
     this.#placed = true;
     const at = this.map.project([p.lon, p.lat]);
     const { clientWidth: w, clientHeight: h } = this.#o.container;
-    const inSight = at.x > w * 0.12 && at.x < w * 0.88 && at.y > h * 0.15 && at.y < h * 0.88;
+    const { right, bottom } = this.#inset;
+    const inSight = at.x > w * 0.1 && at.x < (w - right) * 0.9 && at.y > Math.min(96, h * 0.2) && at.y < (h - bottom) * 0.9;
     const zoom = Math.max(this.map.getZoom(), o.zoom ?? 16.5);
     if (inSight && !o.centre && zoom === this.map.getZoom()) return;
     this.#go(p, zoom);
@@ -278,9 +294,8 @@ export class Engine {
   }
 
   #go(p: Point, zoom: number): void {
-    const to = { center: [p.lon, p.lat] as [number, number], zoom };
-    if (this.#o.still) this.map.jumpTo(to);
-    else this.map.easeTo({ ...to, duration: 350, essential: true });
+    const offset: [number, number] = [-this.#inset.right / 2, -this.#inset.bottom / 2];
+    this.map.easeTo({ center: [p.lon, p.lat], zoom, offset, duration: this.#o.still ? 0 : 350, essential: true });
   }
 
   zoomBy(steps: number): void {
@@ -327,6 +342,7 @@ export class Engine {
   }
 
   async #clicked(e: MapMouseEvent): Promise<void> {
+    if (this.#o.onpick({ lat: e.lngLat.lat, lon: e.lngLat.lng, x: e.point.x, y: e.point.y })) return;
     const hit = this.#hit(e);
     if (!hit) {
       this.#o.onselect(null);

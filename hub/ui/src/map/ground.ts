@@ -20,6 +20,9 @@ interface From {
   layer?: string;
 }
 
+/** The source of a source's names. A tile is drawn when all of its glyphs are there: shapes do not wait for them. */
+export const namesOf = (source: string): string => `names:${source}`;
+
 type Layer = LayerSpecification;
 type Expression = ExpressionSpecification;
 
@@ -51,8 +54,9 @@ class Painter {
   ) {}
 
   #add(level: Level, name: string, layer: object, filter: FilterSpecification | null): void {
+    const source = level === "name" ? namesOf(this.from.source) : this.from.source;
     const id = `ground:${this.from.source}:${this.from.layer ?? ""}${this.tag}:${name}`;
-    const at = { source: this.from.source, ...(this.from.layer && { "source-layer": this.from.layer }) };
+    const at = { source, ...(this.from.layer && { "source-layer": this.from.layer }) };
     this.out.push({ level, layer: { id, ...at, ...(filter && { filter }), ...layer } as Layer });
   }
 
@@ -127,8 +131,9 @@ export function geojsonGround(source: string, look: Look): Ground {
   return new Painter({ source }, look)
     .fill("field", "field", kind("field"), s.field)
     .fill("park", "park", kind("park"), k.park)
+    // Under the water, so that where two waters meet there is none.
+    .line("water", "bank", all(kind("water"), geometry("Polygon")), s.bank, 2.5, { minzoom: 14 })
     .fill("water", "water", all(kind("water"), geometry("Polygon")), k.water)
-    .line("water", "bank", all(kind("water"), geometry("Polygon")), s.bank, 1, { minzoom: 14 })
     .line("waterway", "stream", all(kind("waterway"), ["has", "width"] as unknown as FilterSpecification), k.water, metres(["get", "width"] as unknown as Expression, 1))
     .fill("square", "square", kind("square"), s.square)
     .fill("building", "building", kind("building"), k.building, { minzoom: 13.5, opacity: closer })

@@ -71,7 +71,7 @@ function severityShape(c: CanvasRenderingContext2D, k: Colours, s: Severity, loo
 }
 
 /** px: how an incident stands over its place. Its shape is above what stands there, its stem below that. */
-export const flag = { size: 24, box: 28, lift: 31, stem: 24 };
+export const flag = { size: 24, box: 28, lift: 31, liftCluster: 38, stem: 24 };
 
 function incident(k: Colours, ratio: Ratio, s: Severity, look: Look): Symbol {
   const { box, size } = flag;
@@ -199,23 +199,15 @@ function count(k: Colours, ratio: Ratio): Symbol {
   return { ...s, stretchX: [px(9, 11) as [number, number]], stretchY: [px(8.5, 9.5) as [number, number]], content: px(6, 3, 14, 15) as [number, number, number, number] };
 }
 
-function ring(k: Colours, ratio: Ratio): Symbol {
-  const size = 52;
+function ring(k: Colours, ratio: Ratio, radius: number): Symbol {
+  const size = 2 * radius + 6;
   return draw(size, size, ratio, (c) => {
     for (const [style, wide] of [[k.land, 5], [k.accent, 2.5]] as const) {
-      circle(c, size / 2, size / 2, 20);
+      circle(c, size / 2, size / 2, radius);
       c.strokeStyle = style;
       c.lineWidth = wide;
       c.stroke();
     }
-    c.strokeStyle = k.accent;
-    c.lineWidth = 2.5;
-    c.beginPath();
-    for (const [x, y] of [[1, 0], [-1, 0], [0, 1], [0, -1]] as const) {
-      c.moveTo(size / 2 + x * 20, size / 2 + y * 20);
-      c.lineTo(size / 2 + x * 24.5, size / 2 + y * 24.5);
-    }
-    c.stroke();
   });
 }
 
@@ -253,7 +245,8 @@ export function drawAll(k: Colours, ratio: Ratio): Map<string, Symbol> {
   all.set("devices", deviceCluster(k, ratio, false));
   all.set("devices-bad", deviceCluster(k, ratio, true));
   all.set("count", count(k, ratio));
-  all.set("ring", ring(k, ratio));
+  all.set("ring-device", ring(k, ratio, 16));
+  all.set("ring-incident", ring(k, ratio, 19));
   all.set("place", place(k, ratio));
   return all;
 }

@@ -64,14 +64,14 @@ export function overlayLayers(look: Look): LayerSpecification[] {
       id: "sector-lines-off", type: "line", source: "sectors", minzoom: 15, filter: ["!=", ["get", "state"], "online"],
       paint: { "line-color": k["text-faint"], "line-width": 1, "line-dasharray": [3, 3], "line-opacity": 0.5 },
     },
-    { id: "chosen-sectors", type: "fill", source: "marks", filter: is("sector"), paint: { "fill-color": seen, "fill-opacity": 0.16 } },
+    { id: "chosen-sectors", type: "fill", source: "marks", filter: is("sector"), paint: { "fill-color": seen, "fill-opacity": 0.08 } },
     { id: "chosen-sector-lines", type: "line", source: "marks", filter: is("sector"), paint: { "line-color": seen, "line-width": 2, "line-opacity": 0.9 } },
     {
       id: "sight", type: "line", source: "marks", filter: is("sight"), layout: { "line-cap": "butt" },
       paint: { "line-color": seen, "line-width": 1.5, "line-dasharray": [3, 2.5] },
     },
     {
-      id: "stems", type: "symbol", source: "incidents", filter: alone,
+      id: "stems", type: "symbol", source: "incidents",
       layout: { ...pile, "icon-image": stemImage, "icon-anchor": "bottom", "icon-offset": [0, 5] },
     },
     {
@@ -91,18 +91,18 @@ export function overlayLayers(look: Look): LayerSpecification[] {
       },
       paint: text.paint,
     },
-    { id: "ring", type: "symbol", source: "marks", filter: is("device"), layout: { ...pile, "icon-image": "ring" } },
+    { id: "ring", type: "symbol", source: "marks", filter: is("device"), layout: { ...pile, "icon-image": "ring-device" } },
     {
       id: "incidents", type: "symbol", source: "incidents", filter: alone,
       layout: { ...keep, "icon-image": incidentImage(""), "icon-offset": [0, -flag.lift], "symbol-sort-key": ["get", "weight"] },
     },
     {
       id: "incident-clusters", type: "symbol", source: "incidents", filter: cluster,
-      layout: { ...keep, "icon-image": incidentImage("-cluster"), "symbol-sort-key": ["get", "weight"] },
+      layout: { ...keep, "icon-image": incidentImage("-cluster"), "icon-offset": [0, -flag.liftCluster], "symbol-sort-key": ["get", "weight"] },
     },
     count(k, "incident-counts", ["all", alone, [">", ["get", "count"], 1]] as unknown as Expression, [0.95, -3.5]),
-    count(k, "incident-cluster-counts", cluster, [1.05, -1.2]),
-    { id: "ring-incident", type: "symbol", source: "marks", filter: is("incident"), layout: { ...pile, "icon-image": "ring", "icon-offset": [0, -flag.lift] } },
+    count(k, "incident-cluster-counts", cluster, [1.15, -4.6]),
+    { id: "ring-incident", type: "symbol", source: "marks", filter: is("incident"), layout: { ...pile, "icon-image": "ring-incident", "icon-offset": [0, -flag.lift] } },
     { id: "place", type: "symbol", source: "marks", filter: is("place"), layout: { ...pile, "icon-image": "place", "icon-anchor": "bottom", "icon-offset": [0, 2] } },
   ];
   return list as unknown as LayerSpecification[];
