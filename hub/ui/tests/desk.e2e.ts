@@ -1,59 +1,37 @@
 // The desk: signing in, incidents that arrive, what others do, and a hub that goes and comes back.
-import type { Browser } from "playwright-core";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { openBrowser, Person } from "./support/people";
-import { flood, Stage, until } from "./support/stage";
+import { afterEach, describe, expect, it } from "vitest";
+import { room } from "./support/room";
+import { flood, until } from "./support/stage";
 import { languages, pattern } from "./support/words";
 
-let stage: Stage;
-let browser: Browser;
-const present: Person[] = [];
-
-beforeAll(async () => {
-  [stage, browser] = await Promise.all([Stage.start(), openBrowser()]);
-  await stage.site({ name: "gate-7", sensors: { river: [flood], canal: [flood] } });
-  for (const name of ["li.wei", "anna"]) await stage.user(name, "dispatcher");
-});
-afterAll(async () => {
-  await browser?.close();
-  await stage?.end();
+const desk = room({}, async (stage) => {
+  await desk.stage.site({ name: "gate-7", sensors: { river: [flood], canal: [flood] } });
+  for (const name of ["li.wei", "anna"]) await desk.stage.user(name, "dispatcher");
 });
 afterEach(async () => {
-  const all = present.splice(0);
-  try {
-    for (const p of all) p.check();
-  } finally {
-    for (const p of all) await p.leaves();
-  }
   for (const sensor of ["river", "canal"]) await falls(sensor);
 });
-
-async function sits(language: (typeof languages)[number]): Promise<Person> {
-  const p = await Person.sits(browser, stage.url, { language });
-  present.push(p);
-  return p;
-}
 
 /** The level of a sensor rises above its limit; the incident that this opens. */
 async function rises(sensor: string): Promise<string> {
   const before = new Set((await open(sensor)).map((i) => i.id));
-  await stage.say("gate-7", sensor, 3.4);
+  await desk.stage.say("gate-7", sensor, 3.4);
   return until("the incident at the hub", async () => (await open(sensor)).find((i) => !before.has(i.id))?.id);
 }
 
 async function falls(sensor: string): Promise<void> {
-  await stage.say("gate-7", sensor, 0.4);
+  await desk.stage.say("gate-7", sensor, 0.4);
   await until("its end", async () => (await open(sensor)).length === 0);
 }
 
 async function open(sensor: string): Promise<{ id: string }[]> {
-  const { incidents } = await stage.api<{ incidents: { id: string; device: string; condition: string }[] }>("/incidents?limit=200");
+  const { incidents } = await desk.stage.api<{ incidents: { id: string; device: string; condition: string }[] }>("/incidents?limit=200");
   return incidents.filter((i) => i.device === sensor && i.condition === "open");
 }
 
 describe.each(languages)("%s", (language) => {
   it("signs in, and says so when the password is wrong", async () => {
-    const p = await sits(language);
+    const p = await desk.sits({ language });
     await p.go("/incidents");
     await p.page.fill("#login-user", "li.wei");
     await p.page.fill("#login-password", "not this one");
@@ -74,7 +52,7 @@ describe.each(languages)("%s", (language) => {
   });
 
   it("shows and announces an incident that arrives, without loading the page", async () => {
-    const p = await (await sits(language)).signIn("li.wei", "/incidents?state=all");
+    const p = await (await desk.sits({ language })).signIn("li.wei", "/incidents?state=all");
     await p.listen();
     const loads = p.loads;
     const id = await rises("river");
@@ -90,8 +68,8 @@ describe.each(languages)("%s", (language) => {
   });
 
   it("shows within a second what another dispatcher did", async () => {
-    const one = await (await sits(language)).signIn("li.wei", "/incidents?state=all");
-    const other = await (await sits(language)).signIn("anna", "/incidents?state=all");
+    const one = await (await desk.sits({ language })).signIn("li.wei", "/incidents?state=all");
+    const other = await (await desk.sits({ language })).signIn("anna", "/incidents?state=all");
     const id = await rises("canal");
     await Promise.all([one.row(id).waitFor(), other.row(id).waitFor()]);
     // Measured within the other page, so that the harness costs no time.
@@ -108,13 +86,13 @@ describe.each(languages)("%s", (language) => {
     const took = (await seen) - began;
     console.log(JSON.stringify({ figure: "acknowledged_to_other_screen_ms", language, ms: took }));
     expect(took).toBeLessThan(1000);
-    const { state } = await stage.api<{ state: string }>(`/incidents/${id}`);
+    const { state } = await desk.stage.api<{ state: string }>(`/incidents/${id}`);
     expect(state).toBe("acknowledged");
   });
 
   it("moves nothing that is under the pointer", async () => {
     const first = await rises("river");
-    const p = await (await sits(language)).signIn("li.wei", "/incidents?state=all");
+    const p = await (await desk.sits({ language })).signIn("li.wei", "/incidents?state=all");
     await p.row(first).hover();
     const place = await p.row(first).boundingBox();
     const second = await rises("canal");
@@ -128,20 +106,20 @@ describe.each(languages)("%s", (language) => {
   });
 
   it("tells the truth when the hub is gone, and catches up without a gap", async () => {
-    const p = await (await sits(language)).signIn("li.wei", "/incidents?state=all");
+    const p = await (await desk.sits({ language })).signIn("li.wei", "/incidents?state=all");
     const loads = p.loads;
     const before = await rises("river");
     await p.row(before).waitFor();
     await p.listen();
-    await stage.stopHub();
+    await desk.stage.stopHub();
     await p.page.waitForFunction(() => document.querySelector("#link")?.getAttribute("data-state") !== "live", undefined, { timeout: 2000 });
     const words = (await p.page.textContent("#link"))!;
     expect(words).not.toContain(p.say("link.live"));
     await p.hears(pattern(p.say("link.reconnecting")));
     // What is on the screen stays there, and what happens meanwhile is kept by the box.
     await p.row(before).waitFor();
-    await stage.say("gate-7", "canal", 3.9);
-    await stage.startHub();
+    await desk.stage.say("gate-7", "canal", 3.9);
+    await desk.stage.startHub();
     const missed = await until("what happened meanwhile", async () => (await open("canal"))[0]?.id, 60_000);
     await p.live(30_000);
     await p.row(missed).waitFor({ timeout: 10_000 });

@@ -1,42 +1,18 @@
 // What comes first: a hub that knows nothing yet, a report by phone, and roles that may not.
-import type { Browser } from "playwright-core";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { openBrowser, Person } from "./support/people";
-import { Stage, until } from "./support/stage";
-import { languages, pattern } from "./support/words";
+import { describe, expect, it } from "vitest";
+import { room } from "./support/room";
+import { until } from "./support/stage";
+import { languages } from "./support/words";
 
-let stage: Stage;
-let browser: Browser;
-const present: Person[] = [];
-
-beforeAll(async () => {
-  [stage, browser] = await Promise.all([Stage.start({ town: true }), openBrowser()]);
-  await stage.user("boss", "administrator");
-  await stage.user("li.wei", "dispatcher");
-  await stage.user("guest", "monitor");
+const hall = room({ town: true }, async (stage) => {
+  await hall.stage.user("boss", "administrator");
+  await hall.stage.user("li.wei", "dispatcher");
+  await hall.stage.user("guest", "monitor");
 });
-afterAll(async () => {
-  await browser?.close();
-  await stage?.end();
-});
-afterEach(async () => {
-  const all = present.splice(0);
-  try {
-    for (const p of all) p.check();
-  } finally {
-    for (const p of all) await p.leaves();
-  }
-});
-
-async function sits(language: (typeof languages)[number]): Promise<Person> {
-  const p = await Person.sits(browser, stage.url, { language });
-  present.push(p);
-  return p;
-}
 
 describe.each(languages)("an empty hub, %s", (language) => {
   it("leads an administrator to the first box", async () => {
-    const p = await (await sits(language)).signIn("boss");
+    const p = await (await hall.sits({ language })).signIn("boss");
     await p.page.waitForFunction(() => location.pathname === "/welcome");
     await p.page.getByText(p.say("welcome.lead")).waitFor();
     await p.page.getByRole("link", { name: p.say("welcome.add.do") }).click();
@@ -46,25 +22,23 @@ describe.each(languages)("an empty hub, %s", (language) => {
     await dialog.getByRole("textbox").first().fill(name);
     await dialog.getByRole("textbox").first().press("Enter");
     await p.page.locator("[data-qr], .qr, svg[role=img]").first().waitFor();
-    const { edges } = await stage.api<{ edges: { name: string; state: string }[] }>("/edges");
+    const { edges } = await hall.stage.api<{ edges: { name: string; state: string }[] }>("/edges");
     expect(edges.map((e) => `${e.name} ${e.state}`)).toContain(`${name} pending`);
-    await stage.order("forget", { name }).catch(() => {}); // revoked below
-    await stage.api(`/edges/${name}`, { method: "DELETE" }).catch(() => {});
   });
 });
 
 describe.each(languages)("%s", (language) => {
   it("takes a report by phone", async () => {
-    const watcher = await (await sits(language)).signIn("li.wei", "/incidents?state=all");
+    const watcher = await (await hall.sits({ language })).signIn("li.wei", "/incidents?state=all");
     await watcher.listen();
-    const p = await (await sits(language)).signIn("li.wei", "/report");
+    const p = await (await hall.sits({ language })).signIn("li.wei", "/report");
     const main = p.page.locator("#main");
     await main.locator("form").waitFor();
     expect(await p.page.textContent("h1")).toBe(p.say("report.title"));
   });
 
   it("shows a monitor no video and no administration", async () => {
-    const p = await (await sits(language)).signIn("guest", "/admin/users");
+    const p = await (await hall.sits({ language })).signIn("guest", "/admin/users");
     await p.page.getByText(p.say("shell.refused.what", { role: p.say("role.monitor") })).waitFor();
     await p.follow("/wall");
     await p.page.getByText(p.say("shell.refused.what", { role: p.say("role.monitor") })).waitFor();
