@@ -22,6 +22,7 @@ export interface Options {
   body?: unknown; // sent as JSON
   raw?: { text: string; type: string }; // sent as it is, instead of body
   query?: Record<string, string | number | boolean | Date | null | undefined>; // empty values are left out
+  headers?: Record<string, string>; // besides those that every request has
   signal?: AbortSignal;
   keepalive?: boolean;
   timeout?: number; // ms; 15 s unless given
@@ -58,7 +59,7 @@ export function withQuery(path: string, query: Options["query"] = {}): string {
 
 /** The response as it is; throws ApiError unless it is a success. */
 export async function send(method: string, path: string, o: Options = {}): Promise<Response> {
-  const headers = new Headers({ Accept: "application/json, application/problem+json, */*;q=0.1" });
+  const headers = new Headers({ Accept: "application/json, application/problem+json, */*;q=0.1", ...o.headers });
   let body: string | undefined;
   if (o.raw) {
     body = o.raw.text;
