@@ -29,8 +29,8 @@ class SessionStore {
     try {
       this.#in(await api.get<Session>("/api/v1/session"));
     } catch (error) {
+      // A 401 has been told by onSignedOut already, and whether it ended a session is known there.
       if (!(error instanceof ApiError) || error.status !== 401) throw error;
-      this.#out(false);
     }
   }
 
