@@ -10,6 +10,7 @@
 #                no Node; where there is none, make fetches one for this folder)
 #   make console-test  the console's browser tests alone
 #   make screenshots   pictures of every view into .cache/screenshots
+#   make onnxruntime   ONNX Runtime beside the worker, for object models
 #   make clean   removes what was built             (demo data and footage stay: rm -r demo-data .cache)
 #
 # HUB_ADDR=host:port   where the demo's console listens   (127.0.0.1:8080)
@@ -172,6 +173,21 @@ test: build deps-demo deps-test console-check
 	@CGO_ENABLED=1 GRIDPOST_BIN=$(CURDIR)/bin GRIDPOST_FOOTAGE=$(CURDIR)/$(CACHE)/footage \
 		$(GO) test -race -shuffle=on -timeout 15m ./...
 	@$(MAKE) console-browser
+
+# The shared library is inside the npm package; 113 MB come for 46 that stay.
+ONNXRUNTIME := onnxruntime-node@1.30.0
+ARCH = $(subst aarch64,arm64,$(subst x86_64,x64,$(shell uname -m)))
+onnxruntime: build
+	@command -v npm >/dev/null || $(MAKE) npm-package
+	@echo "Fetching $(ONNXRUNTIME)"
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	npm pack --silent --pack-destination "$$folder" $(ONNXRUNTIME) >/dev/null && \
+	tar -xzf "$$folder"/onnxruntime-node-*.tgz -C bin --strip-components=5 package/bin/napi-v6/linux/$(ARCH)/libonnxruntime.so.1
+	@echo "ONNX Runtime is at bin/libonnxruntime.so.1"
+
+.PHONY: onnxruntime npm-package
+npm-package:
+	$(call install,npm)
 
 lint: deps-build
 	@echo "golangci-lint (built from .ci/tools.mod; the first time takes minutes)"

@@ -27,8 +27,8 @@ import (
 const usage = `usage:
   edge run    --config FILE [--data DIR] [--worker FILE]           watch the site until told to stop
   edge check  --config FILE                                        say what is wrong with a document
-  edge enrol  [--data DIR] URL TOKEN                               make this edge known to a hub
-  edge replay --config FILE --camera NAME [--worker FILE] VIDEO    run a camera's rules over a video file
+  edge enrol  URL TOKEN [--data DIR]                               make this edge known to a hub
+  edge replay --config FILE --camera NAME VIDEO [--worker FILE]    run a camera's rules over a video file
   edge version
 `
 
@@ -79,6 +79,7 @@ type flags struct {
 	set                          *flag.FlagSet
 	config, data, worker, camera string
 	verbose                      bool
+	args                         []string // all that is no flag
 }
 
 func (f *flags) withConfig() { f.set.StringVar(&f.config, "config", "", "the site's `document`") }
@@ -90,12 +91,19 @@ func (f *flags) withWorker() {
 	f.set.StringVar(&f.worker, "worker", "", "the worker's `program`; beside this one, or bin/worker, if not given")
 }
 
-// parse reads the flags and the arguments behind them, of which there must be want.
+// parse reads flags that may stand before, between and behind the other arguments, of which
+// there must be want.
 func (f *flags) parse(args []string, want int) error {
-	if err := f.set.Parse(args); err != nil {
-		return errUsage
+	for len(args) > 0 {
+		if err := f.set.Parse(args); err != nil {
+			return errUsage
+		}
+		args = f.set.Args()
+		if len(args) > 0 {
+			f.args, args = append(f.args, args[0]), args[1:]
+		}
 	}
-	if f.set.NArg() != want || f.set.Lookup("config") != nil && f.config == "" {
+	if len(f.args) != want || f.set.Lookup("config") != nil && f.config == "" {
 		_, _ = fmt.Fprint(f.set.Output(), usage)
 		return errUsage
 	}
@@ -126,7 +134,11 @@ func (f *flags) run(ctx context.Context, args []string, diagnostics io.Writer) e
 		}
 		logger.Warn("nothing will be detected in pictures; everything else works", "cause", err)
 	}
-	return app.Run(ctx, app.Options{Document: doc, Dir: f.data, Worker: worker, Version: version(), Logger: logger})
+	err = app.Run(ctx, app.Options{Document: doc, Dir: f.data, Worker: worker, Version: version(), Logger: logger})
+	if errors.Is(err, context.Canceled) {
+		return nil // told to stop before it had started
+	}
+	return err
 }
 
 func (f *flags) check(args []string, out io.Writer) error {
@@ -155,11 +167,11 @@ func (f *flags) enrol(ctx context.Context, args []string, out io.Writer) error {
 	if err := f.parse(args, 2); err != nil {
 		return err
 	}
-	token, err := enrol.ParseToken(f.set.Arg(1))
+	token, err := enrol.ParseToken(f.args[1])
 	if err != nil {
 		return err
 	}
-	id, err := enrol.Enrol(ctx, f.data, f.set.Arg(0), token)
+	id, err := enrol.Enrol(ctx, f.data, f.args[0], token)
 	if err != nil {
 		return err
 	}
@@ -183,7 +195,7 @@ func (f *flags) replay(ctx context.Context, args []string, out io.Writer) error 
 	if err != nil {
 		return err
 	}
-	return replay.Run(ctx, doc, f.camera, f.set.Arg(0), out, worker)
+	return replay.Run(ctx, doc, f.camera, f.args[0], out, worker)
 }
 
 // findWorker returns the path of the worker's program.

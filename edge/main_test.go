@@ -37,6 +37,7 @@ func TestCommands(t *testing.T) {
 		{args: "run --colour red", usage: true},
 		{args: "check", usage: true},
 		{args: "enrol https://hub:8443", usage: true},
+		{args: "enrol https://hub:8443 --data x", usage: true},
 		{args: "version", out: "\n"},
 		{args: "check --config " + good, out: "good: edge gate-7, 0 cameras, 1 sensors"},
 		{args: "check --config " + good, out: "note: hub.url: no hub is named"},
@@ -46,6 +47,7 @@ func TestCommands(t *testing.T) {
 		{args: "run --config " + good + " --worker /nowhere", err: "there is no worker program"},
 		{args: "replay --config " + good + " --camera yard --worker " + os.Args[0] + " x.mp4", err: "the document has no camera"},
 		{args: "enrol --data " + t.TempDir() + " https://hub:8443 nonsense", err: "not a token"},
+		{args: "enrol https://hub:8443 nonsense --data " + t.TempDir(), err: "not a token"},
 	} {
 		var out, diagnostics bytes.Buffer
 		err := command(t.Context(), strings.Fields(c.args), &out, &diagnostics)

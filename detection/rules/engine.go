@@ -2,11 +2,12 @@ package rules
 
 import (
 	"fmt"
-	"gridpost/detection"
-	"gridpost/devices"
 	"math"
 	"slices"
 	"time"
+
+	"gridpost/detection"
+	"gridpost/devices"
 )
 
 // blindAfter is how much longer than its clear time a zone's incident stays open when no picture

@@ -1,9 +1,10 @@
 package rules
 
 import (
-	"gridpost/detection"
 	"slices"
 	"time"
+
+	"gridpost/detection"
 )
 
 // changeEvery is the shortest time between an alert and one that says only that its incident changed.

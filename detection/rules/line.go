@@ -1,9 +1,10 @@
 package rules
 
 import (
-	"gridpost/detection"
 	"math"
 	"time"
+
+	"gridpost/detection"
 )
 
 const (

@@ -1,9 +1,10 @@
 package rules
 
 import (
-	"gridpost/detection"
 	"testing"
 	"time"
+
+	"gridpost/detection"
 )
 
 func TestZoneOpensAndCloses(t *testing.T) {

@@ -1,12 +1,13 @@
 package rules
 
 import (
-	"gridpost/detection"
-	"gridpost/devices"
 	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"gridpost/detection"
+	"gridpost/devices"
 )
 
 // everything is a rule of each kind, some twice.

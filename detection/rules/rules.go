@@ -14,9 +14,10 @@ package rules
 import (
 	"errors"
 	"fmt"
-	"gridpost/detection"
 	"math"
 	"time"
+
+	"gridpost/detection"
 )
 
 // DefaultClear is how long a zone must be empty, or a crossing ago, before its incident closes.

@@ -3,11 +3,12 @@ package rules
 import (
 	"encoding/json"
 	"fmt"
-	"gridpost/detection"
 	"math"
 	"strings"
 	"testing"
 	"time"
+
+	"gridpost/detection"
 
 	"go.uber.org/goleak"
 )

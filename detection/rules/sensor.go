@@ -1,10 +1,11 @@
 package rules
 
 import (
-	"gridpost/detection"
-	"gridpost/devices"
 	"math"
 	"time"
+
+	"gridpost/detection"
+	"gridpost/devices"
 )
 
 // worseBy is the part of the limit by which a value must pass the worst one told so far, to be

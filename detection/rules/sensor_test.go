@@ -1,11 +1,12 @@
 package rules
 
 import (
-	"gridpost/detection"
-	"gridpost/devices"
 	"math"
 	"testing"
 	"time"
+
+	"gridpost/detection"
+	"gridpost/devices"
 )
 
 func reading(seconds, value float64) devices.Reading {

@@ -1,8 +1,9 @@
 package rules
 
 import (
-	"gridpost/detection"
 	"time"
+
+	"gridpost/detection"
 )
 
 // flicker is how long a thing may seem to be outside, or too small, without its stay having ended.

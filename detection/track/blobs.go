@@ -1,9 +1,10 @@
 package track
 
 import (
-	"gridpost/detection"
 	"math"
 	"time"
+
+	"gridpost/detection"
 )
 
 // What follows is about blobs: background subtraction shows one car in two pieces, and two

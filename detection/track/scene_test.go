@@ -1,10 +1,11 @@
 package track
 
 import (
-	"gridpost/detection"
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"gridpost/detection"
 
 	"go.uber.org/goleak"
 )

@@ -1,9 +1,10 @@
 package track
 
 import (
-	"gridpost/detection"
 	"math"
 	"time"
+
+	"gridpost/detection"
 )
 
 const (

@@ -10,9 +10,10 @@
 package track
 
 import (
-	"gridpost/detection"
 	"slices"
 	"time"
+
+	"gridpost/detection"
 )
 
 // Options steer a Tracker. Zero values take the defaults.

@@ -1,13 +1,14 @@
 package track
 
 import (
-	"gridpost/detection"
 	"math"
 	"math/rand/v2"
 	"reflect"
 	"slices"
 	"testing"
 	"time"
+
+	"gridpost/detection"
 )
 
 const sec = time.Second

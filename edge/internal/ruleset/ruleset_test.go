@@ -1,11 +1,12 @@
 package ruleset
 
 import (
-	"gridpost/detection"
-	"gridpost/detection/rules"
 	"reflect"
 	"testing"
 	"time"
+
+	"gridpost/detection"
+	"gridpost/detection/rules"
 
 	firmwareconfig "gridpost/firmware-config"
 

@@ -146,12 +146,13 @@ func (s *show) run(ctx context.Context) (err error) {
 	if err := s.enrol(ctx, site.Hub, hubIsNew); err != nil {
 		return err
 	}
+	started := time.Now().Truncate(time.Millisecond) // as exact as the hub's times
 	edge, err := s.start(fail, "edge", "run", "--config", file, "--data", s.edgeData())
 	if err != nil {
 		return err
 	}
 	defer edge.stop()
-	if err := s.devicesOnline(ctx, at.Listen, len(site.Cameras)+len(site.Sensors)); err != nil {
+	if err := s.devicesOnline(ctx, at.Listen, len(site.Cameras)+len(site.Sensors), started); err != nil {
 		return err
 	}
 	s.say("ready http://%s user=%s password=%s token=%s", at.Listen, user, s.keys.Password, s.keys.Token)

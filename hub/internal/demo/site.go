@@ -67,7 +67,7 @@ func standpoints() []standpoint {
 }
 
 func (at standpoint) place() place {
-	return place{Lat: at.lat, Lon: at.lon, Heading: at.heading, FOV: 90, Range: 80, Height: 4}
+	return place{Lat: at.lat, Lon: at.lon, Heading: at.heading, FOV: 100, Range: 120, Height: 4}
 }
 
 // pictureRules returns what camera i watches for in the pedestrians' footage: a lawn in front

@@ -75,9 +75,10 @@ func (s *show) hubRuns(ctx context.Context, pid int) (at running, err error) {
 	return at, nil
 }
 
-// devicesOnline waits until the hub shows every device, and each has been heard of. What is
-// then offline is said; it is no reason to end: a camera of the user's own may be away.
-func (s *show) devicesOnline(ctx context.Context, address string, want int) error {
+// devicesOnline waits until the hub shows every device, and each has come online since the
+// edge was started. What has not is said; it is no reason to end: a camera of the user's own may
+// be away.
+func (s *show) devicesOnline(ctx context.Context, address string, want int, started time.Time) error {
 	s.say("Waiting for pictures and readings of %d devices", want)
 	var all []api.DeviceRecord
 	waiting := errors.New("the edge has not told its devices")
@@ -96,7 +97,7 @@ func (s *show) devicesOnline(ctx context.Context, address string, want int) erro
 			return true, fmt.Errorf("reading the hub's devices: %w", err)
 		}
 		all = list.Devices
-		if len(away(all)) == 0 && len(all) >= want {
+		if len(away(all, started)) == 0 && len(all) >= want {
 			return true, nil
 		}
 		return false, waiting
@@ -104,16 +105,17 @@ func (s *show) devicesOnline(ctx context.Context, address string, want int) erro
 	if err != nil && (!errors.Is(err, waiting) || len(all) < want) {
 		return fmt.Errorf("waiting for the edge: %w", err)
 	}
-	for _, line := range away(all) {
+	for _, line := range away(all, started) {
 		s.say("Not online: %s", line)
 	}
 	return nil
 }
 
-// away describes the devices that are not online.
-func away(all []api.DeviceRecord) (lines []string) {
+// away describes the devices that have not come online since the edge was started: the hub
+// remembers what they were before that.
+func away(all []api.DeviceRecord, started time.Time) (lines []string) {
 	for _, d := range all {
-		if d.State != devices.Online {
+		if d.State != devices.Online || d.Since == nil || d.Since.Before(started) {
 			lines = append(lines, strings.TrimSuffix(d.Edge+"/"+d.Name+": "+d.Cause, ": "))
 		}
 	}

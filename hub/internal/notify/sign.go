@@ -27,7 +27,7 @@ var ErrSecret = errors.New("expected whsec_ and the base64 form of 24 to 64 byte
 // NewSecret returns a new secret for a target.
 func NewSecret() string {
 	key := make([]byte, 32)
-	rand.Read(key) //nolint:errcheck // never fails (crypto/rand)
+	rand.Read(key) // never fails
 	return secretPrefix + base64.StdEncoding.EncodeToString(key)
 }
 
