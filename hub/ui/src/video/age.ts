@@ -17,6 +17,7 @@ export interface Frame {
   captureTime?: number; // ms, of the page's clock
   receiveTime?: number;
   rtpTimestamp?: number;
+  presentedFrames?: number; // counts all that were shown, also those that we were not told of
 }
 
 /** When a picture was taken or, where that is not known, received; ms of the page's clock (performance.now). */
@@ -30,26 +31,16 @@ export function rtpDifference(a: number, b: number): number {
   return ((a - b) | 0) / clockRate;
 }
 
-export class Ages {
+/** How far this machine's clock is ahead of the hub's. One for all tiles. */
+export class HubClock {
+  /** when it last learned something, ms of the caller's clock */
+  heard = -Infinity;
   #reports: number[] = []; // this machine's clock at a report's arrival minus the hub's in it, ms
-  #lastReport = 0;
+  #last = 0;
   #trip = 0; // ms, there and back
-  #known: { rtp: number; at: number } | null = null;
-
-  /** origin: the page's clock at 0, in ms since 1970 (performance.timeOrigin). */
-  constructor(private readonly origin: () => number) {}
-
-  /** The same clock, for another line: its time stamps are others, the difference of the clocks stays. */
-  fresh(): Ages {
-    const a = new Ages(this.origin);
-    a.#reports = this.#reports.slice();
-    a.#lastReport = this.#lastReport;
-    a.#trip = this.#trip;
-    return a;
-  }
 
   /** Takes in what getStats knows of the hub's clock and of the way to it. */
-  stats(report: Iterable<[string, unknown]>): void {
+  stats(report: Iterable<[string, unknown]>, now: number): void {
     let here = 0;
     let there = 0;
     for (const [, value] of report) {
@@ -57,31 +48,47 @@ export class Ages {
       if (s.type === "remote-outbound-rtp" && s.remoteTimestamp) [here, there] = [s.timestamp ?? 0, s.remoteTimestamp];
       if (s.type === "candidate-pair" && s.state === "succeeded" && s.nominated) this.#trip = (s.currentRoundTripTime ?? 0) * 1000;
     }
-    if (!there || there === this.#lastReport) return;
-    this.#lastReport = there;
+    if (!there || there === this.#last) return;
+    this.#last = there;
+    this.heard = now;
     this.#reports.push(here - there);
     if (this.#reports.length > kept) this.#reports.shift();
   }
 
-  /** How far this machine's clock is ahead of the hub's, ms; null while it is not known. */
+  /** ms; null while it is not known */
   get ahead(): number | null {
     // The report that came the fastest way tells best; half the round trip is that way.
     return this.#reports.length === 0 ? null : Math.min(...this.#reports) - this.#trip / 2;
   }
+}
 
-  /** Takes in which picture was taken when. */
-  source(s: Source | undefined): void {
-    if (!s?.captureTimestamp || this.ahead === null) return;
-    const unix = s.captureTimestamp - (s.captureTimestamp > ntpEpoch ? ntpEpoch : 0) + this.ahead;
-    this.#known = { rtp: s.rtpTimestamp, at: unix - this.origin() };
+/** The pictures of one line. */
+export class Ages {
+  #known: { rtp: number; at: number; steady: boolean } | null = null;
+
+  /** origin: the page's clock at 0, in ms since 1970 (performance.timeOrigin). */
+  constructor(
+    private readonly clock: HubClock,
+    private readonly origin: () => number,
+  ) {}
+
+  /**
+   * Takes in which picture was taken when. A hub begins with pictures whose time stamps it has pressed
+   * together: what it says then (steady: false) holds for the one picture only.
+   */
+  source(s: Source | undefined, steady: boolean): void {
+    const { ahead } = this.clock;
+    if (!s?.captureTimestamp || ahead === null) return;
+    const unix = s.captureTimestamp - (s.captureTimestamp > ntpEpoch ? ntpEpoch : 0) + ahead;
+    this.#known = { rtp: s.rtpTimestamp, at: unix - this.origin(), steady };
   }
 
   /** When a picture that is shown now was taken. */
   moment(f: Frame, now: number): Moment {
     if (f.captureTime !== undefined) return { at: Math.min(f.captureTime, now), kind: "taken" };
-    if (this.#known && f.rtpTimestamp !== undefined) {
-      const at = this.#known.at + rtpDifference(f.rtpTimestamp, this.#known.rtp);
-      return { at: Math.min(at, now), kind: "taken" };
+    const known = this.#known;
+    if (known && f.rtpTimestamp !== undefined && (known.steady || known.rtp === f.rtpTimestamp)) {
+      return { at: Math.min(known.at + rtpDifference(f.rtpTimestamp, known.rtp), now), kind: "taken" };
     }
     return { at: Math.min(f.receiveTime ?? now, now), kind: "received" };
   }

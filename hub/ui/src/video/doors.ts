@@ -1,5 +1,6 @@
 // The machine's doors to the real world, and what all tiles of a page share.
 import { send } from "../api/client";
+import { HubClock } from "./age";
 import type { Machine } from "./machine";
 import { type Doors, type Peer, Turns } from "./whep";
 
@@ -7,6 +8,9 @@ const offerWithin = 25_000; // ms; the hub gives a site 10 s to answer and 10 s 
 
 /** Offers under way at a time. */
 export const turns = new Turns(4);
+
+/** The difference between this machine's clock and the hub's. */
+export const hubClock = new HubClock();
 
 export const doors: Doors = {
   now: () => performance.now(),
@@ -74,13 +78,13 @@ export function beat(f: () => void): () => void {
 
 let measured: Machine | null = null;
 
-/** Counts a picture for the figures (window.__gridpost), if m is the tile that is measured: the first that is live. */
-export function count(m: Machine): void {
+/** Counts pictures for the figures (window.__gridpost), if m is the tile that is measured: the first that is live. */
+export function count(m: Machine, pictures: number): void {
   if (measured === null) {
     measured = m;
     window.__gridpost = { frames: 0, firstFrameMs: m.firstFrameMs };
   }
-  if (measured === m) window.__gridpost!.frames += 1;
+  if (measured === m) window.__gridpost!.frames += pictures;
 }
 
 export function uncount(m: Machine): void {

@@ -6,7 +6,7 @@
 // What always holds: "live" is said only while pictures come; every other state has its cause; every
 // try that fails is followed by another one, later each time, but after a No that stays No.
 // Nothing here knows of Svelte or of the page.
-import { Ages, type Frame, type Moment } from "./age";
+import { Ages, type Frame, type HubClock, type Moment, type Source } from "./age";
 import { type Cause, refusal } from "./causes";
 import { type Doors, type Step, Turns, Whep } from "./whep";
 
@@ -36,6 +36,11 @@ export const times: Times = {
   tick: 200, frozen: 1250, slowest: 8000, first: 10_000, gone: 15_000, view: 600_000, warning: 60_000, steady: 8000,
   pauses: [500, 1000, 2000, 4000, 8000, 15_000], refusedPause: 10_000,
 };
+
+/** Of pictures that flow we are told this often, ms: enough to see that they stop. */
+export const sampling = 100;
+const clockEvery = 5000; // ms between looks at the hub's clock
+const none: Frame = {};
 
 export interface Wishes {
   path: string; // of the WHEP endpoint, with the purpose
@@ -70,20 +75,24 @@ export class Machine {
   #looked = 0;
   #checked = 0;
   #counted = 0; // bytes that had come when it froze
+  #steady = false; // and told of pictures whose time stamps are their own
   #measured = -Infinity; // when the age's sources were asked last
   #asked = -Infinity; // when the line's figures were
   #cancelTick: (() => void) | null = null;
   #ages: Ages;
+  #frame: Frame = none; // the last
+  #presented = 0;
 
   constructor(
     private readonly doors: Doors,
     private readonly wishes: Wishes,
     private readonly hooks: Hooks,
     private readonly turns: Turns,
+    private readonly clock: HubClock,
     private readonly t: Times = times,
-    origin: () => number = () => performance.timeOrigin,
+    private readonly origin: () => number = () => performance.timeOrigin,
   ) {
-    this.#ages = new Ages(origin);
+    this.#ages = new Ages(clock, origin);
   }
 
   /** Begins to watch; again after over or a refusal. */
@@ -136,7 +145,10 @@ export class Machine {
 
   /** How old the picture is that is seen, ms; null while there is none. */
   age(now = this.doors.now()): number | null {
-    return this.last === null ? null : Math.max(0, now - this.last.at);
+    if (this.last === null) return null;
+    // We are not told of each picture: while they flow, the last one that we know stands for the newest.
+    const shown = this.state.name === "live" && now - this.last.shown < 2 * sampling ? this.last.shown : now;
+    return Math.max(0, shown - this.last.at);
   }
 
   /** Since when nothing newer is seen: when the picture was taken or, where that is not known, shown; 0: never. */
@@ -144,20 +156,22 @@ export class Machine {
     return this.last === null ? 0 : this.last.kind === "taken" ? this.last.at : this.last.shown;
   }
 
-  /** A picture was put on the screen. Called for each; costs next to nothing. */
+  /** A picture was put on the screen. Called for some of them; costs next to nothing. */
   frame(f: Frame): void {
     if (!this.#stoodAt) return; // of a line that is gone
     const now = this.doors.now();
-    if (this.frames > 0 && this.last) {
-      this.#gaps.push(now - this.last.shown);
+    const count = Math.max(1, (f.presentedFrames ?? 0) - this.#presented);
+    if (f.presentedFrames) this.#presented = f.presentedFrames;
+    if (this.#frame !== none && this.last) {
+      this.#gaps.push((now - this.last.shown) / count);
       if (this.#gaps.length > 9) this.#gaps.shift();
     }
-    this.frames += 1;
+    this.frames += count;
     this.firstFrameMs ??= Math.round(now - this.#began);
-    if (this.state.name !== "live") this.#measure(now); // a hub may begin with an old picture
-    const moment = this.#ages.moment(f, now);
-    this.last = { ...moment, shown: now };
+    this.#frame = f;
     this.#seen = now;
+    this.#measure(now);
+    this.last = { ...this.#ages.moment(f, now), shown: now };
     if (this.state.name !== "live") {
       this.#liveAt = now;
       this.#set({ name: "live" });
@@ -203,9 +217,12 @@ export class Machine {
     if (this.#stoodAt && !renewed) return; // told before
     this.#receiver = receiver;
     this.#stoodAt = this.#seen = this.doors.now();
-    this.#ages = this.#ages.fresh();
+    this.#ages = new Ages(this.clock, this.origin); // its time stamps are others
     this.#gaps = [];
-    this.#measured = this.#asked = -Infinity;
+    this.#frame = none;
+    this.#presented = 0;
+    this.#measured = -Infinity;
+    this.#steady = false;
     this.hooks.track(track);
     this.hooks.changed();
   }
@@ -313,15 +330,17 @@ export class Machine {
     }, () => {});
   }
 
-  /** Keeps up what the age of a picture needs. */
+  /** Keeps up what the age of a picture needs. Asking a receiver makes the page wait for the line: not often. */
   #measure(now: number): void {
-    if (now - this.#measured < 500) return;
-    this.#measured = now;
-    this.#ages.source(this.#receiver?.getSynchronizationSources?.()[0] as never);
-    const every = this.#ages.ahead === null ? 500 : 5000;
-    if (now - this.#asked < every) return;
+    const steady = now - this.#stoodAt > 1000;
+    if (this.clock.ahead !== null && this.#frame !== none && now - this.#measured >= (steady && this.#steady ? 10_000 : 250)) {
+      this.#measured = now;
+      this.#steady = steady;
+      this.#ages.source(this.#receiver?.getSynchronizationSources?.()[0] as Source | undefined, steady);
+      if (this.last) this.last = { ...this.#ages.moment(this.#frame, this.last.shown), shown: this.last.shown };
+    }
+    if (now - this.clock.heard < clockEvery || now - this.#asked < 500) return;
     this.#asked = now;
-    const ages = this.#ages;
-    void this.#whep?.stats()?.then((r) => ages.stats(r as unknown as Iterable<[string, unknown]>), () => {});
+    void this.#whep?.stats()?.then((r) => this.clock.stats(r as unknown as Iterable<[string, unknown]>, this.doors.now()), () => {});
   }
 }

@@ -3,7 +3,7 @@ import { fmt } from "../i18n/formats.svelte";
 import { maybe, t } from "../i18n/i18n.svelte";
 import { causeOf } from "../i18n/words";
 import type { Cause } from "./causes";
-import type { Machine, State } from "./machine";
+import type { State } from "./machine";
 
 /** A cause in words; the sentence of the hub or the site where it has no code. */
 export function causeWords(c: Cause): string {
@@ -23,11 +23,9 @@ export function ageWords(ms: number): string {
   return ms < 10_000 ? t("video.seconds", { n: tenths(ms) }) : fmt.span(ms);
 }
 
-/** The age of the picture, and how it is known. */
-export function ageTip(m: Machine): string {
-  const age = m.age();
-  if (age === null || !m.last) return "";
-  return t(m.last.kind === "taken" ? "video.age.taken" : "video.age.received", { age: ageWords(age) });
+/** How the age of the picture is known. */
+export function ageTip(kind: "taken" | "received"): string {
+  return t(`video.age.${kind}`);
 }
 
 /** Always one digit behind the point, so that nothing jumps. */

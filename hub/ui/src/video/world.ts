@@ -1,5 +1,6 @@
 // For tests: a world whose clock is turned by hand, and peers and a hub that do as they are told.
 import { ApiError } from "../api/client";
+import { HubClock } from "./age";
 import { Machine, type State, type Times, times } from "./machine";
 import { type Answer, type Doors, type Peer, Turns } from "./whep";
 
@@ -119,7 +120,7 @@ export class Bench extends World {
     this.machine = new Machine(this.doors, { path: "/whep/a/b?reason=test", priority: 0 }, {
       changed: () => this.#note(this.machine.state),
       track: (track) => (this.tracks += Number(track !== null)),
-    }, this.turns, { ...times, ...t }, () => 0);
+    }, this.turns, new HubClock(), { ...times, ...t }, () => 0);
   }
 
   #note(s: State): void {
