@@ -1,1 +1,0 @@
-import"./disclose-version-xihTtKlq.js";import{B as e,n as t,ot as n,rt as r,st as i}from"./i18n.svelte-BLrqbnhl.js";import{p as a}from"./index-C1QpRtU3.js";function o(o,s){i(s,!0);{let n=r(()=>t(`admin.title`));a(o,{get title(){return e(n)}})}n()}export{o as default};
