@@ -26,7 +26,7 @@ export async function setScene(stage: Stage): Promise<Scene> {
   await boxes(stage);
   for (const level of [0.6, 0.9, 1.4, 1.9, 2.6, 3.1]) await stage.say("liuxi", "river", level);
   await incidents(stage);
-  const { title } = { title: "Caller reports smoke above the silk mill / 来电称丝绸厂上方有烟" };
+  const title = "Caller reports smoke above the silk mill / 来电称丝绸厂上方有烟";
   await stage.api("/reports", { method: "POST", body: { title, text: "Seen from the bridge; caller: Ms Wang, 555 0101", severity: "severe", kind: "smoke", place: { lat: 30.91785, lon: 120.9279 } } });
   await stage.api("/webhooks", { method: "POST", body: { url: "https://alarms.invalid/gridpost/alerts" } });
   await stage.api("/webhooks", { method: "POST", body: { url: "https://receiver-of-the-county.invalid/very/long/address/of/a/receiver?with=parameters&and=more" } });
@@ -57,6 +57,7 @@ export async function setScene(stage: Stage): Promise<Scene> {
       tokens: "/admin/tokens",
       boxes: "/admin/boxes",
       webhooks: "/admin/webhooks",
+      views: "/admin/views",
       welcome: "/welcome",
       missing: "/no/such/view",
     },

@@ -11,6 +11,6 @@ export async function settle(page: Page, say: Say, tiles = 0): Promise<void> {
     await document.fonts.ready;
     await Promise.all([...document.images].filter((i) => !i.complete).map((i) => new Promise((done) => { i.onload = i.onerror = done; })));
   });
-  if (await page.locator("canvas.maplibregl-canvas").count()) await page.waitForTimeout(1500);
-  await page.waitForTimeout(250);
+  await page.waitForFunction(() => [...document.querySelectorAll("[data-drawn]")].every((m) => (m as HTMLElement).dataset["drawn"] === "true"), undefined, { timeout: 20_000 });
+  await page.waitForTimeout(300);
 }
