@@ -185,9 +185,7 @@ onnxruntime: build
 	tar -xzf "$$folder"/onnxruntime-node-*.tgz -C bin --strip-components=5 package/bin/napi-v6/linux/$(ARCH)/libonnxruntime.so.1
 	@echo "ONNX Runtime is at bin/libonnxruntime.so.1"
 
-.PHONY: onnxruntime npm-package
-npm-package:
-	$(call install,npm)
+.PHONY: onnxruntime
 
 lint: deps-build
 	@echo "golangci-lint (built from .ci/tools.mod; the first time takes minutes)"
