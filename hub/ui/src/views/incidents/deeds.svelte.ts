@@ -20,6 +20,7 @@ class Deeds {
   /** the last deed that can be taken back */
   last: { label: string; run: () => void } | null = $state.raw(null);
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #hush = (): void => {}; // takes the last message away: the next one says what holds now
 
   get may(): boolean { return session.may("dispatcher"); }
 
@@ -66,11 +67,11 @@ class Deeds {
     try {
       const after = await deed();
       const done = words(after);
-      if (after.version === i.version) toast(done); // somebody was quicker: there is nothing of one's own to undo
+      if (after.version === i.version) this.#say(done); // somebody was quicker: there is nothing of one's own to undo
       else this.#told(done, i, undo);
       return true;
     } catch (error) {
-      toast(t("incidents.failed", { title: titleWords(i), cause: errorText(error) }), { kind: "bad" });
+      this.#say(t("incidents.failed", { title: titleWords(i), cause: errorText(error) }), { kind: "bad" });
       return false;
     } finally {
       this.busy.delete(i.id);
@@ -78,23 +79,23 @@ class Deeds {
   }
 
   #told(done: string, before: Incident, undo?: Undo): void {
-    if (!undo) {
-      toast(done, { kind: "good" });
-      return;
-    }
-    let close = (): void => {};
+    if (!undo) return this.#say(done, { kind: "good" });
     const run = () => {
       if (this.last?.run === run) this.last = null;
-      close();
       undo(before).then(
-        () => toast(t("incidents.undone", { title: titleWords(before) })),
-        (error: unknown) => toast(t("incidents.notUndone", { title: titleWords(before), cause: errorText(error) }), { kind: "bad" }),
+        () => this.#say(t("incidents.undone", { title: titleWords(before) })),
+        (error: unknown) => this.#say(t("incidents.notUndone", { title: titleWords(before), cause: errorText(error) }), { kind: "bad" }),
       );
     };
     this.last = { label: done, run };
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => (this.last = null), undoWithin);
-    close = toast(done, { kind: "good", action: { label: t("ui.undo"), run }, ms: undoWithin });
+    this.#say(done, { kind: "good", action: { label: t("ui.undo"), run }, ms: undoWithin });
+  }
+
+  #say(...what: Parameters<typeof toast>): void {
+    this.#hush();
+    this.#hush = toast(...what);
   }
 }
 
