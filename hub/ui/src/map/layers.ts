@@ -13,14 +13,14 @@ type Spec = Record<string, unknown>;
 const empty = { type: "FeatureCollection", features: [] };
 
 /** From this zoom on every device and place stands for itself. */
-export const separateFrom = 16;
+export const separateFrom = 17;
 
 /** The sources that the engine fills. */
 export function overlaySources(): Record<string, SourceSpecification> {
   const clustered = { type: "geojson", data: empty, promoteId: "key", cluster: true, clusterMaxZoom: separateFrom - 1, maxzoom: 18 };
   return {
-    devices: { ...clustered, clusterRadius: 44, clusterProperties: { bad: ["+", ["get", "bad"]] } },
-    incidents: { ...clustered, clusterRadius: 48, clusterProperties: { weight: ["max", ["get", "weight"]], count: ["+", ["get", "count"]] } },
+    devices: { ...clustered, clusterRadius: 56, clusterProperties: { bad: ["+", ["get", "bad"]] } },
+    incidents: { ...clustered, clusterRadius: 64, clusterProperties: { weight: ["max", ["get", "weight"]], count: ["+", ["get", "count"]] } },
     sectors: { type: "geojson", data: empty, promoteId: "key", tolerance: 0.2 },
     marks: { type: "geojson", data: empty },
   } as unknown as Record<string, SourceSpecification>;
