@@ -72,6 +72,17 @@ class Prefs {
     this.apply();
   }
 
+  /** Takes over what another tab of this browser sets. Returns what ends that. */
+  start(): () => void {
+    const changed = (e: StorageEvent) => {
+      if (e.key !== place) return;
+      this.#kept = readPrefs(e.newValue);
+      this.apply();
+    };
+    addEventListener("storage", changed);
+    return () => removeEventListener("storage", changed);
+  }
+
   /** Puts language and theme on the document. */
   apply(): void {
     if (typeof document === "undefined") return;

@@ -60,9 +60,7 @@ class Sound {
   }
 
   #until(at: number): void {
-    this.mutedUntil = at;
-    clearTimeout(this.#timer);
-    if (at > 0) this.#timer = setTimeout(() => this.#until(0), at - Date.now());
+    this.#take(at);
     try {
       if (at > 0) localStorage.setItem(place, String(at));
       else localStorage.removeItem(place);
@@ -71,19 +69,32 @@ class Sound {
     }
   }
 
+  #take(at: number): void {
+    this.mutedUntil = at;
+    clearTimeout(this.#timer);
+    if (at > 0) this.#timer = setTimeout(() => this.#until(0), at - Date.now());
+  }
+
   /** Wakes the sound at the person's first touch, as browsers want it. */
   start(): () => void {
     const touch = () => {
       const context = this.#ready();
       void context?.resume().then(() => this.#check());
     };
+    // A mute holds in every tab of this browser: they sound together.
+    const elsewhere = (e: StorageEvent) => {
+      const at = Number(e.newValue);
+      if (e.key === place) this.#take(at > Date.now() ? at : 0);
+    };
     addEventListener("pointerdown", touch);
     addEventListener("keydown", touch);
+    addEventListener("storage", elsewhere);
     this.#ready();
     this.#check();
     return () => {
       removeEventListener("pointerdown", touch);
       removeEventListener("keydown", touch);
+      removeEventListener("storage", elsewhere);
     };
   }
 
