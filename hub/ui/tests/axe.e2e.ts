@@ -30,7 +30,7 @@ async function faults(p: Person): Promise<string[]> {
 
 const themes = ["dark", "light"] as const;
 describe.each(languages.flatMap((language) => themes.map((theme) => ({ language, theme }))))("$language, $theme", ({ language, theme }) => {
-  it("has no violation on any view", async () => {
+  it("has no violation on any view", { timeout: 400_000 }, async () => {
     const found: Record<string, string[]> = {};
     const note = async (view: string, p: Person) => {
       const lines = await faults(p);

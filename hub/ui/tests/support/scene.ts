@@ -51,7 +51,7 @@ export async function setScene(stage: Stage): Promise<Scene> {
       wall: "/wall?n=4&cams=liuxi/market,liuxi/bridge,liuxi/school,harbour-and-container-terminal-north-7/quay-camera-with-a-rather-long-name-01",
       devices: "/devices",
       camera: "/devices/liuxi/market",
-      sensor: "/devices/liuxi/river",
+      sensor: "/devices/harbour-and-container-terminal-north-7/cold-store",
       report: "/report",
       users: "/admin/users",
       tokens: "/admin/tokens",
