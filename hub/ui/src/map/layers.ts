@@ -77,7 +77,7 @@ export function overlayLayers(look: Look): LayerSpecification[] {
     {
       id: "device-clusters", type: "symbol", source: "devices", filter: cluster,
       layout: {
-        ...text.layout, ...pile, "icon-image": ["case", [">", ["get", "bad"], 0], "devices-bad", "devices"],
+        ...text.layout, ...keep, "icon-image": ["case", [">", ["get", "bad"], 0], "devices-bad", "devices"],
         "text-field": ["get", "point_count_abbreviated"], "text-size": 12, "text-allow-overlap": true, "text-ignore-placement": true,
       },
       paint: { "text-color": k.text },
@@ -100,9 +100,9 @@ export function overlayLayers(look: Look): LayerSpecification[] {
       id: "incident-clusters", type: "symbol", source: "incidents", filter: cluster,
       layout: { ...keep, "icon-image": incidentImage("-cluster"), "icon-offset": [0, -flag.liftCluster], "symbol-sort-key": ["get", "weight"] },
     },
+    { id: "ring-incident", type: "symbol", source: "marks", filter: is("incident"), layout: { ...pile, "icon-image": "ring-incident", "icon-offset": [0, -flag.lift] } },
     count(k, "incident-counts", ["all", alone, [">", ["get", "count"], 1]] as unknown as Expression, [0.95, -3.5]),
     count(k, "incident-cluster-counts", cluster, [1.15, -4.6]),
-    { id: "ring-incident", type: "symbol", source: "marks", filter: is("incident"), layout: { ...pile, "icon-image": "ring-incident", "icon-offset": [0, -flag.lift] } },
     { id: "place", type: "symbol", source: "marks", filter: is("place"), layout: { ...pile, "icon-image": "place", "icon-anchor": "bottom", "icon-offset": [0, 2] } },
   ];
   return list as unknown as LayerSpecification[];
