@@ -12,7 +12,7 @@ export interface Named {
   names: string[]; // the first is what it is called, the others find it too
   lat: number;
   lon: number;
-  line?: Position[]; // of a street
+  line?: Position[]; // of a street or a river
 }
 
 const metresPerDegree = 111_320;
@@ -55,17 +55,18 @@ export function fromFeatures(features: readonly Feature[], language: Language): 
     if (typeof own !== "string" || !own || !f.geometry) continue;
     const at = middle(f.geometry);
     if (!at || at.length < 2) continue;
-    const street = f.geometry.type.endsWith("LineString");
-    const key = `${street ? "street" : "other"} ${own}`;
+    const line = f.geometry.type.endsWith("LineString");
+    const street = line && (p["kind"] === "street" || p["kind"] === "path");
+    const key = `${line ? "line" : "spot"} ${own}`;
     const before = found.get(key);
     if (before) {
-      if (street && before.line) before.line = [...before.line, [NaN, NaN], ...positions(f.geometry)];
+      if (line && before.line) before.line = [...before.line, [NaN, NaN], ...positions(f.geometry)];
       continue;
     }
     const names = [own, p["name"], p["name:zh"], p["name:en"]].filter((n): n is string => typeof n === "string" && n !== "");
     found.set(key, {
       key, kind: street ? "street" : "other", names: [...new Set(names)], lon: at[0]!, lat: at[1]!, pieces: 1,
-      ...(street && { line: positions(f.geometry) }),
+      ...(line && { line: positions(f.geometry) }),
     });
   }
   return [...found.values()];
