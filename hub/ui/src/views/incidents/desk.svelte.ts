@@ -13,9 +13,12 @@ class Desk {
   /** the query that scrolled belongs to */
   query = "";
 
+  /** the list's present query, also when it was never scrolled or is empty */
+  filter = "";
+
   /** The list as it was left. */
   get back(): string {
-    return to.incidents(this.query);
+    return to.incidents(this.filter);
   }
 
   /** The one so many after (before, when negative) an incident; undefined beyond the ends. */
