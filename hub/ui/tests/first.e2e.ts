@@ -67,7 +67,7 @@ describe.each(languages)("%s", (language) => {
     expect(await p.page.locator("video").count()).toBe(0);
     expect(await p.page.locator('a[href^="/admin"], a[href="/wall"], a[href="/report"]').count()).toBe(0);
     // Not only the page says No.
-    for (const [path, method] of [["/api/v1/users", "GET"], ["/whep/gate-7/yard?reason=x", "POST"], ["/api/v1/incidents", "POST"]] as const) {
+    for (const [path, method] of [["/api/v1/users", "GET"], ["/whep/gate-7/yard?reason=x", "POST"], ["/api/v1/reports", "POST"]] as const) {
       const status = await p.page.evaluate(async ([path, method]) => (await fetch(path, { method, body: method === "POST" ? "{}" : null, headers: { "Content-Type": path.startsWith("/whep") ? "application/sdp" : "application/json" } })).status, [path, method] as const);
       expect([path, status]).toEqual([path, 403]);
     }

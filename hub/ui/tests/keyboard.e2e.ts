@@ -40,8 +40,8 @@ describe.each(languages)("%s", (language) => {
     await keys.press("Enter");
     await p.live();
 
-    await hall.stage.say("liuxi", "river", 3.4);
-    const id = await until("the incident", async () => (await hall.stage.api<{ incidents: { id: string; condition: string }[] }>("/incidents")).incidents.find((i) => i.condition === "open")?.id);
+    for (const level of [0.3, 3.4]) await hall.stage.say("liuxi", "river", level);
+    const id = await until("the incident", async () => (await hall.stage.api<{ incidents: { id: string; condition: string; state: string }[] }>("/incidents")).incidents.find((i) => i.condition === "open" && i.state === "open")?.id);
     await p.row(id).waitFor();
     await keys.press("Home");
     await until("it to be selected", async () => (await p.row(id).getAttribute("aria-current")) === "true");
@@ -108,7 +108,5 @@ describe.each(languages)("%s", (language) => {
       seen.add(here);
     }
     expect(seen.size).toBeGreaterThan(8);
-    await hall.stage.say("liuxi", "river", 0.3);
-    await until("its end", async () => (await hall.stage.api<{ condition: string }>(`/incidents/${id}`)).condition === "closed");
   });
 });

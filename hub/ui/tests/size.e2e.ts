@@ -26,7 +26,7 @@ describe("the hub", () => {
 
   it("serves the console under a policy without inline script and eval", async () => {
     for (const path of ["/", "/incidents", "/map?at=30.92,120.93,15", "/admin/users"]) {
-      const answer = await fetch(hall.stage.url + path);
+      const answer = await fetch(hall.stage.url + path, { headers: { Accept: "text/html" } });
       expect(answer.status).toBe(200);
       const policy = answer.headers.get("content-security-policy") ?? "";
       expect(policy).toMatch(/default-src 'none'/);
