@@ -64,7 +64,7 @@ export function overlayLayers(look: Look): LayerSpecification[] {
       id: "sector-lines-off", type: "line", source: "sectors", minzoom: 15, filter: ["!=", ["get", "state"], "online"],
       paint: { "line-color": k["text-faint"], "line-width": 1, "line-dasharray": [3, 3], "line-opacity": 0.5 },
     },
-    { id: "chosen-sectors", type: "fill", source: "marks", filter: is("sector"), paint: { "fill-color": seen, "fill-opacity": 0.08 } },
+    { id: "chosen-sectors", type: "fill", source: "marks", filter: is("sector"), paint: { "fill-color": seen, "fill-opacity": 0.05 } },
     { id: "chosen-sector-lines", type: "line", source: "marks", filter: is("sector"), paint: { "line-color": seen, "line-width": 2, "line-opacity": 0.9 } },
     {
       id: "sight", type: "line", source: "marks", filter: is("sight"), layout: { "line-cap": "butt" },
