@@ -256,6 +256,9 @@ func (w *unitWriter) write(u *streams.Unit) {
 	for i, p := range payloads {
 		w.writer.write(p, ticks(u.PTS), i == len(payloads)-1)
 	}
+	if !u.Arrived.IsZero() && len(payloads) > 0 {
+		w.writer.took(u.Arrived) // what the ring has kept is older than now
+	}
 }
 
 // ticks converts to the 90 kHz clock, modulo 2^32.

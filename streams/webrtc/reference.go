@@ -26,8 +26,8 @@ func stamped(h rtp.Header, id int, at []byte) (rtp.Header, error) {
 }
 
 // sourceClock tells when, on this machine's clock, a publisher had a picture, although the
-// publisher's clock may be wrong: of each picture it compares the arrival here with the time
-// there. The least difference ever seen is the clocks' difference and the shortest way between
+// publisher's clock may be wrong: of each picture and report it compares the arrival here with the
+// time there. The least difference ever seen is the clocks' difference and the shortest way between
 // them; what a picture's difference is above that, it spent waiting. So a line that falls behind
 // shows in the age of the picture, and only the shortest way itself is not counted.
 type sourceClock struct {
@@ -48,8 +48,9 @@ const (
 	clockStep = time.Second
 )
 
-// report takes in a publisher's sender report.
-func (c *sourceClock) report(r *rtcp.SenderReport) {
+// report takes in a publisher's sender report, which was made when it was sent and came at now. So
+// the clocks' difference is known before the first picture, which may be an old one.
+func (c *sourceClock) report(r *rtcp.SenderReport, now time.Time) {
 	at := fromNTP(r.NTPTime)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -59,6 +60,16 @@ func (c *sourceClock) report(r *rtcp.SenderReport) {
 		}
 	}
 	c.known, c.at, c.stamp = true, at, r.RTPTime
+	c.took(now.Sub(at), now)
+}
+
+// took takes in what lies between a time there and now, which is here. mu is held.
+func (c *sourceClock) took(d time.Duration, now time.Time) {
+	if c.looked.IsZero() {
+		c.least, c.looked = d, now
+	}
+	drift := time.Duration(float64(now.Sub(c.looked)) * clockDrift)
+	c.least, c.looked = min(c.least+drift, d), now
 }
 
 // time returns the publisher's time of a time stamp near the last report. mu is held.
@@ -67,11 +78,11 @@ func (c *sourceClock) time(stamp uint32) time.Time {
 }
 
 // taken returns when the publisher had a picture whose packets come now, by this machine's clock;
-// now itself until a report and a whole picture have come.
+// now itself until a report has come.
 func (c *sourceClock) taken(stamp uint32, now time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.known || c.looked.IsZero() {
+	if !c.known {
 		return now
 	}
 	return c.time(stamp).Add(c.least)
@@ -85,12 +96,7 @@ func (c *sourceClock) picture(stamp uint32, now time.Time) time.Time {
 		return now
 	}
 	there := c.time(stamp)
-	took := now.Sub(there)
-	if c.looked.IsZero() {
-		c.least, c.looked = took, now
-	}
-	drift := time.Duration(float64(now.Sub(c.looked)) * clockDrift)
-	c.least, c.looked = min(c.least+drift, took), now
+	c.took(now.Sub(there), now)
 	return there.Add(c.least)
 }
 
@@ -108,7 +114,7 @@ func (c *sourceClock) listen(r *webrtc.RTPReceiver) {
 		}
 		for _, p := range packets {
 			if report, ok := p.(*rtcp.SenderReport); ok {
-				c.report(report)
+				c.report(report, time.Now())
 			}
 		}
 	}

@@ -137,7 +137,14 @@ func (s *sender) run(ctx context.Context) error {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	var batch [burstPackets]*packet
+	told := false
 	for {
+		if s.place(); s.joined && !told { // before the first packet, so that its age is known
+			told = true
+			if err := s.report(); err != nil {
+				return err
+			}
+		}
 		n, err := s.step(batch[:])
 		if err != nil {
 			return err
