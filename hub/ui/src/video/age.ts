@@ -74,7 +74,7 @@ export class Ages {
 
   /**
    * Takes in which picture was taken when. A hub begins with pictures whose time stamps it has pressed
-   * together: what it says then (steady: false) holds for the one picture only.
+   * together: what it says then (steady: false) is no measure for the time between two of them.
    */
   source(s: Source | undefined, steady: boolean): void {
     const { ahead } = this.clock;
@@ -87,8 +87,9 @@ export class Ages {
   moment(f: Frame, now: number): Moment {
     if (f.captureTime !== undefined) return { at: Math.min(f.captureTime, now), kind: "taken" };
     const known = this.#known;
-    if (known && f.rtpTimestamp !== undefined && (known.steady || known.rtp === f.rtpTimestamp)) {
-      return { at: Math.min(known.at + rtpDifference(f.rtpTimestamp, known.rtp), now), kind: "taken" };
+    if (known && f.rtpTimestamp !== undefined) {
+      const since = known.steady ? rtpDifference(f.rtpTimestamp, known.rtp) : 0;
+      return { at: Math.min(known.at + since, now), kind: "taken" };
     }
     return { at: Math.min(f.receiveTime ?? now, now), kind: "received" };
   }

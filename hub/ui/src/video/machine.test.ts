@@ -150,6 +150,25 @@ describe("an old picture", () => {
     expect(b.machine.since).toBe(taken);
     expect(b.machine.age()).toBe(b.time - taken);
   });
+
+  it("is shown, but not as live, unless more follow", async () => {
+    const b = new Bench();
+    b.machine.start();
+    await settle();
+    await b.offer.accept();
+    b.peer.report.set("o", { type: "remote-outbound-rtp", timestamp: b.time, remoteTimestamp: b.time });
+    b.peer.receiver.getSynchronizationSources = () => [{ rtpTimestamp: 900, captureTimestamp: b.time - 20_000 }];
+    b.peer.stands();
+    await b.pass(600);
+    b.machine.frame({ rtpTimestamp: 900 });
+    expect(b.now).toBe("frozen picture.none");
+    for (let i = 1; i <= 20; i++) {
+      await b.pass(100);
+      b.machine.frame({ rtpTimestamp: 900 + i * 9000 });
+    }
+    expect(b.now).toBe("live"); // twenty seconds behind, and said to be
+    expect(b.machine.age()).toBeGreaterThan(19_000);
+  });
 });
 
 describe("a loss", () => {

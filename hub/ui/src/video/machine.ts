@@ -27,13 +27,15 @@ export interface Times {
   gone: number; // without a picture until it counts as lost
   view: number; // a view's longest time, as the hub has it
   warning: number; // before its end
+  old: number; // so old a picture is not live at the beginning of a line
+  flow: number; // but pictures that still come after this time of a line are, however late
   steady: number; // live for so long: the next loss is a new one
   pauses: number[]; // before tries
   refusedPause: number; // before asking again after a No that may change
 }
 
 export const times: Times = {
-  tick: 200, frozen: 1250, slowest: 8000, first: 10_000, gone: 15_000, view: 600_000, warning: 60_000, steady: 8000,
+  tick: 200, frozen: 1250, slowest: 8000, first: 10_000, gone: 15_000, view: 600_000, warning: 60_000, old: 5000, flow: 1500, steady: 8000,
   pauses: [500, 1000, 2000, 4000, 8000, 15_000], refusedPause: 10_000,
 };
 
@@ -172,10 +174,14 @@ export class Machine {
     this.#seen = now;
     this.#measure(now);
     this.last = { ...this.#ages.moment(f, now), shown: now };
-    if (this.state.name !== "live") {
-      this.#liveAt = now;
-      this.#set({ name: "live" });
+    if (this.state.name === "live") return;
+    // A hub begins with its last pictures. When they are old and nothing follows them, that is not live.
+    if (this.last.kind === "taken" && now - this.last.at > this.t.old && now - this.#stoodAt < this.t.flow) {
+      if (this.state.name === "connecting") this.#freeze(now);
+      return;
     }
+    this.#liveAt = now;
+    this.#set({ name: "live" });
   }
 
   /** The page is hidden: browsers show no pictures then, and nothing follows from that. */
