@@ -20,6 +20,10 @@ describe("arrange", () => {
   it("puts what is silent first, the longest silent first of those", () => {
     expect(keys(arrange(some, edges, all, null))).toEqual(["site b", "b/gas", "b/cam-2", "b/cam-1", "site a", "a/cam-1", "a/river", "site c"]);
   });
+  it("puts a site whose box is away before all others", () => {
+    const away = edges.map((e) => (e.name === "a" ? { ...e, state: "offline" as const } : e));
+    expect(keys(arrange(some, away, all, null))[0]).toBe("site a");
+  });
   it("filters by words, kind, state and site", () => {
     expect(keys(arrange(some, edges, { ...all, text: "CAM b" }, null))).toEqual(["site b", "b/cam-2", "b/cam-1"]);
     expect(keys(arrange(some, edges, { ...all, show: "silent" }, null))).toEqual(["site b", "b/gas", "b/cam-2"]);

@@ -55,9 +55,7 @@ function shown(d: Device, f: Filter): boolean {
 export function arrange(devices: readonly Device[], edges: readonly Edge[], f: Filter, ranks: Ranks | null): Line[] {
   const wanted = words(f.text);
   const sites = new Map<string, Device[]>();
-  const silent = new Map<string, number>();
   for (const d of devices) {
-    if (d.state !== "online") silent.set(d.edge, (silent.get(d.edge) ?? 0) + 1);
     if (!shown(d, f) || !matches(d, wanted)) continue;
     const site = sites.get(d.edge);
     if (site) site.push(d);
@@ -70,8 +68,10 @@ export function arrange(devices: readonly Device[], edges: readonly Edge[], f: F
   const records = new Map(edges.map((e) => [e.name, e]));
   const rank = (key: string) => ranks?.get(key) ?? Infinity;
   const byRank = (a: string, b: string) => (rank(a) === rank(b) ? 0 : rank(a) - rank(b));
+  // First the sites whose box is away, then those where a device is silent.
+  const worry = new Map([...sites].map(([edge, own]) => [edge, records.get(edge)?.state === "offline" ? 0 : own.some((d) => d.state !== "online") ? 1 : 2]));
   const names = [...sites.keys()].sort(
-    (a, b) => byRank(`site ${a}`, `site ${b}`) || Number(!silent.get(a)) - Number(!silent.get(b)) || (a < b ? -1 : 1),
+    (a, b) => byRank(`site ${a}`, `site ${b}`) || worry.get(a)! - worry.get(b)! || (a < b ? -1 : 1),
   );
   const lines: Line[] = [];
   for (const edge of names) {
