@@ -24,8 +24,8 @@ export const doors: Doors = {
     const r = await send("POST", path, { raw: { text: sdp, type: "application/sdp" }, signal, timeout: offerWithin });
     return { location: new URL(r.headers.get("Location") ?? "", r.url).pathname, sdp: await r.text() };
   },
-  // The hub ends a view by itself when its line falls silent: nobody waits for this answer.
-  remove: (location) => void send("DELETE", location, { keepalive: true }).catch(() => {}),
+  // If it does not get through: the hub ends a view by itself when its line falls silent.
+  remove: (location) => send("DELETE", location, { keepalive: true, timeout: 3000 }).then(() => {}, () => {}),
   ask: async (location) => void (await send("GET", location, { timeout: 3000 })),
 };
 

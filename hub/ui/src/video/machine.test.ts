@@ -286,6 +286,7 @@ describe("the ten minutes of a view", () => {
     await b.pictures(400);
     await b.offer.accept("/whep/a/b/new");
     b.peer.stands();
+    await settle();
     expect(old.closed).toBe(true);
     expect(b.removed).toEqual(["/whep/a/b/1"]);
     await b.pictures(400);
@@ -322,6 +323,7 @@ describe("the end", () => {
     await b.live();
     b.machine.stop();
     expect(b.removed).toEqual(["/whep/a/b/1"]);
+    await settle();
     expect(b.peer.closed).toBe(true);
     expect(b.timers).toBe(0);
     expect(b.now).toBe("idle");

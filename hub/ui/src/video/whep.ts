@@ -29,7 +29,7 @@ export interface Doors {
   random: () => number; // 0..1
   peer: () => Peer;
   offer: (path: string, sdp: string, signal: AbortSignal) => Promise<Answer>; // throws ApiError
-  remove: (location: string) => void; // must reach the hub also while the page is being left
+  remove: (location: string) => Promise<void>; // must reach the hub also while the page is being left; never rejects
   ask: (location: string) => Promise<void>; // throws ApiError: 410 with the cause when the view has ended
 }
 
@@ -124,7 +124,7 @@ export class Whep {
       if (this.#over) return;
       const answer = await this.#ask(offer.sdp ?? "");
       turn();
-      if (this.#over) return this.doors.remove(answer.location); // it was given up meanwhile
+      if (this.#over) return void this.doors.remove(answer.location); // it was given up meanwhile
       this.#location = answer.location;
       this.answered = this.doors.now();
       this.events.step("line");
@@ -233,12 +233,11 @@ export class Whep {
     this.#over = true;
     this.#stop.abort();
     for (const cancel of this.#timers) cancel();
-    if (this.#peer) {
-      this.#peer.ontrack = null;
-      this.#peer.onconnectionstatechange = null;
-      this.#peer.close();
-    }
-    if (this.#location) this.doors.remove(this.#location);
+    const peer = this.#peer;
+    if (peer) peer.ontrack = peer.onconnectionstatechange = null;
+    // The hub hears it first by the request, so that its record says who ended the view.
+    if (this.#location) void this.doors.remove(this.#location).then(() => peer?.close());
+    else peer?.close();
     this.#location = "";
   }
 }

@@ -77,7 +77,10 @@ export class World {
       accept: (location = `/whep/a/b/${this.offers.length}`) => { resolve({ location, sdp: "answer" }); return settle(); },
       refuse: (status, detail = "", timeout = false) => { reject(new ApiError(status, "no", detail, null, timeout)); return settle(); },
     })),
-    remove: (location) => void this.removed.push(location),
+    remove: (location) => {
+      this.removed.push(location);
+      return Promise.resolve();
+    },
     ask: (location) => {
       this.asked.push(location);
       return this.ended ? Promise.reject(new ApiError(this.ended.status, "", this.ended.detail)) : Promise.resolve();
