@@ -6,6 +6,10 @@
 #   make smoke   the demo without a person: one line of JSON, exit 0 if all of it worked
 #   make build   bin/edge, bin/hub, bin/worker      make lint   golangci-lint
 #   make bench   figures as JSON                    make deps   the Debian packages, nothing else
+#   make console builds hub/ui/dist from its sources (dist is committed, so that building a hub needs
+#                no Node; where there is none, make fetches one for this folder)
+#   make console-test  the console's browser tests alone
+#   make screenshots   pictures of every view into .cache/screenshots
 #   make onnxruntime   ONNX Runtime beside the worker, for object models
 #   make clean   removes what was built             (demo data and footage stay: rm -r demo-data .cache)
 #
@@ -36,6 +40,7 @@ TEST_PACKAGES := ffmpeg opencv-doc mosquitto python3-gi gir1.2-gst-rtsp-server-1
 	gstreamer1.0-plugins-ugly gstreamer1.0-libav fonts-noto-cjk
 
 .PHONY: build demo smoke test lint bench clean deps deps-build deps-demo deps-test browser go-present programs
+.PHONY: console console-check console-test console-browser screenshots node
 
 # $(call install,PACKAGES): installs those that are missing, with one update of the lists.
 define install
@@ -98,13 +103,76 @@ demo: build deps-demo
 smoke: build deps-demo browser
 	@$(GO) run ./edge/e2e/smoke -programs bin -footage $(CACHE)/footage
 
-test: build deps-demo deps-test
+UI := hub/ui
+PACKAGES := $(UI)/node_modules/.package-lock.json
+
+# The console's tools need a newer Node than Debian 12's own. One on the PATH that is new enough is
+# taken; else Debian's npm fetches Node's program as an npm package into .cache, for this folder only.
+NODE_VERSION := 22.23.3
+NODE_PACKAGE := node-linux-$(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x64)
+NODE_BIN := $(CURDIR)/$(CACHE)/node/node_modules/$(NODE_PACKAGE)/bin
+NODE_ENOUGH := command -v npm >/dev/null && command -v node >/dev/null && \
+	node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 22 || a == 22 && b >= 12 || a == 20 && b >= 19 ? 0 : 1)'
+export PATH := $(NODE_BIN):$(PATH)
+
+node:
+	@if $(NODE_ENOUGH); then exit 0; fi; $(MAKE) node-fetched
+
+.PHONY: node-fetched npm-package
+node-fetched: npm-package
+	@echo "No Node 20.19, 22.12 or newer on the PATH: fetching $(NODE_PACKAGE) $(NODE_VERSION) from npm into $(CACHE)/node"
+	@mkdir -p $(CACHE)/node; npm install --prefix $(CACHE)/node --no-save --no-audit --no-fund $(NODE_PACKAGE)@$(NODE_VERSION) >$(CACHE)/node.log 2>&1 || { \
+		tail -n 15 $(CACHE)/node.log; echo "npm failed; all of its output is in $(CACHE)/node.log"; exit 1; }
+	@$(NODE_ENOUGH) || { echo "Node in $(CACHE)/node does not run here; put Node 20.19 or newer on the PATH"; exit 1; }
+
+npm-package:
+	@if command -v npm >/dev/null; then exit 0; fi; $(MAKE) npm-installed
+
+.PHONY: npm-installed
+npm-installed:
+	$(call install,npm)
+
+# npm writes the hidden lock file when it is done: it is older than package-lock.json when that
+# has changed since, and missing when an install was cut short.
+$(PACKAGES): $(UI)/package-lock.json | node
+	@mkdir -p $(CACHE); echo "Installing the console's npm packages, as package-lock.json names them"
+	@npm ci --prefix $(UI) --no-audit --no-fund >$(CACHE)/npm.log 2>&1 || { \
+		tail -n 15 $(CACHE)/npm.log; echo "npm ci failed; all of its output is in $(CACHE)/npm.log"; exit 1; }
+	@touch $@
+
+console: $(PACKAGES)
+	@npm run --silent --prefix $(UI) build -- --logLevel warn
+	@echo "Built $(UI)/dist; commit it with the sources"
+
+# Types, words and stores of the console.
+console-check: $(PACKAGES)
+	@echo "Types and unit tests of the console"
+	@npm run --silent --prefix $(UI) check >$(CACHE)/console.log 2>&1 && npm test --silent --prefix $(UI) >>$(CACHE)/console.log 2>&1 || { \
+		tail -n 40 $(CACHE)/console.log; echo "All of it is in $(CACHE)/console.log"; exit 1; }
+
+# The console in a browser, before a real hub and real edges; takes some minutes.
+console-test: build deps-demo deps-test console-browser
+console-browser: $(PACKAGES)
+	@echo "The console in a browser: both languages, keyboard, accessibility, ten thousand incidents"
+	@GRIDPOST_BIN=$(CURDIR)/bin GRIDPOST_FOOTAGE=$(CURDIR)/$(CACHE)/footage npm run --silent --prefix $(UI) test:browser >$(CACHE)/console-test.log 2>&1 || { \
+		tail -n 80 $(CACHE)/console-test.log; echo "All of it is in $(CACHE)/console-test.log"; exit 1; }
+	@grep -o '{"figure".*' $(CACHE)/console-test.log || true
+
+# Every view in every size, theme and language. SHOTS="phone dark" takes those alone.
+SHOTS ?= all
+screenshots: build deps-demo deps-test $(PACKAGES)
+	@echo "Taking pictures of the console into $(CACHE)/screenshots (some minutes)"
+	@GRIDPOST_SCREENSHOTS="$(SHOTS)" GRIDPOST_BIN=$(CURDIR)/bin GRIDPOST_FOOTAGE=$(CURDIR)/$(CACHE)/footage npm run --silent --prefix $(UI) test:browser >$(CACHE)/screenshots.log 2>&1 || { \
+		tail -n 60 $(CACHE)/screenshots.log; echo "All of it is in $(CACHE)/screenshots.log"; exit 1; }
+
+test: build deps-demo deps-test console-check
 	@echo "Building edge and hub for arm64 without cgo"
 	@GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./edge
 	@GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./hub
 	@echo "Go tests with the race detector, and the browser tests"
 	@CGO_ENABLED=1 GRIDPOST_BIN=$(CURDIR)/bin GRIDPOST_FOOTAGE=$(CURDIR)/$(CACHE)/footage \
 		$(GO) test -race -shuffle=on -timeout 15m ./...
+	@$(MAKE) console-browser
 
 # The shared library is inside the npm package; 113 MB come for 46 that stay.
 ONNXRUNTIME := onnxruntime-node@1.30.0
@@ -117,9 +185,7 @@ onnxruntime: build
 	tar -xzf "$$folder"/onnxruntime-node-*.tgz -C bin --strip-components=5 package/bin/napi-v6/linux/$(ARCH)/libonnxruntime.so.1
 	@echo "ONNX Runtime is at bin/libonnxruntime.so.1"
 
-.PHONY: onnxruntime npm-package
-npm-package:
-	$(call install,npm)
+.PHONY: onnxruntime
 
 lint: deps-build
 	@echo "golangci-lint (built from .ci/tools.mod; the first time takes minutes)"

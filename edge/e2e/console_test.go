@@ -54,6 +54,9 @@ func TestDispatcherSeesAnIncidentAndLiveVideo(t *testing.T) {
 	if width != 768 {
 		t.Errorf("the snapshot is %d pixels wide, the camera's picture 768", width)
 	}
+	if err := b.Watch("gate-7", "yard"); err != nil {
+		t.Fatal(err)
+	}
 	sees(t, b)
 
 	if n := b.Loads(); n != loads {
@@ -71,7 +74,7 @@ func TestDispatcherSeesAnIncidentAndLiveVideo(t *testing.T) {
 	waitView(t, h, inc.ID)
 }
 
-// sees expects the incident's camera to play by itself and its picture to move.
+// sees expects the camera that was chosen to play, and its picture to move.
 func sees(t *testing.T, b *rig.Browser) {
 	t.Helper()
 	first, err := b.WaitForFrames(t.Context(), 10, 30*time.Second)

@@ -50,6 +50,7 @@ type Incident struct {
 
 	Version  int             `json:"version" doc:"grows by one with each alert"`
 	Assignee string          `json:"assignee"`
+	StateBy  string          `json:"state_by" doc:"who acknowledged, assigned or closed it last; empty while it is open"`
 	Evidence []EvidenceFile  `json:"evidence"`
 	Timeline []TimelineEntry `json:"timeline,omitempty"`
 }
@@ -68,7 +69,7 @@ type EvidenceFile struct {
 // TimelineEntry is one thing that happened to an incident.
 type TimelineEntry struct {
 	At   time.Time       `json:"at"`
-	Kind string          `json:"kind" doc:"opened, changed, over, evidence, reported, acknowledged, assigned, noted, closed"`
+	Kind string          `json:"kind" doc:"opened, changed, over, evidence, reported, acknowledged, unacknowledged, assigned, noted, closed, reopened"`
 	Who  string          `json:"who" doc:"user, token or edge"`
 	Text string          `json:"text"`
 	Data json.RawMessage `json:"data,omitempty"`

@@ -110,6 +110,12 @@ type Rule struct {
 	Name     string             `json:"name"`
 	Kind     detection.RuleKind `json:"kind"`
 	Severity detection.Severity `json:"severity"`
+
+	// What of the rule's terms its kind has, so that it can be said in words.
+	Value     *float64            `json:"value,omitempty"`     // above and below: the limit, in the sensor's unit
+	Direction detection.Direction `json:"direction,omitempty"` // line
+	Classes   []string            `json:"classes,omitempty"`   // zone and line; empty: any
+	ForMS     int64               `json:"for_ms,omitempty"`    // how long it must hold; for silence, how long nothing is heard
 }
 
 // Evidence announces a file of an incident. Its bytes follow on PathEvidence, in pieces of at

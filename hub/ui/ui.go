@@ -1,8 +1,9 @@
-// Package ui holds the hub's page: plain HTML, CSS and JavaScript without a build step.
+// Package ui holds the console: Svelte and TypeScript under src, built by Vite into dist, which is
+// committed and embedded, so that building a hub needs no Node.
 //
-// The page needs nothing from outside the hub and no inline script or style, so that the hub
-// can serve it under a policy that forbids both (ContentSecurityPolicy). It must import
-// nothing of Gridpost.
+// The console needs nothing from outside the hub and no inline script or style, so that the hub can
+// serve it under a policy that forbids both (ContentSecurityPolicy). A test rebuilds dist and compares.
+// The package must import nothing of Gridpost.
 package ui
 
 import (
@@ -10,13 +11,20 @@ import (
 	"io/fs"
 )
 
-//go:embed *.html *.js *.css *.json *.svg
-var files embed.FS
+//go:embed dist
+var built embed.FS
 
-// ContentSecurityPolicy is the header that the hub sends with every file of the page. Live video
-// is a MediaStream, which media-src does not govern; blob: is for nothing else and is left out.
-const ContentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
-	"connect-src 'self'; media-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+// ContentSecurityPolicy is the header that the hub sends with every file of the console. Live video is
+// a MediaStream, which media-src does not govern. The map's worker is a file of the console's own.
+const ContentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; " +
+	"connect-src 'self'; media-src 'self'; worker-src 'self'; manifest-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// Files returns the page's files; index.html is its entrance.
-func Files() fs.FS { return files }
+// Files returns the console's files; index.html is its entrance.
+func Files() fs.FS {
+	files, err := fs.Sub(built, "dist")
+	if err != nil { // only for a malformed path
+		panic(err)
+	}
+	return files
+}

@@ -1,107 +1,133 @@
 package ui
 
 import (
-	"encoding/json"
+	"bytes"
+	"errors"
 	"io/fs"
-	"maps"
-	"path"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 )
 
-func read(t *testing.T, name string) string {
-	t.Helper()
-	b, err := fs.ReadFile(Files(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
-func names(t *testing.T) []string {
-	t.Helper()
-	all, err := fs.Glob(Files(), "*")
-	if err != nil || len(all) < 10 {
-		t.Fatalf("files %v, error %v", all, err)
-	}
-	return all
-}
-
-// TestPolicy: nothing in the page needs what ContentSecurityPolicy forbids, and nothing of it
-// comes from elsewhere.
+// TestPolicy: nothing in the console needs what ContentSecurityPolicy forbids.
 func TestPolicy(t *testing.T) {
 	if strings.Contains(ContentSecurityPolicy, "unsafe") || strings.Contains(ContentSecurityPolicy, "*") {
 		t.Error("the policy is not strict")
 	}
-	forbidden := regexp.MustCompile(`(?i)<script(?:[^>]*)>[^<]|<style|\sstyle=|\son[a-z]+=|javascript:|\beval\(|new Function|innerHTML|outerHTML|insertAdjacentHTML|document\.write`)
-	outside := regexp.MustCompile(`(?:https?:)?//[a-z0-9-]+\.[a-z]|\burl\(['"]?[^)]|@import`)
-	for _, name := range names(t) {
-		text := strings.ReplaceAll(read(t, name), "http://www.w3.org/2000/svg", "")
-		if path.Ext(name) != ".css" {
-			if found := forbidden.FindString(text); found != "" {
+	html := read(t, Files(), "index.html")
+	forbidden := regexp.MustCompile(`(?i)<script[^>]*>[^<]|<style|\sstyle=|\son[a-z]+=|javascript:`)
+	if found := forbidden.FindString(html); found != "" {
+		t.Errorf("index.html: %q", found)
+	}
+	if found := regexp.MustCompile(`(?:src|href)="(?:https?:)?//`).FindString(html); found != "" {
+		t.Errorf("index.html names another host: %q", found)
+	}
+	code := regexp.MustCompile(`[^\w.$]eval\(|new Function\(|["'` + "`" + `]https?://(?:[a-z0-9-]+\.)+[a-z]+/?`)
+	known := regexp.MustCompile(`^.https?://(?:www\.w3\.org|svelte\.dev|maplibre\.org|github\.com|maplibre\.invalid|www\.webrtc\.org|docs\.mapbox\.com|docs\.maplibre\.org)`) // names of XML spaces and extensions, texts of errors and attributions
+	link := regexp.MustCompile(`url\(["']?(?:https?:)?//|@import`)
+	walk(t, Files(), func(name, text string) {
+		switch filepath.Ext(name) {
+		case ".js", ".mjs":
+			for _, found := range code.FindAllString(text, -1) {
+				if !known.MatchString(found) {
+					t.Errorf("%s: %q", name, found)
+				}
+			}
+		case ".css":
+			if found := link.FindString(text); found != "" {
 				t.Errorf("%s: %q", name, found)
 			}
 		}
-		if found := outside.FindString(text); found != "" {
-			t.Errorf("%s: %q", name, found)
-		}
-	}
+	})
 }
 
-// TestElements holds the names that tests and scripts outside find the page's parts by.
-func TestElements(t *testing.T) {
-	html := read(t, "index.html")
-	for _, id := range []string{"login-user", "login-password", "login-submit", "incidents", "incident-detail", "nearby"} {
-		if strings.Count(html, `id="`+id+`"`) != 1 {
-			t.Errorf("index.html: no id %s, or two of them", id)
+// TestComponents: a style attribute in a component's markup would be refused by the policy, and
+// words belong in the message files.
+func TestComponents(t *testing.T) {
+	styled := regexp.MustCompile(`<[a-z][^>]*\sstyle="`)
+	unsafe := regexp.MustCompile(`\{@html|innerHTML|insertAdjacentHTML|document\.write`)
+	chinese := regexp.MustCompile(`\p{Han}+`)
+	walk(t, os.DirFS("src"), func(name, text string) {
+		switch filepath.Ext(name) {
+		case ".svelte", ".ts":
+		default:
+			return
 		}
-	}
-	if !strings.Contains(html, `<video id="live"`) {
-		t.Error("index.html: no video#live")
-	}
-	var js strings.Builder
-	for _, name := range names(t) {
-		if path.Ext(name) == ".js" {
-			js.WriteString(read(t, name))
+		if found := styled.FindString(text); found != "" && strings.HasSuffix(name, ".svelte") {
+			t.Errorf("src/%s: %q; use style:name={value}", name, found)
 		}
-	}
-	for _, m := range regexp.MustCompile(`\$\("([a-z-]+)"\)`).FindAllStringSubmatch(js.String(), -1) {
-		if !strings.Contains(html, `id="`+m[1]+`"`) {
-			t.Errorf("the scripts look for #%s, which is not there", m[1])
+		if found := unsafe.FindString(text); found != "" {
+			t.Errorf("src/%s: %q", name, found)
 		}
-	}
-}
-
-// TestMessages: both languages say the same things, and every message that is asked for exists.
-func TestMessages(t *testing.T) {
-	load := func(name string) map[string]string {
-		m := map[string]string{}
-		if err := json.Unmarshal([]byte(read(t, name)), &m); err != nil {
-			t.Fatal(err)
+		if strings.HasSuffix(name, ".test.ts") {
+			return
 		}
-		return m
-	}
-	en, zh := load("messages.en.json"), load("messages.zh-CN.json")
-	blank := regexp.MustCompile(`\{\w+\}`)
-	for _, key := range slices.Sorted(maps.Keys(en)) {
-		if zh[key] == "" || en[key] == "" {
-			t.Errorf("%s: no text in one of the languages", key)
-		}
-		if a, b := blank.FindAllString(en[key], -1), blank.FindAllString(zh[key], -1); len(a) != len(b) {
-			t.Errorf("%s: the languages fill in %v and %v", key, a, b)
-		}
-	}
-	if len(zh) != len(en) {
-		t.Errorf("%d messages in English, %d in Chinese", len(en), len(zh))
-	}
-	used := regexp.MustCompile(`(?:\bt\("|data-text=")([a-zA-Z0-9._]+)"`)
-	for _, name := range names(t) {
-		for _, m := range used.FindAllStringSubmatch(read(t, name), -1) {
-			if en[m[1]] == "" {
-				t.Errorf("%s: no message %s", name, m[1])
+		for _, found := range chinese.FindAllString(text, -1) {
+			if found != "中文" && found != "语言" { // the languages' own names
+				t.Errorf("src/%s: %q belongs in a message file", name, found)
 			}
 		}
+	})
+}
+
+// TestDist rebuilds the console and compares: what is embedded is what the sources say.
+func TestDist(t *testing.T) {
+	npx, err := exec.LookPath("npx")
+	if errors.Is(err, exec.ErrNotFound) {
+		t.Skip("no Node here; dist is embedded as it is committed")
 	}
+	if _, err := os.Stat("node_modules"); err != nil {
+		t.Skip("no node_modules: `make console` installs what package-lock.json names")
+	}
+	out := t.TempDir()
+	build := exec.CommandContext(t.Context(), npx, "--no-install", "vite", "build", "--outDir", out, "--logLevel", "warn")
+	if text, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building: %v\n%s", err, text)
+	}
+	fresh, kept := contents(t, os.DirFS(out)), contents(t, Files())
+	for name, text := range fresh {
+		if !bytes.Equal(kept[name], text) {
+			t.Errorf("dist/%s is missing or another: `make console` builds it, then commit hub/ui/dist", name)
+		}
+	}
+	for name := range kept {
+		if fresh[name] == nil {
+			t.Errorf("dist/%s is left over: `make console` builds dist anew, then commit hub/ui/dist", name)
+		}
+	}
+}
+
+func contents(t *testing.T, files fs.FS) map[string][]byte {
+	t.Helper()
+	all := map[string][]byte{}
+	walk(t, files, func(name, text string) { all[name] = []byte(text) })
+	return all
+}
+
+func walk(t *testing.T, files fs.FS, each func(name, text string)) {
+	t.Helper()
+	n := 0
+	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		n++
+		each(name, read(t, files, name))
+		return nil
+	})
+	if err != nil || n == 0 {
+		t.Fatalf("%d files, error %v", n, err)
+	}
+}
+
+func read(t *testing.T, files fs.FS, name string) string {
+	t.Helper()
+	b, err := fs.ReadFile(files, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }

@@ -179,9 +179,11 @@ func (e *Engine) api(codecs ...codec) (*webrtc.API, error) {
 			return nil, fmt.Errorf("registering %s: %w", c.mime(), err)
 		}
 	}
-	err := m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: playoutDelayURI}, webrtc.RTPCodecTypeVideo)
-	if err != nil {
-		return nil, fmt.Errorf("registering the playout delay: %w", err)
+	for _, uri := range []string{playoutDelayURI, captureTimeURI} {
+		err := m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uri}, webrtc.RTPCodecTypeVideo)
+		if err != nil {
+			return nil, fmt.Errorf("registering the extension %s: %w", uri, err)
+		}
 	}
 	// Without a registry of its own pion takes its default interceptors.
 	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(e.settings),

@@ -15,6 +15,7 @@ type packet struct {
 	frame     uint64 // number of the picture, from 1
 	marker    bool   // the picture's last
 	key       bool   // of a picture that decoding can start at
+	taken     uint64 // when the publisher had the picture, as NTP says it; 0: not known
 }
 
 // Feed holds the last packets of one live picture for any number of viewers. It has one writer
@@ -32,6 +33,8 @@ type Feed struct {
 	whole   uint64    // number of the newest picture that is complete
 	last    time.Time // when the newest packet came
 	stamp   uint32    // its timestamp
+	taken   time.Time // when the publisher had the picture of takenAt; zero: the packets' arrival counts
+	takenAt uint32    // its timestamp
 	codec   codec
 	wakes   map[chan struct{}]struct{}
 	stats   FeedStats
@@ -77,6 +80,7 @@ type feedWriter struct {
 	inFrame bool
 	isKey   bool
 	needKey bool // packets are dropped until a key picture starts
+	taken   uint64
 }
 
 func (f *Feed) writer() *feedWriter { return &feedWriter{feed: f, needKey: true} }
@@ -134,7 +138,7 @@ func (w *feedWriter) write(payload []byte, timestamp uint32, marker bool) {
 		w.isKey, w.needKey = true, false
 		f.group = f.started
 	}
-	p := &packet{payload: payload, timestamp: timestamp + w.offset, frame: f.frames, marker: marker, key: w.isKey}
+	p := &packet{payload: payload, timestamp: timestamp + w.offset, frame: f.frames, marker: marker, key: w.isKey, taken: w.taken}
 	f.ring[f.next%uint64(len(f.ring))] = p
 	f.next++
 	f.last, f.stamp = time.Now(), p.timestamp
@@ -217,11 +221,21 @@ func (f *Feed) current() (g groupView, ok bool) {
 	return g, true
 }
 
-// clock returns when the newest packet came, and its timestamp.
+// clock returns when a timestamp was now: at the publisher, where that is known, else here.
 func (f *Feed) clock() (time.Time, uint32) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
+	if !f.taken.IsZero() {
+		return f.taken, f.takenAt
+	}
 	return f.last, f.stamp
+}
+
+// took tells when the publisher had the picture of the packet written last.
+func (w *feedWriter) took(at time.Time) {
+	w.feed.mu.Lock()
+	defer w.feed.mu.Unlock()
+	w.feed.taken, w.feed.takenAt = at, w.feed.stamp
 }
 
 func (f *Feed) at(index uint64) *packet { return f.ring[index%uint64(len(f.ring))] }
@@ -241,6 +255,9 @@ func (w *unitWriter) write(u *streams.Unit) {
 	payloads := packetize(u)
 	for i, p := range payloads {
 		w.writer.write(p, ticks(u.PTS), i == len(payloads)-1)
+	}
+	if !u.Arrived.IsZero() && len(payloads) > 0 {
+		w.writer.took(u.Arrived) // what the ring has kept is older than now
 	}
 }
 

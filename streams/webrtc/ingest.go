@@ -3,6 +3,7 @@ package webrtc
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/pion/webrtc/v4"
@@ -91,18 +92,30 @@ func (in *Ingest) Answer() string { return in.answer }
 // Run fills f until the publisher has gone or ctx ends, and returns why: ErrLost, ErrLeft,
 // ErrNoConnection, ErrNoPictures or ctx's cause. f has one Run at a time.
 func (in *Ingest) Run(ctx context.Context, f *Feed) error {
+	var clock sourceClock
+	var reports sync.WaitGroup
+	defer reports.Wait()
 	return in.session.watch(ctx, func(ctx context.Context) error {
 		t, err := firstTrack(ctx, in.tracks)
 		if err != nil {
 			return err
 		}
 		w := f.writer()
+		for _, from := range in.session.pc.GetReceivers() {
+			reports.Go(func() { clock.listen(from) }) // until the peer connection closes
+		}
 		r := &receiver{session: in.session, track: t}
 		r.deliver = func(a arrived, lost uint64) {
 			if lost > 0 {
 				w.lost(lost)
 			}
+			if !w.inFrame || a.timestamp != w.source { // the packets of a picture have headers of one size
+				w.taken = ntp(clock.taken(a.timestamp, time.Now()))
+			}
 			w.write(a.payload, a.timestamp, a.marker)
+			if a.marker && !w.needKey {
+				w.took(clock.picture(a.timestamp, time.Now()))
+			}
 			if w.needKey {
 				// An error ends the session by itself soon.
 				if err := r.askKey(time.Now()); err != nil {

@@ -2,6 +2,7 @@ package webrtc
 
 import (
 	"context"
+	"encoding/binary"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,10 @@ type sender struct {
 	writeRTCP func([]rtcp.Packet) error
 	plain     rtp.Header // of packets without the playout delay
 	delayed   rtp.Header // of key pictures: with it
+	dated     bool       // the peer wants to know when a picture was taken
+	taken     [8]byte    // what the headers below say
+	plainAt   rtp.Header // plain and delayed with the time
+	delayedAt rtp.Header
 
 	// Only run touches these.
 	cursor    uint64 // index of the next packet to send
@@ -106,6 +111,19 @@ func (s *sender) bound(t webrtc.TrackLocalContext, payloadType webrtc.PayloadTyp
 			}
 		}
 	}
+	for _, x := range t.HeaderExtensions() {
+		if x.URI != captureTimeURI || x.ID > 14 { // an extension of one byte has no higher number
+			continue
+		}
+		var err error
+		if s.plainAt, err = stamped(s.plain, x.ID, s.taken[:]); err != nil {
+			return err
+		}
+		if s.delayedAt, err = stamped(s.delayed, x.ID, s.taken[:]); err != nil {
+			return err
+		}
+		s.dated = true
+	}
 	return nil
 }
 
@@ -119,7 +137,14 @@ func (s *sender) run(ctx context.Context) error {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	var batch [burstPackets]*packet
+	told := false
 	for {
+		if s.place(); s.joined && !told { // before the first packet, so that its age is known
+			told = true
+			if err := s.report(); err != nil {
+				return err
+			}
+		}
 		n, err := s.step(batch[:])
 		if err != nil {
 			return err
@@ -247,15 +272,27 @@ func (sp *span) stamp(p *packet, offset uint32) uint32 {
 // send writes p. A packet that is sent again must have the same bytes: it is encrypted under
 // the same nonce (RFC 7714 section 8.1).
 func (s *sender) send(p *packet, sp *span, sequence uint64) error {
-	h := &s.plain
-	if p.key {
-		h = &s.delayed
-	}
+	h := s.header(p)
 	h.SequenceNumber, h.Timestamp, h.Marker = uint16(sequence), sp.stamp(p, s.offset), p.marker
 	_, err := s.write.WriteRTP(h, p.payload)
 	s.packets.Add(1)
 	s.bytes.Add(uint64(len(p.payload)))
 	return err
+}
+
+// header returns the header that p gets, the same each time but for what is its own.
+func (s *sender) header(p *packet) *rtp.Header {
+	if s.dated && p.taken != 0 {
+		binary.BigEndian.PutUint64(s.taken[:], p.taken)
+		if p.key {
+			return &s.delayedAt
+		}
+		return &s.plainAt
+	}
+	if p.key {
+		return &s.delayed
+	}
+	return &s.plain
 }
 
 // answer notes what is to be sent again, and a PLI for the next picture.

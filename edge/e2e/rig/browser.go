@@ -161,7 +161,7 @@ func (b *Browser) LogInRefused(user, password string) (said string, err error) {
 	if err := b.enter(user, password); err != nil {
 		return "", err
 	}
-	err = b.Run(20*time.Second, "waiting to be refused", chromedp.Poll(`document.getElementById("login-error").textContent`, &said))
+	err = b.Run(20*time.Second, "waiting to be refused", chromedp.Poll(`document.getElementById("login-error")?.textContent.trim()`, &said))
 	return said, err
 }
 
@@ -196,17 +196,17 @@ type Video struct {
 }
 
 const lookAtVideo = `(() => {
-  const v = document.getElementById("live"), c = document.createElement("canvas");
+  const v = document.querySelector("#incident-detail video"), c = document.createElement("canvas");
   c.width = 64; c.height = 48;
   let pixels = "";
-  if (v.videoWidth > 0) {
+  if (v && v.videoWidth > 0) {
     const g = c.getContext("2d");
     g.drawImage(v, 0, 0, 64, 48);
     pixels = g.getImageData(0, 0, 64, 48).data.join();
   }
   const f = window.__gridpost;
-  return {frames: f.frames, firstFrameMs: f.firstFrameMs ?? 0, decoded: v.getVideoPlaybackQuality().totalVideoFrames,
-    width: v.videoWidth, pixels, state: document.getElementById("live-state").textContent};
+  return {frames: f?.frames ?? 0, firstFrameMs: f?.firstFrameMs ?? 0, decoded: v?.getVideoPlaybackQuality().totalVideoFrames ?? 0,
+    width: v?.videoWidth ?? 0, pixels, state: v?.closest("figure")?.innerText ?? "no video is asked for"};
 })()`
 
 // Video looks at the page's video.

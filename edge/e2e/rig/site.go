@@ -37,6 +37,7 @@ type SiteOptions struct {
 	Footage   string           // MPEG-TS that the cameras play; needed if there are cameras
 	Cameras   map[string][]Map // rules by name of the camera
 	Sensors   map[string][]Map // rules by name of the sensor, which is what its topic ends with
+	Places    map[string]Map   // of devices by name; the others stand at the square
 	Detection Map              // section of the document
 }
 
@@ -80,15 +81,22 @@ func (s *Site) devices(o SiteOptions) (err error) {
 		}
 	}
 	for name, rules := range o.Cameras {
-		at := Map{"lat": 30.9201, "lon": 120.9302, "heading": 45, "fov": 90, "range": 60}
+		at := o.place(name, Map{"lat": 30.9201, "lon": 120.9302, "heading": 45, "fov": 90, "range": 60})
 		cameras = append(cameras, Map{"name": name, "url": s.Cameras.URL(name), "place": at, "rules": rules})
 	}
 	for name, rules := range o.Sensors {
-		at := Map{"lat": 30.9203, "lon": 120.9304}
+		at := o.place(name, Map{"lat": 30.9203, "lon": 120.9304})
 		sensors = append(sensors, Map{"name": name, "topic": "sensors/" + name, "value": "$.value", "unit": "m", "place": at, "rules": rules})
 	}
 	s.document["cameras"], s.document["sensors"] = cameras, sensors
 	return nil
+}
+
+func (o SiteOptions) place(name string, square Map) Map {
+	if at, ok := o.Places[name]; ok {
+		return at
+	}
+	return square
 }
 
 func (s *Site) data() string { return filepath.Join(s.Dir, s.Name) }

@@ -218,7 +218,10 @@ func inventory(doc *firmwareconfig.Document, version string) api.Inventory {
 	rules := func(all []firmwareconfig.Rule) []api.Rule {
 		var out []api.Rule
 		for _, r := range all {
-			out = append(out, api.Rule{Name: r.Name, Kind: r.Kind, Severity: r.Severity})
+			out = append(out, api.Rule{
+				Name: r.Name, Kind: r.Kind, Severity: r.Severity,
+				Value: r.Value, Direction: r.Direction, Classes: r.Classes, ForMS: r.For.Milliseconds(),
+			})
 		}
 		return out
 	}

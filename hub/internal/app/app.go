@@ -18,6 +18,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"gridpost/firmware-config/enrol"
 	"gridpost/hub/internal/auth"
 	"gridpost/hub/internal/authority"
 	"gridpost/hub/internal/ingest"
@@ -117,6 +118,9 @@ func (h *hub) prepare(ctx context.Context, version string) (err error) {
 	h.web, err = web.New(web.Options{
 		Store: h.store, Auth: people, Media: h.relay, Files: ui.Files(), Policy: ui.ContentSecurityPolicy,
 		Registry: registry, Logger: h.log, Version: version, AllowPrivateWebhooks: h.config.AllowPrivateWebhooks,
+		EnrolToken:  h.enrolToken,
+		EdgeAddress: func() string { return h.edges.Addr().String() },
+		TestWebhook: h.notifier.Test,
 	})
 	if err != nil {
 		return err
@@ -128,6 +132,11 @@ func (h *hub) prepare(ctx context.Context, version string) (err error) {
 		return fmt.Errorf("binding edge_listen: %w", err)
 	}
 	return nil
+}
+
+// enrolToken makes what a person carries to a box, as hub edge add prints it.
+func (h *hub) enrolToken(name, secret string) string {
+	return enrol.Token{Name: name, Secret: secret, SHA256: h.authority.Fingerprint()}.String()
 }
 
 func (h *hub) close() error {

@@ -175,7 +175,7 @@ func (s *Service) Login(ctx context.Context, name, password, remote string) (coo
 	if cerr != nil {
 		return "", Principal{}, cerr
 	}
-	if !ok || err != nil {
+	if !ok || err != nil || user.Disabled != nil {
 		s.o.Logger.Warn("log-in refused", "remote", remote)
 		return "", Principal{}, ErrDenied
 	}

@@ -118,6 +118,9 @@ func (s *show) run(ctx context.Context) (err error) {
 	}
 	defer stopDevices()
 
+	if err := s.layOutTown(); err != nil {
+		return err
+	}
 	s.say("Starting the hub")
 	hub, err := s.start(fail, "hub", "run", "--data", s.hubData(), "--listen", s.Listen,
 		"--edge-listen", "127.0.0.1:0", "--media-listen", mediaListen(s.Listen))

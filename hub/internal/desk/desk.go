@@ -39,6 +39,7 @@ var ErrClosed = errors.New("the incident is closed")
 type Store interface {
 	Work(ctx context.Context, who, id string, work store.Work) (api.Incident, error)
 	Report(ctx context.Context, who string, inc api.Incident, text string) (api.Incident, error)
+	Incident(ctx context.Context, id string) (api.Incident, error) // with its timeline
 }
 
 // Desk does what people ask for. Its methods may be called from any goroutine.
@@ -124,6 +125,7 @@ type Report struct {
 	Severity detection.Severity
 	Place    *devices.Place // only Lat and Lon are kept
 	At       time.Time      // when it happened; zero: now
+	Key      string         // reports of one person under one key are one report; empty: each is its own
 }
 
 // Report opens an incident for what a person told.
@@ -145,7 +147,7 @@ func (d *Desk) Report(ctx context.Context, who string, r Report) (api.Incident, 
 	if r.Severity == "" {
 		r.Severity = detection.Moderate
 	}
-	id, err := uuid.NewV7()
+	id, err := reportID(who, r.Key)
 	if err != nil {
 		return api.Incident{}, fmt.Errorf("minting an incident's ID: %w", err)
 	}
@@ -153,7 +155,19 @@ func (d *Desk) Report(ctx context.Context, who string, r Report) (api.Incident, 
 	if r.Place != nil {
 		inc.Place = &devices.Place{Lat: r.Place.Lat, Lon: r.Place.Lon}
 	}
-	return d.store.Report(ctx, who, inc, text)
+	told, err := d.store.Report(ctx, who, inc, text)
+	if r.Key != "" && errors.Is(err, store.ErrConflict) {
+		return d.store.Incident(ctx, inc.ID) // sent again: the first one stands
+	}
+	return told, err
+}
+
+// reportID makes the same ID whenever the same person uses the same key.
+func reportID(who, key string) (uuid.UUID, error) {
+	if key == "" {
+		return uuid.NewV7()
+	}
+	return uuid.NewSHA1(uuid.NameSpaceOID, []byte("gridpost report\x00"+who+"\x00"+key)), nil
 }
 
 // line checks a text of one line.

@@ -176,9 +176,24 @@ func (c checks) inventory(v *api.Inventory) error {
 		if len(d.Rules) > maxRules {
 			err = errors.Join(err, fmt.Errorf("%s has more than %d rules", clip(d.Name), maxRules))
 		}
+		for j := range d.Rules {
+			err = errors.Join(err, ruleTerms(&d.Rules[j]))
+		}
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// ruleTerms bounds what is shown of a rule.
+func ruleTerms(r *api.Rule) error {
+	if len(r.Classes) > maxRules {
+		return fmt.Errorf("the rule %s has more than %d classes", clip(r.Name), maxRules)
+	}
+	r.Name, r.Direction = clip(r.Name), detection.Direction(clip(string(r.Direction)))
+	for i := range r.Classes {
+		r.Classes[i] = clip(r.Classes[i])
 	}
 	return nil
 }

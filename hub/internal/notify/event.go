@@ -20,7 +20,7 @@ type cloudEvent struct {
 	Time            time.Time       `json:"time"`
 	DataContentType string          `json:"datacontenttype"`
 	Sequence        string          `json:"sequence"`
-	IncidentID      string          `json:"incidentid"`
+	IncidentID      string          `json:"incidentid,omitempty"`
 	Data            json.RawMessage `json:"data"`
 }
 
@@ -30,7 +30,7 @@ func body(source string, a Alert) ([]byte, error) {
 		SpecVersion:     "1.0",
 		ID:              a.ID,
 		Source:          source,
-		Type:            "gridpost.incident." + string(a.Kind),
+		Type:            eventType(a.Kind),
 		Subject:         a.Device,
 		Time:            a.Time.UTC(),
 		DataContentType: "application/json",

@@ -109,6 +109,9 @@ func (t *tx) tell(inc *api.Incident, kind notify.AlertKind) error {
 	if inc.Evidence, err = t.evidenceOf(inc.ID, inc.Edge); err != nil {
 		return err
 	}
+	if inc.StateBy, err = scanStateBy(t.one(stateByQuery, inc.ID, inc.State)); err != nil {
+		return err
+	}
 	inc.Timeline = nil
 	seq, _, err := t.change(api.ChangeIncident, inc)
 	if err != nil {
@@ -224,6 +227,10 @@ func (s *Store) addEvidence(ctx context.Context, all []api.Incident) error {
 			return fmt.Errorf("listing the evidence of %s: %w", all[i].ID, err)
 		}
 		all[i].Evidence = files
+		all[i].StateBy, err = scanStateBy(found(s.read.QueryRowContext(ctx, stateByQuery, all[i].ID, all[i].State)))
+		if err != nil {
+			return fmt.Errorf("reading who has incident %s: %w", all[i].ID, err)
+		}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -13,6 +14,8 @@ type User struct {
 	Role     string    `json:"role"`
 	Created  time.Time `json:"created_at"`
 	Password string    `json:"-"` // argon2id in PHC form
+
+	Disabled *time.Time `json:"disabled_at" doc:"since when the user is kept out; null: may log in"`
 }
 
 // AddUser adds a user; ErrConflict if the name is taken.
@@ -46,18 +49,10 @@ func (s *Store) SetPassword(ctx context.Context, who, name, hash string) error {
 // RemoveUser removes a user and the user's sessions. The last administrator stays: ErrConflict.
 func (s *Store) RemoveUser(ctx context.Context, who, name string) error {
 	return s.update(ctx, func(t *tx) error {
-		var others int
-		if err := t.one(`SELECT count(*) FROM users WHERE role = 'administrator' AND name != ?`, name)(&others); err != nil {
+		if err := t.notLast(name); err != nil {
 			return fmt.Errorf("removing user %s: %w", name, err)
 		}
-		var role string
-		if err := t.one(`SELECT role FROM users WHERE name = ?`, name)(&role); err != nil {
-			return fmt.Errorf("removing user %s: %w", name, err)
-		}
-		if role == "administrator" && others == 0 {
-			return fmt.Errorf("removing the last administrator: %w", ErrConflict)
-		}
-		if _, err := t.exec(`DELETE FROM users WHERE name = ?`, name); err != nil {
+		if err := affected(t.exec(`DELETE FROM users WHERE name = ?`, name)); err != nil {
 			return fmt.Errorf("removing user %s: %w", name, err)
 		}
 		return t.audit(who, "user remove", name, "")
@@ -66,14 +61,15 @@ func (s *Store) RemoveUser(ctx context.Context, who, name string) error {
 
 func scanUser(scan func(...any) error) (u User, err error) {
 	var created int64
-	err = scan(&u.Name, &u.Role, &u.Password, &created)
-	u.Created = fromMillis(created)
+	var disabled sql.NullInt64
+	err = scan(&u.Name, &u.Role, &u.Password, &created, &disabled)
+	u.Created, u.Disabled = fromMillis(created), timePtr(disabled)
 	return u, err
 }
 
 // User returns one user.
 func (s *Store) User(ctx context.Context, name string) (User, error) {
-	u, err := scanUser(found(s.read.QueryRowContext(ctx, `SELECT name, role, password, created_at FROM users WHERE name = ?`, name)))
+	u, err := scanUser(found(s.read.QueryRowContext(ctx, `SELECT name, role, password, created_at, disabled_at FROM users WHERE name = ?`, name)))
 	if err != nil {
 		return u, fmt.Errorf("reading user: %w", err)
 	}
@@ -82,7 +78,7 @@ func (s *Store) User(ctx context.Context, name string) (User, error) {
 
 // Users returns every user, by name.
 func (s *Store) Users(ctx context.Context) ([]User, error) {
-	all, err := collect(scanUser)(s.read.QueryContext(ctx, `SELECT name, role, password, created_at FROM users ORDER BY name`))
+	all, err := collect(scanUser)(s.read.QueryContext(ctx, `SELECT name, role, password, created_at, disabled_at FROM users ORDER BY name`))
 	if err != nil {
 		return nil, fmt.Errorf("listing users: %w", err)
 	}
@@ -105,7 +101,7 @@ func (s *Store) SessionUser(ctx context.Context, hash []byte) (User, time.Time, 
 	var u User
 	var created, expires int64
 	err := found(s.read.QueryRowContext(ctx, `SELECT u.name, u.role, u.created_at, s.expires_at
-		FROM sessions s JOIN users u ON u.name = s.user WHERE s.hash = ? AND s.expires_at > ?`, hash, millis(s.now())))(
+		FROM sessions s JOIN users u ON u.name = s.user WHERE s.hash = ? AND s.expires_at > ? AND u.disabled_at IS NULL`, hash, millis(s.now())))(
 		&u.Name, &u.Role, &created, &expires)
 	if err != nil {
 		return u, time.Time{}, fmt.Errorf("reading a session: %w", err)

@@ -38,7 +38,7 @@ func (s *Store) AddWebhook(ctx context.Context, who string, w Webhook) error {
 			return fmt.Errorf("adding a webhook: %w", err)
 		}
 		t.queued = true // notify has a target more to serve
-		return t.audit(who, "webhook add", w.ID, w.URL)
+		return t.audit(who, "webhook add", w.ID, origin(w.URL))
 	})
 }
 

@@ -99,6 +99,7 @@ type assignInput struct {
 }
 
 type reportInput struct {
+	Key  string `header:"Idempotency-Key" maxLength:"80" doc:"the same report sent again under the same key is one incident"`
 	Body struct {
 		_        struct{}           `additionalProperties:"true"`
 		Title    string             `json:"title,omitempty" maxLength:"200" doc:"one line; the first of the text unless given"`
@@ -148,6 +149,7 @@ func (s *Server) registerIncidents() {
 		}
 		return whole(s.desk.Close(ctx, who(ctx).Name, in.ID, text))
 	})
+	s.registerUndo(tags)
 	register(s, auth.Dispatcher, huma.Operation{
 		OperationID: "report", Method: http.MethodPost, Path: "/api/v1/reports", Tags: tags, DefaultStatus: http.StatusCreated,
 		Summary: "Open an incident for what a person, or another system, has told",
@@ -200,7 +202,7 @@ func (s *Server) report(ctx context.Context, in *reportInput) (*reportOutput, er
 		return nil, fmt.Errorf("%w: place is not on the Earth", desk.ErrInput)
 	}
 	inc, err := s.desk.Report(ctx, who(ctx).Name, desk.Report{
-		Title: b.Title, Text: b.Text, Kind: b.Kind, Severity: b.Severity, Place: b.Place, At: b.At,
+		Title: b.Title, Text: b.Text, Kind: b.Kind, Severity: b.Severity, Place: b.Place, At: b.At, Key: in.Key,
 	})
 	if err != nil {
 		return nil, err

@@ -25,6 +25,7 @@ import (
 
 	"gridpost/hub/internal/auth"
 	"gridpost/hub/internal/desk"
+	"gridpost/hub/internal/notify"
 	"gridpost/hub/internal/problem"
 	"gridpost/hub/internal/relay"
 	"gridpost/hub/internal/store"
@@ -50,6 +51,10 @@ type Options struct {
 	Logger   *slog.Logger
 	Version  string
 
+	EnrolToken  func(name, secret string) string // what a person carries to a box; nil: boxes are added elsewhere
+	EdgeAddress func() string                    // where the hub listens for edges
+	TestWebhook func(ctx context.Context, t notify.Target, who string) (notify.Tested, error)
+
 	AllowPrivateWebhooks bool
 	KeepAlive            time.Duration // of idle live streams; 15 s unless set
 }
@@ -65,6 +70,7 @@ type Server struct {
 	openapi []byte
 
 	streams atomic.Int64 // live streams that are open
+	duty    duty
 }
 
 // maxBody bounds every body in bytes; the API's own are bounded tighter.
@@ -93,8 +99,13 @@ func New(o Options) (*Server, error) {
 	s.registerSession()
 	s.registerIncidents()
 	s.registerDevices()
+	s.registerMap()
 	s.registerAdmin()
 	s.registerWebhooks()
+	s.registerTargets()
+	s.registerBoxes()
+	s.registerPeople()
+	s.registerSeries()
 	s.registerRaw()
 	if s.openapi, err = s.api.OpenAPI().MarshalJSON(); err != nil {
 		return nil, fmt.Errorf("writing the API's description: %w", err)
@@ -260,6 +271,8 @@ func (s *Server) humaError(ctx context.Context, doing string, err error) error {
 		return huma.Error422UnprocessableEntity(err.Error())
 	case errors.Is(err, desk.ErrClosed):
 		return huma.Error409Conflict(desk.ErrClosed.Error())
+	case errors.Is(err, desk.ErrTooLate):
+		return huma.Error409Conflict(desk.ErrTooLate.Error())
 	case errors.Is(err, store.ErrConflict):
 		return huma.Error409Conflict(err.Error())
 	case errors.Is(err, store.ErrFull):

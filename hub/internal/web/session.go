@@ -54,6 +54,7 @@ func (s *Server) registerSession() {
 		if err := s.o.Auth.Logout(ctx, who(ctx)); err != nil {
 			return nil, err
 		}
+		s.duty.leave(who(ctx).Name)
 		return &logoutOutput{SetCookie: cookie("", -1)}, nil
 	})
 }

@@ -103,6 +103,7 @@ func (c *client) catchUp(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	c.role = p.Role
+	c.s.duty.note(p)
 	lines, kept, err := c.s.o.Store.ChangesAfter(ctx, c.after, streamBatch)
 	if err != nil {
 		return false, err

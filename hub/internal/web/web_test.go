@@ -84,7 +84,11 @@ func newPort(t *testing.T) *port {
 			t.Fatal(err)
 		}
 	}
-	files := fstest.MapFS{"index.html": {Data: []byte("<!doctype html>")}, "app.js": {Data: []byte("'use strict'")}}
+	files := fstest.MapFS{
+		"index.html":           {Data: []byte("<!doctype html>")},
+		"app.js":               {Data: []byte("'use strict'")},
+		"assets/large-abc.css": {Data: bytes.Repeat([]byte("a{}"), 2000)},
+	}
 	p.server, err = New(Options{
 		Store: st, Auth: people, Media: p.media, Files: files, Policy: "default-src 'self'", Logger: log, Version: "test",
 		AllowPrivateWebhooks: true, KeepAlive: 50 * time.Millisecond,

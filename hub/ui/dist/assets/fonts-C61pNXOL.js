@@ -1,0 +1,1 @@
+async function e(e,t=18){await document.fonts.load(`${t}px "Noto Sans SC"`,e)}export{e as loadGlyphs};

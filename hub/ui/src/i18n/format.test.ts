@@ -1,0 +1,53 @@
+import { describe, expect, it } from "vitest";
+import * as f from "./format";
+
+const at = "2026-05-03T06:03:27.123Z";
+const zone = "Asia/Shanghai";
+
+describe("times", () => {
+  it("are of the zone, to the second, by 24 hours", () => {
+    expect(f.clockTime("en", at, zone)).toBe("14:03:27");
+    expect(f.clockTime("zh-CN", at, zone)).toBe("14:03:27");
+    expect(f.clockTime("en", "2026-05-02T16:00:05Z", zone)).toBe("00:00:05");
+  });
+  it("have a day that cannot be misread", () => {
+    expect(f.day("en", at, zone)).toBe("3 May 2026");
+    expect(f.day("zh-CN", at, zone)).toBe("2026年5月3日");
+    expect(f.moment("en", at, zone)).toBe("3 May 2026 14:03:27");
+  });
+  it("are brief when they are near", () => {
+    expect(f.brief("en", at, Date.parse(at) + 3_600_000, zone)).toBe("14:03:27");
+    expect(f.brief("en", at, Date.parse(at) + 86_400_000, zone)).toBe("3 May 14:03");
+    // Today is a day of the zone, not 24 hours.
+    expect(f.brief("en", "2026-05-03T15:59:59Z", Date.parse("2026-05-03T16:00:01Z"), zone)).toBe("3 May 23:59");
+  });
+  it("name their zone", () => {
+    expect(f.zoneName("en", Date.parse(at), zone)).toBe("GMT+8");
+  });
+});
+
+describe("span", () => {
+  it.each([
+    [-5000, "0s"], [0, "0s"], [999, "0s"], [1000, "1s"], [59_999, "59s"], [60_000, "1m"], [61_000, "1m"], [3_599_000, "59m"],
+    [3_600_000, "1h"], [4_800_000, "1h 20m"], [36_000_000, "10h"], [90_000_000, "1d 1h"], [864_000_000, "10d"],
+  ])("%d ms is %s", (ms, text) => {
+    expect(f.span("en", ms)).toBe(text);
+  });
+  it("is written as Chinese does", () => {
+    expect(f.span("zh-CN", 4_800_000)).toBe("1小时 20分钟");
+    expect(f.span("zh-CN", 12_000, "long")).toBe("12秒钟");
+  });
+});
+
+describe("figures", () => {
+  it("have units and no false precision", () => {
+    expect(f.distance("en", 23.4)).toBe("23 m");
+    expect(f.distance("en", 1440)).toBe("1.4 km");
+    expect(f.distance("zh-CN", 12_400)).toBe("12公里");
+    expect(f.quantity("en", 3.2004, "m")).toBe("3.2\u00a0m");
+    expect(f.quantity("en", 12, "1")).toBe("12");
+    expect(f.bytes("en", 412)).toBe("412 byte");
+    expect(f.bytes("en", 1_234_000)).toBe("1.2 MB");
+    expect(f.position(-31.2304, 121.4737)).toBe("31.23040° S, 121.47370° E");
+  });
+});

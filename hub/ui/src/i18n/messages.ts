@@ -1,0 +1,50 @@
+// Every part of the console has its own two files here, <part>.en.json and <part>.zh-CN.json, with
+// flat keys "area.name". Blanks are {name}. A plural has one key per form, "area.name#one" and
+// "area.name#other" (CLDR names; Chinese has only #other), and is chosen by {count}.
+// messages.test.ts holds that both languages have the same keys and blanks.
+import adminEn from "./admin.en.json";
+import adminZh from "./admin.zh-CN.json";
+import devicesEn from "./devices.en.json";
+import devicesZh from "./devices.zh-CN.json";
+import incidentEn from "./incident.en.json";
+import incidentZh from "./incident.zh-CN.json";
+import incidentsEn from "./incidents.en.json";
+import incidentsZh from "./incidents.zh-CN.json";
+import mapEn from "./map.en.json";
+import mapZh from "./map.zh-CN.json";
+import reportEn from "./report.en.json";
+import reportZh from "./report.zh-CN.json";
+import shellEn from "./shell.en.json";
+import shellZh from "./shell.zh-CN.json";
+import videoEn from "./video.en.json";
+import videoZh from "./video.zh-CN.json";
+import wordsEn from "./words.en.json";
+import wordsZh from "./words.zh-CN.json";
+
+const en = {
+  ...shellEn, ...wordsEn, ...incidentsEn, ...incidentEn, ...mapEn, ...videoEn, ...devicesEn, ...adminEn, ...reportEn,
+};
+const zh = {
+  ...shellZh, ...wordsZh, ...incidentsZh, ...incidentZh, ...mapZh, ...videoZh, ...devicesZh, ...adminZh, ...reportZh,
+};
+
+export const languages = ["zh-CN", "en"] as const;
+export type Language = (typeof languages)[number];
+
+/** What a message is asked for by: every key of the English files, plurals without their form. */
+export type Key = keyof typeof en extends infer K ? (K extends `${infer Base}#${string}` ? Base : K) : never;
+
+export const messages: Record<Language, Record<string, string>> = { en, "zh-CN": zh };
+
+/** The files one by one, for the tests. */
+export const parts: Record<string, Record<Language, Record<string, string>>> = {
+  shell: { en: shellEn, "zh-CN": shellZh },
+  words: { en: wordsEn, "zh-CN": wordsZh },
+  incidents: { en: incidentsEn, "zh-CN": incidentsZh },
+  incident: { en: incidentEn, "zh-CN": incidentZh },
+  map: { en: mapEn, "zh-CN": mapZh },
+  video: { en: videoEn, "zh-CN": videoZh },
+  devices: { en: devicesEn, "zh-CN": devicesZh },
+  admin: { en: adminEn, "zh-CN": adminZh },
+  report: { en: reportEn, "zh-CN": reportZh },
+};

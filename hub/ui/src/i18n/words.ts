@@ -1,0 +1,59 @@
+// What things are called, in the reader's language: the hub's own titles, reasons and causes are
+// English sentences, and everything they say is in fields or in a known form too.
+import { ApiError } from "../api/client";
+import type { Incident, Ranked } from "../api/types";
+import { causeOf } from "./causes";
+import { fmt } from "./formats.svelte";
+import { maybe, t } from "./i18n.svelte";
+
+export { causeOf } from "./causes";
+
+/** A name made for machines as people read it: river-gauge -> river gauge. */
+export const named = (name: string): string => name.replaceAll("-", " ");
+
+function capital(text: string): string {
+  return text.charAt(0).toLocaleUpperCase() + text.slice(1);
+}
+
+/** What a detection calls the thing: person, car, motion. */
+export function className(name: string | undefined): string {
+  return maybe(`class.${name || "motion"}`) ?? named(name ?? "");
+}
+
+/** What happened, in words. A report keeps the title that its reporter gave it. */
+export function incidentTitle(i: Incident): string {
+  if (i.source === "report") return i.title;
+  const params = { device: named(i.device), rule: named(i.rule), class: className(i.class) };
+  switch (i.kind) {
+    case "zone":
+      return t("title.zone", params);
+    case "line":
+      return t("title.line", params);
+    case "above":
+    case "below": {
+      const limit = i.limit === undefined ? t("title.itsLimit") : fmt.quantity(i.limit, i.unit);
+      if (i.value === undefined) return capital(t(`title.${i.kind}`, { ...params, limit }));
+      return capital(t(`title.${i.kind}Value`, { ...params, limit, value: fmt.quantity(i.value, i.unit) }));
+    }
+    case "silence":
+      return capital(t("title.silence", params));
+  }
+  return capital(t("title.other", params));
+}
+
+/** Why a camera stands where it does in the ranking: "sees the place from 23 m". */
+export function sightOf(r: Ranked): string {
+  const sight = maybe(`sight.${r.sight}`, { distance: fmt.distance(r.distance) }) ?? r.reason;
+  if (r.state === "online") return sight;
+  return r.cause ? t("sight.offline", { sight, cause: causeOf(r.cause) }) : t("sight.offlineNoCause", { sight });
+}
+
+/** What an error means to a person, with what the hub said in detail where it adds something. */
+export function errorText(error: unknown): string {
+  if (!(error instanceof ApiError)) return error instanceof Error ? error.message : String(error);
+  if (error.status === 0) return t(error.timeout ? "error.timeout" : "error.offline");
+  if (error.status === 429 && error.retryAfter) return t("error.429after", { span: fmt.spanLong(error.retryAfter * 1000) });
+  const text = maybe(`error.${error.status}`) ?? t("error.other", { status: error.status });
+  const told = [400, 409, 422, 502, 503].includes(error.status) ? error.detail : "";
+  return told ? t("error.detail", { text, detail: told }) : text;
+}

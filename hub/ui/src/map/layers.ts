@@ -1,0 +1,125 @@
+// What the console draws on the ground: sectors of view, devices, incidents, and what is chosen.
+import type { ExpressionSpecification, LayerSpecification, SourceSpecification } from "maplibre-gl";
+import { severities } from "../api/types";
+import { type Colours, mix } from "./colours";
+import { symbolOf } from "./features";
+import type { Look } from "./ground";
+import { flag } from "./images";
+import { font } from "./labels";
+
+type Expression = ExpressionSpecification;
+type Spec = Record<string, unknown>;
+
+const empty = { type: "FeatureCollection", features: [] };
+
+/** From this zoom on every device and place stands for itself. */
+export const separateFrom = 17;
+
+/** The sources that the engine fills. */
+export function overlaySources(): Record<string, SourceSpecification> {
+  const clustered = { type: "geojson", data: empty, promoteId: "key", cluster: true, clusterMaxZoom: separateFrom - 1, maxzoom: 18 };
+  return {
+    devices: { ...clustered, clusterRadius: 56, clusterProperties: { bad: ["+", ["get", "bad"]] } },
+    incidents: { ...clustered, clusterRadius: 64, clusterProperties: { weight: ["max", ["get", "weight"]], count: ["+", ["get", "count"]] } },
+    sectors: { type: "geojson", data: empty, promoteId: "key", tolerance: 0.2 },
+    marks: { type: "geojson", data: empty },
+  } as unknown as Record<string, SourceSpecification>;
+}
+
+const weights = [0, ...severities.flatMap((_, i) => [1 + i, 11 + i])];
+const incidentImage = (suffix: string): Expression =>
+  ["match", ["get", "weight"], ...weights.flatMap((w) => [w, symbolOf(w) + suffix]), "incident-closed" + suffix] as unknown as Expression;
+
+const stemImage: Expression =
+  ["match", ["get", "weight"], ...weights.slice(1).flatMap((w) => [w, symbolOf(w).replace("incident", "stem").replace("-taken", "")]), "stem-closed"] as unknown as Expression;
+
+const cluster: Expression = ["has", "point_count"];
+const alone: Expression = ["!", ["has", "point_count"]];
+const is = (what: string): Expression => ["==", ["get", "mark"], what];
+
+function words(k: Colours, size: number): { layout: Spec; paint: Spec } {
+  return {
+    layout: { "text-font": font, "text-size": size, "text-max-width": 9, "text-line-height": 1.15 },
+    paint: { "text-color": k.text, "text-halo-color": k.land, "text-halo-width": 1.8 },
+  };
+}
+
+/** From the bottom to the top. What stands later in the list is seen first and keeps its label. */
+export function overlayLayers(look: Look): LayerSpecification[] {
+  const k = look.colours;
+  const text = words(k, 12);
+  const pile = { "icon-allow-overlap": true, "icon-ignore-placement": true };
+  const keep = { "icon-allow-overlap": true }; // labels give way to these
+  const seen = mix(k.land, k.accent, 0.9);
+  const list: Spec[] = [
+    {
+      id: "sectors", type: "fill", source: "sectors", minzoom: 14,
+      paint: { "fill-color": ["case", ["==", ["get", "state"], "online"], k.accent, k["text-faint"]], "fill-opacity": ["interpolate", ["linear"], ["zoom"], 14, 0, 15.5, 0.085] },
+    },
+    {
+      id: "sector-lines", type: "line", source: "sectors", minzoom: 15, filter: ["==", ["get", "state"], "online"],
+      paint: { "line-color": k.accent, "line-width": 1, "line-opacity": ["interpolate", ["linear"], ["zoom"], 15, 0, 16, 0.38] },
+    },
+    {
+      id: "sector-lines-off", type: "line", source: "sectors", minzoom: 15, filter: ["!=", ["get", "state"], "online"],
+      paint: { "line-color": k["text-faint"], "line-width": 1, "line-dasharray": [3, 3], "line-opacity": 0.5 },
+    },
+    { id: "chosen-sectors", type: "fill", source: "marks", filter: is("sector"), paint: { "fill-color": seen, "fill-opacity": 0.05 } },
+    { id: "chosen-sector-lines", type: "line", source: "marks", filter: is("sector"), paint: { "line-color": seen, "line-width": 2, "line-opacity": 0.9 } },
+    {
+      id: "sight", type: "line", source: "marks", filter: is("sight"), layout: { "line-cap": "butt" },
+      paint: { "line-color": seen, "line-width": 1.5, "line-dasharray": [3, 2.5] },
+    },
+    {
+      id: "stems", type: "symbol", source: "incidents",
+      layout: { ...pile, "icon-image": stemImage, "icon-anchor": "bottom", "icon-offset": [0, 5] },
+    },
+    {
+      id: "device-clusters", type: "symbol", source: "devices", filter: cluster,
+      layout: {
+        ...text.layout, ...keep, "icon-image": ["case", [">", ["get", "bad"], 0], "devices-bad", "devices"],
+        "text-field": ["get", "point_count_abbreviated"], "text-size": 12, "text-allow-overlap": true, "text-ignore-placement": true,
+      },
+      paint: { "text-color": k.text },
+    },
+    {
+      id: "devices", type: "symbol", source: "devices", filter: alone,
+      layout: {
+        ...text.layout, "icon-image": ["concat", ["get", "kind"], "-", ["get", "state"]], "icon-allow-overlap": true, "icon-size": ["interpolate", ["linear"], ["zoom"], 14, 0.8, 17, 1],
+        "text-field": ["step", ["zoom"], "", 15.5, ["get", "name"]], "text-optional": true, "text-variable-anchor": ["top", "right", "left"], "text-radial-offset": 1.35, "text-justify": "auto",
+        "text-padding": 3, "symbol-sort-key": ["-", ["get", "bad"]],
+      },
+      paint: text.paint,
+    },
+    { id: "ring", type: "symbol", source: "marks", filter: is("device"), layout: { ...pile, "icon-image": "ring-device" } },
+    {
+      id: "incidents", type: "symbol", source: "incidents", filter: alone,
+      layout: { ...keep, "icon-image": incidentImage(""), "icon-offset": [0, -flag.lift], "symbol-sort-key": ["get", "weight"] },
+    },
+    {
+      id: "incident-clusters", type: "symbol", source: "incidents", filter: cluster,
+      layout: { ...keep, "icon-image": incidentImage("-cluster"), "icon-offset": [0, -flag.liftCluster], "symbol-sort-key": ["get", "weight"] },
+    },
+    { id: "ring-incident", type: "symbol", source: "marks", filter: is("incident"), layout: { ...pile, "icon-image": "ring-incident", "icon-offset": [0, -flag.lift] } },
+    count(k, "incident-counts", ["all", alone, [">", ["get", "count"], 1]] as unknown as Expression, [0.95, -3.5]),
+    count(k, "incident-cluster-counts", cluster, [1.15, -4.6]),
+    { id: "place", type: "symbol", source: "marks", filter: is("place"), layout: { ...pile, "icon-image": "place", "icon-anchor": "bottom", "icon-offset": [0, 2] } },
+  ];
+  return list as unknown as LayerSpecification[];
+}
+
+/** A number on a small plate, beside a symbol. */
+function count(k: Colours, id: string, filter: Expression, offset: [number, number]): Spec {
+  return {
+    id, type: "symbol", source: "incidents", filter,
+    layout: {
+      "text-field": ["case", [">", ["get", "count"], 999], ["concat", ["to-string", ["round", ["/", ["get", "count"], 1000]]], "k"], ["to-string", ["get", "count"]]],
+      "text-font": font, "text-size": 11, "text-anchor": "left", "text-offset": offset, "text-allow-overlap": true,
+      "icon-image": "count", "icon-text-fit": "both", "icon-text-fit-padding": [1, 2, 1, 2], "icon-allow-overlap": true,
+    },
+    paint: { "text-color": k.text },
+  };
+}
+
+/** The layers that a click can hit, those on top first. */
+export const touchable = ["incident-clusters", "incidents", "device-clusters", "devices"];

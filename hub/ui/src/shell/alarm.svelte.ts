@@ -1,0 +1,35 @@
+// What happens when an incident does, whatever view is shown: a tone and a sentence for readers of
+// screens. Several at once are one alarm, of the worst.
+import type { Incident } from "../api/types";
+import { rankOf } from "../api/types";
+import { named, incidentTitle } from "../i18n/words";
+import { t } from "../i18n/i18n.svelte";
+import { announce } from "../state/announce.svelte";
+import { incidents } from "../state/incidents.svelte";
+import { sound } from "../state/sound.svelte";
+
+const together = 150; // ms
+
+/** Begins; returns what ends it. */
+export function raiseAlarms(): () => void {
+  let waiting: Incident[] = [];
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const raise = () => {
+    const worst = waiting.reduce((a, b) => (rankOf(b.severity) > rankOf(a.severity) ? b : a));
+    const params = { severity: t(`severity.${worst.severity}`), title: incidentTitle(worst), site: named(worst.edge) };
+    const more = waiting.length - 1;
+    const text = worst.edge ? t("alarm.one", params) : t("alarm.report", params);
+    announce(more > 0 ? t("alarm.more", { text, count: more }) : text, rankOf(worst.severity) >= 2 ? "assertive" : "polite");
+    sound.play(worst.severity);
+    waiting = [];
+    timer = undefined;
+  };
+  const end = incidents.onArrived((i) => {
+    waiting.push(i);
+    timer ??= setTimeout(raise, together);
+  });
+  return () => {
+    end();
+    clearTimeout(timer);
+  };
+}

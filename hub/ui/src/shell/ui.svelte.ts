@@ -1,0 +1,6 @@
+// What of the shell is open.
+class ShellState {
+  passwordOpen = $state(false);
+}
+
+export const shell = new ShellState();

@@ -1,0 +1,207 @@
+// Every incident that is not closed, and as many closed ones as have been asked for.
+//
+// What always holds: an incident is only ever replaced by a newer version of itself, whichever way
+// it came (stream, list, answer to an action), so the ways need no order among them.
+import { api, path } from "../api/client";
+import { type Incident, type Severity, rankOf } from "../api/types";
+import { Collection } from "./collection.svelte";
+import { link } from "./link.svelte";
+
+/** What GET /api/v1/incidents filters by. */
+export interface IncidentQuery {
+  state?: "open" | "acknowledged" | "closed" | "unclosed" | undefined;
+  severity?: Severity | undefined;
+  edge?: string | undefined;
+  device?: string | undefined;
+  since?: Date | undefined;
+  limit?: number | undefined;
+  next?: string | undefined;
+}
+
+interface Page {
+  incidents: Incident[];
+  next: string | null;
+}
+
+const firstPage = 100; // small, so that something is on the screen soon
+const page = 500; // the most that the hub gives at once
+const most = 20_000; // that are fetched unasked
+
+const times = new WeakMap<Incident, number>();
+
+/** When it happened, ms. */
+export function openedAt(i: Incident): number {
+  let at = times.get(i);
+  if (at === undefined) {
+    at = Date.parse(i.opened_at);
+    times.set(i, at);
+  }
+  return at;
+}
+
+/** Not closed before closed, worst first, newest first. */
+export function worstFirst(a: Incident, b: Incident): number {
+  return (
+    Number(a.state === "closed") - Number(b.state === "closed") ||
+    rankOf(b.severity) - rankOf(a.severity) ||
+    openedAt(b) - openedAt(a) ||
+    (a.id < b.id ? 1 : a.id > b.id ? -1 : 0)
+  );
+}
+
+export function isNewer(a: Incident, b: Incident): boolean {
+  if (a.version !== b.version) return b.version > a.version;
+  return Date.parse(b.updated_at) > Date.parse(a.updated_at);
+}
+
+type Loading = "no" | "first" | "rest" | "all";
+
+class Incidents {
+  #all = new Collection<Incident>({ key: (i) => i.id, compare: worstFirst, newer: isNewer, batch: 40 });
+  /** how far the unclosed ones have come: "rest" means that the first page is there */
+  loading: Loading = $state("no");
+  /** why the last fetch failed; null when it did not */
+  error: unknown = $state(null);
+  #closedNext: string | null | undefined = $state(undefined);
+  #arrived = new Set<(i: Incident) => void>();
+  #changed = new Set<(i: Incident, before: Incident | undefined) => void>();
+  #round = 0;
+
+  /** all that are known, worst and newest first; reactive, a new array after each change */
+  get sorted(): Incident[] { return this.#all.sorted; }
+  get size(): number { return this.#all.size; }
+  /** whether the hub has closed ones that have not been fetched */
+  get moreClosed(): boolean { return this.#closedNext !== null; }
+
+  get(id: string): Incident | undefined { return this.#all.get(id); }
+
+  /** Calls f with each incident that happens from now on (not with those that a list brings). */
+  onArrived(f: (i: Incident) => void): () => void {
+    this.#arrived.add(f);
+    return () => this.#arrived.delete(f);
+  }
+
+  /** Calls f with each change that the stream brings, whoever made it. */
+  onChanged(f: (i: Incident, before: Incident | undefined) => void): () => void {
+    this.#changed.add(f);
+    return () => this.#changed.delete(f);
+  }
+
+  /** Follows the live stream. Returns what ends that and forgets everything. */
+  start(): () => void {
+    const ends = [link.on("incident", (i) => this.#take(i)), link.onFresh(() => void this.#load())];
+    return () => {
+      for (const end of ends) end();
+      this.#round += 1;
+      this.#all.clear();
+      this.loading = "no";
+      this.#closedNext = undefined;
+    };
+  }
+
+  #take(i: Incident): void {
+    const before = this.#all.peek(i.id);
+    const what = this.#all.put(strip(i));
+    if (what === "kept") return;
+    for (const f of this.#changed) f(i, before);
+    if (what === "added" && i.state === "open") for (const f of this.#arrived) f(i);
+  }
+
+  async #load(): Promise<void> {
+    const round = ++this.#round;
+    const known = new Set([...this.#all.values()].filter((i) => i.state !== "closed").map((i) => i.id));
+    this.loading = this.loading === "no" || this.loading === "first" ? "first" : "rest";
+    try {
+      let next: string | undefined;
+      let count = 0;
+      do {
+        const p = await this.#page({ state: "unclosed", limit: next ? page : firstPage, next });
+        if (round !== this.#round) return;
+        for (const i of p.incidents) known.delete(i.id);
+        count += p.incidents.length;
+        if (this.loading === "first") this.#all.flush();
+        this.loading = "rest";
+        next = p.next ?? undefined;
+      } while (next && count < most);
+      // What was not closed before and is not in the list was closed, or removed, while nobody told.
+      if (!next) for (const id of known) await this.#recheck(id);
+      if (this.#closedNext === undefined) await this.fetchMoreClosed();
+      if (round !== this.#round) return;
+      this.loading = "all";
+      this.error = null;
+    } catch (error) {
+      if (round !== this.#round) return;
+      this.error = error;
+      setTimeout(() => round === this.#round && void this.#load(), 3000);
+    }
+  }
+
+  async #recheck(id: string): Promise<void> {
+    try {
+      await this.fetch(id);
+    } catch (error) {
+      if ((error as { status?: number }).status !== 404) throw error;
+      this.#all.remove(id);
+    }
+  }
+
+  async #page(q: IncidentQuery): Promise<Page> {
+    const p = await api.get<Page>("/api/v1/incidents", { query: { ...q } });
+    for (const i of p.incidents) this.#all.put(strip(i));
+    return p;
+  }
+
+  /** Fetches a part of the hub's list, newest first, into the store. */
+  fetchPage(q: IncidentQuery): Promise<Page> {
+    return this.#page(q);
+  }
+
+  /** Fetches the next closed ones, newest first. */
+  async fetchMoreClosed(): Promise<void> {
+    if (this.#closedNext === null) return;
+    const p = await this.#page({ state: "closed", limit: page, next: this.#closedNext ?? undefined });
+    this.#closedNext = p.next;
+  }
+
+  /** One incident with its timeline. */
+  async fetch(id: string, signal?: AbortSignal): Promise<Incident> {
+    return this.#told(await api.get<Incident>(path`/api/v1/incidents/${id}`, signal ? { signal } : {}));
+  }
+
+  #told(whole: Incident): Incident {
+    this.#all.put(strip(whole));
+    this.#all.flush();
+    return whole;
+  }
+
+  async acknowledge(id: string): Promise<Incident> {
+    return this.#told(await api.post<Incident>(path`/api/v1/incidents/${id}/acknowledge`));
+  }
+
+  /** "" for nobody. */
+  async assign(id: string, assignee: string): Promise<Incident> {
+    return this.#told(await api.post<Incident>(path`/api/v1/incidents/${id}/assign`, { assignee }));
+  }
+
+  async note(id: string, text: string): Promise<Incident> {
+    return this.#told(await api.post<Incident>(path`/api/v1/incidents/${id}/notes`, { text }));
+  }
+
+  async close(id: string, text = ""): Promise<Incident> {
+    return this.#told(await api.post<Incident>(path`/api/v1/incidents/${id}/close`, text ? { text } : {}));
+  }
+
+  /** Opens one for what a person has told. */
+  async report(r: { title?: string; text?: string; kind?: string; severity?: Severity; place?: { lat: number; lon: number } | null; at?: string }): Promise<Incident> {
+    return this.#told(await api.post<Incident>("/api/v1/reports", r));
+  }
+}
+
+/** The timeline is the page's affair; ten thousand of them are not kept. */
+function strip(i: Incident): Incident {
+  if (!("timeline" in i)) return i;
+  const { timeline: _, ...rest } = i;
+  return rest;
+}
+
+export const incidents = new Incidents();

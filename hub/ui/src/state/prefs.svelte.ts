@@ -1,0 +1,94 @@
+// What one person has set on this machine. Kept in the browser; public/first.js reads the same key.
+import { type Language, languages } from "../i18n/messages";
+
+export type Theme = "dark" | "light";
+
+interface Kept {
+  language: Language;
+  theme: Theme;
+  sound: boolean;
+  volume: number; // 0..1
+  keys: boolean; // keys of one letter work (WCAG 2.1.4 wants that to be optional)
+}
+
+const place = "gridpost.prefs";
+
+function preferred(): Language {
+  const wanted = typeof navigator === "undefined" ? [] : navigator.languages;
+  for (const tag of wanted) {
+    if (tag.toLowerCase().startsWith("zh")) return "zh-CN";
+    if (tag.toLowerCase().startsWith("en")) return "en";
+  }
+  return "en";
+}
+
+/** What has been kept, as far as it makes sense; the defaults for the rest. */
+export function readPrefs(text: string | null): Kept {
+  const kept: Kept = { language: preferred(), theme: "dark", sound: true, volume: 0.7, keys: true };
+  let found: Partial<Record<keyof Kept, unknown>> = {};
+  try {
+    const value: unknown = JSON.parse(text ?? "{}");
+    if (typeof value === "object" && value !== null) found = value;
+  } catch {
+    /* somebody else's text: the defaults hold */
+  }
+  if (languages.includes(found.language as Language)) kept.language = found.language as Language;
+  if (found.theme === "light" || found.theme === "dark") kept.theme = found.theme;
+  if (typeof found.sound === "boolean") kept.sound = found.sound;
+  if (typeof found.volume === "number" && found.volume >= 0 && found.volume <= 1) kept.volume = found.volume;
+  if (typeof found.keys === "boolean") kept.keys = found.keys;
+  return kept;
+}
+
+function stored(): string | null {
+  try {
+    return localStorage.getItem(place);
+  } catch {
+    return null;
+  }
+}
+
+class Prefs {
+  #kept: Kept = $state(readPrefs(stored()));
+
+  get language(): Language { return this.#kept.language; }
+  set language(v: Language) { this.#put({ language: v }); }
+  get theme(): Theme { return this.#kept.theme; }
+  set theme(v: Theme) { this.#put({ theme: v }); }
+  get sound(): boolean { return this.#kept.sound; }
+  set sound(v: boolean) { this.#put({ sound: v }); }
+  get volume(): number { return this.#kept.volume; }
+  set volume(v: number) { this.#put({ volume: Math.min(1, Math.max(0, v)) }); }
+  get keys(): boolean { return this.#kept.keys; }
+  set keys(v: boolean) { this.#put({ keys: v }); }
+
+  #put(change: Partial<Kept>): void {
+    Object.assign(this.#kept, change);
+    try {
+      localStorage.setItem(place, JSON.stringify(this.#kept));
+    } catch {
+      /* no storage: it holds until the page is left */
+    }
+    this.apply();
+  }
+
+  /** Takes over what another tab of this browser sets. Returns what ends that. */
+  start(): () => void {
+    const changed = (e: StorageEvent) => {
+      if (e.key !== place) return;
+      this.#kept = readPrefs(e.newValue);
+      this.apply();
+    };
+    addEventListener("storage", changed);
+    return () => removeEventListener("storage", changed);
+  }
+
+  /** Puts language and theme on the document. */
+  apply(): void {
+    if (typeof document === "undefined") return;
+    document.documentElement.lang = this.language;
+    document.documentElement.dataset["theme"] = this.theme;
+  }
+}
+
+export const prefs = new Prefs();

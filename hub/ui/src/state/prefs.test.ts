@@ -1,0 +1,57 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Clock } from "./clock.svelte";
+import { readPrefs } from "./prefs.svelte";
+import { sound } from "./sound.svelte";
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+describe("prefs", () => {
+  it("are what was kept", () => {
+    expect(readPrefs('{"language":"zh-CN","theme":"light","sound":false,"volume":0.2,"keys":false}')).toEqual({
+      language: "zh-CN", theme: "light", sound: false, volume: 0.2, keys: false,
+    });
+  });
+  it("are the defaults where what was kept makes no sense", () => {
+    for (const text of [null, "", "null", "[]", "{", '{"language":"tlh","theme":3,"volume":7,"sound":"yes"}']) {
+      const p = readPrefs(text);
+      expect(["en", "zh-CN"]).toContain(p.language);
+      expect(p).toMatchObject({ theme: "dark", sound: true, volume: 0.7, keys: true });
+    }
+  });
+});
+
+describe("a mute", () => {
+  it("ends by itself", () => {
+    sound.mute(5);
+    expect(sound.muted).toBe(true);
+    vi.advanceTimersByTime(5 * 60_000 - 1);
+    expect(sound.muted).toBe(true);
+    vi.advanceTimersByTime(2);
+    expect(sound.muted).toBe(false);
+  });
+  it("can be ended, and a later one is not cut short by an earlier", () => {
+    sound.mute(5);
+    sound.unmute();
+    expect(sound.muted).toBe(false);
+    sound.mute(5);
+    vi.advanceTimersByTime(60_000);
+    sound.mute(30);
+    vi.advanceTimersByTime(10 * 60_000);
+    expect(sound.muted).toBe(true);
+    sound.unmute();
+  });
+});
+
+describe("the clock", () => {
+  it("shows the hub's time when this machine's is wrong, and leaves small differences", () => {
+    const c = new Clock();
+    c.hear(Date.now() + 400, 20);
+    expect(c.offset).toBe(0);
+    c.hear(Date.now() + 90_000, 20);
+    expect(c.offset).toBeGreaterThanOrEqual(90_000);
+    expect(c.exact()).toBe(Date.now() + c.offset);
+    c.hear(Date.now() - 500_000, 5000); // took too long to say anything
+    expect(c.offset).toBeGreaterThan(0);
+  });
+});

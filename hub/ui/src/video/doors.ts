@@ -1,0 +1,92 @@
+// The machine's doors to the real world, and what all tiles of a page share.
+import { send } from "../api/client";
+import { HubClock } from "./age";
+import type { Machine } from "./machine";
+import { type Doors, type Peer, Turns } from "./whep";
+
+const offerWithin = 25_000; // ms; the hub gives a site 10 s to answer and 10 s to send
+
+/** Offers under way at a time. */
+export const turns = new Turns(4);
+
+/** The difference between this machine's clock and the hub's. */
+export const hubClock = new HubClock();
+
+export const doors: Doors = {
+  now: () => performance.now(),
+  after: (ms, f) => {
+    const timer = setTimeout(f, ms);
+    return () => clearTimeout(timer);
+  },
+  random: () => Math.random(),
+  peer: () => new RTCPeerConnection() as Peer,
+  offer: async (path, sdp, signal) => {
+    const r = await send("POST", path, { raw: { text: sdp, type: "application/sdp" }, signal, timeout: offerWithin });
+    return { location: new URL(r.headers.get("Location") ?? "", r.url).pathname, sdp: await r.text() };
+  },
+  // If it does not get through: the hub ends a view by itself when its line falls silent.
+  remove: (location) => send("DELETE", location, { keepalive: true, timeout: 3000 }).then(() => {}, () => {}),
+  ask: async (location) => void (await send("GET", location, { timeout: 3000 })),
+};
+
+const machines = new Set<Machine>();
+
+function leave(): void {
+  for (const m of machines) m.stop();
+}
+
+function back(e: PageTransitionEvent): void {
+  if (e.persisted) for (const m of machines) m.start();
+}
+
+function hide(): void {
+  for (const m of machines) m.hidden(document.hidden);
+}
+
+/** Ends the views of a page that is left, and begins them again where the browser has kept it. */
+export function follow(m: Machine): () => void {
+  if (machines.size === 0) {
+    addEventListener("pagehide", leave);
+    addEventListener("pageshow", back);
+    document.addEventListener("visibilitychange", hide);
+  }
+  machines.add(m);
+  m.hidden(document.hidden);
+  return () => {
+    machines.delete(m);
+    if (machines.size > 0) return;
+    removeEventListener("pagehide", leave);
+    removeEventListener("pageshow", back);
+    document.removeEventListener("visibilitychange", hide);
+  };
+}
+
+const beats = new Set<() => void>();
+let beating: ReturnType<typeof setInterval> | undefined;
+
+/** Calls f four times a second, all tiles in one task. */
+export function beat(f: () => void): () => void {
+  beats.add(f);
+  beating ??= setInterval(() => { for (const b of beats) b(); }, 250);
+  return () => {
+    beats.delete(f);
+    if (beats.size > 0) return;
+    clearInterval(beating);
+    beating = undefined;
+  };
+}
+
+let measured: Machine | null = null;
+
+/** Counts pictures for the figures (window.__gridpost), if m is the tile that is measured: the first that is live. */
+export function count(m: Machine, pictures: number): void {
+  if (measured === null) {
+    measured = m;
+    window.__gridpost = { frames: 0, firstFrameMs: m.firstFrameMs };
+  }
+  if (measured === m) window.__gridpost!.frames += pictures;
+}
+
+export function uncount(m: Machine): void {
+  if (measured === m) measured = null;
+}

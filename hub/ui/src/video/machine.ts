@@ -1,0 +1,352 @@
+// What one tile is: a camera that is being watched, whatever happens on the way.
+//
+//   connecting(step) -> live <-> frozen -> lost -> connecting ...      refused: somebody said No
+//   after ten minutes a view is over; in the last of them it can be renewed without a gap
+//
+// What always holds: "live" is said only while pictures come; every other state has its cause; every
+// try that fails is followed by another one, later each time, but after a No that stays No.
+// Nothing here knows of Svelte or of the page.
+import { Ages, type Frame, type HubClock, type Moment, type Source } from "./age";
+import { type Cause, refusal } from "./causes";
+import { type Doors, type Step, Turns, Whep } from "./whep";
+
+export type State =
+  | { name: "idle" }
+  | { name: "connecting"; step: Step; after: Cause | null } // after: why the last try ended
+  | { name: "live" }
+  | { name: "frozen"; cause: Cause } // since the last picture, see `last`
+  | { name: "lost"; cause: Cause; retryAt: number }
+  | { name: "refused"; cause: Cause; retryAt: number | null } // null: asking again is of no use
+  | { name: "over" };
+
+export interface Times {
+  tick: number; // between looks, ms
+  frozen: number; // without a picture, for a camera of more than two pictures a second
+  slowest: number; // what a slow camera may take
+  first: number; // from the line standing to the first picture
+  gone: number; // without a picture until it counts as lost
+  view: number; // a view's longest time, as the hub has it
+  warning: number; // before its end
+  old: number; // so old a picture is not live at the beginning of a line
+  flow: number; // but pictures that still come after this time of a line are, however late
+  steady: number; // live for so long: the next loss is a new one
+  pauses: number[]; // before tries
+  refusedPause: number; // before asking again after a No that may change
+}
+
+export const times: Times = {
+  tick: 200, frozen: 1250, slowest: 8000, first: 10_000, gone: 15_000, view: 600_000, warning: 60_000, old: 5000, flow: 1500, steady: 8000,
+  pauses: [500, 1000, 2000, 4000, 8000, 15_000], refusedPause: 10_000,
+};
+
+/** Of pictures that flow we are told this often, ms: enough to see that they stop. */
+export const sampling = 100;
+const clockEvery = 5000; // ms between looks at the hub's clock
+const none: Frame = {};
+
+export interface Wishes {
+  path: string; // of the WHEP endpoint, with the purpose
+  priority: number;
+}
+
+export interface Hooks {
+  changed: () => void; // state, or what the last minute of a view is
+  track: (track: MediaStreamTrack | null) => void; // what to show; null: nothing comes any more, keep the last picture
+}
+
+export class Machine {
+  state: State = { name: "idle" };
+  /** the picture that is seen: when it was taken or received, and when it was put on the screen (doors.now) */
+  last: (Moment & { shown: number }) | null = null;
+  frames = 0;
+  /** from the start of watching to the first picture, ms */
+  firstFrameMs: number | null = null;
+  /** a second view is being opened in place of the one that ends soon */
+  renewing = false;
+
+  #whep: Whep | null = null;
+  #next: Whep | null = null;
+  #receiver: RTCRtpReceiver | null = null;
+  #began = 0;
+  #stoodAt = 0; // the line stands; 0: it does not
+  #liveAt = 0;
+  #seen = 0; // when something was last as it should be, for telling that it is frozen
+  #gaps: number[] = []; // between the last pictures, ms
+  #tries = 0;
+  #hidden = false;
+  #looked = 0;
+  #checked = 0;
+  #counted = 0; // bytes that had come when it froze
+  #steady = false; // and told of pictures whose time stamps are their own
+  #measured = -Infinity; // when the age's sources were asked last
+  #asked = -Infinity; // when the line's figures were
+  #cancelTick: (() => void) | null = null;
+  #ages: Ages;
+  #frame: Frame = none; // the last
+  #presented = 0;
+
+  constructor(
+    private readonly doors: Doors,
+    private readonly wishes: Wishes,
+    private readonly hooks: Hooks,
+    private readonly turns: Turns,
+    private readonly clock: HubClock,
+    private readonly t: Times = times,
+    private readonly origin: () => number = () => performance.timeOrigin,
+  ) {
+    this.#ages = new Ages(clock, origin);
+  }
+
+  /** Begins to watch; again after over or a refusal. */
+  start(): void {
+    this.#began = this.doors.now();
+    this.#tries = 0;
+    this.frames = 0;
+    this.firstFrameMs = null;
+    this.#connect(null);
+  }
+
+  /** Ends watching, here and at the hub. */
+  stop(): void {
+    this.#hangUp();
+    this.#set({ name: "idle" });
+    this.#cancelTick?.();
+    this.#cancelTick = null;
+  }
+
+  /** The one key: goes on watching when the view ends soon or is over, and tries at once where a pause goes on. */
+  again(): void {
+    switch (this.state.name) {
+      case "live":
+      case "frozen":
+        if (this.left !== null && !this.renewing) this.#renew();
+        return;
+      case "over":
+      case "refused":
+      case "idle":
+        this.start();
+        return;
+      case "lost":
+        this.#connect(this.state.cause);
+    }
+  }
+
+  /** Something has changed for the better (the hub is back, the camera is online): a pause is not waited for. */
+  nudge(): void {
+    if (this.state.name !== "lost" && !(this.state.name === "refused" && this.state.retryAt !== null)) return;
+    this.state = { ...this.state, retryAt: Math.min(this.state.retryAt!, this.doors.now() + this.doors.random() * 500) };
+    this.hooks.changed();
+  }
+
+  /** ms until the view ends by itself, in its last minute; else null. */
+  get left(): number | null {
+    if ((this.state.name !== "live" && this.state.name !== "frozen") || !this.#whep?.answered) return null;
+    const left = this.#whep.answered + this.t.view - this.doors.now();
+    return left <= this.t.warning ? Math.max(0, left) : null;
+  }
+
+  /** How old the picture is that is seen, ms; null while there is none. */
+  age(now = this.doors.now()): number | null {
+    if (this.last === null) return null;
+    // We are not told of each picture: while they flow, the last one that we know stands for the newest.
+    const shown = this.state.name === "live" && now - this.last.shown < 2 * sampling ? this.last.shown : now;
+    return Math.max(0, shown - this.last.at);
+  }
+
+  /** Since when nothing newer is seen: when the picture was taken or, where that is not known, shown; 0: never. */
+  get since(): number {
+    return this.last === null ? 0 : this.last.kind === "taken" ? this.last.at : this.last.shown;
+  }
+
+  /** A picture was put on the screen. Called for some of them; costs next to nothing. */
+  frame(f: Frame): void {
+    if (!this.#stoodAt) return; // of a line that is gone
+    const now = this.doors.now();
+    const count = Math.max(1, (f.presentedFrames ?? 0) - this.#presented);
+    if (f.presentedFrames) this.#presented = f.presentedFrames;
+    if (this.#frame !== none && this.last) {
+      this.#gaps.push((now - this.last.shown) / count);
+      if (this.#gaps.length > 9) this.#gaps.shift();
+    }
+    this.frames += count;
+    this.firstFrameMs ??= Math.round(now - this.#began);
+    this.#frame = f;
+    this.#seen = now;
+    this.#measure(now);
+    this.last = { ...this.#ages.moment(f, now), shown: now };
+    if (this.state.name === "live") return;
+    // A hub begins with its last pictures. When they are old and nothing follows them, that is not live.
+    if (this.last.kind === "taken" && now - this.last.at > this.t.old && now - this.#stoodAt < this.t.flow) {
+      if (this.state.name === "connecting") this.#freeze(now);
+      return;
+    }
+    this.#liveAt = now;
+    this.#set({ name: "live" });
+  }
+
+  /** The page is hidden: browsers show no pictures then, and nothing follows from that. */
+  hidden(is: boolean): void {
+    this.#hidden = is;
+    this.#seen = Math.max(this.#seen, this.doors.now());
+  }
+
+  #set(state: State): void {
+    this.state = state;
+    this.hooks.changed();
+  }
+
+  #connect(after: Cause | null): void {
+    this.#hangUp();
+    this.#set({ name: "connecting", step: "turn", after });
+    this.#whep = this.#open((step) => this.state.name === "connecting" && this.#set({ ...this.state, step }), (cause) => this.#ended(cause));
+    void this.#whep.start();
+    if (!this.#cancelTick) this.#tick();
+  }
+
+  #open(step: (s: Step) => void, ended: (c: Cause) => void): Whep {
+    const whep: Whep = new Whep(this.doors, this.wishes.path, {
+      step,
+      connected: (receiver, track) => this.#connected(whep, receiver, track),
+      ended,
+    }, this.turns, this.wishes.priority);
+    return whep;
+  }
+
+  #connected(whep: Whep, receiver: RTCRtpReceiver, track: MediaStreamTrack): void {
+    const renewed = whep === this.#next;
+    if (renewed) {
+      this.#whep?.close();
+      this.#whep = whep;
+      this.#next = null;
+      this.renewing = false;
+    }
+    if (this.#stoodAt && !renewed) return; // told before
+    this.#receiver = receiver;
+    this.#stoodAt = this.#seen = this.doors.now();
+    this.#ages = new Ages(this.clock, this.origin); // its time stamps are others
+    this.#gaps = [];
+    this.#frame = none;
+    this.#presented = 0;
+    this.#measured = -Infinity;
+    this.#steady = false;
+    this.hooks.track(track);
+    this.hooks.changed();
+  }
+
+  /** Opens the next view while this one goes on. */
+  #renew(): void {
+    this.renewing = true;
+    this.#next = this.#open(() => {}, () => {
+      // It does not come about: this view goes on to its end, and then says why.
+      this.#next = null;
+      this.renewing = false;
+      this.hooks.changed();
+    });
+    void this.#next.start();
+    this.hooks.changed();
+  }
+
+  #ended(cause: Cause): void {
+    this.#hangUp();
+    if (cause.code === "over") return this.#set({ name: "over" });
+    const now = this.doors.now();
+    const no = refusal(cause);
+    if (no === "for good") return this.#set({ name: "refused", cause, retryAt: null });
+    const pause = Math.max(this.t.pauses[Math.min(this.#tries, this.t.pauses.length - 1)]!, no ? this.t.refusedPause : 0);
+    this.#tries += 1;
+    const retryAt = now + pause * (0.75 + this.doors.random() / 2);
+    this.#set({ name: no ? "refused" : "lost", cause, retryAt });
+  }
+
+  #hangUp(): void {
+    this.hooks.track(null); // before the line is closed: browsers blacken the picture then
+    this.#whep?.close();
+    this.#next?.close();
+    this.#whep = this.#next = null;
+    this.#receiver = null;
+    this.#stoodAt = this.#liveAt = 0;
+    this.renewing = false;
+  }
+
+  #tick(): void {
+    this.#looked = this.doors.now();
+    this.#cancelTick = this.doors.after(this.t.tick, () => {
+      const now = this.doors.now();
+      // The page itself stood still: what came meanwhile is still on its way to us.
+      const stalled = now - this.#looked > this.t.tick * 3;
+      this.#tick();
+      if (!stalled) this.#look(now);
+    });
+  }
+
+  #look(now: number): void {
+    const s = this.state;
+    if (s.name === "lost" || s.name === "refused") {
+      if (s.retryAt !== null && now >= s.retryAt) this.#connect(s.cause);
+      return;
+    }
+    if (this.#stoodAt) this.#measure(now);
+    if (s.name === "live" || s.name === "frozen") {
+      if (this.#whep && now >= this.#whep.answered + this.t.view) {
+        this.#hangUp();
+        return this.#set({ name: "over" });
+      }
+    }
+    if (this.#hidden || !this.#stoodAt) return;
+    const silent = now - this.#seen;
+    if (s.name === "connecting" && silent >= this.t.first) this.#ended({ code: "picture.never", n: this.t.first / 1000 });
+    else if (s.name === "live") {
+      if (now - this.#liveAt >= this.t.steady) this.#tries = 0;
+      if (silent >= this.patience) this.#freeze(now);
+    } else if (s.name === "frozen") {
+      if (silent >= this.t.gone) this.#ended({ code: "picture.gone", n: Math.round(silent / 1000) });
+      else if (now - this.#checked >= 1000) this.#ask(now);
+    }
+  }
+
+  /** How long without a picture is too long: a camera of one picture a second is not frozen between two. */
+  get patience(): number {
+    const sorted = [...this.#gaps].sort((a, b) => a - b);
+    const usual = sorted[sorted.length >> 1] ?? 0;
+    return Math.min(this.t.slowest, Math.max(this.t.frozen, usual * 2.5));
+  }
+
+  #freeze(now: number): void {
+    this.#set({ name: "frozen", cause: { code: "picture.none" } });
+    this.#counted = -1;
+    this.#ask(now);
+  }
+
+  /** While nothing moves: does the hub know why, and does anything come at all? */
+  #ask(now: number): void {
+    this.#checked = now;
+    const whep = this.#whep;
+    if (!whep) return;
+    const still = () => this.#whep === whep && this.state.name === "frozen";
+    void whep.check().then((cause) => cause && still() && this.#ended(cause), () => {});
+    void whep.stats()?.then((report) => {
+      if (!still()) return;
+      let bytes = 0;
+      for (const [, s] of report as unknown as Iterable<[string, { type: string; bytesReceived?: number }]>) if (s.type === "inbound-rtp") bytes += s.bytesReceived ?? 0;
+      if (this.#counted >= 0) {
+        const code = bytes > this.#counted ? "picture.broken" : "line.empty";
+        if (this.state.name === "frozen" && this.state.cause.code !== code) this.#set({ name: "frozen", cause: { code } });
+      }
+      this.#counted = bytes;
+    }, () => {});
+  }
+
+  /** Keeps up what the age of a picture needs. Asking a receiver makes the page wait for the line: not often. */
+  #measure(now: number): void {
+    const steady = now - this.#stoodAt > 1000;
+    if (this.clock.ahead !== null && this.#frame !== none && now - this.#measured >= (steady && this.#steady ? 10_000 : 250)) {
+      this.#measured = now;
+      this.#steady = steady;
+      this.#ages.source(this.#receiver?.getSynchronizationSources?.()[0] as Source | undefined, steady);
+      if (this.last) this.last = { ...this.#ages.moment(this.#frame, this.last.shown), shown: this.last.shown };
+    }
+    if (now - this.clock.heard < clockEvery || now - this.#asked < 500) return;
+    this.#asked = now;
+    void this.#whep?.stats()?.then((r) => this.clock.stats(r as unknown as Iterable<[string, unknown]>, this.doors.now()), () => {});
+  }
+}

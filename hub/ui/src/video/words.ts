@@ -1,0 +1,34 @@
+// What a tile says, in the reader's language.
+import { fmt } from "../i18n/formats.svelte";
+import { maybe, t } from "../i18n/i18n.svelte";
+import { causeOf } from "../i18n/words";
+import type { Cause } from "./causes";
+import type { State } from "./machine";
+
+/** A cause in words; the sentence of the hub or the site where it has no code. */
+export function causeWords(c: Cause): string {
+  if (c.code === "told") return c.detail ?? "";
+  const detail = c.detail ? causeOf(c.detail) : "";
+  return maybe(`video.cause.${c.code}`, { n: c.n ?? 0, detail }) ?? detail;
+}
+
+/** What the state is called. */
+export function stateWords(s: State): string {
+  if (s.name === "connecting") return t(`video.step.${s.step}`);
+  return t(`video.state.${s.name}`);
+}
+
+/** "0.2 s", "14 s", "3 min" */
+export function ageWords(ms: number): string {
+  return ms < 10_000 ? t("video.seconds", { n: tenths(ms) }) : fmt.span(ms);
+}
+
+/** How the age of the picture is known. */
+export function ageTip(kind: "taken" | "received"): string {
+  return t(`video.age.${kind}`);
+}
+
+/** Always one digit behind the point, so that nothing jumps. */
+function tenths(ms: number): string {
+  return (Math.floor(ms / 100) / 10).toFixed(1); // both languages write it with a point
+}

@@ -1,0 +1,35 @@
+// What a device's rules and place say, in words.
+import type { Place, Rule } from "../../api/types";
+import { fmt } from "../../i18n/formats.svelte";
+import { maybe, t } from "../../i18n/i18n.svelte";
+import { className, named } from "../../i18n/words";
+
+/** What makes a rule open an incident: "above 3.2 m for 10 s". */
+export function ruleText(r: Rule, unit = ""): string {
+  const lasting = r.for_ms ? t("devices.rule.for", { span: fmt.spanLong(r.for_ms) }) : "";
+  const things = (r.classes ?? []).map(className).join(t("devices.rule.or"));
+  const what = things || t("devices.rule.anything");
+  switch (r.kind) {
+    case "above":
+    case "below":
+      return t(`devices.rule.${r.kind}`, { limit: r.value === undefined ? t("devices.rule.limit") : fmt.quantity(r.value, unit), lasting });
+    case "zone":
+      return t("devices.rule.zone", { what, lasting, rule: named(r.name) });
+    case "line":
+      return t("devices.rule.line", { what, rule: named(r.name), way: maybe(`devices.rule.way.${r.direction ?? "any"}`) ?? "" });
+    case "silence":
+      return r.for_ms ? t("devices.rule.silence", { span: fmt.spanLong(r.for_ms) }) : t("devices.rule.silent");
+  }
+  return maybe(`kind.${r.kind}`) ?? named(r.name);
+}
+
+const winds = ["n", "ne", "e", "se", "s", "sw", "w", "nw"] as const;
+
+/** Which way a camera looks: "north-east, 90° wide, to 80 m". */
+export function viewText(p: Place): string {
+  if (!p.fov) return "";
+  const wind = winds[Math.round(((p.heading ?? 0) % 360) / 45) % 8] ?? "n";
+  const parts = [t(`devices.wind.${wind}`), t("devices.view.wide", { degrees: Math.round(p.fov) })];
+  if (p.range) parts.push(t("devices.view.to", { distance: fmt.distance(p.range) }));
+  return parts.join(t("devices.list.and"));
+}

@@ -1,0 +1,38 @@
+import { afterEach, expect, test } from "vitest";
+import type { TimelineEntry } from "../../api/types";
+import { prefs } from "../../state/prefs.svelte";
+import { make } from "../incidents/made";
+import { entryWords, lines } from "./entries";
+
+const entry = (kind: string, who = "li", text = ""): TimelineEntry => ({ at: "2026-05-03T12:00:00Z", kind, who, text });
+const say = (e: TimelineEntry, me = "wang") => {
+  const w = entryWords(e, make(), me);
+  return [w.who, w.text, w.quote].filter(Boolean).join(" | ");
+};
+
+afterEach(() => { prefs.language = "en"; });
+
+test("who did what", () => {
+  prefs.language = "en";
+  expect(say(entry("opened", "edge north-yard"))).toBe("box north yard | Opened by the rule yard");
+  expect(say(entry("acknowledged"))).toBe("li | Acknowledged");
+  expect(say(entry("acknowledged"), "li")).toBe("li (you) | Acknowledged");
+  expect(say(entry("assigned", "li", "chen"))).toBe("li | Assigned to chen");
+  expect(say(entry("assigned", "li", "li"))).toBe("li | Took it over");
+  expect(say(entry("assigned", "li", ""))).toBe("li | Assigned to nobody");
+  expect(say(entry("noted", "li", "on the way"))).toBe("li | Note | on the way");
+  expect(say(entry("changed", "edge a", "river above 3.2 m: 3.4 m"))).toBe("box a | Now 3.4 m");
+  expect(say(entry("changed", "edge a", "motion in the yard"))).toBe("box a | Changed");
+  expect(say(entry("reopened"))).toBe("li | Opened again");
+});
+test("in Chinese", () => {
+  prefs.language = "zh-CN";
+  expect(say(entry("closed", "li", "误报"))).toBe("li | 结案 | 误报");
+});
+test("a kind that is not known yet is told as it is", () => {
+  expect(say(entry("escalated", "li", "to the deputy"))).toBe("li | escalated: to the deputy");
+});
+test("changes in a row are one line, the last", () => {
+  const all = [entry("opened"), entry("changed", "edge a", "1"), entry("changed", "edge a", "2"), entry("noted"), entry("changed", "edge a", "3")];
+  expect(lines(all).map((l) => [l.entry.kind, l.entry.text, l.times])).toEqual([["opened", "", 1], ["changed", "2", 2], ["noted", "", 1], ["changed", "3", 1]]);
+});

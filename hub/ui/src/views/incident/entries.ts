@@ -1,0 +1,50 @@
+// The time line in words. The hub writes kinds and, where people wrote, their text.
+import type { Incident, TimelineEntry } from "../../api/types";
+import { maybe, t } from "../../i18n/i18n.svelte";
+import { named } from "../../i18n/words";
+import type { IconName } from "../../ui/icons";
+
+export interface Words {
+  text: string; // what happened
+  quote: string; // what a person wrote
+  who: string;
+  icon: IconName;
+  person: boolean; // done by a person or a program at the hub, not told by a box
+}
+
+const icons: Record<string, IconName> = {
+  opened: "incidents", changed: "sensor", over: "check", evidence: "snapshot", reported: "report", acknowledged: "check",
+  unacknowledged: "undo", assigned: "user", noted: "note", closed: "close", reopened: "undo",
+};
+
+/** A box tells as "edge NAME". */
+const box = /^edge (.+)$/;
+
+export function entryWords(e: TimelineEntry, i: Incident, me: string): Words {
+  const from = e.who.match(box);
+  const who = from ? t("incident.who.box", { name: named(from[1]!) }) : e.who === me ? t("incident.who.you", { who: e.who }) : e.who;
+  const spoken = ["reported", "noted", "closed"].includes(e.kind) ? e.text : "";
+  let text = maybe(`incident.entry.${e.kind}`, { text: e.text, rule: named(i.rule) });
+  // The hub's own title is in English; of a change its value is what matters: "river above 3.2 m: 3.4 m".
+  if (e.kind === "changed") text = value(e.text) ? t("incident.entry.changedTo", { value: value(e.text) }) : t("incident.entry.changed");
+  if (e.kind === "assigned") text = e.text === "" ? t("incident.entry.freed") : e.text === e.who ? t("incident.entry.took") : t("incident.entry.assigned", { text: e.text });
+  return { text: text ?? [e.kind, e.text].filter(Boolean).join(": "), quote: spoken, who, icon: icons[e.kind] ?? "info", person: !from };
+}
+
+const value = (title: string): string => title.match(/: ([^:]+)$/)?.[1] ?? "";
+
+/** Changes in a row that a box told are one: a value that moves is not a story. */
+export interface Line {
+  entry: TimelineEntry; // the last of them
+  times: number;
+}
+
+export function lines(timeline: readonly TimelineEntry[]): Line[] {
+  const out: Line[] = [];
+  for (const entry of timeline) {
+    const last = out.at(-1);
+    if (entry.kind === "changed" && last?.entry.kind === "changed") out[out.length - 1] = { entry, times: last.times + 1 };
+    else out.push({ entry, times: 1 });
+  }
+  return out;
+}

@@ -1,0 +1,2 @@
+/** Runes everywhere, also where a component has none yet. */
+export default { compilerOptions: { runes: true } };

@@ -1,0 +1,112 @@
+// A shift without a mouse: signing in, an incident from its arrival to its end, live video, a report,
+// the palette and the keys.
+import { describe, expect, it } from "vitest";
+import type { Person } from "./support/people";
+import { room } from "./support/room";
+import { flood, password, square, until } from "./support/stage";
+import { languages } from "./support/words";
+
+const hall = room({ town: true }, async (stage) => {
+  await stage.user("li.wei", "dispatcher");
+  await stage.site({ name: "liuxi", cameras: { market: [], bridge: [] }, sensors: { river: [flood] }, places: square });
+});
+
+/** Where the focus is, and that it can be seen. */
+async function focus(p: Person): Promise<string> {
+  const at = await p.page.evaluate(() => {
+    const e = document.activeElement as HTMLElement | null;
+    if (!e || e === document.body) return { what: "nowhere", seen: false };
+    const box = e.getBoundingClientRect();
+    const style = getComputedStyle(e);
+    const after = getComputedStyle(e, "::after");
+    const around = e.closest("label, .row, li") ? getComputedStyle(e.closest("label, .row, li")!) : style;
+    const ring = [style, after, around].some((s) => s.outlineStyle !== "none" && parseFloat(s.outlineWidth) > 0) || e.matches("h1, main, input, textarea, [role=option], canvas");
+    return { what: `${e.tagName.toLowerCase()}#${e.id}.${e.className} "${(e.getAttribute("aria-label") ?? e.textContent ?? "").trim().slice(0, 30)}"`, seen: ring && box.width > 0 && box.bottom > 0 && box.top < innerHeight };
+  });
+  expect(at, `the focus is at ${at.what}`).toMatchObject({ seen: true });
+  return at.what;
+}
+
+describe.each(languages)("%s", (language) => {
+  it("does a shift's work by keyboard alone", async () => {
+    const p = await hall.sits({ language });
+    const keys = p.page.keyboard;
+    const at = (path: string | RegExp) => until(`the address ${path}`, async () => { const u = new URL(p.page.url()); return typeof path === "string" ? u.pathname === path : path.test(u.pathname + u.search); });
+    await p.go("/incidents?state=all");
+    await p.page.waitForSelector("#login-user");
+    await keys.type("li.wei");
+    await keys.press("Tab");
+    await keys.type(password);
+    await keys.press("Enter");
+    await p.live();
+
+    for (const level of [0.3, 3.4]) await hall.stage.say("liuxi", "river", level);
+    const id = await until("the incident", async () => (await hall.stage.api<{ incidents: { id: string; condition: string; state: string }[] }>("/incidents")).incidents.find((i) => i.condition === "open" && i.state === "open")?.id);
+    await p.row(id).waitFor();
+    await keys.press("Home");
+    await until("it to be selected", async () => (await p.row(id).getAttribute("aria-current")) === "true");
+    await focus(p);
+    await keys.press("a");
+    await until("acknowledged", async () => (await hall.stage.api<{ state: string }>(`/incidents/${id}`)).state === "acknowledged");
+    await keys.press("u");
+    await until("undone", async () => (await hall.stage.api<{ state: string }>(`/incidents/${id}`)).state === "open");
+    await keys.press("s");
+    await until("mine", async () => (await hall.stage.api<{ assignee: string }>(`/incidents/${id}`)).assignee === "li.wei");
+    await keys.press("n");
+    await p.page.getByRole("dialog").waitFor();
+    await keys.type("patrol sent");
+    await keys.press("Control+Enter");
+    await until("noted", async () => JSON.stringify(await hall.stage.api(`/incidents/${id}`)).includes("patrol sent"));
+    await p.page.getByRole("dialog").waitFor({ state: "hidden" });
+
+    await keys.press("Enter");
+    await at(`/incidents/${id}`);
+    await p.page.locator("#nearby .camera").first().waitFor();
+    await keys.press("v");
+    await p.page.waitForFunction(() => document.querySelectorAll("figure.tile[data-state=live]").length === 2, undefined, { timeout: 60_000 });
+    await keys.press("1");
+    await p.page.locator("#live-tiles.one").waitFor();
+    await keys.press("Escape");
+    await keys.press("Escape");
+    await until("no video", async () => (await p.page.locator("figure.tile").count()) === 0);
+    await keys.press("c");
+    await until("closed", async () => (await hall.stage.api<{ state: string }>(`/incidents/${id}`)).state === "closed");
+    await keys.press("Escape");
+    await at(/^\/incidents\?/);
+
+    // Every view by its two keys; its title takes the focus, and Tab leads into it.
+    for (const [second, path] of [["m", "/map"], ["d", "/devices"], ["v", "/wall"], ["i", "/incidents"]] as const) {
+      await keys.press("g");
+      await keys.press(second);
+      await at(path);
+      await until("the focus on the title", async () => p.page.evaluate(() => document.activeElement?.matches("h1, main")));
+      await keys.press("Tab");
+      await focus(p);
+    }
+    await keys.press("?");
+    await p.page.getByRole("dialog").getByText(p.say("keys.group.go")).waitFor();
+    await keys.press("Escape");
+    await keys.press("Control+k");
+    await p.page.getByRole("combobox").waitFor();
+    await keys.type(p.say("shell.go.devices"));
+    await keys.press("Enter");
+    await at("/devices");
+    await keys.press("Control+k");
+    await keys.type("market");
+    await until("the camera in the palette", async () => (await p.page.getByRole("option").count()) > 0);
+    await keys.press("Enter");
+    await at("/devices/liuxi/market");
+    await p.page.goBack();
+    await at("/devices");
+
+    // Round the whole page once: the focus can always be seen and comes back.
+    const seen = new Set<string>();
+    for (let n = 0; n < 80; n += 1) {
+      await keys.press("Tab");
+      if (await p.page.evaluate(() => !document.activeElement || document.activeElement === document.body)) break;
+      const here = await focus(p);
+      seen.add(here);
+    }
+    expect(seen.size).toBeGreaterThan(8);
+  });
+});

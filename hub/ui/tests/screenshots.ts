@@ -1,0 +1,112 @@
+// Every view in every size, theme and language, into .cache/screenshots: `make screenshots`. What a
+// machine can see of a picture that is wrong is looked for while they are made: a page wider than its
+// window, text that is cut off without dots, controls that lie over each other or off the screen.
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Page } from "playwright-core";
+import { expect, it } from "vitest";
+import { root } from "./support/programs";
+import type { Person } from "./support/people";
+import { room } from "./support/room";
+import { type Scene, setScene } from "./support/scene";
+import { settle } from "./support/settle";
+import { languages } from "./support/words";
+
+const sizes = {
+  "1366x768": { width: 1366, height: 768 },
+  "1920x1080": { width: 1920, height: 1080 },
+  "2560x1440": { width: 2560, height: 1440 },
+  phone: { width: 390, height: 844 },
+};
+const folder = join(root, ".cache", "screenshots");
+// GRIDPOST_SCREENSHOTS=all, or parts of names: "1366x768 dark" takes those alone.
+const wanted = (process.env["GRIDPOST_SCREENSHOTS"] ?? "all").split(" ").filter((w) => w && w !== "all" && w !== "1");
+
+let scene: Scene;
+const hall = room({ town: true }, async (stage) => {
+  scene = await setScene(stage);
+});
+
+/** What is wrong with the page as it stands. */
+function wrong(page: Page): Promise<string[]> {
+  return page.evaluate(() => {
+    const found: string[] = [];
+    const name = (e: Element) => `${e.tagName.toLowerCase()}${e.id && `#${e.id}`}${[...e.classList].filter((c) => !c.startsWith("svelte-")).map((c) => `.${c}`).join("")} "${(e.textContent ?? "").trim().slice(0, 40)}"`;
+    const doc = document.documentElement;
+    if (doc.scrollWidth > innerWidth) found.push(`the page is ${doc.scrollWidth} wide, the window ${innerWidth}`);
+    const main = document.querySelector("main");
+    if (main && main.scrollWidth > main.clientWidth + 1) found.push(`the view is ${main.scrollWidth} wide, its place ${main.clientWidth}`);
+    for (const e of document.querySelectorAll<HTMLElement>("body *")) {
+      if (e.closest(".unseen, [hidden], svg, .maplibregl-map, .uplot") || !e.checkVisibility({ visibilityProperty: true, opacityProperty: true })) continue;
+      const style = getComputedStyle(e);
+      const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent!.trim());
+      const box = e.getBoundingClientRect();
+      if (own && box.width > 2) {
+        const cuts = style.overflowX === "hidden" || style.overflowX === "clip";
+        if (cuts && e.scrollWidth > e.clientWidth + 1 && style.textOverflow !== "ellipsis") found.push(`cut off: ${name(e)}`);
+        if (style.overflowY === "hidden" && e.scrollHeight > e.clientHeight + 3) found.push(`cut off below: ${name(e)}`);
+        // An ellipsis needs a way to the whole text.
+        if (cuts && style.textOverflow === "ellipsis" && e.scrollWidth > e.clientWidth + 1 && !e.closest("[title], [aria-label]")) found.push(`shortened, and nowhere whole: ${name(e)}`);
+      }
+      if (e.matches("button, a[href], input, select, textarea") && box.width > 2 && box.height > 2) {
+        let scrolls = false;
+        for (let up: Element | null = e; up; up = up.parentElement) if (/auto|scroll/.test(getComputedStyle(up).overflowX + getComputedStyle(up).overflowY)) scrolls = true;
+        if ((box.right > innerWidth + 1 || box.left < -1) && !scrolls && !e.classList.contains("skip")) found.push(`off the screen: ${name(e)}`);
+      }
+    }
+    return [...new Set(found)];
+  });
+}
+
+rmSync(folder, { recursive: true, force: true });
+mkdirSync(folder, { recursive: true });
+const report: Record<string, string[]> = {};
+
+async function shoot(p: Person, name: string): Promise<void> {
+  const faults = await wrong(p.page);
+  if (faults.length) report[name] = faults;
+  await p.page.screenshot({ path: join(folder, `${name}.png`), animations: "disabled" });
+}
+
+for (const [size, viewport] of Object.entries(sizes)) {
+  for (const theme of ["dark", "light"] as const) {
+    for (const language of languages) {
+      const stem = `${size} ${theme} ${language}`;
+      if (wanted.length && !wanted.every((w) => stem.includes(w))) continue;
+      it(stem, { timeout: 300_000 }, async () => {
+        const p = await hall.sits({ language, theme, size: viewport, phone: size === "phone" });
+        const as = (view: string) => `${view}-${size}-${theme}-${language}`;
+        await p.go("/");
+        await p.page.waitForSelector("#login-user");
+        await p.page.waitForTimeout(800);
+        await shoot(p, as("login"));
+        await p.signIn("boss");
+        for (const [view, path] of Object.entries(scene.views)) {
+          await p.follow(path);
+          await settle(p.page, p.say, view === "wall" ? 3 : 0);
+          await shoot(p, as(view));
+        }
+        await p.follow(scene.views["level"]!);
+        await settle(p.page, p.say);
+        await p.page.locator("#play-best").click();
+        await settle(p.page, p.say, 4);
+        await shoot(p, as("live"));
+        await p.follow("/incidents?state=all");
+        await settle(p.page, p.say);
+        await p.page.keyboard.press("Control+k");
+        await p.page.waitForTimeout(300);
+        await shoot(p, as("palette"));
+        await p.page.keyboard.press("Escape");
+        await p.page.keyboard.press("?");
+        await p.page.waitForTimeout(300);
+        await shoot(p, as("keys"));
+        p.check();
+      });
+    }
+  }
+}
+
+it("nothing is cut off or off the screen", () => {
+  writeFileSync(join(folder, "faults.json"), `${JSON.stringify(report, null, 1)}\n`);
+  expect(report).toEqual({});
+});

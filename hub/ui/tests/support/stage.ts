@@ -1,0 +1,156 @@
+// A hub of its own for a file of tests, with the boxes, cameras and sensors that they need, set up by
+// edge/e2e/stage through the interfaces that operators and edges have.
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { footage, programs, stageProgram, town } from "./programs";
+
+export type Role = "monitor" | "dispatcher" | "administrator";
+export type Place = { lat: number; lon: number; heading?: number; fov?: number; range?: number; height?: number };
+export type Rule = Record<string, unknown>;
+
+export interface SiteOrder {
+  name: string;
+  cameras?: Record<string, Rule[]>;
+  sensors?: Record<string, Rule[]>;
+  places?: Record<string, Place>;
+}
+
+/** An incident as an edge tells it; what is left out is made up. */
+export interface Told {
+  id?: string;
+  device: string;
+  rule: string;
+  kind: string;
+  severity: string;
+  state?: "open" | "closed";
+  opened_at?: string;
+  closed_at?: string;
+  version?: number;
+  class?: string;
+  value?: number;
+  limit?: number;
+  unit?: string;
+}
+
+export interface BoxOrder {
+  name: string;
+  devices: { name: string; kind: "camera" | "sensor"; unit?: string; place?: Place; rules?: Rule[] }[];
+  states?: { device: string; state: string; cause: string; since: string }[];
+  readings?: { device: string; time: string; value: number; unit: string; quality: string }[];
+}
+
+/** A rule that a level above 2 meets and one below 1 ends. */
+export const flood: Rule = { name: "flood", kind: "above", value: 2, clear: 1, severity: "severe" };
+/** A rule that somebody in the footage meets every few seconds. */
+export const passing: Rule = { name: "passing", kind: "line", line: [[0.34, 0.25], [0.34, 0.65]], clear: "1s", severity: "minor" };
+
+/** Four cameras around the made-up town's square; all of them see its middle. */
+export const square: Record<string, Place> = {
+  market: { lat: 30.9201, lon: 120.9302, heading: 45, fov: 90, range: 80, height: 4 },
+  bridge: { lat: 30.92055, lon: 120.93075, heading: 225, fov: 90, range: 80, height: 4 },
+  school: { lat: 30.9206, lon: 120.93015, heading: 135, fov: 90, range: 80, height: 4 },
+  station: { lat: 30.91995, lon: 120.9309, heading: 315, fov: 90, range: 80, height: 4 },
+  river: { lat: 30.9203, lon: 120.9305 },
+};
+
+export const password = "correct horse battery";
+
+export class Stage {
+  url = "";
+  token = "";
+  #ask = 0;
+  #waiting = new Map<number, { done: (result: unknown) => void; failed: (error: Error) => void }>();
+  #ended: Promise<void>;
+
+  private constructor(private readonly process: ChildProcessWithoutNullStreams, readonly folder: string) {
+    createInterface({ input: process.stdout }).on("line", (line) => {
+      const a = JSON.parse(line) as { id: number; result?: unknown; error?: string };
+      const w = this.#waiting.get(a.id);
+      this.#waiting.delete(a.id);
+      if (a.error) w?.failed(new Error(`the stage: ${a.error}`));
+      else w?.done(a.result);
+    });
+    let complaint = "";
+    process.stderr.on("data", (text) => (complaint = `${complaint}${text}`.slice(-4000)));
+    this.#ended = new Promise((done) => process.on("exit", (code) => {
+      for (const w of this.#waiting.values()) w.failed(new Error(`the stage ended with ${code}: ${complaint}`));
+      if (code) console.error(`the stage ended with ${code}: ${complaint}`);
+      done();
+    }));
+  }
+
+  static async start(o: { town?: boolean } = {}): Promise<Stage> {
+    const folder = await mkdtemp(join(tmpdir(), "gridpost-console-"));
+    const s = new Stage(spawn(stageProgram, ["-programs", programs, "-footage", footage, "-dir", folder]), folder);
+    const at = (await s.order("start", { town: o.town ? town : "" })) as { url: string; token: string };
+    s.url = at.url;
+    s.token = at.token;
+    return s;
+  }
+
+  order(what: string, o: object = {}): Promise<unknown> {
+    const id = ++this.#ask;
+    return new Promise((done, failed) => {
+      this.#waiting.set(id, { done, failed });
+      this.process.stdin.write(`${JSON.stringify({ id, do: what, ...o })}\n`);
+    });
+  }
+
+  /** Adds somebody, with the password that all of them have. */
+  async user(name: string, role: Role): Promise<string> {
+    await this.order("user", { name, password, role });
+    return name;
+  }
+
+  site(o: SiteOrder): Promise<unknown> { return this.order("site", o); }
+  box(o: BoxOrder): Promise<unknown> { return this.order("box", o); }
+  say(site: string, sensor: string, value: number): Promise<unknown> { return this.order("say", { site, sensor, value }); }
+  camera(site: string, name: string, how: "playing" | "frozen" | "gone"): Promise<unknown> {
+    return this.order("camera", { site, name, playing: how !== "gone", frozen: how === "frozen" });
+  }
+  crowd(o: { boxes: number; devices: number; incidents: number; open: number }): Promise<unknown> { return this.order("crowd", o); }
+  stopHub(): Promise<unknown> { return this.order("hub-stop"); }
+  startHub(): Promise<unknown> { return this.order("hub-start"); }
+
+  async tell(box: string, incident: Told): Promise<string> {
+    return ((await this.order("tell", { box, incident })) as { incident: string }).incident;
+  }
+
+  /** Asks the hub with an administrator's token. */
+  async api<T>(path: string, o: { method?: string; body?: unknown } = {}): Promise<T> {
+    const answer = await fetch(`${this.url}/api/v1${path}`, {
+      method: o.method ?? "GET",
+      headers: { Authorization: `Bearer ${this.token}`, ...(o.body !== undefined && { "Content-Type": "application/json" }) },
+      ...(o.body !== undefined && { body: JSON.stringify(o.body) }),
+    });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(`the hub answered ${answer.status} to ${path}: ${text}`);
+    return (text ? JSON.parse(text) : undefined) as T;
+  }
+
+  async end(): Promise<void> {
+    this.process.stdin.end();
+    await this.#ended;
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** Looks until what it sees is true, and fails with the last thing it saw. */
+export async function until<T>(what: string, look: () => Promise<T | undefined | false | null>, limit = 20_000): Promise<T> {
+  const end = Date.now() + limit;
+  let last: unknown;
+  for (;;) {
+    try {
+      const seen = await look();
+      if (seen) return seen;
+      last = seen;
+    } catch (error) {
+      last = error;
+    }
+    if (Date.now() > end) throw new Error(`waited ${limit} ms for ${what}: ${last instanceof Error ? last.message : JSON.stringify(last)}`);
+    await new Promise((done) => setTimeout(done, 50));
+  }
+}
