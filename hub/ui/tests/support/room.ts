@@ -1,7 +1,9 @@
 // A control room for a file of tests: one hub, one browser, and people who come for one test each.
+import { join } from "node:path";
 import type { Browser } from "playwright-core";
 import { afterAll, afterEach, beforeAll } from "vitest";
 import { type Look, openBrowser, Person } from "./people";
+import { root } from "./programs";
 import { Stage } from "./stage";
 
 export interface Room {
@@ -24,9 +26,14 @@ export function room(o: { town?: boolean }, furnish: (stage: Stage) => Promise<v
     [r.stage, r.browser] = await Promise.all([Stage.start(o), openBrowser()]);
     await furnish(r.stage);
   });
-  afterEach(async () => {
+  afterEach(async ({ task }) => {
     const all = present.splice(0);
     try {
+      // What it looked like when it failed: .cache/failures.
+      if (task.result?.state === "fail") {
+        const name = task.name.replace(/\W+/g, "-").slice(0, 60);
+        for (const [n, p] of all.entries()) await p.page.screenshot({ path: join(root, ".cache", "failures", `${name}-${p.language}-${n}.png`) }).catch(() => {});
+      }
       for (const p of all) p.check();
     } finally {
       for (const p of all) await p.leaves();
