@@ -82,7 +82,8 @@ func (s *stage) box(ctx context.Context, o boxOrder) (any, error) {
 func (s *stage) tell(ctx context.Context, o struct {
 	Box      string             `json:"box"`
 	Incident detection.Incident `json:"incident"`
-}) (any, error) {
+},
+) (any, error) {
 	b, ok := s.boxes[o.Box]
 	if !ok {
 		return nil, fmt.Errorf("there is no box %q", o.Box)

@@ -53,7 +53,8 @@ type nothing struct{}
 // start starts the hub, with a new data folder.
 func (s *stage) start(ctx context.Context, o struct {
 	Town string `json:"town"` // GeoJSON file that is laid beside the hub, if any
-}) (any, error) {
+},
+) (any, error) {
 	if s.hub != nil {
 		return nil, errors.New("the hub has been started already")
 	}
@@ -91,7 +92,8 @@ func (s *stage) site(ctx context.Context, o struct {
 	Cameras map[string][]rig.Map `json:"cameras"` // rules by name
 	Sensors map[string][]rig.Map `json:"sensors"`
 	Places  map[string]rig.Map   `json:"places"`
-}) (any, error) {
+},
+) (any, error) {
 	file := ""
 	if len(o.Cameras) > 0 {
 		var err error
@@ -161,7 +163,8 @@ func (s *stage) siteStop(_ context.Context, o struct{ Name string }) (any, error
 func (s *stage) camera(_ context.Context, o struct {
 	Site, Name      string
 	Playing, Frozen bool
-}) (any, error) {
+},
+) (any, error) {
 	at, ok := s.sites[o.Site]
 	if !ok || !at.Cameras.SetPlaying(o.Name, o.Playing) || !at.Cameras.SetFrozen(o.Name, o.Frozen) {
 		return nil, fmt.Errorf("there is no camera %s/%s", o.Site, o.Name)
@@ -173,7 +176,8 @@ func (s *stage) camera(_ context.Context, o struct {
 func (s *stage) say(ctx context.Context, o struct {
 	Site, Sensor string
 	Value        float64
-}) (any, error) {
+},
+) (any, error) {
 	at, ok := s.sites[o.Site]
 	if !ok || at.sensors[o.Sensor] == nil {
 		return nil, fmt.Errorf("there is no sensor %s/%s", o.Site, o.Sensor)

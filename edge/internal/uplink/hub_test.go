@@ -34,7 +34,8 @@ type hub struct {
 	key  *ecdsa.PrivateKey
 	tls  *tls.Config
 	addr string
-	life time.Duration // of edges' certificates
+	life time.Duration // of edges' certificates, from now
+	age  time.Duration // of the first one
 
 	server *httptest.Server
 
@@ -81,7 +82,7 @@ func newHub(t *testing.T) *hub {
 func (h *hub) sign(c, parent *x509.Certificate, public *ecdsa.PublicKey, life time.Duration) *x509.Certificate {
 	h.t.Helper()
 	c.SerialNumber = big.NewInt(time.Now().UnixNano())
-	c.NotBefore, c.NotAfter = time.Now().Add(-time.Second), time.Now().Add(life)
+	c.NotBefore, c.NotAfter = time.Now().Add(-time.Second-h.age), time.Now().Add(life)
 	if parent == nil {
 		parent = c
 	}
@@ -144,7 +145,7 @@ func (h *hub) issue(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	c := h.sign(&x509.Certificate{Subject: pkix.Name{CommonName: "gate-7"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, h.ca, public, h.life)
-	h.life = time.Hour
+	h.life, h.age = time.Hour, 0
 	_ = json.NewEncoder(w).Encode(api.EnrolResponse{
 		Edge:        "gate-7",
 		Certificate: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})),

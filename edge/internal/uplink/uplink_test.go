@@ -287,7 +287,7 @@ func TestCommandsComeOverANewLine(t *testing.T) {
 
 func TestCertificateIsRenewed(t *testing.T) {
 	h := newHub(t)
-	h.life = time.Second // two thirds of it are over soon
+	h.life, h.age = 30*time.Minute, 2*time.Hour // more than two thirds of it are over
 	e := newEdge(t, h)
 	first := e.up.o.Identity.Expires()
 	e.run()
