@@ -165,25 +165,28 @@ screenshots: build deps-demo deps-test $(PACKAGES)
 	@GRIDPOST_SCREENSHOTS="$(SHOTS)" GRIDPOST_BIN=$(CURDIR)/bin GRIDPOST_FOOTAGE=$(CURDIR)/$(CACHE)/footage npm run --silent --prefix $(UI) test:browser >$(CACHE)/screenshots.log 2>&1 || { \
 		tail -n 60 $(CACHE)/screenshots.log; echo "All of it is in $(CACHE)/screenshots.log"; exit 1; }
 
-test: build deps-demo deps-test console-check
+test: build deps-demo deps-test console-check onnxruntime
 	@echo "Building edge and hub for arm64 without cgo"
 	@GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./edge
 	@GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./hub
 	@echo "Go tests with the race detector, and the browser tests"
 	@CGO_ENABLED=1 GRIDPOST_BIN=$(CURDIR)/bin GRIDPOST_FOOTAGE=$(CURDIR)/$(CACHE)/footage \
+		GRIDPOST_ONNXRUNTIME=$(CURDIR)/bin/libonnxruntime.so.1 \
 		$(GO) test -race -shuffle=on -timeout 15m ./...
 	@$(MAKE) console-browser
 
 # The shared library is inside the npm package; 113 MB come for 46 that stay.
 ONNXRUNTIME := onnxruntime-node@1.30.0
 ARCH = $(subst aarch64,arm64,$(subst x86_64,x64,$(shell uname -m)))
-onnxruntime: build
+onnxruntime: bin/libonnxruntime.so.1
+	@echo "ONNX Runtime is at bin/libonnxruntime.so.1"
+
+bin/libonnxruntime.so.1:
 	@command -v npm >/dev/null || $(MAKE) npm-package
-	@echo "Fetching $(ONNXRUNTIME)"
+	@mkdir -p bin; echo "Fetching $(ONNXRUNTIME)"
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
 	npm pack --silent --pack-destination "$$folder" $(ONNXRUNTIME) >/dev/null && \
-	tar -xzf "$$folder"/onnxruntime-node-*.tgz -C bin --strip-components=5 package/bin/napi-v6/linux/$(ARCH)/libonnxruntime.so.1
-	@echo "ONNX Runtime is at bin/libonnxruntime.so.1"
+	tar -xmzf "$$folder"/onnxruntime-node-*.tgz -C bin --strip-components=5 package/bin/napi-v6/linux/$(ARCH)/libonnxruntime.so.1
 
 .PHONY: onnxruntime
 
