@@ -95,7 +95,7 @@ func (o *odd) look() []detection.Track {
 
 func runOdd(t *testing.T, seed uint64, steps int) (opened map[string]int) {
 	t.Helper()
-	o := &odd{rng: rand.New(rand.NewPCG(seed, 9)), now: day, things: map[uint64]detection.Point{}} //nolint:gosec // repeatable
+	o := &odd{rng: rand.New(rand.NewPCG(seed, 9)), now: day, things: map[uint64]detection.Point{}} // repeatable
 	r := newRig(t, everything()...)
 	for i := range steps {
 		alerts := o.step(r.e)

@@ -53,7 +53,7 @@ func (h *history) failed(now time.Time, worked time.Duration) (wait time.Duratio
 	if worked >= h.b.Steady {
 		h.next = h.b.First
 	}
-	wait = h.next + time.Duration(rand.Int64N(int64(h.next)/10+1)) //nolint:gosec // no secret
+	wait = h.next + time.Duration(rand.Int64N(int64(h.next)/10+1)) // no secret
 	h.next = min(2*h.next, h.b.Most)
 
 	h.times = append(h.times, now)

@@ -35,7 +35,7 @@ func start(binary string) (*process, error) {
 		return nil, err
 	}
 	words := &tail{}
-	cmd := exec.Command(binary) //nolint:gosec,noctx // the operator names the program; stop ends it, group and all
+	cmd := exec.Command(binary) // the operator names the program; stop ends it, group and all
 	cmd.Env = environment()
 	cmd.ExtraFiles = []*os.File{theirs}
 	cmd.Stdout = words
@@ -75,7 +75,7 @@ func socketPair() (net.Conn, *os.File, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("making a socket pair: %w", err)
 	}
-	near, far := os.NewFile(uintptr(fds[0]), "worker"), os.NewFile(uintptr(fds[1]), "edge") //nolint:gosec // descriptors
+	near, far := os.NewFile(uintptr(fds[0]), "worker"), os.NewFile(uintptr(fds[1]), "edge") // descriptors
 	conn, err := net.FileConn(near)
 	if err = errors.Join(err, near.Close()); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("using a socket pair: %w", err), far.Close())

@@ -45,7 +45,7 @@ type scene struct {
 }
 
 func (s scene) frames() []detection.Frame {
-	rng := rand.New(rand.NewPCG(s.seed, 7)) //nolint:gosec // a repeatable scene
+	rng := rand.New(rand.NewPCG(s.seed, 7)) // a repeatable scene
 	var out []detection.Frame
 	for i := 0; ; i++ {
 		t := time.Duration(i) * time.Second / time.Duration(s.rate)

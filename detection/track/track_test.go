@@ -172,7 +172,7 @@ func TestNothingContinuesIntoANewSession(t *testing.T) {
 
 func TestBounds(t *testing.T) {
 	tr := New(Options{MaxTracks: 10, MaxTrail: 5})
-	rng := rand.New(rand.NewPCG(1, 1)) //nolint:gosec // repeatable
+	rng := rand.New(rand.NewPCG(1, 1)) // repeatable
 	for i := range 100 {
 		f := detection.Frame{Session: 1, PTS: time.Duration(i) * 40 * time.Millisecond, Time: time.Unix(int64(i), 0)}
 		for range 200 {
@@ -230,7 +230,7 @@ func FuzzUpdate(f *testing.F) {
 	f.Add(uint64(3), 1.0, 1.0, 5e-324, 5e-324, int64(math.MaxInt64))
 	f.Add(uint64(4), 0.0, 0.0, 1e-160, 1e-160, int64(40e6))
 	f.Fuzz(func(t *testing.T, seed uint64, x, y, w, h float64, step int64) {
-		rng := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // repeatable
+		rng := rand.New(rand.NewPCG(seed, 1)) // repeatable
 		odd := []float64{x, y, w, h, math.NaN(), 0, 1, 0.5, 0.1}
 		tr := New(Options{MaxTracks: 8})
 		pts := time.Duration(0)

@@ -198,8 +198,8 @@ func (u *Unit) parse(body []byte) error {
 	}
 	u.Key = body[1]&flagKey != 0
 	u.Session = binary.BigEndian.Uint32(body[4:])
-	u.PTS = time.Duration(binary.BigEndian.Uint64(body[8:]))                  //nolint:gosec // two's complement is the format
-	u.Arrived = time.Unix(0, int64(binary.BigEndian.Uint64(body[16:]))).UTC() //nolint:gosec // the same
+	u.PTS = time.Duration(binary.BigEndian.Uint64(body[8:]))                  // two's complement is the format
+	u.Arrived = time.Unix(0, int64(binary.BigEndian.Uint64(body[16:]))).UTC() // the same
 	u.Data = body[unitHeaderSize:]
 	return nil
 }
@@ -214,7 +214,7 @@ func parseJPEG(body []byte) (any, error) {
 	}
 	return JPEG{
 		ID:    binary.BigEndian.Uint64(body),
-		PTS:   time.Duration(binary.BigEndian.Uint64(body[8:])), //nolint:gosec // two's complement is the format
+		PTS:   time.Duration(binary.BigEndian.Uint64(body[8:])), // two's complement is the format
 		Error: string(body[jpegHeaderSize : jpegHeaderSize+n]),
 		Data:  body[jpegHeaderSize+n:],
 	}, nil
@@ -249,7 +249,7 @@ func appendMessage(b []byte, msg any) ([]byte, error) {
 	if uint64(size) > uint64(bodyLimit(t)) {
 		return nil, fmt.Errorf("sending %T: a body of %d bytes is above the limit of %d", msg, size, bodyLimit(t))
 	}
-	binary.BigEndian.PutUint32(b[from:], uint32(size)) //nolint:gosec // bounded above
+	binary.BigEndian.PutUint32(b[from:], uint32(size)) // bounded above
 	b[from+4] = byte(t)
 	return b, nil
 }
@@ -294,8 +294,8 @@ func (u *Unit) append(b []byte) ([]byte, error) {
 	}
 	b = append(b, codec, flags, 0, 0)
 	b = binary.BigEndian.AppendUint32(b, u.Session)
-	b = binary.BigEndian.AppendUint64(b, uint64(u.PTS))                //nolint:gosec // two's complement is the format
-	b = binary.BigEndian.AppendUint64(b, uint64(u.Arrived.UnixNano())) //nolint:gosec // the same
+	b = binary.BigEndian.AppendUint64(b, uint64(u.PTS))                // two's complement is the format
+	b = binary.BigEndian.AppendUint64(b, uint64(u.Arrived.UnixNano())) // the same
 	return append(b, u.Data...), nil
 }
 
@@ -305,8 +305,8 @@ func (j *JPEG) append(b []byte) []byte {
 		text = text[:1000]
 	}
 	b = binary.BigEndian.AppendUint64(b, j.ID)
-	b = binary.BigEndian.AppendUint64(b, uint64(j.PTS))     //nolint:gosec // two's complement is the format
-	b = binary.BigEndian.AppendUint16(b, uint16(len(text))) //nolint:gosec // bounded above
+	b = binary.BigEndian.AppendUint64(b, uint64(j.PTS))     // two's complement is the format
+	b = binary.BigEndian.AppendUint16(b, uint16(len(text))) // bounded above
 	b = append(b, text...)
 	return append(b, j.Data...)
 }

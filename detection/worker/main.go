@@ -73,7 +73,7 @@ func dial() (net.Conn, error) {
 		return nil, fmt.Errorf("using file %d as the edge's socket (the edge starts this program; `edge run` does): %w", socket, err)
 	}
 	go func() {
-		fds := []unix.PollFd{{Fd: int32(file.Fd()), Events: unix.POLLRDHUP}} //nolint:gosec // it is 3
+		fds := []unix.PollFd{{Fd: int32(file.Fd()), Events: unix.POLLRDHUP}} // it is 3
 		for {
 			if _, err := unix.Poll(fds, -1); err == nil && fds[0].Revents != 0 {
 				os.Exit(0)

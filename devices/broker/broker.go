@@ -143,7 +143,7 @@ func (b *Broker) Run(ctx context.Context) error {
 type hook struct {
 	mochi.HookBase
 	b   *Broker
-	ctx context.Context //nolint:containedctx // mochi's callbacks carry none; this is Run's
+	ctx context.Context // mochi's callbacks carry none; this is Run's
 
 	mu   sync.Mutex
 	said map[string]bool // complaints that were logged; bounded by maxSaid

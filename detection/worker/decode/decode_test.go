@@ -139,7 +139,7 @@ func TestReorderedPicturesKeepTheirTags(t *testing.T) {
 func TestBrokenUnitsAreErrorsAndNoMore(t *testing.T) {
 	d := decoder(t, streams.H264)
 	in := units(t, record(t, "x.h264", "-c:v", "libx264", "-bf", "0", "-g", "10", "-x264-params", "aud=1"), delimiter264)
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // no secret
+	random := rand.New(rand.NewPCG(1, 2)) // no secret
 	noticed := 0
 	each := func(p *Picture) {
 		if p.Damaged() {

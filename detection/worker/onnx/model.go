@@ -257,7 +257,7 @@ func readLabels(path string) ([]string, error) {
 	if info.Size() > most {
 		return nil, fmt.Errorf("reading the labels: %s has %d bytes, more than %d", path, info.Size(), most)
 	}
-	text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	text, err := os.ReadFile(path) // the operator names the file
 	if err != nil {
 		return nil, fmt.Errorf("reading the labels: %w", err)
 	}

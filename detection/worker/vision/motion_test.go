@@ -29,7 +29,7 @@ type scene struct {
 }
 
 func newScene() *scene {
-	s := &scene{random: rand.New(rand.NewPCG(1, 2)), light: 1} //nolint:gosec // no secret
+	s := &scene{random: rand.New(rand.NewPCG(1, 2)), light: 1} // no secret
 	for range 2 * testW * testH {
 		s.noise = append(s.noise, 2*s.random.NormFloat64())
 	}

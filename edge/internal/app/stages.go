@@ -11,13 +11,13 @@ import (
 // stages are groups of goroutines that stop one after the other, the one added last first.
 // An error in any of them stops all.
 type stages struct {
-	base   context.Context //nolint:containedctx // the parent of the stages' own contexts, which outlive Run's
+	base   context.Context // the parent of the stages' own contexts, which outlive Run's
 	failed chan error
 	all    []*stage
 }
 
 type stage struct {
-	ctx    context.Context //nolint:containedctx // ends when it is this stage's turn to stop
+	ctx    context.Context // ends when it is this stage's turn to stop
 	cancel context.CancelFunc
 	group  errgroup.Group
 	failed chan error

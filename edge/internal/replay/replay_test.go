@@ -38,7 +38,7 @@ var builtIn = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "worker"), "gridpost/detection/worker").CombinedOutput() //nolint:gosec,noctx // fixed words
+	out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "worker"), "gridpost/detection/worker").CombinedOutput() // fixed words
 	if err != nil {
 		return dir, fmt.Errorf("%w: %s", err, out)
 	}

@@ -36,7 +36,7 @@ const longestRetryAfter = 24 * time.Hour
 // jitter spreads d by a quarter to both sides, so that what failed together is not tried
 // again together.
 func jitter(d time.Duration) time.Duration {
-	return d*3/4 + rand.N(d/2+1) //nolint:gosec // spreads load, guards nothing
+	return d*3/4 + rand.N(d/2+1) // spreads load, guards nothing
 }
 
 // newClient makes the client that every target shares. It follows no redirect: a target is the
