@@ -25,6 +25,36 @@ async function firstPaint(p: Person): Promise<{ ms: number; cpu: number }> {
   return { ms, cpu: (metrics.find((m) => m.name === "TaskDuration")?.value ?? 0) * 1000 };
 }
 
+/**
+ * Drags the map to and fro, a step a frame. What the page's main thread does for a frame is the
+ * console's part; how many frames come in a second is told by what draws them, here a processor.
+ */
+async function pan(p: Person, steps: number): Promise<{ main_thread_ms_per_frame: number; frames_per_s: number; longest_task_ms: number }> {
+  const box = (await p.page.locator(".maplibregl-canvas").boundingBox())!;
+  const devtools = await p.context.newCDPSession(p.page);
+  await devtools.send("Performance.enable");
+  const busy = async () => (await devtools.send("Performance.getMetrics")).metrics.find((m) => m.name === "TaskDuration")!.value * 1000;
+  const before = await busy();
+  await p.page.evaluate(() => {
+    const w = window as unknown as { drawn: { frames: number; longest: number } };
+    w.drawn = { frames: 0, longest: 0 };
+    new PerformanceObserver((l) => { for (const e of l.getEntries()) w.drawn.longest = Math.max(w.drawn.longest, e.duration); }).observe({ type: "longtask" });
+    const count = () => { w.drawn.frames += 1; requestAnimationFrame(count); };
+    requestAnimationFrame(count);
+  });
+  const at = (n: number) => [box.x + box.width / 2 + 200 * Math.sin(n / 12), box.y + box.height / 2 + 120 * Math.cos(n / 12)] as const;
+  await p.page.mouse.move(...at(0));
+  await p.page.mouse.down();
+  const began = Date.now();
+  for (let n = 1; n <= steps; n += 1) await p.page.mouse.move(...at(n));
+  const took = Date.now() - began;
+  await p.page.mouse.up();
+  const { frames, longest } = await p.page.evaluate(() => (window as unknown as { drawn: { frames: number; longest: number } }).drawn);
+  const cpu = (await busy()) - before;
+  await devtools.detach();
+  return { main_thread_ms_per_frame: Math.round((cpu / frames) * 10) / 10, frames_per_s: Math.round((frames / took) * 1000), longest_task_ms: Math.round(longest) };
+}
+
 /** From the event's arrival in the page to the frame after its row stands there. */
 async function arrivals(p: Person, n: number): Promise<number[]> {
   await p.page.evaluate(() => {
@@ -116,6 +146,13 @@ describe("speed", () => {
       await p.page.waitForSelector(view === "map" ? "canvas.maplibregl-canvas" : "h1");
       await until("the view", async () => (await p.page.locator(`a[href^="/devices/"], .maplibregl-canvas`).count()) > 0);
       console.log(JSON.stringify({ figure: `${view}_of_2000_devices_ms`, ms: Date.now() - began, elements: await p.page.locator("#main *").count() }));
+      if (view === "map") {
+        await p.page.waitForTimeout(3000); // it draws what came with the view
+        const before = p.page.url();
+        const moved = await pan(p, 120);
+        await until("the map to have moved", async () => p.page.url() !== before);
+        console.log(JSON.stringify({ figure: "map_panning", ...moved }));
+      }
     }
   }, 400_000);
 });
