@@ -134,8 +134,7 @@ func (s *Server) registerPeople() {
 }
 
 func (s *Server) changePassword(ctx context.Context, in *ownPasswordInput) (*struct{}, error) {
-	remote, _ := ctx.Value(keyRemote).(string)
-	err := s.o.Auth.ChangePassword(ctx, who(ctx), in.Body.Current, in.Body.Next, remote)
+	err := s.o.Auth.ChangePassword(ctx, who(ctx), in.Body.Current, in.Body.Next, from(ctx).remote)
 	var slow *auth.ThrottledError
 	switch {
 	case errors.As(err, &slow):

@@ -129,7 +129,7 @@ type key int
 
 const (
 	keyPrincipal key = iota
-	keyRemote
+	keyPeer
 )
 
 // who returns who asks; only behind Handler's check.
@@ -158,7 +158,7 @@ func (s *Server) Handler() http.Handler {
 			problem.Write(w, http.StatusForbidden, "")
 			return
 		}
-		ctx := context.WithValue(r.Context(), keyRemote, r.RemoteAddr)
+		ctx := context.WithValue(r.Context(), keyPeer, peerOf(r))
 		if !open(r) {
 			p, err := s.o.Auth.Authenticate(r)
 			if errors.Is(err, auth.ErrDenied) {

@@ -55,7 +55,7 @@ func (s *Server) registerSession() {
 			return nil, err
 		}
 		s.duty.leave(who(ctx).Name)
-		return &logoutOutput{SetCookie: cookie("", -1)}, nil
+		return &logoutOutput{SetCookie: cookie(ctx, "", -1)}, nil
 	})
 }
 
@@ -68,15 +68,14 @@ func sessionOf(p auth.Principal) sessionBody {
 	return body
 }
 
-func cookie(value string, maxAge int) http.Cookie {
+func cookie(ctx context.Context, value string, maxAge int) http.Cookie {
 	return http.Cookie{
-		Name: auth.CookieName, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Name: auth.CookieName, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: from(ctx).secure, SameSite: http.SameSiteStrictMode,
 	}
 }
 
 func (s *Server) logIn(ctx context.Context, in *loginInput) (*sessionOutput, error) {
-	remote, _ := ctx.Value(keyRemote).(string)
-	value, p, err := s.o.Auth.Login(ctx, in.Body.User, in.Body.Password, remote)
+	value, p, err := s.o.Auth.Login(ctx, in.Body.User, in.Body.Password, from(ctx).remote)
 	var slow *auth.ThrottledError
 	switch {
 	case errors.As(err, &slow):
@@ -87,5 +86,5 @@ func (s *Server) logIn(ctx context.Context, in *loginInput) (*sessionOutput, err
 	case err != nil:
 		return nil, err
 	}
-	return &sessionOutput{SetCookie: cookie(value, int(auth.SessionLife.Seconds())), Body: sessionOf(p)}, nil
+	return &sessionOutput{SetCookie: cookie(ctx, value, int(auth.SessionLife.Seconds())), Body: sessionOf(p)}, nil
 }
