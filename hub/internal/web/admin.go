@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"net/http"
-	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -160,38 +159,24 @@ func (s *Server) registerTokens() {
 }
 
 func (s *Server) listViews(ctx context.Context, in *Page) (*viewsOutput, error) {
-	after, err := in.parts(2)
+	before, id, err := in.moment()
 	if err != nil {
 		return nil, err
 	}
-	before, err := moment(after[0])
-	if err != nil {
-		return nil, err
-	}
-	all, err := s.o.Store.Views(ctx, before, after[1], in.Limit)
+	all, err := s.o.Store.Views(ctx, before, id, in.Limit)
 	if err != nil {
 		return nil, err
 	}
 	out := &viewsOutput{}
 	out.Body.Views = all
-	if len(all) == in.Limit {
-		last := all[len(all)-1]
-		next := cursor(strconv.FormatInt(last.Began.UnixMilli(), 10), last.ID)
-		out.Body.Next = &next
-	}
+	out.Body.Next = next(*in, all, func(last api.ViewRecord) string { return atMoment(last.Began, last.ID) })
 	return out, nil
 }
 
 func (s *Server) listAudit(ctx context.Context, in *Page) (*auditOutput, error) {
-	after, err := in.parts(1)
+	before, err := in.number()
 	if err != nil {
 		return nil, err
-	}
-	var before int64
-	if after[0] != "" {
-		if before, err = strconv.ParseInt(after[0], 10, 64); err != nil {
-			return nil, huma.Error422UnprocessableEntity("next is not one that this list has given")
-		}
 	}
 	out := &auditOutput{}
 	if out.Body.Audit, err = s.o.Store.Audit(ctx, before, in.Limit); err != nil {
@@ -202,9 +187,6 @@ func (s *Server) listAudit(ctx context.Context, in *Page) (*auditOutput, error) 
 			return nil, err
 		}
 	}
-	if n := len(out.Body.Audit); n == in.Limit {
-		next := cursor(strconv.FormatInt(out.Body.Audit[n-1].ID, 10))
-		out.Body.Next = &next
-	}
+	out.Body.Next = next(*in, out.Body.Audit, func(last store.AuditEntry) string { return atNumber(last.ID) })
 	return out, nil
 }

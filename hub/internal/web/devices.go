@@ -117,11 +117,7 @@ func (s *Server) listDevices(ctx context.Context, in *devicesInput) (*devicesOut
 	}
 	out := &devicesOutput{}
 	out.Body.Devices = all
-	if len(all) == in.Limit {
-		last := all[len(all)-1]
-		next := cursor(last.Edge + "/" + last.Name)
-		out.Body.Next = &next
-	}
+	out.Body.Next = next(in.Page, all, func(last api.DeviceRecord) string { return cursor(last.Edge + "/" + last.Name) })
 	return out, nil
 }
 

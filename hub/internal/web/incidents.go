@@ -2,10 +2,8 @@ package web
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,42 +16,6 @@ import (
 	"gridpost/hub/internal/desk"
 	"gridpost/hub/internal/store"
 )
-
-// Page says which part of a list is wanted.
-type Page struct {
-	Limit int    `query:"limit" default:"100" minimum:"1" maximum:"500" doc:"entries at most"`
-	Next  string `query:"next" maxLength:"300" doc:"the last answer's next, for the page after it"`
-}
-
-// cursor makes the text that Page.Next brings back.
-func cursor(parts ...string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(strings.Join(parts, "\x00")))
-}
-
-// parts reads a cursor of n parts; none for the first page.
-func (p Page) parts(n int) ([]string, error) {
-	if p.Next == "" {
-		return make([]string, n), nil
-	}
-	text, err := base64.RawURLEncoding.DecodeString(p.Next)
-	out := strings.Split(string(text), "\x00")
-	if err != nil || len(out) != n {
-		return nil, huma.Error422UnprocessableEntity("next is not one that this list has given")
-	}
-	return out, nil
-}
-
-// moment reads a time of a cursor.
-func moment(text string) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	ms, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return time.Time{}, huma.Error422UnprocessableEntity("next is not one that this list has given")
-	}
-	return time.UnixMilli(ms), nil
-}
 
 type incidentsInput struct {
 	Page
@@ -164,28 +126,20 @@ func whole(inc api.Incident, err error) (*incidentOutput, error) {
 }
 
 func (s *Server) listIncidents(ctx context.Context, in *incidentsInput) (*incidentsOutput, error) {
-	after, err := in.parts(2)
-	if err != nil {
-		return nil, err
-	}
-	before, err := moment(after[0])
+	before, id, err := in.moment()
 	if err != nil {
 		return nil, err
 	}
 	all, err := s.o.Store.Incidents(ctx, store.IncidentQuery{
 		State: in.State, Edge: in.Edge, Device: in.Device, Severity: in.Severity, Since: in.Since,
-		BeforeTime: before, BeforeID: after[1], Limit: in.Limit,
+		BeforeTime: before, BeforeID: id, Limit: in.Limit,
 	})
 	if err != nil {
 		return nil, err
 	}
 	out := &incidentsOutput{}
 	out.Body.Incidents = all
-	if len(all) == in.Limit {
-		last := all[len(all)-1]
-		next := cursor(strconv.FormatInt(last.OpenedAt.UnixMilli(), 10), last.ID)
-		out.Body.Next = &next
-	}
+	out.Body.Next = next(in.Page, all, func(last api.Incident) string { return atMoment(last.OpenedAt, last.ID) })
 	return out, nil
 }
 

@@ -3,10 +3,8 @@ package web
 import (
 	"context"
 	"errors"
-	"math"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -135,12 +133,7 @@ func (s *Server) registerPeople() {
 
 func (s *Server) changePassword(ctx context.Context, in *ownPasswordInput) (*struct{}, error) {
 	err := s.o.Auth.ChangePassword(ctx, who(ctx), in.Body.Current, in.Body.Next, from(ctx).remote)
-	var slow *auth.ThrottledError
-	switch {
-	case errors.As(err, &slow):
-		after := strconv.Itoa(int(math.Ceil(slow.After.Seconds())))
-		return nil, huma.ErrorWithHeaders(huma.Error429TooManyRequests("too many attempts"), http.Header{"Retry-After": {after}})
-	case errors.Is(err, auth.ErrDenied):
+	if errors.Is(err, auth.ErrDenied) {
 		return nil, huma.Error403Forbidden("that is not the present password")
 	}
 	return nil, err

@@ -13,8 +13,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -262,9 +264,13 @@ func describe(op *huma.Operation, role auth.Role) {
 // humaError turns what the hub's parts say into an answer.
 func (s *Server) humaError(ctx context.Context, doing string, err error) error {
 	var status huma.StatusError
+	var slow *auth.ThrottledError
 	switch {
 	case errors.As(err, &status):
 		return err
+	case errors.As(err, &slow):
+		after := strconv.Itoa(int(math.Ceil(slow.After.Seconds())))
+		return huma.ErrorWithHeaders(huma.Error429TooManyRequests("too many attempts"), http.Header{"Retry-After": {after}})
 	case errors.Is(err, store.ErrNotFound):
 		return huma.Error404NotFound("there is no such thing")
 	case errors.Is(err, desk.ErrInput), errors.Is(err, auth.ErrInput):

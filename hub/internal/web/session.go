@@ -3,9 +3,7 @@ package web
 import (
 	"context"
 	"errors"
-	"math"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -76,11 +74,7 @@ func cookie(ctx context.Context, value string, maxAge int) http.Cookie {
 
 func (s *Server) logIn(ctx context.Context, in *loginInput) (*sessionOutput, error) {
 	value, p, err := s.o.Auth.Login(ctx, in.Body.User, in.Body.Password, from(ctx).remote)
-	var slow *auth.ThrottledError
 	switch {
-	case errors.As(err, &slow):
-		after := strconv.Itoa(int(math.Ceil(slow.After.Seconds())))
-		return nil, huma.ErrorWithHeaders(huma.Error429TooManyRequests("too many attempts"), http.Header{"Retry-After": {after}})
 	case errors.Is(err, auth.ErrDenied):
 		return nil, huma.Error401Unauthorized("")
 	case err != nil:

@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"net/http"
-	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
@@ -98,23 +97,14 @@ func (s *Server) addWebhook(ctx context.Context, in *addWebhookInput) (*webhookO
 }
 
 func (s *Server) listDeliveries(ctx context.Context, in *deliveriesInput) (*deliveriesOutput, error) {
-	after, err := in.parts(1)
+	before, err := in.number()
 	if err != nil {
 		return nil, err
-	}
-	var before int64
-	if after[0] != "" {
-		if before, err = strconv.ParseInt(after[0], 10, 64); err != nil {
-			return nil, huma.Error422UnprocessableEntity("next is not one that this list has given")
-		}
 	}
 	out := &deliveriesOutput{}
 	if out.Body.Deliveries, err = s.o.Store.Deliveries(ctx, in.ID, before, in.Limit); err != nil {
 		return nil, err
 	}
-	if n := len(out.Body.Deliveries); n == in.Limit {
-		next := cursor(strconv.FormatInt(out.Body.Deliveries[n-1].Sequence, 10))
-		out.Body.Next = &next
-	}
+	out.Body.Next = next(in.Page, out.Body.Deliveries, func(last store.DeliveryRecord) string { return atNumber(last.Sequence) })
 	return out, nil
 }
