@@ -21,6 +21,14 @@ export function className(name: string | undefined): string {
   return maybe(`class.${name || "motion"}`) ?? named(name ?? "");
 }
 
+/** Who did it. The hub writes users as they are, programs as "token NAME" and boxes as "edge NAME". */
+export function whoText(who: string): string {
+  const [, kind, name] = who.match(/^(token|edge) (.+)$/) ?? [];
+  if (kind === "edge") return t("who.box", { name: named(name!) });
+  if (kind === "token") return name === "unnamed" ? t("who.program") : t("who.token", { name: name! }); // the default of `hub token create`
+  return who;
+}
+
 /** What happened, in words. A report keeps the title that its reporter gave it. */
 export function incidentTitle(i: Incident): string {
   if (i.source === "report") return i.title;
