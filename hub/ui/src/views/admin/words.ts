@@ -2,7 +2,7 @@
 // they are; titles and reasons that people wrote always do.
 import { type Form, wordsOf } from "../../i18n/forms";
 import { fmt } from "../../i18n/formats.svelte";
-import { maybe, t } from "../../i18n/i18n.svelte";
+import { languages, maybe, t, translate } from "../../i18n/i18n.svelte";
 import { answerOf } from "../../i18n/answers";
 import { causeOfWords } from "../../video/causes";
 
@@ -29,6 +29,14 @@ export function deliveryCause(text: string): string {
 export function endedWhy(text: string): string {
   const { code } = causeOfWords(text);
   return (code !== "told" && maybe(`admin.ended.${code}`)) || text;
+}
+
+/** What somebody watched for. What the console itself proposed is said in the reader's language. */
+export function reasonText(reason: string): string {
+  if (!reason || reason === "unspecified") return t("admin.views.noReason");
+  const proposed = (["video.wall.whyDefault", "devices.look.reason.check", "devices.look.reason.call", "devices.look.reason.aim"] as const)
+    .find((key) => languages.some((l) => translate(l, key) === reason));
+  return proposed ? t(proposed) : reason;
 }
 
 /** What of a target's URL is shown unasked: the rest may be a secret. */
