@@ -106,6 +106,7 @@ type EdgeRecord struct {
 	SkewMS   int64      `json:"skew_ms" doc:"the edge's clock minus the hub's, in milliseconds, at its last batch"`
 	Created  time.Time  `json:"created_at"`
 	Revoked  *time.Time `json:"revoked_at,omitempty"`
+	Token    *time.Time `json:"token_until,omitempty" doc:"until when its newest enrolment token can be or could have been redeemed; absent once that was used"`
 	Health   *Health    `json:"health,omitempty"`
 }
 

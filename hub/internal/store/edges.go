@@ -133,7 +133,7 @@ func (s *Store) CheckCertificate(ctx context.Context, edge, serial string) error
 			AND hash = (SELECT token_hash FROM edge_certificates WHERE serial = ?)`, millis(t.now), serial); err != nil {
 			return fmt.Errorf("burning a token: %w", err)
 		}
-		return nil
+		return t.edgeChanged(edge)
 	})
 }
 
@@ -212,18 +212,19 @@ func (s *Store) MarkAway(ctx context.Context) error {
 	})
 }
 
-const edgeColumns = `name, created_at, revoked_at, last_seen_at, online, version, skew_ms, health`
+const edgeColumns = `name, created_at, revoked_at, last_seen_at, online, version, skew_ms, health,
+	(SELECT max(expires_at) FROM edge_tokens t WHERE t.edge = edges.name AND t.burnt_at IS NULL)`
 
 func scanEdge(scan func(...any) error) (api.EdgeRecord, error) {
 	var e api.EdgeRecord
 	var created int64
-	var revoked, seen sql.NullInt64
+	var revoked, seen, token sql.NullInt64
 	var online bool
 	var health sql.NullString
-	if err := scan(&e.Name, &created, &revoked, &seen, &online, &e.Version, &e.SkewMS, &health); err != nil {
+	if err := scan(&e.Name, &created, &revoked, &seen, &online, &e.Version, &e.SkewMS, &health, &token); err != nil {
 		return e, err
 	}
-	e.Created, e.Revoked, e.LastSeen = fromMillis(created), timePtr(revoked), timePtr(seen)
+	e.Created, e.Revoked, e.LastSeen, e.Token = fromMillis(created), timePtr(revoked), timePtr(seen), timePtr(token)
 	switch {
 	case revoked.Valid:
 		e.State = "revoked"

@@ -23,7 +23,16 @@ type Webhook struct {
 	Created  time.Time `json:"created_at"`
 	Disabled string    `json:"disabled" doc:"why nothing is sent any more; empty while it is"`
 	Pending  int       `json:"pending" doc:"alerts still to be delivered"`
+	Dead     int       `json:"given_up" doc:"alerts that were given up, of those that the log still has"`
+	Failing  *Failure  `json:"failing,omitempty" doc:"the last attempt that failed, while its alert waits for another"`
 	Secrets  []string  `json:"-"`
+}
+
+// Failure is an attempt that did not deliver.
+type Failure struct {
+	At    time.Time `json:"at"`
+	Cause string    `json:"cause"`
+	Next  time.Time `json:"next_at" doc:"when something is tried again at the earliest"`
 }
 
 // AddWebhook adds a target. It gets every alert from now on.
@@ -56,18 +65,28 @@ func (s *Store) RemoveWebhook(ctx context.Context, who, id string) error {
 func scanWebhook(scan func(...any) error) (w Webhook, err error) {
 	var secrets string
 	var created int64
-	if err := scan(&w.ID, &w.URL, &secrets, &created, &w.Disabled, &w.Pending); err != nil {
+	var failed, next sql.NullInt64
+	var cause sql.NullString
+	if err := scan(&w.ID, &w.URL, &secrets, &created, &w.Disabled, &w.Pending, &w.Dead, &failed, &cause, &next); err != nil {
 		return w, err
 	}
 	w.Created = fromMillis(created)
+	if failed.Valid {
+		w.Failing = &Failure{At: fromMillis(failed.Int64), Cause: cause.String, Next: fromMillis(next.Int64)}
+	}
 	if err := json.Unmarshal([]byte(secrets), &w.Secrets); err != nil {
 		return w, fmt.Errorf("reading the secrets of webhook %s: %w", w.ID, err)
 	}
 	return w, nil
 }
 
-const webhookQuery = `SELECT id, url, secrets, created_at, disabled,
-	(SELECT count(*) FROM deliveries d WHERE d.target = w.id AND d.state = 'pending') FROM webhooks w `
+// SQLite takes the other columns of an aggregate's row from where its maximum is.
+const webhookQuery = `SELECT w.id, w.url, w.secrets, w.created_at, w.disabled,
+	(SELECT count(*) FROM deliveries d WHERE d.target = w.id AND d.state = 'pending'),
+	(SELECT count(*) FROM deliveries d WHERE d.target = w.id AND d.state = 'dead'),
+	f.at, f.cause, (SELECT min(d.next_at) FROM deliveries d WHERE d.target = w.id AND d.state = 'pending')
+	FROM webhooks w LEFT JOIN (SELECT target, max(last_at) AS at, cause FROM deliveries
+		WHERE state = 'pending' AND attempts > 0 GROUP BY target) f ON f.target = w.id `
 
 // Webhooks lists every target.
 func (s *Store) Webhooks(ctx context.Context) ([]Webhook, error) {
@@ -80,17 +99,17 @@ func (s *Store) Webhooks(ctx context.Context) ([]Webhook, error) {
 
 // WebhookTargets implements notify.Store.
 func (s *Store) WebhookTargets(ctx context.Context) ([]notify.Target, error) {
-	all, err := s.Webhooks(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var targets []notify.Target
-	for _, w := range all {
-		if w.Disabled == "" {
-			targets = append(targets, notify.Target{ID: w.ID, URL: w.URL, Secrets: w.Secrets})
+	all, err := collect(func(scan func(...any) error) (target notify.Target, err error) {
+		var secrets string
+		if err := scan(&target.ID, &target.URL, &secrets); err != nil {
+			return target, err
 		}
+		return target, json.Unmarshal([]byte(secrets), &target.Secrets)
+	})(s.read.QueryContext(ctx, `SELECT id, url, secrets FROM webhooks WHERE disabled = '' ORDER BY created_at, id`))
+	if err != nil {
+		return nil, fmt.Errorf("listing webhook targets: %w", err)
 	}
-	return targets, nil
+	return all, nil
 }
 
 // queue writes one delivery of an alert for each target that is not disabled.

@@ -1084,6 +1084,11 @@ export interface components {
             skew_ms: number;
             /** @enum {string} */
             state: "pending" | "online" | "offline" | "revoked";
+            /**
+             * Format: date-time
+             * @description until when its newest enrolment token can be or could have been redeemed; absent once that was used
+             */
+            token_until?: string;
             version?: string;
         };
         EdgesOutputBody: {
@@ -1145,6 +1150,16 @@ export interface components {
              */
             time: string;
             url: string;
+        };
+        Failure: {
+            /** Format: date-time */
+            at: string;
+            cause: string;
+            /**
+             * Format: date-time
+             * @description when something is tried again at the earliest
+             */
+            next_at: string;
         };
         Health: {
             counters: {
@@ -1493,6 +1508,13 @@ export interface components {
             created_at: string;
             /** @description why nothing is sent any more; empty while it is */
             disabled: string;
+            /** @description the last attempt that failed, while its alert waits for another */
+            failing?: components["schemas"]["Failure"];
+            /**
+             * Format: int64
+             * @description alerts that were given up, of those that the log still has
+             */
+            given_up: number;
             id: string;
             /**
              * Format: int64

@@ -20,7 +20,7 @@ const figures = new Map<string, Intl.NumberFormat>();
 
 // Making a formatter costs a hundred times what using it does, and a list of ten thousand rows uses many.
 function figure(language: Language, o: Intl.NumberFormatOptions): Intl.NumberFormat {
-  const key = `${language}|${o.unit}|${o.unitDisplay}|${o.maximumFractionDigits}`;
+  const key = `${language}|${o.unit}|${o.unitDisplay}|${o.minimumFractionDigits}|${o.maximumFractionDigits}|${o.useGrouping}`;
   let f = figures.get(key);
   if (!f) {
     f = new Intl.NumberFormat(language, o);
@@ -80,7 +80,8 @@ function unit(language: Language, name: string, value: number, style: "narrow" |
 }
 
 /** A span in its largest unit, and the next one below ten: 4s, 12m, 1h 20m, 3d 4h. ms, negative counts as 0. */
-export function span(language: Language, ms: number, style: "narrow" | "long" = "narrow"): string {
+export function span(language: Language, ms: number, wanted: "narrow" | "long" = "narrow"): string {
+  const style = language === "en" ? wanted : "narrow"; // Chinese writes it in one way for all purposes
   let left = Math.max(0, Math.floor(ms / 1000));
   const i = Math.max(0, units.findIndex(([, size]) => left >= size));
   if (left === 0) return unit(language, "second", 0, style);
@@ -93,7 +94,7 @@ export function span(language: Language, ms: number, style: "narrow" | "long" = 
     const n = Math.floor(left / below[1]);
     if (n > 0) words.push(unit(language, below[0], n, style));
   }
-  return words.join(" ");
+  return words.join(language === "en" ? " " : "");
 }
 
 /** 23 m, 1.4 km */
@@ -110,11 +111,46 @@ export function number(language: Language, value: number, digits = 2): string {
   return figure(language, { maximumFractionDigits: digits }).format(value);
 }
 
-/** A measured value with its unit as sensors name it ("1" is none): 3.2 m, 81 %. */
-export function quantity(language: Language, value: number, symbol = "", digits = 3): string {
-  const text = number(language, value, digits);
-  return symbol && symbol !== "1" ? `${text}\u00a0${symbol}` : text;
+/** Digits behind the point that a value has at the most, by its unit: no sensor of these knows better. */
+const finest: Record<string, number> = { "°C": 1, "%": 1, hPa: 1, dB: 1, lx: 0, ppm: 0 };
+
+/** How many digits behind the point tell something: three figures in all, and not finer than the unit's. */
+function telling(value: number, symbol: string): number {
+  const size = Math.abs(value);
+  if (size === 0 || !Number.isFinite(size)) return 0;
+  const three = Math.max(0, 2 - Math.floor(Math.log10(size)));
+  return Math.min(three, finest[symbol] ?? (size < 0.001 ? 9 : 3));
 }
+
+/**
+ * A measured value with its unit as sensors name it ("1" is none): 3.05 m, -17.1 °C, 1013 hPa, 0.034 mm.
+ * apart is another value that it must not look the same as, such as the limit that it is above.
+ */
+export function quantity(language: Language, value: number, symbol = "", apart?: number): string {
+  let digits = telling(value, symbol);
+  if (apart !== undefined && apart !== value) while (digits < 6 && value.toFixed(digits) === apart.toFixed(digits)) digits += 1;
+  return withUnit(written(language, value, 0, digits), symbol);
+}
+
+/** A value that a person has set, such as a limit: as it was set. */
+export function setting(language: Language, value: number, symbol = ""): string {
+  return withUnit(written(language, value, 0, 6), symbol);
+}
+
+/** The values at the marks of an axis, all with as many digits as tell them apart. */
+export function marks(language: Language, values: readonly number[], symbol = ""): string[] {
+  let digits = 0;
+  while (digits < 6 && values.some((v) => Math.abs(v * 10 ** digits - Math.round(v * 10 ** digits)) > 1e-6)) digits += 1;
+  return values.map((v) => withUnit(written(language, v, digits, digits), symbol));
+}
+
+function written(language: Language, value: number, least: number, most: number): string {
+  const rounded = Number(value.toFixed(most));
+  const o = { minimumFractionDigits: least, maximumFractionDigits: most, useGrouping: "min2" as const }; // 1013 hPa, but 10,130
+  return figure(language, o).format(rounded === 0 ? 0 : rounded); // and no -0
+}
+
+const withUnit = (text: string, symbol: string): string => (symbol && symbol !== "1" ? `${text}\u00a0${symbol}` : text);
 
 /** 412 B, 1.2 MB */
 export function bytes(language: Language, n: number): string {

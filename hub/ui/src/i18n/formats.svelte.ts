@@ -16,7 +16,9 @@ export const fmt = {
   spanLong: (ms: number) => f.span(prefs.language, ms, "long"),
   distance: (metres: number) => f.distance(prefs.language, metres),
   number: (value: number, digits?: number) => f.number(prefs.language, value, digits),
-  quantity: (value: number, unit?: string, digits?: number) => f.quantity(prefs.language, value, unit, digits),
+  quantity: (value: number, unit?: string, apart?: number) => f.quantity(prefs.language, value, unit, apart),
+  setting: (value: number, unit?: string) => f.setting(prefs.language, value, unit),
+  marks: (values: readonly number[], unit?: string) => f.marks(prefs.language, values, unit),
   bytes: (n: number) => f.bytes(prefs.language, n),
   position: f.position,
 };

@@ -4,6 +4,8 @@
 // messages.test.ts holds that both languages have the same keys and blanks.
 import adminEn from "./admin.en.json";
 import adminZh from "./admin.zh-CN.json";
+import causesEn from "./causes.en.json";
+import causesZh from "./causes.zh-CN.json";
 import devicesEn from "./devices.en.json";
 import devicesZh from "./devices.zh-CN.json";
 import incidentEn from "./incident.en.json";
@@ -22,10 +24,10 @@ import wordsEn from "./words.en.json";
 import wordsZh from "./words.zh-CN.json";
 
 const en = {
-  ...shellEn, ...wordsEn, ...incidentsEn, ...incidentEn, ...mapEn, ...videoEn, ...devicesEn, ...adminEn, ...reportEn,
+  ...shellEn, ...wordsEn, ...incidentsEn, ...incidentEn, ...mapEn, ...videoEn, ...devicesEn, ...adminEn, ...reportEn, ...causesEn,
 };
 const zh = {
-  ...shellZh, ...wordsZh, ...incidentsZh, ...incidentZh, ...mapZh, ...videoZh, ...devicesZh, ...adminZh, ...reportZh,
+  ...shellZh, ...wordsZh, ...incidentsZh, ...incidentZh, ...mapZh, ...videoZh, ...devicesZh, ...adminZh, ...reportZh, ...causesZh,
 };
 
 export const languages = ["zh-CN", "en"] as const;
@@ -47,4 +49,5 @@ export const parts: Record<string, Record<Language, Record<string, string>>> = {
   devices: { en: devicesEn, "zh-CN": devicesZh },
   admin: { en: adminEn, "zh-CN": adminZh },
   report: { en: reportEn, "zh-CN": reportZh },
+  causes: { en: causesEn, "zh-CN": causesZh },
 };

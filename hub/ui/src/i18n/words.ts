@@ -2,6 +2,7 @@
 // English sentences, and everything they say is in fields or in a known form too.
 import { ApiError } from "../api/client";
 import type { Incident, Ranked } from "../api/types";
+import { answerOf } from "./answers";
 import { causeOf } from "./causes";
 import { fmt } from "./formats.svelte";
 import { maybe, t } from "./i18n.svelte";
@@ -20,6 +21,14 @@ export function className(name: string | undefined): string {
   return maybe(`class.${name || "motion"}`) ?? named(name ?? "");
 }
 
+/** Who did it. The hub writes users as they are, programs as "token NAME" and boxes as "edge NAME". */
+export function whoText(who: string): string {
+  const [, kind, name] = who.match(/^(token|edge) (.+)$/) ?? [];
+  if (kind === "edge") return t("who.box", { name: named(name!) });
+  if (kind === "token") return name === "unnamed" ? t("who.program") : t("who.token", { name: name! }); // the default of `hub token create`
+  return who;
+}
+
 /** What happened, in words. A report keeps the title that its reporter gave it. */
 export function incidentTitle(i: Incident): string {
   if (i.source === "report") return i.title;
@@ -31,9 +40,9 @@ export function incidentTitle(i: Incident): string {
       return t("title.line", params);
     case "above":
     case "below": {
-      const limit = i.limit === undefined ? t("title.itsLimit") : fmt.quantity(i.limit, i.unit);
+      const limit = i.limit === undefined ? t("title.itsLimit") : fmt.setting(i.limit, i.unit);
       if (i.value === undefined) return capital(t(`title.${i.kind}`, { ...params, limit }));
-      return capital(t(`title.${i.kind}Value`, { ...params, limit, value: fmt.quantity(i.value, i.unit) }));
+      return capital(t(`title.${i.kind}Value`, { ...params, limit, value: fmt.quantity(i.value, i.unit, i.limit) }));
     }
     case "silence":
       return capital(t("title.silence", params));
@@ -53,7 +62,9 @@ export function errorText(error: unknown): string {
   if (!(error instanceof ApiError)) return error instanceof Error ? error.message : String(error);
   if (error.status === 0) return t(error.timeout ? "error.timeout" : "error.offline");
   if (error.status === 429 && error.retryAfter) return t("error.429after", { span: fmt.spanLong(error.retryAfter * 1000) });
-  const text = maybe(`error.${error.status}`) ?? t("error.other", { status: error.status });
   const told = [400, 409, 422, 502, 503].includes(error.status) ? error.detail : "";
+  const known = told ? answerOf(told) : null;
+  if (known) return known;
+  const text = maybe(`error.${error.status}`) ?? t("error.other", { status: error.status });
   return told ? t("error.detail", { text, detail: told }) : text;
 }

@@ -5,7 +5,7 @@ import type { ApiError } from "../api/client";
 export type Code =
   | "hub.unreachable" | "hub.timeout" | "hub.full" | "hub.stopping" | "hub.error" | "hub.forgot"
   | "session" | "role" | "camera.none" | "incident.none" | "codec"
-  | "site.none" | "site.offline" | "site.silent" | "site.slow" | "site.full" | "site.lost" | "site.stopping"
+  | "site.none" | "site.old" | "site.offline" | "site.silent" | "site.slow" | "site.full" | "site.lost" | "site.stopping"
   | "camera.offline" | "camera.silent" | "camera.coding" | "camera.unknown"
   | "line.never" | "line.lost" | "line.closed" | "line.empty"
   | "picture.never" | "picture.gone" | "picture.broken" | "picture.none"
@@ -22,12 +22,15 @@ export interface Cause {
 /** Forms of sentences of the hub (hub/internal/relay, hub/internal/app) and of sites (edge/internal/app). */
 const forms: [RegExp, Code][] = [
   [/serves its limit of (?<n>\d+) viewers/, "hub.full"],
-  [/^the hub is stopping/, "hub.stopping"],
+  [/^the hub (?:is stopping|was stopped)/, "hub.stopping"],
+  [/^the request ended before the picture came/, "hub.timeout"],
+  [/^there is no such session/, "hub.forgot"],
   [/^there is no such camera|^\S+ has no camera /, "camera.none"],
   [/^there is no such incident/, "incident.none"],
   [/^there is no edge /, "site.none"],
   [/^the edge \S+ is not connected/, "site.offline"],
-  [/^the edge(?: \S+)? does not answer/, "site.silent"],
+  [/^the edge(?: \S+)? does not answer|^the command was over before it came/, "site.silent"],
+  [/^this edge does not know the command/, "site.old"],
   [/has not begun to send within (?<n>\d+)/, "site.slow"],
   [/already sends (?<n>\d+) cameras/, "site.full"],
   [/^the edge is stopping/, "site.stopping"],
@@ -37,7 +40,8 @@ const forms: [RegExp, Code][] = [
   [/the camera's coding has changed/, "camera.coding"],
   [/no coding in common|neither H\.264/, "codec"],
   [/time limit of .* was reached/, "over"],
-  [/the viewer ended it|nobody is watching/, "elsewhere"],
+  [/the viewer (?:ended it|closed the connection)|nobody is watching/, "elsewhere"],
+  [/^(?<detail>the offer cannot be used.*)/, "browser"],
   [/^the viewer could not be reached|no connection came about/, "line.never"],
   [/^the connection to the viewer was lost/, "line.lost"],
   [/^the picture from the edge ended: the connection was lost/, "site.lost"],
@@ -76,7 +80,7 @@ export const causeOfEnd = (words: string): Cause => (words ? causeOfWords(words)
 
 /** What somebody said No to, and not what broke. */
 const refusals: Partial<Record<Code, "for good" | "for now">> = {
-  session: "for good", role: "for good", "camera.none": "for good", "incident.none": "for good", codec: "for good", "site.none": "for good",
+  session: "for good", role: "for good", "camera.none": "for good", "incident.none": "for good", codec: "for good", "site.none": "for good", "site.old": "for good",
   "hub.full": "for now", "site.full": "for now", "site.offline": "for now", "camera.offline": "for now", "camera.unknown": "for now", told: "for now",
 };
 

@@ -27,7 +27,7 @@ export async function setScene(stage: Stage): Promise<Scene> {
   for (const level of [0.6, 0.9, 1.4, 1.9, 2.6, 3.1]) await stage.say("liuxi", "river", level);
   await incidents(stage);
   const title = "Caller reports smoke above the silk mill / 来电称丝绸厂上方有烟";
-  await stage.api("/reports", { method: "POST", body: { title, text: "Seen from the bridge; caller: Ms Wang, 555 0101", severity: "severe", kind: "smoke", place: { lat: 30.91785, lon: 120.9279 } } });
+  await stage.api("/reports", { method: "POST", body: { title, text: "Where: silk mill, east wing\nReported by: Ms Wang, 555 0101\nShe sees it from the bridge. 从桥上看到。", severity: "severe", kind: "smoke", place: { lat: 30.91785, lon: 120.9279 } } });
   await stage.api("/webhooks", { method: "POST", body: { url: "https://alarms.invalid/gridpost/alerts" } });
   await stage.api("/webhooks", { method: "POST", body: { url: "https://receiver-of-the-county.invalid/very/long/address/of/a/receiver?with=parameters&and=more" } });
   await stage.api("/tokens", { method: "POST", body: { name: "shift-report", role: "monitor" } });
@@ -69,14 +69,14 @@ async function boxes(stage: Stage): Promise<void> {
   await stage.box({
     name: "harbour-and-container-terminal-north-7",
     devices: [
-      { name: "quay-camera-with-a-rather-long-name-01", kind: "camera", place: { ...place(3), heading: 200, fov: 70, range: 90, height: 12 }, rules: [{ name: "quay", kind: "zone", severity: "extreme" }] },
+      { name: "quay-camera-with-a-rather-long-name-01", kind: "camera", place: { ...place(3), heading: 200, fov: 70, range: 90, height: 12 }, rules: [{ name: "loading-area", kind: "zone", severity: "extreme" }] },
       { name: "gate", kind: "camera", place: { ...place(7), heading: 20, fov: 60, range: 50, height: 4 }, rules: [{ name: "gate", kind: "line", severity: "minor", direction: "up" }] },
       { name: "cold-store", kind: "sensor", unit: "°C", place: place(11), rules: [{ name: "warm", kind: "above", severity: "moderate", value: -15 }] },
       { name: "tank-3", kind: "sensor", unit: "%", place: place(14), rules: [{ name: "empty", kind: "below", severity: "severe", value: 10 }] },
     ],
     states: [
       { device: "quay-camera-with-a-rather-long-name-01", state: "offline", cause: "nothing answers at 10.0.0.11:554 (connection refused)", since: ago(47 * minute) },
-      { device: "tank-3", state: "offline", cause: "no reading for 2h15m0s", since: ago(135 * minute) },
+      { device: "tank-3", state: "offline", cause: "no reading for more than 2h15m, expected every 45m", since: ago(135 * minute) },
     ],
     readings: Array.from({ length: 60 }, (_, n) => ({ device: "cold-store", time: ago((60 - n) * minute), value: -18 + Math.sin(n / 8), unit: "°C", quality: "good" })),
   });
@@ -89,7 +89,7 @@ async function boxes(stage: Stage): Promise<void> {
 
 async function incidents(stage: Stage): Promise<void> {
   const north = "harbour-and-container-terminal-north-7";
-  await stage.tell(north, { device: "quay-camera-with-a-rather-long-name-01", rule: "quay", kind: "zone", severity: "extreme", class: "person", opened_at: ago(2 * minute) });
+  await stage.tell(north, { device: "quay-camera-with-a-rather-long-name-01", rule: "loading-area", kind: "zone", severity: "extreme", class: "person", opened_at: ago(2 * minute) });
   await stage.tell(north, { device: "cold-store", rule: "warm", kind: "above", severity: "moderate", value: -12.4, limit: -15, unit: "°C", opened_at: ago(18 * minute) });
   await stage.tell(north, { device: "tank-3", rule: "silent", kind: "silence", severity: "severe", opened_at: ago(135 * minute) });
   for (let n = 0; n < 24; n += 1) {

@@ -1,65 +1,42 @@
 // What the hub says of webhooks and views, in the reader's language. Forms that are not known stay as
 // they are; titles and reasons that people wrote always do.
+import { type Form, wordsOf } from "../../i18n/forms";
 import { fmt } from "../../i18n/formats.svelte";
-import { maybe, t } from "../../i18n/i18n.svelte";
-import { ApiError } from "../../api/client";
-import { errorText } from "../../i18n/words";
-
-type Form = [RegExp, (m: RegExpMatchArray) => string];
+import { languages, maybe, t, translate } from "../../i18n/i18n.svelte";
+import { answerOf } from "../../i18n/answers";
+import { causeOfWords } from "../../video/causes";
 
 const deliveries: Form[] = [
-  [/^nothing answers at (\S+)/, (m) => t("admin.cause.refused", { address: m[1]! })],
-  [/^the name (\S+) could not be resolved/, (m) => t("admin.cause.name", { name: m[1]! })],
-  [/^no answer within (\S+)/, (m) => t("admin.cause.silent", { span: m[1]! })],
-  [/^the target's certificate is not accepted: (.*)/, (m) => t("admin.cause.certificate", { cause: m[1]! })],
-  [/^the address (\S+) is inside the network/, (m) => t("admin.cause.inside", { address: m[1]! })],
-  [/^the target answered 410/, () => t("admin.cause.gone")],
-  [/^the target answered (\d+) ?([^;]*)/, (m) => t("admin.cause.answered", { status: m[1]!, text: m[2]! }).trim()],
-  [/^switched off by (.+)/, (m) => t("admin.cause.off", { user: m[1]! })],
+  [/^(?<cause>.+); given up after (?<count>\d+) attempts$/, "admin.cause.givenUp"],
+  [/^nothing answers at (?<address>\S+)/, "admin.cause.refused"],
+  [/^the name (?<name>\S+) could not be resolved$/, "admin.cause.name"],
+  [/^no answer within (?<span>\S+)$/, "admin.cause.silent"],
+  [/^the target's certificate is not accepted: (?<certificate>.*)$/, "admin.cause.certificate"],
+  [/^the address (?<address>\S+) is inside the network/, "admin.cause.inside"],
+  [/^the target answered 410 Gone$/, "admin.cause.gone"],
+  [/^the target answered (?<status>\d+) ?(?<text>.*)$/, "admin.cause.answered"],
+  [/^switched off by (?<user>.+)$/, "admin.cause.off"],
+  [/^the target's URL cannot be used$|^checking the target's URL: |^reading the address /, "admin.cause.url"],
+  [/^signing with the target's secret: |^expected whsec_/, "admin.cause.secret"],
 ];
 
 /** Why a delivery did not arrive, or why a target is off. */
 export function deliveryCause(text: string): string {
-  const given = text.match(/; given up after (\d+) attempts$/);
-  const said = say(text, deliveries);
-  return given ? t("admin.cause.givenUp", { cause: said, count: Number(given[1]) }) : said;
+  return text && (wordsOf(text, deliveries, deliveryCause) ?? t("admin.cause.other", { detail: answerOf(text) ?? text }));
 }
 
-const urls: Form[] = [
-  [/expected a URL such as/, () => t("admin.url.form")],
-  [/begins with https/, () => t("admin.url.https")],
-  [/without a user name/, () => t("admin.url.user")],
-  [/without #/, () => t("admin.url.hash")],
-  [/expected a port/, () => t("admin.url.port")],
-  [/at most 2000/, () => t("admin.url.long")],
-  [/the address (\S+) is inside the network/, (m) => t("admin.cause.inside", { address: m[1]! })],
-  [/secret|whsec_/, () => t("admin.url.secret")],
-];
-
-/** Why the hub does not take a target. */
-export function webhookError(error: unknown): string {
-  if (error instanceof ApiError && error.status === 422) return say(error.detail, urls);
-  return errorText(error);
+/** Why a view ended, in few words. */
+export function endedWhy(text: string): string {
+  const { code } = causeOfWords(text);
+  return (code !== "told" && maybe(`admin.ended.${code}`)) || text;
 }
 
-const ends: Form[] = [
-  [/^the viewer (?:ended it|closed the connection)/, () => t("admin.ended.viewer")],
-  [/^the connection to the viewer was lost|^the viewer could not be reached/, () => t("admin.ended.lost")],
-  [/^the time limit/, () => t("admin.ended.limit")],
-  [/^the hub (?:is stopping|was stopped)/, () => t("admin.ended.hub")],
-  [/^the picture from the edge ended|^the edge ended it|^the camera's coding/, () => t("admin.ended.edge")],
-  [/^the edge (?:\S+ )?(?:does not answer|is not connected|has not begun)/, () => t("admin.ended.silent")],
-];
-
-/** Why a view ended. */
-export const endedWhy = (text: string): string => say(text, ends);
-
-function say(text: string, forms: Form[]): string {
-  for (const [form, words] of forms) {
-    const m = text.match(form);
-    if (m) return words(m);
-  }
-  return text;
+/** What somebody watched for. What the console itself proposed is said in the reader's language. */
+export function reasonText(reason: string): string {
+  if (!reason || reason === "unspecified") return t("admin.views.noReason");
+  const proposed = (["video.wall.whyDefault", "devices.look.reason.check", "devices.look.reason.call", "devices.look.reason.aim"] as const)
+    .find((key) => languages.some((l) => translate(l, key) === reason));
+  return proposed ? t(proposed) : reason;
 }
 
 /** What of a target's URL is shown unasked: the rest may be a secret. */

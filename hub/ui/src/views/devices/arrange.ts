@@ -1,7 +1,7 @@
-// Which devices are shown, in which groups and order. Pure.
+// Which devices are shown, in which groups and order. Pure, but for the language in which causes are searched.
 import { type Device, type Edge, deviceKey } from "../../api/types";
 import { silentFirst } from "../../state/devices.svelte";
-import { named } from "../../i18n/words";
+import { causeOf, named } from "../../i18n/words";
 
 export const shows = ["all", "silent", "camera", "sensor"] as const;
 export type Show = (typeof shows)[number];
@@ -37,7 +37,7 @@ function words(text: string): string[] {
 /** Whether every word is found in what is known of a device. */
 export function matches(d: Device, wanted: string[]): boolean {
   if (wanted.length === 0) return true;
-  const known = `${d.name} ${named(d.name)} ${d.edge} ${named(d.edge)} ${d.cause} ${d.unit ?? ""}`.toLocaleLowerCase();
+  const known = `${d.name} ${named(d.name)} ${d.edge} ${named(d.edge)} ${d.cause && causeOf(d.cause)} ${d.unit ?? ""}`.toLocaleLowerCase();
   return wanted.every((w) => known.includes(w));
 }
 

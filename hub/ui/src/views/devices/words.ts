@@ -12,7 +12,7 @@ export function ruleText(r: Rule, unit = ""): string {
   switch (r.kind) {
     case "above":
     case "below":
-      return t(`devices.rule.${r.kind}`, { limit: r.value === undefined ? t("devices.rule.limit") : fmt.quantity(r.value, unit), lasting });
+      return t(`devices.rule.${r.kind}`, { limit: r.value === undefined ? t("devices.rule.limit") : fmt.setting(r.value, unit), lasting });
     case "zone":
       return t("devices.rule.zone", { what, lasting, rule: named(r.name) });
     case "line":

@@ -21,13 +21,21 @@ test("who did what", () => {
   expect(say(entry("assigned", "li", "li"))).toBe("li | Took it over");
   expect(say(entry("assigned", "li", ""))).toBe("li | Assigned to nobody");
   expect(say(entry("noted", "li", "on the way"))).toBe("li | Note | on the way");
-  expect(say(entry("changed", "edge a", "river above 3.2 m: 3.4 m"))).toBe("box a | Now 3.4 m");
+  expect(say(entry("changed", "edge a", "river above 3.2 m: 3.4 m"))).toBe("box a | Now 3.4\u00a0m");
+  expect(say(entry("changed", "edge a", "cold store above -15 °C: -14.113 °C"))).toBe("box a | Now -14.1\u00a0°C");
   expect(say(entry("changed", "edge a", "motion in the yard"))).toBe("box a | Changed");
+  expect(say(entry("acknowledged", "token shift-report"))).toBe("the program shift-report | Acknowledged");
+  expect(say(entry("assigned", "token unnamed", "li"))).toBe("a program | Assigned to li");
   expect(say(entry("reopened"))).toBe("li | Opened again");
 });
 test("in Chinese", () => {
   prefs.language = "zh-CN";
-  expect(say(entry("closed", "li", "误报"))).toBe("li | 结案 | 误报");
+  expect(say(entry("closed", "li", "误报"))).toBe("li | 已结案 | 误报");
+});
+test("a report in its parts, in whichever language it was written", () => {
+  prefs.language = "en";
+  expect(entryWords(entry("reported", "li", "地点：丝绸厂\n上报人：王女士 555 0101\n冒烟\n很浓"), make(), "").told).toEqual({ where: "丝绸厂", who: "王女士 555 0101", remarks: "冒烟\n很浓" });
+  expect(entryWords(entry("reported", "li"), make(), "").told).toBeNull();
 });
 test("a kind that is not known yet is told as it is", () => {
   expect(say(entry("escalated", "li", "to the deputy"))).toBe("li | escalated: to the deputy");

@@ -1,14 +1,17 @@
 // The time line in words. The hub writes kinds and, where people wrote, their text.
 import type { Incident, TimelineEntry } from "../../api/types";
+import { fmt } from "../../i18n/formats.svelte";
 import { maybe, t } from "../../i18n/i18n.svelte";
-import { named } from "../../i18n/words";
+import { named, whoText } from "../../i18n/words";
 import type { IconName } from "../../ui/icons";
+import { type Told, toldIn } from "../report/draft";
 
 export interface Words {
   text: string; // what happened
   quote: string; // what a person wrote
   who: string;
   icon: IconName;
+  told: Told | null; // a report in its parts
   person: boolean; // done by a person or a program at the hub, not told by a box
 }
 
@@ -17,21 +20,22 @@ const icons: Record<string, IconName> = {
   unacknowledged: "undo", assigned: "user", noted: "note", closed: "close", reopened: "undo",
 };
 
-/** A box tells as "edge NAME". */
-const box = /^edge (.+)$/;
-
 export function entryWords(e: TimelineEntry, i: Incident, me: string): Words {
-  const from = e.who.match(box);
-  const who = from ? t("incident.who.box", { name: named(from[1]!) }) : e.who === me ? t("incident.who.you", { who: e.who }) : e.who;
-  const spoken = ["reported", "noted", "closed"].includes(e.kind) ? e.text : "";
+  const who = e.who === me ? t("incident.who.you", { who: e.who }) : whoText(e.who);
+  const spoken = ["noted", "closed"].includes(e.kind) ? e.text : "";
+  const told = e.kind === "reported" && e.text ? toldIn(e.text) : null;
   let text = maybe(`incident.entry.${e.kind}`, { text: e.text, rule: named(i.rule) });
   // The hub's own title is in English; of a change its value is what matters: "river above 3.2 m: 3.4 m".
-  if (e.kind === "changed") text = value(e.text) ? t("incident.entry.changedTo", { value: value(e.text) }) : t("incident.entry.changed");
-  if (e.kind === "assigned") text = e.text === "" ? t("incident.entry.freed") : e.text === e.who ? t("incident.entry.took") : t("incident.entry.assigned", { text: e.text });
-  return { text: text ?? [e.kind, e.text].filter(Boolean).join(": "), quote: spoken, who, icon: icons[e.kind] ?? "info", person: !from };
+  const now = e.kind === "changed" ? value(e.text, i.limit) : "";
+  if (e.kind === "changed") text = now ? t("incident.entry.changedTo", { value: now }) : t("incident.entry.changed");
+  if (e.kind === "assigned") text = e.text === "" ? t("incident.entry.freed") : e.text === e.who ? t("incident.entry.took") : t("incident.entry.assigned", { text: whoText(e.text) });
+  return { text: text ?? [e.kind, e.text].filter(Boolean).join(": "), quote: spoken, told, who, icon: icons[e.kind] ?? "info", person: !e.who.startsWith("edge ") };
 }
 
-const value = (title: string): string => title.match(/: ([^:]+)$/)?.[1] ?? "";
+function value(title: string, limit?: number): string {
+  const m = title.match(/: (-?[\d.]+)(?: ([^:]+))?$/);
+  return m ? fmt.quantity(Number(m[1]), m[2], limit) : "";
+}
 
 /** Changes in a row that a box told are one: a value that moves is not a story. */
 export interface Line {

@@ -3,6 +3,7 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import type { Language } from "../../i18n/i18n.svelte";
 import * as format from "../../i18n/format";
+import { axisWidth } from "../../ui/axis";
 
 export interface Marks {
   opened: number; // ms
@@ -35,7 +36,7 @@ export class Plot {
         },
         axes: [
           { ...axis, space: 88, size: 32, values: (_, ticks) => ticks.map((s) => (s % 60 ? format.clockTime : format.clockMinute)(m.language, s * 1000)) },
-          { ...axis, size: 64, values: (_, ticks) => ticks.map((v) => format.quantity(m.language, v, m.unit)) },
+          { ...axis, size: (_, texts) => axisWidth(texts), values: (_, ticks) => format.marks(m.language, ticks, m.unit) },
         ],
         series: [
           {},

@@ -3,7 +3,7 @@ import { SvelteSet } from "svelte/reactivity";
 import { api, path } from "../../api/client";
 import type { Incident } from "../../api/types";
 import { t } from "../../i18n/i18n.svelte";
-import { errorText } from "../../i18n/words";
+import { errorText, whoText } from "../../i18n/words";
 import { toast } from "../../state/announce.svelte";
 import { incidents } from "../../state/incidents.svelte";
 import { session } from "../../state/session.svelte";
@@ -33,7 +33,7 @@ class Deeds {
 
   acknowledge(i: Incident): Promise<boolean> {
     return this.#do(i, () => incidents.acknowledge(i.id), (after) => {
-      if (after.state_by !== session.user && after.state !== "open") return t("incidents.already.acknowledged", { who: after.state_by });
+      if (after.state_by !== session.user && after.state !== "open") return t("incidents.already.acknowledged", { who: whoText(after.state_by) });
       return t("incidents.done.acknowledged", { title: titleWords(i) });
     }, untake);
   }

@@ -1,5 +1,6 @@
-import { describe, expect, it } from "vitest";
-import { bodyOf, emptyDraft, isEmpty, readDraft } from "./draft";
+import { describe, expect, it, test } from "vitest";
+import { translate } from "../../i18n/i18n.svelte";
+import { bodyOf, emptyDraft, isEmpty, readDraft, toldIn } from "./draft";
 
 const said = { where: (x: string) => `Where: ${x}`, who: (x: string) => `By: ${x}` };
 
@@ -24,4 +25,11 @@ describe("draft", () => {
     expect(bodyOf(d, said)).toEqual({ title: "a tree", text: "Where: Bridge\nBy: Wang\nbig", severity: "moderate" });
     expect(bodyOf({ ...emptyDraft(), what: "x", place: { lat: 1, lon: 2 } }, said)).toEqual({ title: "x", severity: "moderate", place: { lat: 1, lon: 2 } });
   });
+});
+
+test("what was sent is taken apart again", () => {
+  const d = { ...emptyDraft(), where: "silk mill", who: "Wang: 555 0101", remarks: "Where: unclear" };
+  const said = (l: "en" | "zh-CN") => ({ where: (where: string) => translate(l, "report.said.where", { where }), who: (who: string) => translate(l, "report.said.who", { who }) });
+  for (const l of ["en", "zh-CN"] as const) expect(toldIn(bodyOf({ ...d, what: "smoke" }, said(l)).text!)).toEqual({ where: d.where, who: d.who, remarks: d.remarks });
+  expect(toldIn("only remarks")).toEqual({ where: "", who: "", remarks: "only remarks" });
 });

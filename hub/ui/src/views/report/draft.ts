@@ -2,6 +2,7 @@
 // must not lose what the caller has said.
 import { type Severity, severities } from "../../api/types";
 import type { Point } from "../../map/geo";
+import { type Key, languages, translate } from "../../i18n/i18n.svelte";
 
 export interface Draft {
   what: string;
@@ -67,3 +68,25 @@ export function bodyOf(d: Draft, said: { where: (text: string) => string; who: (
   const text = [d.where.trim() && said.where(d.where.trim()), d.who.trim() && said.who(d.who.trim()), d.remarks.trim()].filter(Boolean).join("\n");
   return { title: d.what.trim().replace(/\s+/g, " "), ...(text && { text }), severity: d.severity, ...(d.place && { place: d.place }) };
 }
+
+/** A report's text in its parts. */
+export interface Told {
+  where: string;
+  who: string;
+  remarks: string;
+}
+
+/** The text of a report taken apart again, in whichever language it was written. */
+export function toldIn(text: string): Told {
+  const told: Told = { where: "", who: "", remarks: "" };
+  const rest = text.split("\n").filter((line) => {
+    const name = (["where", "who"] as const).find((n) => !told[n] && starts(`report.said.${n}`).some((start) => line.startsWith(start)));
+    if (!name) return true;
+    told[name] = line.slice(starts(`report.said.${name}`).find((start) => line.startsWith(start))!.length).trim();
+    return false;
+  });
+  told.remarks = rest.join("\n").trim();
+  return told;
+}
+
+const starts = (key: Key & `report.said.${string}`): string[] => languages.map((l) => translate(l, key, { where: "", who: "" }).trim());
