@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Device, Incident } from "../api/types";
-import { deviceFeatures, difference, sectorFeatures, spotFeatures, spotsOf, symbolOf, weight } from "./features";
+import { byPlace, difference, placeFeatures, sectorFeatures, symbolOf, weight, type Features } from "./features";
 
 const incident = (id: string, o: Partial<Incident> = {}): Incident =>
   ({ id, severity: "minor", state: "open", place: { lat: 30.92, lon: 120.93 }, ...o }) as Incident;
@@ -18,36 +18,58 @@ describe("weight", () => {
   });
 });
 
-describe("spots", () => {
-  test("incidents at one place are one spot, led by the one that matters most", () => {
-    const spots = spotsOf([incident("a"), incident("b", { severity: "severe" }), incident("c", { place: null }), incident("d", { place: { lat: 31, lon: 121 } })]);
-    expect(spots.size).toBe(2);
-    const made = [...spotFeatures(spots, new Map()).values()].map((m) => m.feature.properties);
-    expect(made).toEqual([
-      { key: "30.920000,120.930000", id: "b", weight: 13, count: 2 },
-      { key: "31.000000,121.000000", id: "d", weight: 11, count: 1 },
+const features = (devices: Device[], incidents: Incident[] = [], before: Features = new Map()) =>
+  placeFeatures(byPlace(devices), byPlace(incidents, weight), before);
+const at = (n: number) => ({ place: { lat: 30 + n, lon: 120 } });
+
+describe("places", () => {
+  test("incidents at one place are one feature, led by the one that matters most", () => {
+    const list = [incident("a"), incident("b", { severity: "severe" }), incident("c", { place: null }), incident("d", { place: { lat: 31, lon: 121 } })];
+    expect(byPlace(list, weight).get("30.920000,120.930000")!.map((i) => i.id)).toEqual(["b", "a"]);
+    const made = [...features([], list).values()].map((m) => m.feature.properties);
+    expect(made).toMatchObject([
+      { key: "30.920000,120.930000", weight: 13, count: 2, devices: 0 },
+      { key: "31.000000,121.000000", weight: 11, count: 1, devices: 0 },
     ]);
   });
 
   test("closed ones are not counted beside open ones", () => {
-    const [made] = spotFeatures(spotsOf([incident("a"), incident("b", { state: "closed" })]), new Map()).values();
+    const [made] = features([], [incident("a"), incident("b", { state: "closed" })]).values();
     expect(made?.feature.properties?.["count"]).toBe(1);
+  });
+
+  test("an incident stands with the device at its place", () => {
+    const made = [...features([device("a")], [incident("i")]).values()];
+    expect(made.map((m) => m.feature.properties)).toMatchObject([{ devices: 1, code: 1, name: "a", weight: 11, count: 1 }]);
+  });
+
+  test("several devices at one place are counted and named", () => {
+    const [made] = features([device("a"), device("b", { state: "offline" })]).values();
+    expect(made?.feature.properties).toMatchObject({ devices: 2, code: 0, bad: 1, name: "a\nb", weight: -1 });
   });
 });
 
 describe("difference", () => {
   test("nothing when nothing that is drawn has changed", () => {
-    const before = deviceFeatures([device("a"), device("b")], new Map());
-    const after = deviceFeatures([device("a", { since: "2026-01-01T00:00:00Z" }), device("b")], before);
+    const before = features([device("a"), device("b", at(2))]);
+    const after = features([device("a", { since: "2026-01-01T00:00:00Z" }), device("b", at(2))], [], before);
     expect(difference(before, after)).toBeNull();
   });
 
   test("tells only what has changed, come and gone", () => {
-    const before = deviceFeatures([device("a"), device("b"), device("c")], new Map());
-    const after = deviceFeatures([device("a"), device("b", { state: "offline" }), device("d"), device("e", { place: null })], before);
+    const before = features([device("a", at(1)), device("b", at(2)), device("c", at(3))]);
+    const after = features([device("a", at(1)), device("b", { ...at(2), state: "offline" }), device("d", at(4)), device("e", { place: null })], [], before);
     const change = difference(before, after);
-    expect(change?.remove).toEqual(["e/b", "e/c"]);
-    expect(change?.add?.map((f) => f.properties?.["key"])).toEqual(["e/b", "e/d"]);
+    expect(change?.remove).toEqual(["32.000000,120.000000", "33.000000,120.000000"]);
+    expect(change?.add?.map((f) => f.properties?.["name"])).toEqual(["b", "d"]);
+  });
+
+  test("one incident that arrives among many changes one feature", () => {
+    const devices = Array.from({ length: 2000 }, (_, n) => device(`d${n}`, at(n / 100)));
+    const told = Array.from({ length: 500 }, (_, n) => incident(`i${n}`, at(n / 100)));
+    const before = features(devices, told);
+    const change = difference(before, features(devices, [incident("new", at(3)), ...told], before));
+    expect([change?.add?.length, change?.remove?.length]).toEqual([1, 1]);
   });
 });
 

@@ -1,8 +1,9 @@
 // Devices and incidents as the map's sources have them, and what changed in them. Pure.
 //
-// Incidents at the same place are one spot: most incidents stand where their camera stands, and ten
+// What stands at the same place is one feature: most incidents stand where their camera stands, and ten
 // thousand symbols on top of one another would tell nothing. So there are never more features than
-// places.
+// places, devices and incidents are gathered into the same clusters, and a flag never lies over what it
+// does not belong to.
 import type { Feature } from "geojson";
 import type { GeoJSONSourceDiff } from "maplibre-gl";
 import { type Device, type Incident, deviceKey, rankOf } from "../api/types";
@@ -16,13 +17,8 @@ interface Made {
 }
 export type Features = Map<string, Made>;
 
-/** Incidents at one place, the one that matters most first. */
-export interface Spot {
-  key: string;
-  lat: number;
-  lon: number;
-  incidents: Incident[];
-}
+/** Things by the place that they stand at. */
+export type Places<T> = Map<string, T[]>;
 
 /** How much an incident's symbol counts: 0 closed, 1..4 acknowledged, 11..14 open. */
 export function weight(i: Incident): number {
@@ -34,53 +30,56 @@ export function weight(i: Incident): number {
 export const symbolOf = (w: number): string =>
   w === 0 ? "incident-closed" : `incident-${["minor", "moderate", "severe", "extreme"][(w % 10) - 1]}${w > 10 ? "" : "-taken"}`;
 
-/** Groups incidents by place, to a tenth of a metre or so. Incidents without a place are left out. */
-export function spotsOf(incidents: readonly Incident[]): Map<string, Spot> {
-  const spots = new Map<string, Spot>();
-  for (const i of incidents) {
-    if (!i.place) continue;
-    const key = `${i.place.lat.toFixed(6)},${i.place.lon.toFixed(6)}`;
-    const spot = spots.get(key);
-    if (!spot) spots.set(key, { key, lat: i.place.lat, lon: i.place.lon, incidents: [i] });
-    else if (weight(i) > weight(spot.incidents[0]!)) spot.incidents.unshift(i);
-    else spot.incidents.push(i);
-  }
-  return spots;
+/** The name of the symbol for a device's code; see codeOf. */
+export const deviceSymbols: Record<number, string> = { 1: "camera-online", 2: "camera-unknown", 3: "camera-offline", 11: "sensor-online", 12: "sensor-unknown", 13: "sensor-offline" };
+
+/** What a device looks like, as a number: a cluster with one device in it can keep it. */
+export const codeOf = (d: Device): number => (d.kind === "camera" ? 1 : 11) + { online: 0, unknown: 1, offline: 2 }[d.state];
+
+const keys = new WeakMap<object, string>(); // of places; making one costs more than all the rest
+
+/** A place's name, exact to a tenth of a metre or so. */
+export function placeKey(p: { lat: number; lon: number }): string {
+  let key = keys.get(p);
+  if (key === undefined) keys.set(p, (key = `${p.lat.toFixed(6)},${p.lon.toFixed(6)}`));
+  return key;
 }
 
-/** Spots as features. before: those of the last time; what has not changed is taken over. */
-export function spotFeatures(spots: Map<string, Spot>, before: Features): Features {
-  const out: Features = new Map();
-  for (const [key, spot] of spots) {
-    const first = spot.incidents[0]!;
-    const open = spot.incidents.filter((i) => i.state !== "closed").length;
-    const shown = open || spot.incidents.length;
-    const from = `${first.id} ${weight(first)} ${shown}`;
-    const had = before.get(key);
-    if (had?.from === from) {
-      out.set(key, had);
-      continue;
-    }
-    const properties = { key, id: first.id, weight: weight(first), count: shown };
-    out.set(key, { from, feature: { type: "Feature", geometry: { type: "Point", coordinates: [spot.lon, spot.lat] }, properties } });
+/** Groups things by place; first says what is to lead. Those without a place are left out. */
+export function byPlace<T extends { place: Device["place"] }>(list: readonly T[], first?: (a: T) => number): Places<T> {
+  const places: Places<T> = new Map();
+  for (const item of list) {
+    if (!item.place) continue;
+    const key = placeKey(item.place);
+    const here = places.get(key);
+    if (!here) places.set(key, [item]);
+    else if (!first || first(item) <= first(here[0]!)) here.push(item);
+    else here.push(here.splice(0, 1, item)[0]!);
   }
-  return out;
+  return places;
 }
 
-export function deviceFeatures(devices: readonly Device[], before: Features): Features {
+/**
+ * What stands at each place. before: the features of the last time; what has not changed is taken over.
+ * weight is that of the incident that leads, -1 where there is none; code that of the only device.
+ */
+export function placeFeatures(devices: Places<Device>, incidents: Places<Incident>, before: Features): Features {
   const out: Features = new Map();
-  for (const d of devices) {
-    if (!d.place) continue;
-    const key = deviceKey(d);
-    const from = `${d.kind} ${d.state} ${d.place.lat} ${d.place.lon}`;
+  const add = (key: string, here: Device[], told: Incident[]) => {
+    const first = told[0];
+    const open = told.filter((i) => i.state !== "closed").length;
+    const properties = {
+      key, devices: here.length, code: here.length === 1 ? codeOf(here[0]!) : 0, bad: here.filter((d) => d.state === "offline").length,
+      name: here.slice(0, 3).map((d) => named(d.name)).join("\n"), weight: first ? weight(first) : -1, count: open || told.length,
+    };
+    const from = Object.values(properties).join(" ");
     const had = before.get(key);
-    if (had?.from === from) {
-      out.set(key, had);
-      continue;
-    }
-    const properties = { key, kind: d.kind, state: d.state, name: named(d.name), bad: d.state === "offline" ? 1 : 0 };
-    out.set(key, { from, feature: { type: "Feature", geometry: { type: "Point", coordinates: [d.place.lon, d.place.lat] }, properties } });
-  }
+    if (had?.from === from) return void out.set(key, had);
+    const at = (here[0] ?? first)!.place!;
+    out.set(key, { from, feature: { type: "Feature", geometry: { type: "Point", coordinates: [at.lon, at.lat] }, properties } });
+  };
+  for (const [key, here] of devices) add(key, here, incidents.get(key) ?? []);
+  for (const [key, told] of incidents) if (!devices.has(key)) add(key, [], told);
   return out;
 }
 
