@@ -22,7 +22,10 @@ describe("sector", () => {
   test("none where it is not known", () => {
     expect(sector(here)).toBeNull();
     expect(sector({ ...here, heading: 0, fov: 90 })).toBeNull();
-    expect(sector({ ...here, fov: 90, range: 80 })).toBeNull();
+    expect(sector({ ...here, heading: 30, range: 80 })).toBeNull();
+  });
+  test("north where the hub has left a heading of 0 out", () => {
+    expect(sector({ ...here, fov: 90, range: 80 })).toEqual(sector({ ...here, heading: 0, fov: 90, range: 80 }));
   });
 });
 

@@ -19,10 +19,10 @@ export function ahead(from: Point, bearing: number, metres: number): [lon: numbe
   return [lon, lat];
 }
 
-/** What a camera sees, as a closed ring; null when its direction, angle or range is not known. */
+/** What a camera sees, as a closed ring; null when its angle or range is not known. The hub leaves a heading of 0, north, out. */
 export function sector(at: Place): [number, number][] | null {
-  const { heading, fov, range } = at;
-  if (heading === undefined || !fov || !range || fov < 0 || range < 0) return null;
+  const { heading = 0, fov, range } = at;
+  if (!fov || !range || fov < 0 || range < 0) return null;
   const whole = fov >= 360;
   const steps = Math.max(4, Math.ceil(Math.min(fov, 360) / 6));
   const ring: [number, number][] = whole ? [] : [[at.lon, at.lat]];
