@@ -9,12 +9,12 @@ import { type Device, type Incident, deviceKey } from "../api/types";
 import type { Language } from "../i18n/messages";
 import { type Base, loadBase } from "./base";
 import { readColours } from "./colours";
-import { type Features, type Places, byPlace, codeOf, difference, placeFeatures, sectorFeatures, weight } from "./features";
+import { type Features, type Places, byPlace, codeOf, difference, placeFeatures, placeKey, sectorFeatures, weight } from "./features";
 import { type Box, type Point, boxAround, sector } from "./geo";
 import { type Look, stacked } from "./ground";
 import { type Ratio, drawAll } from "./images";
 import { fontFaces } from "./labels";
-import { overlayLayers, overlaySources, separateFrom, touchable } from "./layers";
+import { aboutIncidents, overlayLayers, overlaySources, separateFrom, touchable } from "./layers";
 import { type Selection, ofDevice, ofIncident, same } from "./selection";
 
 export interface View extends Point {
@@ -232,7 +232,7 @@ export class Engine {
     const add = (mark: string, geometry: GeoJSON.Geometry, looks = {}) => features.push({ type: "Feature", properties: { mark, ...looks }, geometry });
     const chosen = this.#thing(this.#selection);
     const at = chosen?.place;
-    if (at) add(this.#selection!.kind, { type: "Point", coordinates: [at.lon, at.lat] }, "severity" in chosen ? { weight: weight(chosen) } : { code: codeOf(chosen) });
+    if (at) add(this.#selection!.kind, { type: "Point", coordinates: [at.lon, at.lat] }, { key: placeKey(at), ...("severity" in chosen ? { weight: weight(chosen) } : { code: codeOf(chosen) }) });
     const lit = new Set(this.#sees);
     if (this.#selection?.kind === "device") lit.add(this.#selection.key);
     for (const key of lit) {
@@ -342,7 +342,7 @@ export class Engine {
     const p = hit.properties;
     if (p["cluster"]) return { kind: "cluster", devices: Number(p["devices"]), incidents: Number(p["count"]), x, y };
     const key = String(p["key"]);
-    return hit.layer.id === "incidents"
+    return aboutIncidents.has(hit.layer.id)
       ? { kind: "incidents", here: this.#incidentsAt.get(key) ?? [], x, y }
       : { kind: "devices", here: this.#devicesAt.get(key) ?? [], x, y };
   }
@@ -364,7 +364,7 @@ export class Engine {
     }
     // Of several at one place each click chooses the next.
     const key = String(p["key"]);
-    const here = hit.layer.id === "incidents" ? (this.#incidentsAt.get(key) ?? []).map(ofIncident) : (this.#devicesAt.get(key) ?? []).map(ofDevice);
+    const here = aboutIncidents.has(hit.layer.id) ? (this.#incidentsAt.get(key) ?? []).map(ofIncident) : (this.#devicesAt.get(key) ?? []).map(ofDevice);
     const now = here.findIndex((s) => same(s, this.#selection));
     this.#o.onselect(here[(now + 1) % here.length] ?? null);
   }

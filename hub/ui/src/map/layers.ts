@@ -88,6 +88,7 @@ export function overlayLayers(look: Look): LayerSpecification[] {
       id: "stems", type: "symbol", source: "places", filter: told,
       layout: { ...pile, "icon-image": stemImage, "icon-anchor": "bottom", "icon-offset": [0, 5] },
     },
+    { id: "chosen-stem", type: "symbol", source: "marks", filter: is("incident"), layout: { ...pile, "icon-image": stemImage, "icon-anchor": "bottom", "icon-offset": [0, 5] } },
     {
       id: "device-names", type: "symbol", source: "places", minzoom: labelFrom, filter: all(alone, devices(">")),
       layout: { ...text.layout, "text-field": ["get", "name"], "text-anchor": "top", "text-offset": [0, 1.6] },
@@ -123,7 +124,6 @@ export function overlayLayers(look: Look): LayerSpecification[] {
     },
     count(k, "incident-counts", all(told, alone, ["!", one] as unknown as Expression), [0.95, -3.5]),
     count(k, "incident-cluster-counts", all(told, cluster, ["!", one] as unknown as Expression), [1.15, -4.6]),
-    { id: "chosen-stem", type: "symbol", source: "marks", filter: is("incident"), layout: { ...pile, "icon-image": stemImage, "icon-anchor": "bottom", "icon-offset": [0, 5] } },
     { id: "chosen-incident", type: "symbol", source: "marks", filter: is("incident"), layout: { ...pile, "icon-image": incidentImage(""), "icon-offset": [0, -flag.lift] } },
     { id: "ring-incident", type: "symbol", source: "marks", filter: is("incident"), layout: { ...pile, "icon-image": "ring-incident", "icon-offset": [0, -flag.lift] } },
     { id: "place", type: "symbol", source: "marks", filter: is("place"), layout: { ...pile, "icon-image": "place", "icon-anchor": "bottom", "icon-offset": [0, 2] } },
@@ -145,4 +145,7 @@ function count(k: Colours, id: string, filter: Expression, offset: [number, numb
 }
 
 /** The layers that a click can hit, those on top first. */
-export const touchable = ["incident-clusters", "incidents", "device-groups", "devices"];
+export const touchable = ["chosen-incident", "incident-clusters", "incidents", "chosen-device", "device-groups", "devices"];
+
+/** Those of them that stand for incidents. */
+export const aboutIncidents: ReadonlySet<string> = new Set(["chosen-incident", "incidents"]);
