@@ -3,13 +3,13 @@
 //
 // What always holds: the style is made once. Afterwards devices, incidents and choices change only
 // the data of their sources, by what differs; theme and language change only properties of layers.
-import { type GeoJSONSource, type LayerSpecification, Map as GL, type MapMouseEvent, setWorkerUrl, type StyleSpecification } from "maplibre-gl";
+import { type GeoJSONSource, type GeoJSONSourceDiff, type LayerSpecification, Map as GL, type MapMouseEvent, setWorkerUrl, type StyleSpecification } from "maplibre-gl";
 import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?url";
 import { type Device, type Incident, deviceKey } from "../api/types";
 import type { Language } from "../i18n/messages";
 import { type Base, loadBase } from "./base";
 import { readColours } from "./colours";
-import { type Features, type Places, byPlace, codeOf, difference, placeFeatures, placeKey, sectorFeatures, weight } from "./features";
+import { type Features, Places, codeOf, difference, placeKey, remake, sectorFeatures, weight } from "./features";
 import { type Box, type Point, boxAround, sector } from "./geo";
 import { type Look, stacked } from "./ground";
 import { type Ratio, drawAll } from "./images";
@@ -63,12 +63,12 @@ export class Engine {
   readonly base: Base | null;
   #o: Options;
   #ready = false;
-  #sets: Record<"places" | "sectors", Features> = { places: new Map(), sectors: new Map() };
-  #shown: Record<"places" | "sectors", Features> = { places: new Map(), sectors: new Map() };
+  #places: Features = new Map();
+  #sectors: Features = new Map();
   #devices: readonly Device[] = [];
   #incidents: readonly Incident[] = [];
-  #devicesAt: Places<Device> = new Map();
-  #incidentsAt: Places<Incident> = new Map();
+  #devicesAt = new Places<Device>(deviceKey);
+  #incidentsAt = new Places<Incident>((i) => i.id, weight);
   #byKey = new Map<string, Device>();
   #marks = "";
   #layers: LayerSpecification[];
@@ -153,7 +153,7 @@ export class Engine {
   #start(): void {
     if (this.#ready) return;
     this.#ready = true;
-    for (const name of ["places", "sectors"] as const) this.#show(name);
+    for (const name of ["places", "sectors"] as const) this.#show(name, {});
     this.#mark();
     this.#o.onmove(this.view, this.box);
   }
@@ -185,34 +185,30 @@ export class Engine {
   setDevices(list: readonly Device[]): void {
     this.#devices = list;
     this.#byKey = new Map(list.map((d) => [deviceKey(d), d]));
-    this.#devicesAt = byPlace(list);
-    this.#sets.sectors = sectorFeatures(list, this.#sets.sectors);
-    this.#show("sectors");
-    this.#arrange();
+    const sectors = sectorFeatures(list, this.#sectors);
+    const change = difference(this.#sectors, sectors);
+    this.#sectors = sectors;
+    this.#show("sectors", change);
+    this.#arrange(this.#devicesAt.update(list));
   }
 
   setIncidents(list: readonly Incident[]): void {
     this.#incidents = list;
-    this.#incidentsAt = byPlace(list, weight);
-    this.#arrange();
+    this.#arrange(this.#incidentsAt.update(list));
   }
 
-  #arrange(): void {
-    this.#sets.places = placeFeatures(this.#devicesAt, this.#incidentsAt, this.#sets.places);
-    this.#show("places");
+  #arrange(touched: Set<string>): void {
+    this.#show("places", remake(this.#places, touched, this.#devicesAt, this.#incidentsAt));
     this.#mark();
   }
 
-  #show(name: "places" | "sectors"): void {
-    if (!this.#ready) return;
-    const source = this.map.getSource<GeoJSONSource>(name);
-    const now = this.#sets[name];
-    const change = difference(this.#shown[name], now);
+  /** Tells a source what has changed; before the map is ready everything waits for its start. */
+  #show(name: "places" | "sectors", change: GeoJSONSourceDiff | null): void {
+    const source = this.#ready && change ? this.map.getSource<GeoJSONSource>(name) : undefined;
     if (!source || !change) return;
-    const first = this.#shown[name].size === 0;
-    this.#shown[name] = now;
-    const size = (change.add?.length ?? 0) + (change.remove?.length ?? 0);
-    const done = first || size > most
+    const now = name === "places" ? this.#places : this.#sectors;
+    const size = (change.add?.length ?? now.size) + (change.remove?.length ?? 0);
+    const done = !change.add || size > most
       ? source.setData({ type: "FeatureCollection", features: [...now.values()].map((m) => m.feature) })
       : source.updateData(change);
     done.catch((error: unknown) => console.warn("map", name, error));
@@ -343,8 +339,8 @@ export class Engine {
     if (p["cluster"]) return { kind: "cluster", devices: Number(p["devices"]), incidents: Number(p["count"]), x, y };
     const key = String(p["key"]);
     return aboutIncidents.has(hit.layer.id)
-      ? { kind: "incidents", here: this.#incidentsAt.get(key) ?? [], x, y }
-      : { kind: "devices", here: this.#devicesAt.get(key) ?? [], x, y };
+      ? { kind: "incidents", here: this.#incidentsAt.at(key), x, y }
+      : { kind: "devices", here: this.#devicesAt.at(key), x, y };
   }
 
   async #clicked(e: MapMouseEvent): Promise<void> {
@@ -364,7 +360,7 @@ export class Engine {
     }
     // Of several at one place each click chooses the next.
     const key = String(p["key"]);
-    const here = aboutIncidents.has(hit.layer.id) ? (this.#incidentsAt.get(key) ?? []).map(ofIncident) : (this.#devicesAt.get(key) ?? []).map(ofDevice);
+    const here = aboutIncidents.has(hit.layer.id) ? this.#incidentsAt.at(key).map(ofIncident) : this.#devicesAt.at(key).map(ofDevice);
     const now = here.findIndex((s) => same(s, this.#selection));
     this.#o.onselect(here[(now + 1) % here.length] ?? null);
   }

@@ -13,12 +13,10 @@ import { sector } from "./geo";
 /** A feature and what it was made of: as long as that is the same, so is the feature. */
 interface Made {
   from: unknown;
+  of?: unknown; // the very thing it was made of last
   feature: Feature;
 }
 export type Features = Map<string, Made>;
-
-/** Things by the place that they stand at. */
-export type Places<T> = Map<string, T[]>;
 
 /** How much an incident's symbol counts: 0 closed, 1..4 acknowledged, 11..14 open. */
 export function weight(i: Incident): number {
@@ -45,42 +43,86 @@ export function placeKey(p: { lat: number; lon: number }): string {
   return key;
 }
 
-/** Groups things by place; first says what is to lead. Those without a place are left out. */
-export function byPlace<T extends { place: Device["place"] }>(list: readonly T[], first?: (a: T) => number): Places<T> {
-  const places: Places<T> = new Map();
-  for (const item of list) {
-    if (!item.place) continue;
-    const key = placeKey(item.place);
-    const here = places.get(key);
-    if (!here) places.set(key, [item]);
-    else if (!first || first(item) <= first(here[0]!)) here.push(item);
-    else here.push(here.splice(0, 1, item)[0]!);
+/** Things by the place that they stand at. Those without a place are left out. */
+export class Places<T extends { place: Device["place"] }> {
+  #known = new Map<string, T>();
+  #at = new Map<string, T[]>();
+
+  /** first says what is to lead at a place. */
+  constructor(private readonly id: (item: T) => string, private readonly first: (item: T) => number = () => 0) {}
+
+  at(key: string): readonly T[] {
+    return this.#at.get(key) ?? [];
   }
-  return places;
+
+  /** Takes in a list. Says at which places anything is different; the others cost one comparison a thing. */
+  update(list: readonly T[]): Set<string> {
+    const touched = new Set<string>();
+    const before = this.#known.size;
+    let kept = 0;
+    for (const item of list) {
+      const id = this.id(item);
+      const had = this.#known.get(id);
+      if (had) kept += 1;
+      if (had === item) continue;
+      if (had) this.#take(had, touched);
+      this.#known.set(id, item);
+      if (!item.place) continue;
+      const key = placeKey(item.place);
+      touched.add(key);
+      this.#at.set(key, [...this.at(key), item].sort((a, b) => this.first(b) - this.first(a)));
+    }
+    if (kept < before) {
+      const now = new Set(list.map(this.id));
+      for (const [id, gone] of this.#known) {
+        if (now.has(id)) continue;
+        this.#known.delete(id);
+        this.#take(gone, touched);
+      }
+    }
+    return touched;
+  }
+
+  #take(item: T, touched: Set<string>): void {
+    if (!item.place) return;
+    const key = placeKey(item.place);
+    touched.add(key);
+    const rest = this.at(key).filter((x) => x !== item);
+    if (rest.length) this.#at.set(key, rest);
+    else this.#at.delete(key);
+  }
 }
 
 /**
- * What stands at each place. before: the features of the last time; what has not changed is taken over.
+ * Makes the features of some places anew in what there is, and says what that changed; null for nothing.
  * weight is that of the incident that leads, -1 where there is none; code that of the only device.
  */
-export function placeFeatures(devices: Places<Device>, incidents: Places<Incident>, before: Features): Features {
-  const out: Features = new Map();
-  const add = (key: string, here: Device[], told: Incident[]) => {
+export function remake(features: Features, places: Iterable<string>, devices: Places<Device>, incidents: Places<Incident>): GeoJSONSourceDiff | null {
+  const add: Feature[] = [];
+  const remove: string[] = [];
+  for (const key of places) {
+    const here = devices.at(key);
+    const told = incidents.at(key);
     const first = told[0];
+    const at = (here[0] ?? first)?.place;
+    const had = features.get(key);
+    if (!at) {
+      if (features.delete(key)) remove.push(key);
+      continue;
+    }
     const open = told.filter((i) => i.state !== "closed").length;
     const properties = {
       key, devices: here.length, code: here.length === 1 ? codeOf(here[0]!) : 0, bad: here.filter((d) => d.state === "offline").length,
       name: here.slice(0, 3).map((d) => named(d.name)).join("\n"), weight: first ? weight(first) : -1, count: open || told.length,
     };
     const from = Object.values(properties).join(" ");
-    const had = before.get(key);
-    if (had?.from === from) return void out.set(key, had);
-    const at = (here[0] ?? first)!.place!;
-    out.set(key, { from, feature: { type: "Feature", geometry: { type: "Point", coordinates: [at.lon, at.lat] }, properties } });
-  };
-  for (const [key, here] of devices) add(key, here, incidents.get(key) ?? []);
-  for (const [key, told] of incidents) if (!devices.has(key)) add(key, [], told);
-  return out;
+    if (had?.from === from) continue;
+    if (had) remove.push(key);
+    const feature: Feature = { type: "Feature", geometry: { type: "Point", coordinates: [at.lon, at.lat] }, properties };
+    features.set(key, { from, feature });
+    add.push(feature);
+  }
+  return add.length || remove.length ? { add, remove } : null;
 }
 
 /** The cameras' fields of view. */
@@ -90,15 +132,20 @@ export function sectorFeatures(devices: readonly Device[], before: Features): Fe
     if (d.kind !== "camera" || !d.place) continue;
     const key = deviceKey(d);
     const p = d.place;
+    const last = before.get(key);
+    if (last?.of === d) {
+      out.set(key, last);
+      continue;
+    }
     const from = `${d.state} ${p.lat} ${p.lon} ${p.heading} ${p.fov} ${p.range}`;
-    const had = before.get(key);
-    if (had?.from === from) {
-      out.set(key, had);
+    if (last?.from === from) {
+      last.of = d;
+      out.set(key, last);
       continue;
     }
     const ring = sector(p);
     if (!ring) continue;
-    out.set(key, { from, feature: { type: "Feature", geometry: { type: "Polygon", coordinates: [ring] }, properties: { key, state: d.state } } });
+    out.set(key, { from, of: d, feature: { type: "Feature", geometry: { type: "Polygon", coordinates: [ring] }, properties: { key, state: d.state } } });
   }
   return out;
 }
