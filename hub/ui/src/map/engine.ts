@@ -3,19 +3,19 @@
 //
 // What always holds: the style is made once. Afterwards devices, incidents and choices change only
 // the data of their sources, by what differs; theme and language change only properties of layers.
-import { type GeoJSONSource, type LayerSpecification, Map as GL, type MapMouseEvent, setWorkerUrl, type StyleSpecification } from "maplibre-gl";
+import { type GeoJSONSource, type GeoJSONSourceDiff, type LayerSpecification, Map as GL, type MapMouseEvent, setWorkerUrl, type StyleSpecification } from "maplibre-gl";
 import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?url";
 import { type Device, type Incident, deviceKey } from "../api/types";
 import type { Language } from "../i18n/messages";
 import { type Base, loadBase } from "./base";
 import { readColours } from "./colours";
-import { type Features, type Spot, deviceFeatures, difference, sectorFeatures, spotFeatures, spotsOf } from "./features";
+import { type Features, Places, codeOf, difference, placeKey, remake, sectorFeatures, weight } from "./features";
 import { type Box, type Point, boxAround, sector } from "./geo";
 import { type Look, stacked } from "./ground";
 import { type Ratio, drawAll } from "./images";
 import { fontFaces } from "./labels";
-import { overlayLayers, overlaySources, touchable } from "./layers";
-import type { Selection } from "./selection";
+import { aboutIncidents, overlayLayers, overlaySources, separateFrom, touchable } from "./layers";
+import { type Selection, ofDevice, ofIncident, same } from "./selection";
 
 export interface View extends Point {
   zoom: number;
@@ -35,9 +35,9 @@ export interface Inset {
 
 /** What the pointer is over. */
 export type Under =
-  | { kind: "device"; key: string; x: number; y: number }
-  | { kind: "incident"; spot: string; x: number; y: number }
-  | { kind: "cluster"; of: "devices" | "incidents"; count: number; x: number; y: number };
+  | { kind: "devices"; here: readonly Device[]; x: number; y: number }
+  | { kind: "incidents"; here: readonly Incident[]; x: number; y: number }
+  | { kind: "cluster"; devices: number; incidents: number; x: number; y: number };
 
 export interface Options {
   container: HTMLElement;
@@ -63,10 +63,12 @@ export class Engine {
   readonly base: Base | null;
   #o: Options;
   #ready = false;
-  #sets: Record<"devices" | "incidents" | "sectors", Features> = { devices: new Map(), incidents: new Map(), sectors: new Map() };
-  #shown: Record<"devices" | "incidents" | "sectors", Features> = { devices: new Map(), incidents: new Map(), sectors: new Map() };
-  #spots = new Map<string, Spot>();
+  #places: Features = new Map();
+  #sectors: Features = new Map();
   #devices: readonly Device[] = [];
+  #incidents: readonly Incident[] = [];
+  #devicesAt = new Places<Device>(deviceKey);
+  #incidentsAt = new Places<Incident>((i) => i.id, weight);
   #byKey = new Map<string, Device>();
   #marks = "";
   #layers: LayerSpecification[];
@@ -97,7 +99,7 @@ export class Engine {
     const style: StyleSpecification = {
       version: 8,
       "font-faces": fontFaces(),
-      sources: { ...base?.sources, ...overlaySources() },
+      sources: { ...base?.sources, ...overlaySources(o.interactive) },
       layers: this.#layers,
       transition: { duration: 0, delay: 0 },
     };
@@ -151,7 +153,7 @@ export class Engine {
   #start(): void {
     if (this.#ready) return;
     this.#ready = true;
-    for (const name of ["devices", "incidents", "sectors"] as const) this.#show(name);
+    for (const name of ["places", "sectors"] as const) this.#show(name, {});
     this.#mark();
     this.#o.onmove(this.view, this.box);
   }
@@ -183,35 +185,30 @@ export class Engine {
   setDevices(list: readonly Device[]): void {
     this.#devices = list;
     this.#byKey = new Map(list.map((d) => [deviceKey(d), d]));
-    this.#sets.devices = deviceFeatures(list, this.#sets.devices);
-    this.#sets.sectors = sectorFeatures(list, this.#sets.sectors);
-    this.#show("devices");
-    this.#show("sectors");
-    this.#mark();
+    const sectors = sectorFeatures(list, this.#sectors);
+    const change = difference(this.#sectors, sectors);
+    this.#sectors = sectors;
+    this.#show("sectors", change);
+    this.#arrange(this.#devicesAt.update(list));
   }
 
   setIncidents(list: readonly Incident[]): void {
-    this.#spots = spotsOf(list);
-    this.#sets.incidents = spotFeatures(this.#spots, this.#sets.incidents);
-    this.#show("incidents");
+    this.#incidents = list;
+    this.#arrange(this.#incidentsAt.update(list));
+  }
+
+  #arrange(touched: Set<string>): void {
+    this.#show("places", remake(this.#places, touched, this.#devicesAt, this.#incidentsAt));
     this.#mark();
   }
 
-  /** The incidents at a place of the map, the one that matters most first. */
-  spot(key: string): Spot | undefined {
-    return this.#spots.get(key);
-  }
-
-  #show(name: "devices" | "incidents" | "sectors"): void {
-    if (!this.#ready) return;
-    const source = this.map.getSource<GeoJSONSource>(name);
-    const now = this.#sets[name];
-    const change = difference(this.#shown[name], now);
+  /** Tells a source what has changed; before the map is ready everything waits for its start. */
+  #show(name: "places" | "sectors", change: GeoJSONSourceDiff | null): void {
+    const source = this.#ready && change ? this.map.getSource<GeoJSONSource>(name) : undefined;
     if (!source || !change) return;
-    const first = this.#shown[name].size === 0;
-    this.#shown[name] = now;
-    const size = (change.add?.length ?? 0) + (change.remove?.length ?? 0);
-    const done = first || size > most
+    const now = name === "places" ? this.#places : this.#sectors;
+    const size = (change.add?.length ?? now.size) + (change.remove?.length ?? 0);
+    const done = !change.add || size > most
       ? source.setData({ type: "FeatureCollection", features: [...now.values()].map((m) => m.feature) })
       : source.updateData(change);
     done.catch((error: unknown) => console.warn("map", name, error));
@@ -228,9 +225,10 @@ export class Engine {
   #mark(): void {
     if (!this.#ready) return;
     const features: GeoJSON.Feature[] = [];
-    const add = (mark: string, geometry: GeoJSON.Geometry) => features.push({ type: "Feature", properties: { mark }, geometry });
-    const at = this.where(this.#selection);
-    if (at && this.#selection) add(this.#selection.kind, { type: "Point", coordinates: [at.lon, at.lat] });
+    const add = (mark: string, geometry: GeoJSON.Geometry, looks = {}) => features.push({ type: "Feature", properties: { mark, ...looks }, geometry });
+    const chosen = this.#thing(this.#selection);
+    const at = chosen?.place;
+    if (at) add(this.#selection!.kind, { type: "Point", coordinates: [at.lon, at.lat] }, { key: placeKey(at), ...("severity" in chosen ? { weight: weight(chosen) } : { code: codeOf(chosen) }) });
     const lit = new Set(this.#sees);
     if (this.#selection?.kind === "device") lit.add(this.#selection.key);
     for (const key of lit) {
@@ -252,18 +250,19 @@ export class Engine {
   }
 
   /** Where what is chosen stands; null if it has no place or is not known. */
+  #thing(s: Selection | null): Device | Incident | undefined {
+    if (!s) return undefined;
+    return s.kind === "device" ? this.#byKey.get(s.key) : this.#incidents.find((i) => i.id === s.id);
+  }
+
   where(s: Selection | null): Point | null {
-    if (!s) return null;
-    if (s.kind === "device") return this.#byKey.get(s.key)?.place ?? null;
-    for (const spot of this.#spots.values()) if (spot.incidents.some((i) => i.id === s.id)) return spot;
-    return null;
+    return this.#thing(s)?.place ?? null;
   }
 
   /** Shows everything. Without first: only if nobody has moved the map yet. */
   fit(o: { always: boolean; padding?: number }): boolean {
     if (this.#placed && !o.always) return true;
-    const places = [...this.#devices.flatMap((d) => (d.place ? [d.place] : [])), ...this.#spots.values()];
-    const box = boxAround(places) ?? this.base?.bounds;
+    const box = boxAround([...this.#devices, ...this.#incidents].flatMap((x) => x.place ?? [])) ?? this.base?.bounds;
     if (!box) return false;
     this.#placed = true;
     this.map.fitBounds(box, { padding: this.#padding(o.padding ?? 72), maxZoom: 17.6, animate: o.always && !this.#o.still, duration: 400 });
@@ -282,7 +281,7 @@ export class Engine {
     const { clientWidth: w, clientHeight: h } = this.#o.container;
     const { right, bottom } = this.#inset;
     const inSight = at.x > w * 0.1 && at.x < (w - right) * 0.9 && at.y > Math.min(96, h * 0.2) && at.y < (h - bottom) * 0.9;
-    const zoom = Math.max(this.map.getZoom(), o.zoom ?? 16.5);
+    const zoom = Math.max(this.map.getZoom(), o.zoom ?? separateFrom + 0.2);
     if (inSight && !o.centre && zoom === this.map.getZoom()) return;
     this.#go(p, zoom);
   }
@@ -312,6 +311,7 @@ export class Engine {
       o.onplace({ lat: e.lngLat.lat, lon: e.lngLat.lng, x: e.point.x, y: e.point.y });
     });
     this.map.on("mousemove", (e) => {
+      if (this.map.isMoving()) return; // what moves under the pointer is not asked for
       const under = this.#under(e);
       this.map.getCanvas().classList.toggle("over", under !== null);
       o.onhover(under);
@@ -335,10 +335,12 @@ export class Engine {
     const hit = this.#hit(e);
     if (!hit) return null;
     const { x, y } = e.point;
-    const of = hit.layer.source as "devices" | "incidents";
     const p = hit.properties;
-    if (p["cluster"]) return { kind: "cluster", of, count: Number(of === "devices" ? p["point_count"] : p["count"]), x, y };
-    return of === "devices" ? { kind: "device", key: String(p["key"]), x, y } : { kind: "incident", spot: String(p["key"]), x, y };
+    if (p["cluster"]) return { kind: "cluster", devices: Number(p["devices"]), incidents: Number(p["count"]), x, y };
+    const key = String(p["key"]);
+    return aboutIncidents.has(hit.layer.id)
+      ? { kind: "incidents", here: this.#incidentsAt.at(key), x, y }
+      : { kind: "devices", here: this.#devicesAt.at(key), x, y };
   }
 
   async #clicked(e: MapMouseEvent): Promise<void> {
@@ -354,8 +356,13 @@ export class Engine {
       const [lon, lat] = (hit.geometry as GeoJSON.Point).coordinates as [number, number];
       const zoom = await source?.getClusterExpansionZoom(Number(p["cluster_id"])).catch(() => undefined);
       this.#go({ lat, lon }, Math.max(this.map.getZoom() + 1, (zoom ?? 0) + 0.3));
-    } else if (hit.layer.source === "devices") this.#o.onselect({ kind: "device", key: String(p["key"]) });
-    else this.#o.onselect({ kind: "incident", id: String(p["id"]) });
+      return;
+    }
+    // Of several at one place each click chooses the next.
+    const key = String(p["key"]);
+    const here = aboutIncidents.has(hit.layer.id) ? this.#incidentsAt.at(key).map(ofIncident) : this.#devicesAt.at(key).map(ofDevice);
+    const now = here.findIndex((s) => same(s, this.#selection));
+    this.#o.onselect(here[(now + 1) % here.length] ?? null);
   }
 
   close(): void {

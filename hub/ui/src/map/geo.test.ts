@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { ahead, boxAround, formatView, metresPerPixel, parseView, scaleBar, sector, within } from "./geo";
+import { ahead, boxAround, boxOf, formatView, metresPerPixel, parseView, scaleBar, sector, viewOf, within } from "./geo";
 import { formatSelection, parseSelection } from "./selection";
 
 const here = { lat: 30.92, lon: 120.93 };
@@ -22,7 +22,10 @@ describe("sector", () => {
   test("none where it is not known", () => {
     expect(sector(here)).toBeNull();
     expect(sector({ ...here, heading: 0, fov: 90 })).toBeNull();
-    expect(sector({ ...here, fov: 90, range: 80 })).toBeNull();
+    expect(sector({ ...here, heading: 30, range: 80 })).toBeNull();
+  });
+  test("north where the hub has left a heading of 0 out", () => {
+    expect(sector({ ...here, fov: 90, range: 80 })).toEqual(sector({ ...here, heading: 0, fov: 90, range: 80 }));
   });
 });
 
@@ -55,5 +58,23 @@ describe("addresses", () => {
   test("a selection survives its address", () => {
     for (const text of ["device/edge/river-gauge", "incident/0198-a"]) expect(formatSelection(parseSelection(text))).toBe(text);
     for (const text of [null, "", "device/edge", "device/a/b/c", "place/1", "incident/"]) expect(parseSelection(text)).toBeNull();
+  });
+});
+
+describe("a view of a box", () => {
+  const box: [number, number, number, number] = [120.93, 30.92, 120.931, 30.9206];
+  const margins = { top: 60, side: 50, bottom: 40 };
+
+  test("has all of it inside its margins, and fills them one way", () => {
+    const v = viewOf(box, 500, 230, margins, 21);
+    const seen = boxOf(v, 500, 230, margins);
+    for (const [lon, lat] of [[box[0], box[1]], [box[2], box[3]]] as const) expect(within({ lon, lat }, seen.map((x, i) => x + (i < 2 ? -1e-9 : 1e-9)) as typeof box)).toBe(true);
+    expect(Math.min(Math.abs(seen[1] - box[1]), Math.abs(seen[0] - box[0]))).toBeLessThan(1e-8);
+  });
+
+  test("comes no nearer than it may, also to a single place", () => {
+    const v = viewOf([120.93, 30.92, 120.93, 30.92], 500, 230, margins, 17);
+    expect(v.zoom).toBe(17);
+    expect(v.lat).toBeGreaterThan(30.92); // there is more room below the top margin
   });
 });

@@ -19,10 +19,10 @@ export function ahead(from: Point, bearing: number, metres: number): [lon: numbe
   return [lon, lat];
 }
 
-/** What a camera sees, as a closed ring; null when its direction, angle or range is not known. */
+/** What a camera sees, as a closed ring; null when its angle or range is not known. The hub leaves a heading of 0, north, out. */
 export function sector(at: Place): [number, number][] | null {
-  const { heading, fov, range } = at;
-  if (heading === undefined || !fov || !range || fov < 0 || range < 0) return null;
+  const { heading = 0, fov, range } = at;
+  if (!fov || !range || fov < 0 || range < 0) return null;
   const whole = fov >= 360;
   const steps = Math.max(4, Math.ceil(Math.min(fov, 360) / 6));
   const ring: [number, number][] = whole ? [] : [[at.lon, at.lat]];
@@ -48,6 +48,33 @@ export function within(p: Point, box: Box): boolean {
 /** Metres per pixel of a map with tiles of 512 pixels. */
 export function metresPerPixel(lat: number, zoom: number): number {
   return (2 * Math.PI * 6_378_137 * Math.cos(lat * radians)) / (512 * 2 ** zoom);
+}
+
+const mercator = (lat: number) => Math.log(Math.tan(Math.PI / 4 + (lat * radians) / 2)) / (2 * Math.PI);
+const latitude = (y: number) => (2 * Math.atan(Math.exp(y * 2 * Math.PI)) - Math.PI / 2) / radians;
+
+/** px that stay free inside a map's edges */
+export interface Margins {
+  top: number;
+  side: number;
+  bottom: number;
+}
+
+/** The view in which a box fills a map of so many pixels up to its margins, not nearer than a zoom. */
+export function viewOf(box: Box, width: number, height: number, m: Margins, nearest: number): Point & { zoom: number } {
+  const wide = (box[2] - box[0]) / 360;
+  const high = mercator(box[3]) - mercator(box[1]);
+  const zoom = Math.min(nearest, Math.log2(Math.max(1, width - 2 * m.side) / 512 / wide), Math.log2(Math.max(1, height - m.top - m.bottom) / 512 / high));
+  const middle = (mercator(box[1]) + mercator(box[3])) / 2 + (m.top - m.bottom) / 2 / (512 * 2 ** zoom);
+  return { lat: latitude(middle), lon: (box[0] + box[2]) / 2, zoom };
+}
+
+/** The box of a view, inside its margins. */
+export function boxOf(v: Point & { zoom: number }, width: number, height: number, m: Margins): Box {
+  const world = 512 * 2 ** v.zoom;
+  const y = mercator(v.lat);
+  const x = ((width / 2 - m.side) / world) * 360;
+  return [v.lon - x, latitude(y - (height / 2 - m.bottom) / world), v.lon + x, latitude(y + (height / 2 - m.top) / world)];
 }
 
 /** The longest of 1, 2 or 5 times a power of ten, in metres, that is drawn in at most so many pixels. */
