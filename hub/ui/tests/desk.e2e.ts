@@ -5,8 +5,8 @@ import { flood, until } from "./support/stage";
 import { languages, pattern } from "./support/words";
 
 const desk = room({}, async (stage) => {
-  await desk.stage.site({ name: "gate-7", sensors: { river: [flood], canal: [flood] } });
-  for (const name of ["li.wei", "anna"]) await desk.stage.user(name, "dispatcher");
+  await stage.site({ name: "gate-7", sensors: { river: [flood], canal: [flood] } });
+  for (const name of ["li.wei", "anna"]) await stage.user(name, "dispatcher");
 });
 afterEach(async () => {
   for (const sensor of ["river", "canal"]) await falls(sensor);

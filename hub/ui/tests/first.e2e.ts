@@ -24,9 +24,9 @@ describe.each(languages)("an empty hub, %s", (language) => {
 });
 
 const hall = room({ town: true }, async (stage) => {
-  await hall.stage.user("boss", "administrator");
-  await hall.stage.user("li.wei", "dispatcher");
-  await hall.stage.user("guest", "monitor");
+  await stage.user("boss", "administrator");
+  await stage.user("li.wei", "dispatcher");
+  await stage.user("guest", "monitor");
 });
 
 describe.each(languages)("%s", (language) => {
