@@ -1,6 +1,7 @@
 // A shift without a mouse: signing in, an incident from its arrival to its end, live video, a report,
 // the palette and the keys.
 import { describe, expect, it } from "vitest";
+import { focusOf } from "./support/hand";
 import type { Person } from "./support/people";
 import { room } from "./support/room";
 import { flood, password, square, until } from "./support/stage";
@@ -13,23 +14,14 @@ const hall = room({ town: true }, async (stage) => {
 
 /** Where the focus is, and that it can be seen. */
 async function focus(p: Person): Promise<string> {
-  const at = await p.page.evaluate(() => {
-    const e = document.activeElement as HTMLElement | null;
-    if (!e || e === document.body) return { what: "nowhere", seen: false };
-    const box = e.getBoundingClientRect();
-    const style = getComputedStyle(e);
-    const after = getComputedStyle(e, "::after");
-    const around = e.closest("label, .row, li") ? getComputedStyle(e.closest("label, .row, li")!) : style;
-    const ring = [style, after, around].some((s) => s.outlineStyle !== "none" && parseFloat(s.outlineWidth) > 0) || e.matches("h1, main, input, textarea, [role=option], canvas");
-    return { what: `${e.tagName.toLowerCase()}#${e.id}.${e.className} "${(e.getAttribute("aria-label") ?? e.textContent ?? "").trim().slice(0, 30)}"`, seen: ring && box.width > 0 && box.bottom > 0 && box.top < innerHeight };
-  });
+  const at = await focusOf(p.page);
   expect(at, `${new URL(p.page.url()).pathname}: the focus is at ${at.what}`).toMatchObject({ seen: true });
   return at.what;
 }
 
 describe.each(languages)("%s", (language) => {
   it("does a shift's work by keyboard alone", async () => {
-    const p = await hall.sits({ language });
+    const p = await hall.sits({ language, hand: "keyboard" });
     const keys = p.page.keyboard;
     const at = (path: string | RegExp) => until(`the address ${path}`, async () => { const u = new URL(p.page.url()); return typeof path === "string" ? u.pathname === path : path.test(u.pathname + u.search); });
     await p.go("/incidents?state=all");

@@ -1,9 +1,9 @@
 // Live video of an incident: four tiles that move, and one whose camera stops.
 import type { Page } from "playwright-core";
 import { beforeAll, describe, expect, it } from "vitest";
+import { ways } from "./support/people";
 import { room } from "./support/room";
 import { flood, square, until } from "./support/stage";
-import { languages } from "./support/words";
 
 const cameras = ["market", "bridge", "school", "station"];
 let incident = "";
@@ -33,14 +33,14 @@ function look(page: Page) {
   }));
 }
 
-describe.each(languages)("%s", (language) => {
+describe.each(ways)("%s, by %s", (language, hand) => {
   it("plays the best four cameras of an incident, and says when one stops", async () => {
-    const p = await (await town.sits({ language })).signIn("li.wei", `/incidents/${incident}`);
+    const p = await (await town.sits({ language, hand })).signIn("li.wei", `/incidents/${incident}`);
     await p.page.locator("#nearby .camera").nth(3).waitFor();
     for (const c of cameras) {
       expect(await p.page.locator(`#nearby .camera[data-device="${c}"] .reason`).textContent()).toMatch(/\d/);
     }
-    await p.page.locator("#play-best").click();
+    await p.press("#play-best");
     const all = await until("four tiles with pictures", async () => {
       const seen = await look(p.page);
       return seen.length === 4 && seen.every((t) => t.state === "live" && t.frames >= 10) ? seen : undefined;
@@ -94,17 +94,17 @@ describe.each(languages)("%s", (language) => {
     await p.page.waitForSelector('figure.tile[data-device="school"][data-state="live"]', { timeout: 60_000 });
 
     // What is left is given back.
-    await p.follow("/incidents");
+    await p.press('nav a.place[href="/incidents"]');
     await until("the views to end", async () => (await town.stage.api<{ views: { ended_at: string | null }[] }>("/views")).views.every((v) => v.ended_at !== null));
   });
 
   it("saves a picture, enlarges, and keeps the wall in the address", async () => {
-    const p = await (await town.sits({ language })).signIn("li.wei", "/wall?cams=liuxi/market,liuxi/bridge");
+    const p = await (await town.sits({ language, hand })).signIn("li.wei", "/wall?cams=liuxi/market,liuxi/bridge");
     await until("two tiles with pictures", async () => (await look(p.page)).filter((t) => t.state === "live").length === 2, 60_000);
     const download = p.page.waitForEvent("download");
-    await p.page.locator("figure.tile").first().getByRole("button", { name: p.say("video.snapshot") }).click();
+    await p.press(p.page.locator("figure.tile").first().getByRole("button", { name: p.say("video.snapshot") }));
     expect((await download).suggestedFilename()).toMatch(/^liuxi.*market.*\.(png|jpg)$/);
-    await p.page.locator("figure.tile").first().getByRole("button", { name: p.say("video.enlarge"), exact: true }).click();
+    await p.press(p.page.locator("figure.tile").first().getByRole("button", { name: p.say("video.enlarge"), exact: true }));
     await p.page.waitForSelector(".slot.big figure.tile[data-device=market]");
     await p.page.keyboard.press("Escape");
     await p.page.waitForFunction(() => !document.querySelector(".slot.big"));
