@@ -1,8 +1,10 @@
 // What comes first: a hub that knows nothing yet, a report by phone, and roles that may not.
 import { describe, expect, it } from "vitest";
+import { readCode } from "./support/code";
 import { ways } from "./support/people";
 import { room } from "./support/room";
 import { until } from "./support/stage";
+import { languages } from "./support/words";
 
 describe.each(ways)("an empty hub, %s, by %s", (language, hand) => {
   const hall = room({}, async (stage) => void (await stage.user("boss", "administrator")));
@@ -74,5 +76,18 @@ describe.each(ways)("%s, by %s", (language, hand) => {
       const status = await p.page.evaluate(async ([path, method]) => (await fetch(path, { method, body: method === "POST" ? "{}" : null, headers: { "Content-Type": path.startsWith("/whep") ? "application/sdp" : "application/json" } })).status, [path, method] as const);
       expect([path, status]).toEqual([path, 403]);
     }
+  });
+});
+
+describe.each(languages)("the token of a new box, %s", (language) => {
+  it.each(["dark", "light"] as const)("is shown as a picture that a phone can read, %s", async (theme) => {
+    const p = await (await hall.sits({ language, theme })).signIn("boss", "/admin/boxes?add=1");
+    const dialog = p.page.getByRole("dialog");
+    await p.write(dialog.getByRole("textbox"), `gate-${language.toLowerCase()}-${theme}`);
+    await p.press(dialog.getByRole("button", { name: p.say("admin.boxes.makeToken") }));
+    const token = await dialog.getByLabel(p.say("admin.boxes.token")).inputValue();
+    expect(token.length).toBeGreaterThan(20);
+    expect(await dialog.getByLabel(p.say("admin.boxes.command")).inputValue()).toContain(token);
+    expect(readCode(await dialog.locator("svg[role=img]").screenshot())).toEqual([token]);
   });
 });
