@@ -61,7 +61,7 @@ export class Keyboard implements Hand {
   anew(): void { this.#last = ""; }
 
   async press(what: Locator): Promise<void> {
-    const kind = await this.#reach(what);
+    const kind = await this.reach(what);
     const { what: pressed } = await focusOf(this.page);
     // A choice of a row of buttons is made by arrows on the way.
     if (kind !== "radio") await this.page.keyboard.press(kind === "checkbox" ? "Space" : "Enter");
@@ -69,7 +69,7 @@ export class Keyboard implements Hand {
   }
 
   async write(field: Locator, text: string): Promise<void> {
-    await this.#reach(field);
+    await this.reach(field);
     await this.page.keyboard.press("Control+a");
     await this.page.keyboard.type(text);
   }
@@ -85,7 +85,7 @@ export class Keyboard implements Hand {
   }
 
   /** Puts the focus on something; says what kind of thing it is. */
-  async #reach(what: Locator): Promise<string> {
+  async reach(what: Locator): Promise<string> {
     await what.waitFor({ state: "attached" });
     const kind = await what.evaluate((e) => {
       const inside = e.matches("label") ? e.querySelector("input") : null;
