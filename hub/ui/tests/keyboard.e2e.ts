@@ -107,7 +107,7 @@ describe.each(languages)("%s", (language) => {
 
   it("narrows the list, and sees it whole again", async () => {
     const titles = { moderate: `${language}: smoke above the mill`, minor: `${language}: a lamp is out` };
-    for (const [severity, title] of Object.entries(titles)) await hall.stage.api("/reports", { method: "POST", body: { title, severity } });
+    for (const [severity, title] of Object.entries(titles)) await hall.stage.api("/reports", { body: { title, severity } });
     const p = await (await hall.sits({ language, hand: "keyboard" })).signIn("li.wei", "/incidents");
     const keys = p.page.keyboard;
     const shown = (...wanted: string[]) => until(`only ${wanted}`, async () => {
