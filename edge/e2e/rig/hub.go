@@ -39,7 +39,7 @@ func StartHub(ctx context.Context, p Programs, dir string) (*Hub, error) {
 	if err := h.Start(ctx); err != nil {
 		return nil, err
 	}
-	token, err := h.Command(ctx, "", "token", "create", "--role", "administrator")
+	token, err := h.Command(ctx, "", "token", "create", "--role", "administrator", "--name", "rig")
 	if err != nil {
 		return nil, errors.Join(err, h.Stop())
 	}

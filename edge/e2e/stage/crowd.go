@@ -9,6 +9,7 @@ import (
 
 	"gridpost/detection"
 	"gridpost/devices"
+	"gridpost/edge/e2e/rig"
 	"gridpost/hub/api"
 )
 
@@ -40,7 +41,7 @@ func (s *stage) crowd(ctx context.Context, o crowdOrder) (any, error) {
 		if _, err := s.box(ctx, b); err != nil {
 			return nil, err
 		}
-		var events []event
+		var events []rig.BoxEvent
 		count := share(o.Incidents, o.Boxes, n)
 		for i := range count {
 			age := time.Duration(count-i) * 30 * 24 * time.Hour / time.Duration(count+1)
@@ -50,9 +51,9 @@ func (s *stage) crowd(ctx context.Context, o crowdOrder) (any, error) {
 				inc.Closed = inc.Opened.Add(time.Duration(5+r.IntN(300)) * time.Second)
 				inc.Updated = inc.Closed
 			}
-			events = append(events, event{api.LaneAlerts, api.KindIncident, filled(inc)})
+			events = append(events, rig.BoxEvent{Lane: api.LaneAlerts, Kind: api.KindIncident, Data: filled(inc)})
 		}
-		if err := s.boxes[b.Name].post(ctx, events); err != nil {
+		if err := s.boxes[b.Name].Post(ctx, events); err != nil {
 			return nil, err
 		}
 	}

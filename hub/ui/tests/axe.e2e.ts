@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { AxeResults } from "axe-core";
 import { describe, expect, it } from "vitest";
+import { openEach } from "./support/opened";
 import type { Person } from "./support/people";
 import { room } from "./support/room";
 import { type Scene, setScene } from "./support/scene";
@@ -46,18 +47,7 @@ describe.each(languages.flatMap((language) => themes.map((theme) => ({ language,
       await settle(p.page, p.say, name === "wall" ? 3 : 0);
       await note(name, p);
     }
-    await p.follow("/incidents?state=all");
-    await settle(p.page, p.say);
-    await p.page.keyboard.press("Control+k");
-    await p.page.waitForSelector("#palette[open], #palette");
-    await note("palette", p);
-    await p.page.keyboard.press("Escape");
-    await p.page.keyboard.press("?");
-    await p.page.waitForTimeout(300);
-    await note("keys", p);
-    await p.page.keyboard.press("Escape");
-    await p.page.click("#user");
-    await note("user menu", p);
+    await openEach(p, scene, (name) => note(name, p));
     expect(found).toEqual({});
   });
 

@@ -1,12 +1,13 @@
 // The desk: signing in, incidents that arrive, what others do, and a hub that goes and comes back.
 import { afterEach, describe, expect, it } from "vitest";
+import { ways } from "./support/people";
 import { room } from "./support/room";
-import { flood, until } from "./support/stage";
-import { languages, pattern } from "./support/words";
+import { flood, password, until } from "./support/stage";
+import { pattern } from "./support/words";
 
 const desk = room({}, async (stage) => {
-  await desk.stage.site({ name: "gate-7", sensors: { river: [flood], canal: [flood] } });
-  for (const name of ["li.wei", "anna"]) await desk.stage.user(name, "dispatcher");
+  await stage.site({ name: "gate-7", sensors: { river: [flood], canal: [flood] } });
+  for (const name of ["li.wei", "anna"]) await stage.user(name, "dispatcher");
 });
 afterEach(async () => {
   for (const sensor of ["river", "canal"]) await falls(sensor);
@@ -29,22 +30,22 @@ async function open(sensor: string): Promise<{ id: string }[]> {
   return incidents.filter((i) => i.device === sensor && i.condition === "open");
 }
 
-describe.each(languages)("%s", (language) => {
+describe.each(ways)("%s, by %s", (language, hand) => {
   it("signs in, and says so when the password is wrong", async () => {
-    const p = await desk.sits({ language });
+    const p = await desk.sits({ language, hand });
     await p.go("/incidents");
-    await p.page.fill("#login-user", "li.wei");
-    await p.page.fill("#login-password", "not this one");
-    await p.page.click("#login-submit");
+    await p.write("#login-user", "li.wei");
+    await p.write("#login-password", "not this one");
+    await p.press("#login-submit");
     await p.page.waitForSelector("#login-error");
     expect((await p.page.textContent("#login-error"))?.trim()).toBe(p.say("login.wrong"));
     expect(await p.page.getAttribute("html", "lang")).toBe(language);
-    await p.page.fill("#login-password", "correct horse battery");
-    await p.page.click("#login-submit");
+    await p.write("#login-password", password);
+    await p.press("#login-submit");
     await p.live();
     expect(await p.page.textContent("h1")).toBe(p.say("incidents.title"));
     // Deep links survive signing in, and back works.
-    await p.follow("/devices");
+    await p.press('nav a[href="/devices"]');
     await p.page.waitForFunction(() => location.pathname === "/devices");
     await p.page.goBack();
     await p.page.waitForFunction(() => location.pathname === "/incidents");
@@ -52,7 +53,7 @@ describe.each(languages)("%s", (language) => {
   });
 
   it("shows and announces an incident that arrives, without loading the page", async () => {
-    const p = await (await desk.sits({ language })).signIn("li.wei", "/incidents?state=all");
+    const p = await (await desk.sits({ language, hand })).signIn("li.wei", "/incidents?state=all");
     await p.listen();
     const loads = p.loads;
     const id = await rises("river");
@@ -68,8 +69,8 @@ describe.each(languages)("%s", (language) => {
   });
 
   it("shows within a second what another dispatcher did", async () => {
-    const one = await (await desk.sits({ language })).signIn("li.wei", "/incidents?state=all");
-    const other = await (await desk.sits({ language })).signIn("anna", "/incidents?state=all");
+    const one = await (await desk.sits({ language, hand })).signIn("li.wei", "/incidents?state=all");
+    const other = await (await desk.sits({ language, hand })).signIn("anna", "/incidents?state=all");
     const id = await rises("canal");
     await Promise.all([one.row(id).waitFor(), other.row(id).waitFor()]);
     // Measured within the other page, so that the harness costs no time. The figure is printed, it must
@@ -81,18 +82,18 @@ describe.each(languages)("%s", (language) => {
       };
       look();
     }), { id, words: pattern(one.say("incidents.who.acknowledged", { who: "li.wei" })).source.replace(/\\/g, "") });
-    await one.row(id).hover();
+    await one.hand.take(one.row(id));
     const began = Date.now();
-    await one.row(id).locator(".deeds button").first().click();
+    await one.press(one.row(id).locator(".deeds button").first());
     const took = (await seen) - began;
     console.log(JSON.stringify({ figure: "acknowledged_to_other_screen_ms", language, ms: took }));
     const { state } = await desk.stage.api<{ state: string }>(`/incidents/${id}`);
     expect(state).toBe("acknowledged");
   });
 
-  it("moves nothing that is under the pointer", async () => {
+  it.runIf(hand === "pointer")("moves nothing that is under the pointer", async () => {
     const first = await rises("river");
-    const p = await (await desk.sits({ language })).signIn("li.wei", "/incidents?state=all");
+    const p = await (await desk.sits({ language, hand })).signIn("li.wei", "/incidents?state=all");
     await p.row(first).hover();
     const place = await p.row(first).boundingBox();
     const second = await rises("canal");
@@ -106,7 +107,7 @@ describe.each(languages)("%s", (language) => {
   });
 
   it("tells the truth when the hub is gone, and catches up without a gap", async () => {
-    const p = await (await desk.sits({ language })).signIn("li.wei", "/incidents?state=all");
+    const p = await (await desk.sits({ language, hand })).signIn("li.wei", "/incidents?state=all");
     const loads = p.loads;
     const before = await rises("river");
     await p.row(before).waitFor();

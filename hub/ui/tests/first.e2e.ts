@@ -1,40 +1,45 @@
 // What comes first: a hub that knows nothing yet, a report by phone, and roles that may not.
 import { describe, expect, it } from "vitest";
+import { readCode } from "./support/code";
+import { ways } from "./support/people";
 import { room } from "./support/room";
 import { until } from "./support/stage";
 import { languages } from "./support/words";
 
-describe.each(languages)("an empty hub, %s", (language) => {
+describe.each(ways)("an empty hub, %s, by %s", (language, hand) => {
   const hall = room({}, async (stage) => void (await stage.user("boss", "administrator")));
 
   it("leads an administrator to the first box", async () => {
-    const p = await (await hall.sits({ language })).signIn("boss");
+    const p = await (await hall.sits({ language, hand })).signIn("boss");
     await p.page.waitForFunction(() => location.pathname === "/welcome");
     await p.page.getByText(p.say("welcome.lead")).waitFor();
-    await p.page.getByRole("link", { name: p.say("welcome.add.do") }).click();
+    await p.press(p.page.getByRole("link", { name: p.say("welcome.add.do") }));
     await p.page.waitForFunction(() => location.pathname === "/admin/boxes");
     const name = `yard-${language.toLowerCase()}`;
     const dialog = p.page.getByRole("dialog");
-    await dialog.getByRole("textbox").first().fill(name);
-    await dialog.getByRole("textbox").first().press("Enter");
+    await p.write(dialog.getByRole("textbox"), name);
+    await p.press(dialog.getByRole("button", { name: p.say("admin.boxes.makeToken") }));
     await dialog.locator("svg[role=img]").waitFor(); // the token's QR code
     const { edges } = await hall.stage.api<{ edges: { name: string; state: string }[] }>("/edges");
     expect(edges.map((e) => `${e.name} ${e.state}`)).toContain(`${name} pending`);
+    await p.press(dialog.getByRole("button", { name: p.say("admin.done") }));
+    await p.page.locator(`#boxes [data-box="${name}"]`).waitFor();
+    await p.press(p.page.getByRole("button", { name: p.say("admin.boxes.add") })); // the focus is back where it was
   });
 });
 
 const hall = room({ town: true }, async (stage) => {
-  await hall.stage.user("boss", "administrator");
-  await hall.stage.user("li.wei", "dispatcher");
-  await hall.stage.user("guest", "monitor");
+  await stage.user("boss", "administrator");
+  await stage.user("li.wei", "dispatcher");
+  await stage.user("guest", "monitor");
 });
 
-describe.each(languages)("%s", (language) => {
+describe.each(ways)("%s, by %s", (language, hand) => {
   it("takes a report by phone, with a place, and everybody sees it", async () => {
-    const watcher = await (await hall.sits({ language })).signIn("li.wei", "/incidents?state=all");
+    const watcher = await (await hall.sits({ language, hand })).signIn("li.wei", "/incidents?state=all");
     await watcher.listen();
-    const p = await (await hall.sits({ language })).signIn("boss", "/report");
-    const words = `${language}: a tree lies across the road 树`;
+    const p = await (await hall.sits({ language, hand })).signIn("boss", "/report");
+    const words = `${language}, ${hand}: a tree lies across the road 树`;
     await p.page.waitForFunction(() => document.activeElement?.id === "report-what"); // type at once
     await p.page.keyboard.type(words);
     await p.page.keyboard.press("Enter");
@@ -42,10 +47,10 @@ describe.each(languages)("%s", (language) => {
     await p.page.keyboard.type(language === "en" ? "Town Square" : "镇前广场");
     await p.page.getByRole("option").first().waitFor();
     await p.page.keyboard.press("Enter");
-    await p.page.locator("label.severe").click();
-    await p.page.fill("#report-who", "Ms Wang 王女士, 555 0101");
-    await p.page.fill("#report-remarks", "Two lanes are blocked.");
-    await p.page.click("#report-submit");
+    await p.press("label.severe");
+    await p.write("#report-who", "Ms Wang 王女士, 555 0101");
+    await p.write("#report-remarks", "Two lanes are blocked.");
+    await p.press("#report-submit");
     await p.page.waitForFunction(() => /^\/incidents\/.+/.test(location.pathname));
     const id = new URL(p.page.url()).pathname.split("/")[2]!;
     await until("its page", async () => (await p.page.textContent("h1")) === words);
@@ -60,7 +65,7 @@ describe.each(languages)("%s", (language) => {
   });
 
   it("shows a monitor no video and no administration", async () => {
-    const p = await (await hall.sits({ language })).signIn("guest", "/admin/users");
+    const p = await (await hall.sits({ language, hand })).signIn("guest", "/admin/users");
     await p.page.getByText(p.say("shell.refused.what", { role: p.say("role.monitor") })).waitFor();
     await p.follow("/wall");
     await p.page.getByText(p.say("shell.refused.what", { role: p.say("role.monitor") })).waitFor();
@@ -71,5 +76,18 @@ describe.each(languages)("%s", (language) => {
       const status = await p.page.evaluate(async ([path, method]) => (await fetch(path, { method, body: method === "POST" ? "{}" : null, headers: { "Content-Type": path.startsWith("/whep") ? "application/sdp" : "application/json" } })).status, [path, method] as const);
       expect([path, status]).toEqual([path, 403]);
     }
+  });
+});
+
+describe.each(languages)("the token of a new box, %s", (language) => {
+  it.each(["dark", "light"] as const)("is shown as a picture that a phone can read, %s", async (theme) => {
+    const p = await (await hall.sits({ language, theme })).signIn("boss", "/admin/boxes?add=1");
+    const dialog = p.page.getByRole("dialog");
+    await p.write(dialog.getByRole("textbox"), `gate-${language.toLowerCase()}-${theme}`);
+    await p.press(dialog.getByRole("button", { name: p.say("admin.boxes.makeToken") }));
+    const token = await dialog.getByLabel(p.say("admin.boxes.token")).inputValue();
+    expect(token.length).toBeGreaterThan(20);
+    expect(await dialog.getByLabel(p.say("admin.boxes.command")).inputValue()).toContain(token);
+    expect(readCode(await dialog.locator("svg[role=img]").screenshot())).toEqual([token]);
   });
 });

@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import type { Person } from "./support/people";
 import { room } from "./support/room";
 import { until } from "./support/stage";
+import { type Held, held } from "./support/tasks";
 
 const crowd = room({ town: true }, async (stage) => {
   await stage.user("li.wei", "dispatcher");
@@ -30,7 +31,7 @@ async function firstPaint(p: Person): Promise<{ ms: number; cpu: number }> {
  * console's part. Without a graphics processor it also waits for what draws the frame, here the
  * processor itself: that and the frames in a second tell of the machine.
  */
-async function pan(p: Person, steps: number): Promise<{ main_thread_ms_per_frame: number; waits_for_drawing_ms_per_frame: number; frames_per_s: number; longest_task_ms: number }> {
+async function pan(p: Person, steps: number): Promise<Held & { main_thread_ms_per_frame: number; waits_for_drawing_ms_per_frame: number; frames_per_s: number }> {
   const box = (await p.page.locator(".maplibregl-canvas").boundingBox())!;
   const devtools = await p.context.newCDPSession(p.page);
   await devtools.send("Performance.enable");
@@ -42,26 +43,43 @@ async function pan(p: Person, steps: number): Promise<{ main_thread_ms_per_frame
   await p.page.mouse.move(box.x + box.width / 2, box.y + box.height / 2 + 120);
   await p.page.mouse.down();
   await p.page.evaluate(() => {
-    const w = window as unknown as { drawn: { frames: number; longest: number } };
-    w.drawn = { frames: 0, longest: 0 };
-    new PerformanceObserver((l) => { for (const e of l.getEntries()) w.drawn.longest = Math.max(w.drawn.longest, e.duration); }).observe({ type: "longtask" });
-    const count = () => { w.drawn.frames += 1; requestAnimationFrame(count); };
+    const w = window as unknown as { drawn: number };
+    w.drawn = 0;
+    const count = () => { w.drawn += 1; requestAnimationFrame(count); };
     requestAnimationFrame(count);
   });
-  const before = await spent();
-  const began = Date.now();
-  for (let n = 1; n <= steps; n += 1) await p.page.mouse.move(box.x + box.width / 2 + 200 * Math.sin(n / 12), box.y + box.height / 2 + 120 * Math.cos(n / 12));
-  const took = Date.now() - began;
-  const { frames, longest } = await p.page.evaluate(() => (window as unknown as { drawn: { frames: number; longest: number } }).drawn);
-  const after = await spent();
+  let took = 0;
+  let before = { computed: 0, busy: 0 };
+  let after = before;
+  const stalls = await held(p.page, async () => {
+    before = await spent();
+    const began = Date.now();
+    for (let n = 1; n <= steps; n += 1) await p.page.mouse.move(box.x + box.width / 2 + 200 * Math.sin(n / 12), box.y + box.height / 2 + 120 * Math.cos(n / 12));
+    took = Date.now() - began;
+    after = await spent();
+  });
+  const frames = await p.page.evaluate(() => (window as unknown as { drawn: number }).drawn);
   await p.page.mouse.up();
   await devtools.detach();
   const each = (ms: number) => Math.round((ms / frames) * 10) / 10;
   const computed = after.computed - before.computed;
-  return {
-    main_thread_ms_per_frame: each(computed), waits_for_drawing_ms_per_frame: each(after.busy - before.busy - computed),
-    frames_per_s: Math.round((frames / took) * 1000), longest_task_ms: Math.round(longest),
-  };
+  return { main_thread_ms_per_frame: each(computed), waits_for_drawing_ms_per_frame: each(after.busy - before.busy - computed), frames_per_s: Math.round((frames / took) * 1000), ...stalls };
+}
+
+/** Types the name of a box; how long until the list is its incidents, and what held the page up. */
+async function search(p: Person, box: string, rows: number): Promise<Held & { ms: number }> {
+  let ms = 0;
+  const stalls = await held(p.page, async () => {
+    await p.page.keyboard.press("f"); // and type
+    await p.page.keyboard.type(box);
+    const began = Date.now();
+    await until("what is found", async () => Number((await p.page.textContent("header .note"))!.replace(/\D/g, "")) === rows, 60_000);
+    ms = Date.now() - began;
+  });
+  for (const row of await p.page.locator("#incidents .incident .where").allTextContents()) expect(row).toContain(box.replaceAll("-", " "));
+  await p.page.keyboard.press("Escape");
+  await p.page.keyboard.press("x");
+  return { ms, ...stalls };
 }
 
 /** From the event's arrival in the page to the frame after its row stands there. */
@@ -149,6 +167,13 @@ describe("speed", () => {
     }));
     console.log(JSON.stringify({ figure: "scrolling_10000", ...scroll, worst: Math.round(scroll.worst) }));
     expect(scroll.drawn).toBeLessThan(80);
+
+    // Nobody has searched yet: all the texts that are looked through are made now, in between.
+    await p.page.evaluate(() => (document.querySelector("#incidents")!.parentElement!.scrollTop = 0));
+    for (const [figure, box] of [["first_search_of_10000", "crowd-7"], ["next_search_of_10000", "crowd-8"]] as const) {
+      console.log(JSON.stringify({ figure, ...(await search(p, box, 10_000 / 20)) }));
+    }
+
     for (const [view, path] of [["map", "/map"], ["devices", "/devices"]] as const) {
       const began = Date.now();
       await p.follow(path);

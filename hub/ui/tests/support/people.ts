@@ -1,12 +1,17 @@
 // People before the console: each a browser context of their own, all of whose requests and
 // complaints are kept. A test of which anything went elsewhere, broke the policy or was not caught fails.
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
+import { type Hand, type HandName, hands, Keyboard, Pointer } from "./hand";
 import { findBrowser } from "./programs";
 import { password, until } from "./stage";
-import { type Language, type Say, speaker } from "./words";
+import { type Language, languages, type Say, speaker } from "./words";
+
+/** Either language, with either hand. */
+export const ways = languages.flatMap((language) => hands.map((hand) => [language, hand] as const));
 
 export interface Look {
   language?: Language;
+  hand?: HandName; // whoever has a keyboard alone is found out when a pointer is used
   theme?: "dark" | "light";
   size?: { width: number; height: number };
   phone?: boolean;
@@ -32,7 +37,7 @@ export class Person {
   requests = 0;
   loads = 0;
 
-  private constructor(readonly context: BrowserContext, readonly page: Page, readonly say: Say, readonly language: Language, private readonly url: string) {}
+  private constructor(readonly context: BrowserContext, readonly page: Page, readonly say: Say, readonly language: Language, readonly hand: Hand, private readonly url: string) {}
 
   static async sits(browser: Browser, url: string, look: Look = {}): Promise<Person> {
     const language = look.language ?? "en";
@@ -42,6 +47,7 @@ export class Person {
       viewport: look.size ?? { width: 1366, height: 768 },
       ...(look.phone && { hasTouch: true, isMobile: true, deviceScaleFactor: 2 }),
     });
+    if (look.hand === "keyboard") await context.addInitScript(() => addEventListener("pointerdown", (e) => console.error(`a pointer was used: ${(e.target as Element).outerHTML.slice(0, 100)}`), true));
     await context.addInitScript(({ theme, language }) => {
       const kept = JSON.parse(localStorage.getItem("gridpost.prefs") ?? "{}") as Record<string, unknown>;
       if (!("theme" in kept)) localStorage.setItem("gridpost.prefs", JSON.stringify({ language, theme, ...kept }));
@@ -56,7 +62,7 @@ export class Person {
     }, { theme: look.theme ?? "dark", language });
     context.setDefaultTimeout(20_000);
     const page = await context.newPage();
-    const p = new Person(context, page, speaker(language), language, url);
+    const p = new Person(context, page, speaker(language), language, look.hand === "keyboard" ? new Keyboard(page) : new Pointer(), url);
     p.#watch();
     return p;
   }
@@ -88,6 +94,7 @@ export class Person {
   }
 
   async go(path: string): Promise<void> {
+    this.hand.anew();
     await this.page.goto(this.url + path, { waitUntil: "load" });
   }
 
@@ -102,13 +109,16 @@ export class Person {
     }, path);
   }
 
+  press(what: string | Locator): Promise<void> { return this.hand.press(typeof what === "string" ? this.page.locator(what) : what); }
+  write(field: string | Locator, text: string): Promise<void> { return this.hand.write(typeof field === "string" ? this.page.locator(field) : field, text); }
+
   async signIn(name: string, path = "/"): Promise<this> {
     await this.go(path);
-    await this.page.fill("#login-user", name);
-    await this.page.fill("#login-password", password);
-    await this.page.click("#login-submit");
+    await this.write("#login-user", name);
+    await this.write("#login-password", password);
+    await this.press("#login-submit");
     await this.page.waitForSelector("#link");
-    await this.page.mouse.move(1, 1); // lists hold still under a pointer
+    if (this.hand instanceof Pointer) await this.page.mouse.move(1, 1); // lists hold still under a pointer
     await this.live();
     return this;
   }

@@ -1,7 +1,7 @@
-// A town on an ordinary evening, with something of everything: real cameras and a river that rises,
-// and boxes that tell of the rest, with names as long as they may be. Accessibility and screenshots
+// A town on an ordinary evening, with something of everything: real cameras, a river that has risen for an
+// hour, and boxes that tell of the rest, with names as long as they may be. Accessibility and screenshots
 // are looked at before this.
-import { type Stage, flood, passing, square, until } from "./stage";
+import { type Ask, type Stage, passing, square, until } from "./stage";
 
 export interface Scene {
   /** addresses of every view, by name */
@@ -13,45 +13,47 @@ export interface Scene {
 
 const minute = 60_000;
 const ago = (ms: number) => new Date(Date.now() - ms).toISOString();
+const north = "harbour-and-container-terminal-north-7";
+const quay = "quay-camera-with-a-rather-long-name-01";
 
 export async function setScene(stage: Stage): Promise<Scene> {
   await stage.user("boss", "administrator");
-  await stage.user("li.wei", "dispatcher");
-  await stage.user("maximiliane-von-hohenstein", "dispatcher");
+  for (const name of ["li.wei", "maximiliane-von-hohenstein"]) await stage.user(name, "dispatcher");
   await stage.user("guest", "monitor");
-  await stage.site({
-    name: "liuxi", sensors: { river: [flood] }, places: square,
-    cameras: { market: [passing], bridge: [], school: [], station: [] },
-  });
+  await stage.site({ name: "liuxi", cameras: { market: [passing], bridge: [], school: [], station: [] }, places: square });
   await boxes(stage);
-  for (const level of [0.6, 0.9, 1.4, 1.9, 2.6, 3.1]) await stage.say("liuxi", "river", level);
-  await incidents(stage);
+  const { level } = await incidents(stage);
+  const [boss, liWei, max] = await Promise.all(["boss", "li.wei", "maximiliane-von-hohenstein"].map((name) => stage.as(name))) as [Ask, Ask, Ask];
+
   const title = "Caller reports smoke above the silk mill / 来电称丝绸厂上方有烟";
-  await stage.api("/reports", { method: "POST", body: { title, text: "Where: silk mill, east wing\nReported by: Ms Wang, 555 0101\nShe sees it from the bridge. 从桥上看到。", severity: "severe", kind: "smoke", place: { lat: 30.91785, lon: 120.9279 } } });
-  await stage.api("/webhooks", { method: "POST", body: { url: "https://alarms.invalid/gridpost/alerts" } });
-  await stage.api("/webhooks", { method: "POST", body: { url: "https://receiver-of-the-county.invalid/very/long/address/of/a/receiver?with=parameters&and=more" } });
-  await stage.api("/tokens", { method: "POST", body: { name: "shift-report", role: "monitor" } });
-  await stage.api("/edges", { method: "POST", body: { name: "new-warehouse" } });
-  type Listed = { id: string; device: string; source: string; evidence: { complete: boolean }[] };
-  const all = async () => (await stage.api<{ incidents: Listed[] }>("/incidents?limit=200")).incidents;
+  const { id: report } = await max<{ id: string }>("/reports", { body: { title, text: "Where: silk mill, east wing\nReported by: Ms Wang, 555 0101\nShe sees it from the bridge. 从桥上看到。", severity: "severe", kind: "smoke", place: { lat: 30.91785, lon: 120.9279 } } });
+  for (const url of ["https://alarms.invalid/gridpost/alerts", "https://receiver-of-the-county.invalid/very/long/address/of/a/receiver?with=parameters&and=more"]) await boss("/webhooks", { body: { url } });
+  await boss("/tokens", { body: { name: "shift-report", role: "monitor" } });
+  await boss("/edges", { body: { name: "new-warehouse" } });
+
+  type Listed = { id: string; edge: string; device: string; evidence: { complete: boolean }[] };
+  const all = async () => (await boss<{ incidents: Listed[] }>("/incidents?limit=200")).incidents;
+  for (const i of (await all()).filter((i) => i.edge === "waterworks" && i.id !== level).slice(10)) await max(`/incidents/${i.id}/close`, { body: {} });
   const picture = await until("an incident with its picture", async () => (await all()).find((i) => i.device === "market" && i.evidence?.some((f) => f.complete))?.id, 120_000);
-  const level = await until("the river's incident", async () => (await all()).find((i) => i.device === "river")?.id);
-  const report = (await all()).find((i) => i.source === "report")!.id;
-  await stage.api(`/incidents/${picture}/acknowledge`, { method: "POST", body: {} });
-  await stage.api(`/incidents/${picture}/notes`, { method: "POST", body: { text: "Patrol is on its way. 巡逻队已出发。" } });
-  await stage.api(`/incidents/${level}/assign`, { method: "POST", body: { assignee: "li.wei" } });
+  await liWei(`/incidents/${picture}/acknowledge`, { body: {} });
+  await liWei(`/incidents/${picture}/notes`, { body: { text: "Patrol is on its way. 巡逻队已出发。" } });
+  await max(`/incidents/${level}/assign`, { body: { assignee: "li.wei" } });
+  for (const who of [boss, liWei, max]) await who("/session", { method: "DELETE" }); // nobody is on duty for that
   return {
     picture, level, report,
     views: {
       incidents: "/incidents?state=all",
+      none: "/incidents?severity=extreme&q=nothing+is+called+so",
       incident: `/incidents/${picture}`,
       level: `/incidents/${level}`,
       reported: `/incidents/${report}`,
       map: "/map",
-      wall: "/wall?n=4&cams=liuxi/market,liuxi/bridge,liuxi/school,harbour-and-container-terminal-north-7/quay-camera-with-a-rather-long-name-01",
+      asked: `/map?ask=${square["river"]!.lat},${square["river"]!.lon}&at=${square["river"]!.lat},${square["river"]!.lon},16.5`,
+      wall: `/wall?n=4&cams=liuxi/market,liuxi/bridge,liuxi/school,${north}/${quay}`,
       devices: "/devices",
       camera: "/devices/liuxi/market",
-      sensor: "/devices/harbour-and-container-terminal-north-7/cold-store",
+      sensor: `/devices/${north}/cold-store`,
+      offline: `/devices/${north}/tank-3`,
       report: "/report",
       users: "/admin/users",
       tokens: "/admin/tokens",
@@ -64,34 +66,54 @@ export async function setScene(stage: Stage): Promise<Scene> {
   };
 }
 
+/** What a sensor has said: a value every so many minutes, from so many ago until so many ago. */
+function history(device: string, unit: string, from: number, to: number, every: number, value: (ago: number) => number) {
+  return Array.from({ length: Math.floor((from - to) / every) + 1 }, (_, n) => from - n * every)
+    .map((m) => ({ device, time: ago(m * minute), value: Math.round(value(m) * 100) / 100, unit, quality: "good" }));
+}
+
+/** A number that is a little off, the same each time. */
+const jitter = (n: number) => Math.sin(n * 2.1) * 0.6 + Math.sin(n * 5.3) * 0.4;
+
+// All of it in what was measured m minutes ago: the rain that came after half an hour, the door left open.
+const river = history("river", "m", 90, 0, 0.5, (m) => 0.62 + 1.75 / (1 + Math.exp((m - 13) / 5)) + jitter(m) * 0.015);
+const coldStore = history("cold-store", "°C", 120, 0, 1, (m) => -18 + (m < 30 ? (30 - m) * 0.19 : 0) + jitter(m) * 0.2);
+const tank = history("tank-3", "%", 720, 180, 45, (m) => 14 + m / 18 + jitter(m));
+// Where these two went over their limits.
+const flooded = river.find((r) => r.value > 2)!;
+const warm = coldStore.find((r) => r.value > -15)!;
+
 async function boxes(stage: Stage): Promise<void> {
   const place = (n: number) => ({ lat: 30.917 + (n % 5) * 0.0014, lon: 120.923 + Math.floor(n / 5) * 0.003 });
   await stage.box({
-    name: "harbour-and-container-terminal-north-7",
+    name: north,
     devices: [
-      { name: "quay-camera-with-a-rather-long-name-01", kind: "camera", place: { ...place(3), heading: 200, fov: 70, range: 90, height: 12 }, rules: [{ name: "loading-area", kind: "zone", severity: "extreme" }] },
+      { name: quay, kind: "camera", place: { ...place(3), heading: 200, fov: 70, range: 90, height: 12 }, rules: [{ name: "loading-area", kind: "zone", severity: "extreme" }] },
       { name: "gate", kind: "camera", place: { ...place(7), heading: 20, fov: 60, range: 50, height: 4 }, rules: [{ name: "gate", kind: "line", severity: "minor", direction: "up" }] },
       { name: "cold-store", kind: "sensor", unit: "°C", place: place(11), rules: [{ name: "warm", kind: "above", severity: "moderate", value: -15 }] },
-      { name: "tank-3", kind: "sensor", unit: "%", place: place(14), rules: [{ name: "empty", kind: "below", severity: "severe", value: 10 }] },
+      { name: "tank-3", kind: "sensor", unit: "%", place: place(14), rules: [{ name: "empty", kind: "below", severity: "severe", value: 10 }, { name: "silent", kind: "silence", severity: "severe" }] },
     ],
     states: [
-      { device: "quay-camera-with-a-rather-long-name-01", state: "offline", cause: "nothing answers at 10.0.0.11:554 (connection refused)", since: ago(47 * minute) },
-      { device: "tank-3", state: "offline", cause: "no reading for more than 2h15m, expected every 45m", since: ago(135 * minute) },
+      { device: quay, state: "offline", cause: "nothing answers at 10.0.0.11:554 (connection refused)", since: ago(47 * minute) },
+      { device: "tank-3", state: "offline", cause: "no reading for more than 2h15m, expected every 45m", since: ago(45 * minute) },
     ],
-    readings: Array.from({ length: 60 }, (_, n) => ({ device: "cold-store", time: ago((60 - n) * minute), value: -18 + Math.sin(n / 8), unit: "°C", quality: "good" })),
+    readings: [...coldStore, ...tank],
   });
   await stage.box({
     name: "waterworks",
-    devices: Array.from({ length: 18 }, (_, n) => ({ name: `${n % 3 ? "camera" : "pump"}-${n + 1}`, kind: n % 3 ? ("camera" as const) : ("sensor" as const), unit: n % 3 ? "" : "bar", place: { ...place(n), ...(n % 3 && { heading: n * 20, fov: 80, range: 60, height: 5 }) } })),
-    readings: [1, 4, 7].map((n) => ({ device: `pump-${n}`, time: ago(n * 10_000), value: 3 + n / 10, unit: "bar", quality: "good" })),
+    devices: [
+      ...Array.from({ length: 18 }, (_, n) => ({ name: `${n % 3 ? "camera" : "pump"}-${n + 1}`, kind: n % 3 ? ("camera" as const) : ("sensor" as const), unit: n % 3 ? "" : "bar", place: { ...place(n), ...(n % 3 && { heading: n * 20, fov: 80, range: 60, height: 5 }) } })),
+      { name: "river", kind: "sensor", unit: "m", place: square["river"]!, rules: [{ name: "flood", kind: "above", severity: "severe", value: 2 }] },
+    ],
+    readings: [...river, ...[1, 4, 7].flatMap((n) => history(`pump-${n}`, "bar", 60, 0, 1, (m) => 3 + n / 10 + jitter(m + n) * 0.05))],
   });
 }
 
-async function incidents(stage: Stage): Promise<void> {
-  const north = "harbour-and-container-terminal-north-7";
-  await stage.tell(north, { device: "quay-camera-with-a-rather-long-name-01", rule: "loading-area", kind: "zone", severity: "extreme", class: "person", opened_at: ago(2 * minute) });
-  await stage.tell(north, { device: "cold-store", rule: "warm", kind: "above", severity: "moderate", value: -12.4, limit: -15, unit: "°C", opened_at: ago(18 * minute) });
-  await stage.tell(north, { device: "tank-3", rule: "silent", kind: "silence", severity: "severe", opened_at: ago(135 * minute) });
+async function incidents(stage: Stage): Promise<{ level: string }> {
+  await stage.tell(north, { device: quay, rule: "loading-area", kind: "zone", severity: "extreme", class: "person", opened_at: ago(48 * minute) });
+  await stage.tell(north, { device: "cold-store", rule: "warm", kind: "above", severity: "moderate", value: warm.value, limit: -15, unit: "°C", opened_at: warm.time });
+  await stage.tell(north, { device: "tank-3", rule: "silent", kind: "silence", severity: "severe", opened_at: ago(45 * minute) });
+  const level = await stage.tell("waterworks", { device: "river", rule: "flood", kind: "above", severity: "severe", value: flooded.value, limit: 2, unit: "m", opened_at: flooded.time });
   for (let n = 0; n < 24; n += 1) {
     const opened = ago((n * 37 + 4) * minute);
     await stage.tell("waterworks", {
@@ -99,6 +121,5 @@ async function incidents(stage: Stage): Promise<void> {
       class: ["person", "car", "motion", "truck", "dog"][n % 5]!, opened_at: opened, ...(n % 5 > 1 && { state: "closed" as const, closed_at: new Date(Date.parse(opened) + 40_000).toISOString(), version: 2 }),
     });
   }
-  const { incidents } = await stage.api<{ incidents: { id: string; edge: string }[] }>("/incidents?limit=200");
-  for (const i of incidents.filter((i) => i.edge === "waterworks").slice(10)) await stage.api(`/incidents/${i.id}/close`, { method: "POST", body: {} });
+  return { level };
 }

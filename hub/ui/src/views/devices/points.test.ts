@@ -19,6 +19,7 @@ describe("pointsOf", () => {
     expect(pointsOf(series([1000, 2000], [1, 2]), 1000, at(3000, "bad"))[3]).toEqual([1, 2]);
     expect(pointsOf(series([1000, 2000], [1, 2]), 1000, at(2000, "good"))[3]).toEqual([1, 2]);
     expect(pointsOf(series([], []), 1000, at(2000, "good"))[3]).toEqual([9]);
+    expect(pointsOf(series([], []), 1000, at(2000, "good"), 3000)[3]).toEqual([]); // of another time than is looked at
   });
   it("sums up", () => {
     expect(summary(pointsOf(series([1000, 2000, 90_000], [5, 1, 3]), 1000))).toEqual({ low: 0, high: 6, last: 3, at: 90_000 });

@@ -7,9 +7,10 @@ export type Points = [number[], (number | null)[], (number | null)[], (number | 
 
 /**
  * A series as uPlot takes it. step is the length in ms that each of its values stands for; where
- * nothing was heard for much longer than usual there is a gap, not a line that claims values.
+ * nothing was heard for much longer than usual there is a gap, not a line that claims values. last, the
+ * newest of all, belongs to it unless it is from before from, in ms.
  */
-export function pointsOf(s: Series, step: number, last?: LastReading | null): Points {
+export function pointsOf(s: Series, step: number, last?: LastReading | null, from = 0): Points {
   const out: Points = [[], [], [], []];
   const put = (at: number, low: number | null, high: number | null, mean: number | null) => {
     out[0].push(at / 1000);
@@ -28,7 +29,7 @@ export function pointsOf(s: Series, step: number, last?: LastReading | null): Po
     before = at;
   }
   const newest = last && last.quality !== "bad" ? Date.parse(last.time) : 0;
-  if (last && newest > (before ?? 0)) {
+  if (last && newest > (before ?? from)) {
     if (before !== undefined && newest - before > silent) put(before + 1, null, null, null);
     put(newest, last.value, last.value, last.value);
   }

@@ -76,9 +76,10 @@ function inState(i: Incident, state: StateChoice): boolean {
 
 /**
  * Filters a list, which keeps its order, and counts for each choice how many there would be if it
- * alone were chosen otherwise. words gives the text of an incident that q looks through, in lower case.
+ * alone were chosen otherwise. words gives the text of an incident that q looks through, in lower case;
+ * none as long as it is not known.
  */
-export function applyFilter(all: readonly Incident[], f: Filter, now: number, words: (i: Incident) => string): Filtered {
+export function applyFilter(all: readonly Incident[], f: Filter, now: number, words: (i: Incident) => string | undefined): Filtered {
   const rows: Incident[] = [];
   const counts: Counts = {
     state: { unclosed: 0, open: 0, acknowledged: 0, closed: 0, all: 0 },
@@ -97,7 +98,7 @@ export function applyFilter(all: readonly Incident[], f: Filter, now: number, wo
     if (off > 1) continue;
     if (typed.length > 0) {
       const hay = words(i);
-      if (!typed.every((w) => hay.includes(w))) continue;
+      if (hay === undefined || !typed.every((w) => hay.includes(w))) continue;
     }
     if (severity && kind && site) {
       counts.state.all += 1;

@@ -1,0 +1,123 @@
+package rig
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"gridpost/firmware-config/enrol"
+	"gridpost/hub/api"
+)
+
+// Box is an enrolled edge that does nothing but post events, over the hub's edge port.
+type Box struct {
+	client *http.Client
+	url    string
+	epoch  string
+
+	mu  sync.Mutex // one batch at a time, so that what is acknowledged is known
+	seq map[api.Lane]uint64
+}
+
+// BoxEvent is what a box has to tell.
+type BoxEvent struct {
+	Lane api.Lane
+	Kind api.Kind
+	Data any
+}
+
+// NewBox enrols a box called name, with its identity in dir. The caller closes it.
+func NewBox(ctx context.Context, hub *Hub, name, dir string) (*Box, error) {
+	if err := hub.Enrol(ctx, name, dir); err != nil {
+		return nil, err
+	}
+	id, err := enrol.Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Box{
+		client: id.Client(), url: hub.EdgeURL() + "/edge/v1/events",
+		epoch: uuid.Must(uuid.NewV7()).String(), seq: map[api.Lane]uint64{},
+	}, nil
+}
+
+// Close closes idle connections.
+func (b *Box) Close() { b.client.CloseIdleConnections() }
+
+// Post sends events, in as many batches as they need, and expects all of them to be committed:
+// they are on the hub's disk when it returns.
+func (b *Box) Post(ctx context.Context, events []BoxEvent) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for len(events) > 0 {
+		n := min(len(events), api.MaxBatchEvents)
+		batch, err := b.number(events[:n])
+		if err != nil {
+			return err
+		}
+		ack, err := b.send(ctx, batch)
+		if err != nil {
+			return err
+		}
+		if len(ack.Refused) > 0 {
+			return fmt.Errorf("the hub refused %d events, the first because %s", len(ack.Refused), ack.Refused[0].Reason)
+		}
+		for _, e := range batch.Events {
+			if ack.Committed[e.Lane] != b.seq[e.Lane] {
+				return fmt.Errorf("the hub committed lane %s up to %d of %d", e.Lane, ack.Committed[e.Lane], b.seq[e.Lane])
+			}
+		}
+		events = events[n:]
+	}
+	return nil
+}
+
+// number makes a batch. A number that may have arrived is not given again, whatever comes of it.
+func (b *Box) number(events []BoxEvent) (api.Batch, error) {
+	now := time.Now()
+	batch := api.Batch{Epoch: b.epoch, Sent: now, Events: make([]api.Event, 0, len(events))}
+	for _, e := range events {
+		data, err := json.Marshal(e.Data)
+		if err != nil {
+			return batch, fmt.Errorf("writing an event: %w", err)
+		}
+		b.seq[e.Lane]++
+		batch.Events = append(batch.Events, api.Event{Lane: e.Lane, Seq: b.seq[e.Lane], Kind: e.Kind, Time: now, Data: data})
+	}
+	return batch, nil
+}
+
+func (b *Box) send(ctx context.Context, batch api.Batch) (ack api.Ack, err error) {
+	text, err := json.Marshal(batch)
+	if err != nil {
+		return ack, fmt.Errorf("writing a batch: %w", err)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, b.url, bytes.NewReader(text))
+	if err != nil {
+		return ack, fmt.Errorf("posting a batch: %w", err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	answer, err := b.client.Do(r)
+	if err != nil {
+		return ack, fmt.Errorf("posting a batch: %w", err)
+	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
+	if err = errors.Join(err, answer.Body.Close()); err != nil {
+		return ack, fmt.Errorf("reading the acknowledgement: %w", err)
+	}
+	if answer.StatusCode != http.StatusOK {
+		return ack, fmt.Errorf("the hub answered %d: %s", answer.StatusCode, body)
+	}
+	if err := json.Unmarshal(body, &ack); err != nil {
+		return ack, fmt.Errorf("reading the acknowledgement: %w", err)
+	}
+	return ack, nil
+}
