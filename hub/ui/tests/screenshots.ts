@@ -1,6 +1,6 @@
 // Every view in every size, theme and language, into .cache/screenshots: `make screenshots`. What a
 // machine can see of a picture that is wrong is looked for while they are made: a page wider than its
-// window, text that is cut off without dots, controls that lie over each other or off the screen.
+// window, text that is cut off without dots, controls that lie off the screen, views that jump as they fill.
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
@@ -11,6 +11,7 @@ import { type Look, Person } from "./support/people";
 import { room } from "./support/room";
 import { type Scene, setScene } from "./support/scene";
 import { settle } from "./support/settle";
+import { calm, shifts, watchShifts } from "./support/shifts";
 import { languages } from "./support/words";
 
 const sizes = {
@@ -75,6 +76,8 @@ const report: Record<string, string[]> = {};
 
 async function shoot(p: Person, name: string): Promise<void> {
   const faults = await wrong(p.page);
+  const moved = await shifts(p.page);
+  if (moved.score >= calm) faults.push(`moved by itself: ${moved.score.toFixed(3)}: ${moved.what}`);
   if (faults.length) report[name] = faults;
   await p.page.screenshot({ path: join(folder, `${name}.png`), animations: "disabled" });
 }
@@ -92,9 +95,11 @@ for (const [size, viewport] of Object.entries(sizes)) {
         const p = await hall.sits(look);
         await p.go("/");
         await p.page.waitForSelector("#login-user");
+        await watchShifts(p.page);
         await p.page.waitForTimeout(800);
         await shoot(p, as("login"));
         await p.signIn("boss");
+        await watchShifts(p.page);
         for (const [view, path] of Object.entries(scene.views)) {
           await p.follow(path);
           await settle(p.page, p.say, view === "wall" ? 3 : 0);

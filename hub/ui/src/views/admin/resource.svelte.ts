@@ -46,3 +46,41 @@ export class Resource<T> {
     if (wait && this.#open) this.#timer = setTimeout(() => void this.reload(), wait);
   }
 }
+
+/** A list that is long: its newest page renews itself, older ones are fetched when asked for. */
+export class Pages<T> {
+  readonly newest: Resource<T>;
+  error = $state.raw<unknown>(null); // of fetching older ones
+  #older = $state.raw<T[]>([]);
+  #next = $state.raw<string | null | undefined>(undefined); // undefined: nothing has been fetched yet
+  readonly more: boolean = $derived(!!this.#next);
+  readonly all: T[] = $derived.by(() => {
+    const first = this.newest.items ?? [];
+    const known = new Set(first.map(this.key));
+    return [...first, ...this.#older.filter((x) => !known.has(this.key(x)))];
+  });
+
+  constructor(
+    private readonly fetch: (query: { limit: number; next?: string }, signal?: AbortSignal) => Promise<{ items: T[]; next: string | null }>,
+    private readonly key: (item: T) => string,
+    size: number,
+    every: number, // ms
+  ) {
+    this.newest = new Resource<T>(async (signal) => {
+      const page = await fetch({ limit: size }, signal);
+      if (this.#next === undefined) this.#next = page.next;
+      return page.items;
+    }, every);
+  }
+
+  async fetchOlder(): Promise<void> {
+    try {
+      const page = await this.fetch({ limit: 100, ...(this.#next && { next: this.#next }) });
+      this.#older = [...this.#older, ...page.items];
+      this.#next = page.next;
+      this.error = null;
+    } catch (error) {
+      this.error = error;
+    }
+  }
+}
