@@ -1,0 +1,1 @@
+function e(e){let t=Math.max(4,...(e??[]).map(e=>e.length));return Math.min(120,18+t*7)}export{e as t};
