@@ -23,7 +23,7 @@ describe.each(ways)("an empty hub, %s, by %s", (language, hand) => {
     const { edges } = await hall.stage.api<{ edges: { name: string; state: string }[] }>("/edges");
     expect(edges.map((e) => `${e.name} ${e.state}`)).toContain(`${name} pending`);
     await p.press(dialog.getByRole("button", { name: p.say("admin.done") }));
-    await p.page.locator(`#boxes [data-box="${name}"]`).waitFor();
+    await p.page.locator(`[data-box="${name}"]`).waitFor();
     await p.press(p.page.getByRole("button", { name: p.say("admin.boxes.add") })); // the focus is back where it was
   });
 });
