@@ -94,6 +94,8 @@ describe.each(languages)("%s", (language) => {
     await at("/devices/liuxi/market");
     await p.page.goBack();
     await at("/devices");
+    await p.page.locator('#main a[href="/devices/liuxi/market"]').waitFor();
+    await until("the focus in the view", async () => p.page.evaluate(() => document.activeElement?.closest("main") !== null && document.activeElement !== document.body));
 
     // Round the whole page once: the focus can always be seen and comes back.
     const seen = new Set<string>();
