@@ -1,7 +1,7 @@
 // A town on an ordinary evening, with something of everything: real cameras, a river that has risen for an
 // hour, and boxes that tell of the rest, with names as long as they may be. Accessibility and screenshots
 // are looked at before this.
-import { type Ask, type Stage, passing, square, until } from "./stage";
+import { type Ask, type Stage, people, square, until } from "./stage";
 
 export interface Scene {
   /** addresses of every view, by name */
@@ -20,7 +20,7 @@ export async function setScene(stage: Stage): Promise<Scene> {
   await stage.user("boss", "administrator");
   for (const name of ["li.wei", "maximiliane-von-hohenstein"]) await stage.user(name, "dispatcher");
   await stage.user("guest", "monitor");
-  await stage.site({ name: "liuxi", cameras: { market: [passing], bridge: [], school: [], station: [] }, places: square });
+  await stage.site({ name: "liuxi", cameras: { market: [people], bridge: [], school: [], station: [] }, places: square });
   await boxes(stage);
   const { level } = await incidents(stage);
   const [boss, liWei, max] = await Promise.all(["boss", "li.wei", "maximiliane-von-hohenstein"].map((name) => stage.as(name))) as [Ask, Ask, Ask];
@@ -49,6 +49,7 @@ export async function setScene(stage: Stage): Promise<Scene> {
       reported: `/incidents/${report}`,
       map: "/map",
       asked: `/map?ask=${square["river"]!.lat},${square["river"]!.lon}&at=${square["river"]!.lat},${square["river"]!.lon},16.5`,
+      views: "/admin/views", // before there are looks of a moment at the wall
       wall: `/wall?n=4&cams=liuxi/market,liuxi/bridge,liuxi/school,${north}/${quay}`,
       devices: "/devices",
       camera: "/devices/liuxi/market",
@@ -59,7 +60,6 @@ export async function setScene(stage: Stage): Promise<Scene> {
       tokens: "/admin/tokens",
       boxes: "/admin/boxes",
       webhooks: "/admin/webhooks",
-      views: "/admin/views",
       welcome: "/welcome",
       missing: "/no/such/view",
     },

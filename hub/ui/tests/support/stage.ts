@@ -47,8 +47,8 @@ export type Ask = <T>(path: string, o?: { method?: string; body?: unknown }) => 
 
 /** A rule that a level above 2 meets and one below 1 ends. */
 export const flood: Rule = { name: "flood", kind: "above", value: 2, clear: 1, severity: "severe" };
-/** A rule that somebody in the footage meets every few seconds. */
-export const passing: Rule = { name: "passing", kind: "line", line: [[0.34, 0.25], [0.34, 0.65]], clear: "1s", severity: "minor" };
+/** A rule that the people of the footage meet soon, and as long as there are any. */
+export const people: Rule = { name: "square", kind: "zone", polygon: [[0.05, 0.1], [0.95, 0.1], [0.95, 0.95], [0.05, 0.95]], for: "1s", clear: "30m", severity: "moderate" };
 
 /** Four cameras around the made-up town's square; all of them see its middle. */
 export const square: Record<string, Place> = {
