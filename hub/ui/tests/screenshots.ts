@@ -120,7 +120,12 @@ for (const [size, viewport] of Object.entries(sizes)) {
 // The last thing, because the hub stays away.
 it("the hub is gone", { timeout: 300_000 }, async () => {
   const people: [string, Person][] = [];
-  for (const [name, look] of before) people.push([name, await (await hall.sits(look)).signIn("boss", scene.views["incidents"])]);
+  for (const [name, look] of before) {
+    const p = await (await hall.sits(look)).signIn("boss", scene.views["incidents"]);
+    await settle(p.page, p.say);
+    await watchShifts(p.page);
+    people.push([name, p]);
+  }
   await hall.stage.stopHub();
   for (const [name, p] of people) {
     await p.page.waitForFunction(() => document.querySelector("#link")?.getAttribute("data-state") !== "live");
