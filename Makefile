@@ -29,7 +29,8 @@ DEMO_VIDEO ?=
 DEMO_CAMERAS ?=
 CACHE := .cache
 GO ?= go
-LINT := $(GO) tool -modfile=.ci/tools.mod golangci-lint
+# A cache of its own: golangci-lint's common one brings back findings with the paths of other trees.
+LINT := GOLANGCI_LINT_CACHE=$(CURDIR)/$(CACHE)/golangci-lint $(GO) tool -modfile=.ci/tools.mod golangci-lint
 
 # What building needs, what the demo needs to run, and what only tests need. The same names
 # hold on Debian 12 and Ubuntu 24.04, but for the browser: see "browser" below.
