@@ -14,8 +14,14 @@ interface DevicePage {
 const order = { offline: 0, unknown: 1, online: 2 } as const;
 const refetchEvery = 30_000; // ms, an edge's list after the edge has changed
 
+const natural = new Intl.Collator("en", { numeric: true }); // camera-2 before camera-11
+
+function alphabetic(a: string, b: string): number {
+  return a === b ? 0 : natural.compare(a, b) || (a < b ? -1 : 1);
+}
+
 function byName(a: Device, b: Device): number {
-  return a.edge < b.edge ? -1 : a.edge > b.edge ? 1 : a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
+  return alphabetic(a.edge, b.edge) || alphabetic(a.name, b.name);
 }
 
 /** What is silent first, the longest silent first of those. */
@@ -29,7 +35,7 @@ export function silentFirst(a: Device, b: Device): number {
 class Devices {
   #all = new Collection<Device>({ key: deviceKey, compare: byName, newer: () => true, batch: 200 });
   #edges = new Collection<Edge>({
-    key: (e) => e.name, compare: (a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0), newer: () => true, batch: 200,
+    key: (e) => e.name, compare: (a, b) => alphabetic(a.name, b.name), newer: () => true, batch: 200,
   });
   /** whether the lists have been fetched whole */
   loaded = $state(false);

@@ -8,7 +8,7 @@ const over = (s: number) => ({ condition: "closed" as const, closed_at: new Date
 afterEach(() => { prefs.language = "en"; });
 
 describe.each([
-  ["zone that goes on", make(), "Motion in the yard", "yard 内出现移动"],
+  ["zone that goes on", make(), "Motion in the yard", "yard 内出现移动物体"],
   ["zone that is over", make({ class: "person", rule: "back-yard", ...over(4) }), "Person in the back yard for 4s", "back yard 内出现人员，持续4秒"],
   ["line", make({ kind: "line", class: "car", rule: "gate", ...over(3) }), "Car across the line gate", "汽车越过 gate"],
   ["above", make({ kind: "above", device: "river", value: 3.4, limit: 3.2, unit: "m" }), "River above 3.2\u00a0m: 3.4\u00a0m", "River 高于 3.2\u00a0m：3.4\u00a0m"],
