@@ -249,12 +249,12 @@ export class Engine {
     this.#inset = inset;
   }
 
-  /** Where what is chosen stands; null if it has no place or is not known. */
   #thing(s: Selection | null): Device | Incident | undefined {
     if (!s) return undefined;
     return s.kind === "device" ? this.#byKey.get(s.key) : this.#incidents.find((i) => i.id === s.id);
   }
 
+  /** Where what is chosen stands; null if it has no place or is not known. */
   where(s: Selection | null): Point | null {
     return this.#thing(s)?.place ?? null;
   }
