@@ -27,11 +27,11 @@ func TestDispatcherSeesAnIncidentAndLiveVideo(t *testing.T) {
 	}
 	defer b.Close()
 
-	said, err := b.LogInRefused("li.wei", "wrong")
+	message, err := b.LogInRefused("li.wei", "wrong")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("a wrong password is told: %s", said)
+	t.Logf("the message for a wrong password: %s", message)
 	if err := b.LogIn("li.wei", "correct horse battery"); err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestDispatcherSeesAnIncidentAndLiveVideo(t *testing.T) {
 		t.Fatal(err)
 	}
 	if width != 768 {
-		t.Errorf("the snapshot is %d pixels wide, the camera's picture 768", width)
+		t.Errorf("the snapshot is %d pixels wide, the camera's frame 768", width)
 	}
 	if err := b.Watch("gate-7", "yard"); err != nil {
 		t.Fatal(err)
@@ -68,13 +68,13 @@ func TestDispatcherSeesAnIncidentAndLiveVideo(t *testing.T) {
 	if b.Inside() < 10 {
 		t.Errorf("only %d requests to the hub were noticed: the record of requests does not work", b.Inside())
 	}
-	if said := b.Complaints(); len(said) > 0 {
-		t.Errorf("the page complained: %q", said)
+	if uncaught := b.UncaughtErrors(); len(uncaught) > 0 {
+		t.Errorf("the page threw: %q", uncaught)
 	}
 	waitView(t, h, inc.ID)
 }
 
-// sees expects the camera that was chosen to play, and its picture to move.
+// sees expects the camera that was chosen to play, and its frame to move.
 func sees(t *testing.T, b *rig.Browser) {
 	t.Helper()
 	first, err := b.WaitForFrames(t.Context(), 10, 30*time.Second)
@@ -85,15 +85,15 @@ func sees(t *testing.T, b *rig.Browser) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("the first picture came after %.0f ms; %d were decoded", first.FirstFrameMS, later.Decoded)
+	t.Logf("the first frame came after %.0f ms; %d were decoded", first.FirstFrameMS, later.Decoded)
 	if first.Width != 768 || len(first.Pixels) == 0 {
-		t.Errorf("the video is %d pixels wide, the camera's picture 768", first.Width)
+		t.Errorf("the video is %d pixels wide, the camera's frame 768", first.Width)
 	}
 	if later.Pixels == first.Pixels {
-		t.Error("the picture does not change")
+		t.Error("the frame does not change")
 	}
 	if first.FirstFrameMS <= 0 || first.FirstFrameMS > 5000 {
-		t.Errorf("the first picture came after %v ms", first.FirstFrameMS)
+		t.Errorf("the first frame came after %v ms", first.FirstFrameMS)
 	}
 }
 

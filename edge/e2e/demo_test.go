@@ -134,23 +134,23 @@ func TestDemonstration(t *testing.T) {
 // What must not work without credentials does not, on a hub as it is started.
 func TestNothingIsToldWithoutCredentials(t *testing.T) {
 	h := startHub(t)
-	stranger := rig.NewClient(h.URL, "")
-	defer stranger.Close()
+	anonymous := rig.NewClient(h.URL, "")
+	defer anonymous.Close()
 	for path, want := range map[string]int{
 		"/healthz": http.StatusOK, "/readyz": http.StatusOK, "/": http.StatusOK,
 		"/api/v1/incidents": http.StatusUnauthorized, "/api/v1/devices": http.StatusUnauthorized, "/api/v1/nearby?lat=1&lon=1": http.StatusUnauthorized,
 		"/api/v1/stream": http.StatusUnauthorized, "/openapi.json": http.StatusUnauthorized, "/metrics": http.StatusUnauthorized,
 	} {
-		status, body, err := stranger.Do(t.Context(), http.MethodGet, path, nil)
+		status, body, err := anonymous.Do(t.Context(), http.MethodGet, path, nil)
 		if err != nil || status != want {
 			t.Errorf("%s answered %d, %v; want %d", path, status, err, want)
 		}
 		if status == http.StatusUnauthorized && bytes.Contains(body, []byte("token")) {
-			t.Errorf("%s told a stranger: %s", path, body)
+			t.Errorf("%s told a anonymous: %s", path, body)
 		}
 	}
 	for _, path := range []string{"/whep/gate-7/yard", "/whip/gate-7/yard", "/api/v1/reports"} {
-		if status, _, err := stranger.Do(t.Context(), http.MethodPost, path, []byte("{}")); err != nil || status != http.StatusUnauthorized {
+		if status, _, err := anonymous.Do(t.Context(), http.MethodPost, path, []byte("{}")); err != nil || status != http.StatusUnauthorized {
 			t.Errorf("POST %s answered %d, %v", path, status, err)
 		}
 	}

@@ -78,7 +78,7 @@ func TestRevokedEdgeIsRefused(t *testing.T) {
 	wave := func() {
 		t.Helper()
 		for _, level := range []float64{0.5, 3, 0.5} {
-			if err := river.Say(t.Context(), level); err != nil {
+			if err := river.Publish(t.Context(), level); err != nil {
 				t.Fatal(err)
 			}
 		}

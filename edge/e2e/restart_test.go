@@ -24,7 +24,7 @@ func TestRestartsLoseAndDoubleNothing(t *testing.T) {
 		t.Helper()
 		for range n {
 			for _, level := range []float64{0.5, 3, 0.5} {
-				if err := river.Say(t.Context(), level); err != nil {
+				if err := river.Publish(t.Context(), level); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -79,7 +79,7 @@ func TestRestartsLoseAndDoubleNothing(t *testing.T) {
 func waitIncidents(t *testing.T, h *rig.Hub, want int) []api.Incident {
 	t.Helper()
 	var all []api.Incident
-	look := func(ctx context.Context) (err error) {
+	check := func(ctx context.Context) (err error) {
 		if all, err = h.Incidents(ctx); err != nil {
 			return errors.Join(rig.ErrNotYet, err)
 		}
@@ -97,7 +97,7 @@ func waitIncidents(t *testing.T, h *rig.Hub, want int) []api.Incident {
 		}
 		return nil
 	}
-	if err := rig.Until(t.Context(), 90*time.Second, fmt.Sprintf("%d incidents that are over", want), look); err != nil {
+	if err := rig.Until(t.Context(), 90*time.Second, fmt.Sprintf("%d incidents that are over", want), check); err != nil {
 		t.Fatal(err)
 	}
 	return all

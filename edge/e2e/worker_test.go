@@ -16,7 +16,7 @@ import (
 )
 
 // A worker that is killed, and one that stands still, is replaced: detection comes back. The
-// picture is relayed and sensors are heard all the time.
+// frame is relayed and sensors are heard all the time.
 func TestWorkerThatDiesOrHangsIsReplaced(t *testing.T) {
 	h := startHub(t)
 	s := startSite(t, h, rig.SiteOptions{
@@ -24,7 +24,7 @@ func TestWorkerThatDiesOrHangsIsReplaced(t *testing.T) {
 		Cameras: map[string][]rig.Map{"yard": {passing()}}, Sensors: map[string][]rig.Map{"river": {flood()}},
 	})
 	river := sensor(t, s, "river")
-	if err := river.Say(t.Context(), 0.5); err != nil {
+	if err := river.Publish(t.Context(), 0.5); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.AllOnline(t.Context(), 2, time.Minute); err != nil {
@@ -42,11 +42,11 @@ func TestWorkerThatDiesOrHangsIsReplaced(t *testing.T) {
 			hurt := time.Now()
 
 			before := frames.Load()
-			if err := river.Say(t.Context(), 3); err != nil {
+			if err := river.Publish(t.Context(), 3); err != nil {
 				t.Fatal(err)
 			}
 			inc, _, err := await(t, h, func(i api.Incident) bool { return i.Device == "river" }, func() error {
-				return errors.Join(river.Say(t.Context(), 0.5), river.Say(t.Context(), 3))
+				return errors.Join(river.Publish(t.Context(), 0.5), river.Publish(t.Context(), 3))
 			})
 			if err != nil {
 				t.Errorf("a sensor was not heard while the worker was gone: %v", err)
@@ -58,10 +58,10 @@ func TestWorkerThatDiesOrHangsIsReplaced(t *testing.T) {
 			t.Logf("worker %d, %s, was replaced by %d after %v", old, name, replaced, time.Since(hurt).Round(time.Millisecond))
 			waitPassing(t, h)
 			t.Logf("somebody was detected again after %v", time.Since(hurt).Round(time.Millisecond))
-			// At least 80 % of the pictures of that time: ten a second.
+			// At least 80 % of the frames of that time: ten a second.
 			got, due := frames.Load()-before, int64(time.Since(hurt).Seconds()*10)
 			if got < due*8/10 {
-				t.Errorf("the viewer got %d pictures, %d were due", got, due)
+				t.Errorf("the viewer got %d frames, %d were due", got, due)
 			}
 		})
 	}
@@ -105,7 +105,7 @@ func await(t *testing.T, h *rig.Hub, fits func(api.Incident) bool, do func() err
 	return h.FirstIncident(ctx, fits, do)
 }
 
-// play watches a camera until the test ends, and counts its pictures.
+// play watches a camera until the test ends, and counts its frames.
 func play(t *testing.T, h *rig.Hub, path string) *atomic.Int64 {
 	t.Helper()
 	engine, err := webrtc.NewEngine(webrtc.EngineOptions{})
@@ -130,7 +130,7 @@ func play(t *testing.T, h *rig.Hub, path string) *atomic.Int64 {
 		}
 		client.CloseIdleConnections()
 	})
-	if err := rig.Until(t.Context(), 30*time.Second, "the first pictures", func(context.Context) error {
+	if err := rig.Until(t.Context(), 30*time.Second, "the first frames", func(context.Context) error {
 		if frames.Load() == 0 {
 			return rig.ErrNotYet
 		}

@@ -36,11 +36,11 @@ func List(dir string) ([]Package, error) {
 		"-json=ImportPath,Standard,CgoFiles,Imports,TestImports,XTestImports,Deps", "./...")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=1", "GOWORK=off")
-	var complaint bytes.Buffer
-	cmd.Stderr = &complaint
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("listing packages: %w: %s", err, complaint.Bytes())
+		return nil, fmt.Errorf("listing packages: %w: %s", err, stderr.Bytes())
 	}
 	var packages []Package
 	for dec := json.NewDecoder(bytes.NewReader(out)); ; {

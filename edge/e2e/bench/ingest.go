@@ -49,30 +49,30 @@ func (b bench) ingest(ctx context.Context) (all []ingestFigure, err error) {
 
 // post lets the edges post for a while.
 func post(ctx context.Context, h *rig.Hub, f ingestFigure) (perSecond float64, err error) {
-	boxes := make([]*rig.Box, f.Edges)
-	for i := range boxes {
+	edges := make([]*rig.SyntheticEdge, f.Edges)
+	for i := range edges {
 		name := fmt.Sprintf("bench-%d", i)
-		if boxes[i], err = rig.NewBox(ctx, h, name, filepath.Join(h.Dir, name)); err != nil {
+		if edges[i], err = rig.NewSyntheticEdge(ctx, h, name, filepath.Join(h.Dir, name)); err != nil {
 			return 0, err
 		}
-		defer boxes[i].Close()
+		defer edges[i].Close()
 	}
-	tell := alert
+	event := alert
 	if f.Events == "readings" {
-		tell = reading
+		event = reading
 	}
 	var committed atomic.Uint64
 	began := time.Now()
 	g, ctx := errgroup.WithContext(ctx)
-	for _, b := range boxes {
+	for _, e := range edges {
 		g.Go(func() error {
-			events := make([]rig.BoxEvent, f.Batch)
+			events := make([]rig.EdgeEvent, f.Batch)
 			for seq := uint64(0); time.Since(began) < ingestWindow; {
 				for i := range events {
 					seq++
-					events[i] = tell(seq)
+					events[i] = event(seq)
 				}
-				if err := b.Post(ctx, events); err != nil {
+				if err := e.Post(ctx, events); err != nil {
 					return err
 				}
 				committed.Add(uint64(len(events)))
@@ -87,9 +87,9 @@ func post(ctx context.Context, h *rig.Hub, f ingestFigure) (perSecond float64, e
 }
 
 // alert is an incident that opens.
-func alert(seq uint64) rig.BoxEvent {
+func alert(seq uint64) rig.EdgeEvent {
 	now := time.Now()
-	return rig.BoxEvent{Lane: api.LaneAlerts, Kind: api.KindIncident, Data: detection.Incident{
+	return rig.EdgeEvent{Lane: api.LaneAlerts, Kind: api.KindIncident, Data: detection.Incident{
 		ID: uuid.Must(uuid.NewV7()).String(), Device: "yard", Rule: "yard", Kind: detection.Zone, Severity: detection.Moderate,
 		State: detection.Open, Opened: now, Updated: now, Version: 1, Class: detection.Motion, Score: 1,
 		Box: &detection.Box{X: 0.1, Y: 0.2, W: 0.1, H: 0.3}, TrackID: seq, Count: 1,
@@ -97,8 +97,8 @@ func alert(seq uint64) rig.BoxEvent {
 }
 
 // reading is one value of one sensor.
-func reading(seq uint64) rig.BoxEvent {
-	return rig.BoxEvent{Lane: api.LaneTelemetry, Kind: api.KindReadings, Data: []devices.Reading{
+func reading(seq uint64) rig.EdgeEvent {
+	return rig.EdgeEvent{Lane: api.LaneTelemetry, Kind: api.KindReadings, Data: []devices.Reading{
 		{Device: "river", Time: time.Now(), Value: float64(seq), Unit: "m", Quality: devices.Good},
 	}}
 }

@@ -46,7 +46,7 @@ type relayFigure struct {
 
 // relay measures 1, 10, 30 and 60 viewers of one camera, 1080p25 with 4 Mbit/s.
 func (b bench) relay(ctx context.Context) (r relayReport, err error) {
-	r.Stream = "H.264 1920x1080, 25 pictures/s, 4 Mbit/s, key picture every 2 s"
+	r.Stream = "H.264 1920x1080, 25 frames/s, 4 Mbit/s, keyframe every 2 s"
 	file, err := b.video(ctx, footage.Format{Width: 1920, Height: 1080, Rate: 25, Bitrate: 4000, Seconds: 40})
 	if err != nil {
 		return r, err
@@ -112,10 +112,10 @@ func relayTo(ctx context.Context, h *rig.Hub, n int, idle int64) (f relayFigure,
 	return f, err
 }
 
-// window counts for a while, once all viewers see pictures.
+// window counts for a while, once all viewers see frames.
 func window(ctx context.Context, h *rig.Hub, n int, in io.Writer, out *bufio.Scanner) (f relayFigure, err error) {
 	f.Viewers = n
-	look := func() (c viewCount, cpu time.Duration, at time.Time, err error) {
+	check := func() (c viewCount, cpu time.Duration, at time.Time, err error) {
 		if _, err = io.WriteString(in, "\n"); err != nil {
 			return c, 0, at, fmt.Errorf("asking the viewers: %w", err)
 		}
@@ -129,20 +129,20 @@ func window(ctx context.Context, h *rig.Hub, n int, in io.Writer, out *bufio.Sca
 		cpu, err = rig.CPU(h.PID())
 		return c, cpu, at, err
 	}
-	if _, _, _, err := look(); err != nil { // answers when all have pictures
+	if _, _, _, err := check(); err != nil { // answers when all have frames
 		return f, err
 	}
 	if err := pause(ctx, 5*time.Second); err != nil { // the catching up at the start is over
 		return f, err
 	}
-	before, cpu0, began, err := look()
+	before, cpu0, began, err := check()
 	if err != nil {
 		return f, err
 	}
 	if err := pause(ctx, relayWindow); err != nil {
 		return f, err
 	}
-	after, cpu1, ended, err := look()
+	after, cpu1, ended, err := check()
 	if err != nil {
 		return f, err
 	}

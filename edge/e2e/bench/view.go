@@ -22,22 +22,22 @@ type viewCount struct {
 	Bytes       uint64  `json:"bytes"` // of payload
 	Frames      uint64  `json:"frames"`
 	Lost        uint64  `json:"lost"`
-	FirstKeyP50 float64 `json:"first_key_ms_p50"` // from asking to the first whole key picture
+	FirstKeyP50 float64 `json:"first_key_ms_p50"` // from asking to the first whole keyframe
 	FirstKeyP95 float64 `json:"first_key_ms_p95"`
 }
 
-// crowd is the viewers of one process.
-type crowd struct {
-	all chan struct{} // closed when every viewer has a picture
+// viewers is the viewers of one process.
+type viewers struct {
+	all chan struct{} // closed when every viewer has a frame
 
 	mu    sync.Mutex
 	count viewCount
-	first []float64 // ms, of each viewer that has a picture
+	first []float64 // ms, of each viewer that has a frame
 	want  int
 }
 
 // view plays url n times. For every line of in it writes a viewCount to out, once every viewer
-// has pictures; it ends with in.
+// has frames; it ends with in.
 func view(ctx context.Context, n int, url, token string, in io.Reader, out io.Writer) error {
 	engine, err := webrtc.NewEngine(webrtc.EngineOptions{})
 	if err != nil {
@@ -46,7 +46,7 @@ func view(ctx context.Context, n int, url, token string, in io.Reader, out io.Wr
 	defer func() { _ = engine.Close() }()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	c := &crowd{all: make(chan struct{}), want: n}
+	c := &viewers{all: make(chan struct{}), want: n}
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: n}}
 	defer client.CloseIdleConnections()
 	g, playing := errgroup.WithContext(ctx)
@@ -61,7 +61,7 @@ func view(ctx context.Context, n int, url, token string, in io.Reader, out io.Wr
 }
 
 // play is one viewer.
-func (c *crowd) play(ctx context.Context, engine *webrtc.Engine, client *http.Client, url, token string) error {
+func (c *viewers) play(ctx context.Context, engine *webrtc.Engine, client *http.Client, url, token string) error {
 	began := time.Now()
 	seen := false
 	_, err := engine.Play(ctx, webrtc.PlayOptions{
@@ -92,7 +92,7 @@ func (c *crowd) play(ctx context.Context, engine *webrtc.Engine, client *http.Cl
 }
 
 // answer writes the count for each line of in.
-func (c *crowd) answer(ctx context.Context, in io.Reader, out io.Writer) error {
+func (c *viewers) answer(ctx context.Context, in io.Reader, out io.Writer) error {
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
 		select {
@@ -102,20 +102,20 @@ func (c *crowd) answer(ctx context.Context, in io.Reader, out io.Writer) error {
 		case <-time.After(startLimit):
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			return fmt.Errorf("only %d of %d viewers have pictures after %v", len(c.first), c.want, startLimit)
+			return fmt.Errorf("only %d of %d viewers have frames after %v", len(c.first), c.want, startLimit)
 		}
 		text, err := json.Marshal(c.now())
 		if err != nil {
 			return fmt.Errorf("writing the count: %w", err)
 		}
 		if _, err := out.Write(append(text, '\n')); err != nil {
-			return errors.Join(errors.New("telling the count"), err)
+			return errors.Join(errors.New("writing the count"), err)
 		}
 	}
 	return lines.Err()
 }
 
-func (c *crowd) now() viewCount {
+func (c *viewers) now() viewCount {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	count := c.count

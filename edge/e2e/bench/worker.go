@@ -25,9 +25,9 @@ func (b bench) worker(ctx context.Context) (all []workerFigure, err error) {
 		name   string
 		format footage.Format
 	}{
-		{"quiet, 768x576, 10 pictures/s", footage.Format{Still: true, Seconds: 40}},
-		{"busy, 768x576, 10 pictures/s", footage.Format{}},
-		{"busy, 1920x1080, 25 pictures/s, 4 Mbit/s", footage.Format{Width: 1920, Height: 1080, Rate: 25, Bitrate: 4000, Seconds: 40}},
+		{"quiet, 768x576, 10 frames/s", footage.Format{Still: true, Seconds: 40}},
+		{"busy, 768x576, 10 frames/s", footage.Format{}},
+		{"busy, 1920x1080, 25 frames/s, 4 Mbit/s", footage.Format{Width: 1920, Height: 1080, Rate: 25, Bitrate: 4000, Seconds: 40}},
 	} {
 		file, err := b.video(ctx, c.format)
 		if err != nil {
@@ -35,7 +35,7 @@ func (b bench) worker(ctx context.Context) (all []workerFigure, err error) {
 		}
 		progress("Looking at a camera: %s", c.name)
 		f := workerFigure{Camera: c.name}
-		if err := b.withHub(ctx, func(h *rig.Hub) error { return b.look(ctx, h, file, &f) }); err != nil {
+		if err := b.withHub(ctx, func(h *rig.Hub) error { return b.measureWorker(ctx, h, file, &f) }); err != nil {
 			return nil, err
 		}
 		all = append(all, f)
@@ -43,7 +43,7 @@ func (b bench) worker(ctx context.Context) (all []workerFigure, err error) {
 	return all, nil
 }
 
-func (b bench) look(ctx context.Context, h *rig.Hub, file string, f *workerFigure) error {
+func (b bench) measureWorker(ctx context.Context, h *rig.Hub, file string, f *workerFigure) error {
 	anywhere := rig.Map{
 		"name": "anywhere", "kind": "zone", "severity": "minor", "for": "1s",
 		"polygon": [][2]float64{{0, 0}, {1, 0}, {1, 1}, {0, 1}},

@@ -23,11 +23,11 @@ type Browser struct {
 	cancel []context.CancelFunc
 	origin string
 
-	mu         sync.Mutex
-	outside    []string // URLs that are not the hub's
-	complaints []string
-	inside     int // requests to the hub
-	navigated  int
+	mu        sync.Mutex
+	outside   []string // URLs that are not the hub's
+	uncaught  []string
+	inside    int // requests to the hub
+	navigated int
 }
 
 // FindBrowser returns the path of a Chromium or Chrome: $CHROME, or one that is installed.
@@ -80,7 +80,7 @@ func (b *Browser) trouble(format string, args ...any) {
 	if text := fmt.Sprintf(format, args...); !strings.Contains(text, "could not unmarshal event") {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.complaints = append(b.complaints, text)
+		b.uncaught = append(b.uncaught, text)
 	}
 }
 
@@ -96,7 +96,7 @@ func (b *Browser) heard(event any) {
 	case *network.EventWebSocketCreated:
 		b.note(e.URL)
 	case *runtime.EventExceptionThrown:
-		b.complaints = append(b.complaints, e.ExceptionDetails.Error())
+		b.uncaught = append(b.uncaught, e.ExceptionDetails.Error())
 	}
 }
 
@@ -124,11 +124,11 @@ func (b *Browser) Inside() int {
 	return b.inside
 }
 
-// Complaints returns the exceptions that nothing on the page caught.
-func (b *Browser) Complaints() []string {
+// UncaughtErrors returns the exceptions that nothing on the page caught.
+func (b *Browser) UncaughtErrors() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return append([]string(nil), b.complaints...)
+	return append([]string(nil), b.uncaught...)
 }
 
 // Loads returns how often a page was loaded.
@@ -157,12 +157,12 @@ func (b *Browser) LogIn(user, password string) error {
 }
 
 // LogInRefused tries to log in and returns what the page says to that.
-func (b *Browser) LogInRefused(user, password string) (said string, err error) {
+func (b *Browser) LogInRefused(user, password string) (message string, err error) {
 	if err := b.enter(user, password); err != nil {
 		return "", err
 	}
-	err = b.Run(20*time.Second, "waiting to be refused", chromedp.Poll(`document.getElementById("login-error")?.textContent.trim()`, &said))
-	return said, err
+	err = b.Run(20*time.Second, "waiting to be refused", chromedp.Poll(`document.getElementById("login-error")?.textContent.trim()`, &message))
+	return message, err
 }
 
 func (b *Browser) enter(user, password string) error {
@@ -189,9 +189,9 @@ func (b *Browser) Watch(edge, device string) error {
 type Video struct {
 	Frames       int     `json:"frames"`       // shown
 	Decoded      int     `json:"decoded"`      // by the browser's own count
-	FirstFrameMS float64 `json:"firstFrameMs"` // from the choice of the camera to the first picture
+	FirstFrameMS float64 `json:"firstFrameMs"` // from the choice of the camera to the first frame
 	Width        int     `json:"width"`
-	Pixels       string  `json:"pixels"` // a small copy of the picture; differs when the picture does
+	Pixels       string  `json:"pixels"` // a small copy of the frame; differs when the frame does
 	State        string  `json:"state"`  // in words
 }
 

@@ -49,18 +49,18 @@ func Build(ctx context.Context, root, dir string) (Programs, error) {
 
 const lookEvery = 50 * time.Millisecond
 
-// ErrNotYet is what a look returns while there is nothing wrong but the time.
+// ErrNotYet is what a check returns while the condition does not hold yet.
 var ErrNotYet = errors.New("not yet")
 
-// Until calls look until it returns nil. An error that is not ErrNotYet ends it at once;
+// Until calls check until it returns nil. An error that is not ErrNotYet ends it at once;
 // after limit, or when ctx ends, it fails with the last one.
-func Until(ctx context.Context, limit time.Duration, what string, look func(context.Context) error) error {
+func Until(ctx context.Context, limit time.Duration, what string, check func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
-		err := look(ctx)
+		err := check(ctx)
 		if err == nil {
 			return nil
 		}

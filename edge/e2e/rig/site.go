@@ -159,8 +159,8 @@ func (s *Site) Sensor(name string) (*Sensor, error) {
 	return &Sensor{topic: "sensors/" + name, publisher: p}, nil
 }
 
-// Say sends a reading and returns when the edge has it on its disk.
-func (s *Sensor) Say(ctx context.Context, value float64) error {
+// Publish sends a reading and returns when the edge has it on its disk.
+func (s *Sensor) Publish(ctx context.Context, value float64) error {
 	return s.publisher.Publish(ctx, s.topic, fmt.Appendf(nil, `{"value":%g}`, value), false)
 }
 

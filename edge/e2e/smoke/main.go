@@ -36,9 +36,9 @@ const (
 
 // result is the line that is printed.
 type result struct {
-	IncidentMS   int64      `json:"incident_ms"` // from the picture in which the rule's condition held to the hub's event
+	IncidentMS   int64      `json:"incident_ms"` // from the frame in which the rule's condition held to the hub's event
 	Nearby       []rig.Near `json:"nearby"`
-	FirstFrameMS int64      `json:"first_frame_ms"` // from the choice of the camera to its first picture on the page
+	FirstFrameMS int64      `json:"first_frame_ms"` // from the choice of the camera to its first frame on the page
 	Frames       int        `json:"frames"`
 	OK           bool       `json:"ok"`
 	Error        string     `json:"error,omitempty"`
@@ -124,7 +124,7 @@ func (r *result) watch(ctx context.Context, demo *rig.Process, dir string) error
 	if err != nil {
 		return err
 	}
-	progress("%s (%s/%s), %d ms after its picture; waiting for the snapshot", inc.Title, inc.Edge, inc.Device, r.IncidentMS)
+	progress("%s (%s/%s), %d ms after its frame; waiting for the snapshot", inc.Title, inc.Edge, inc.Device, r.IncidentMS)
 	if err := snapshot(ctx, hub, inc.ID); err != nil {
 		return err
 	}
@@ -182,7 +182,7 @@ func (r *result) incident(ctx context.Context, hub *rig.Client) (api.Incident, e
 	return inc, err
 }
 
-// snapshot waits until the incident has its picture, and reads it.
+// snapshot waits until the incident has its frame, and reads it.
 func snapshot(ctx context.Context, hub *rig.Client, id string) error {
 	return rig.Until(ctx, snapshotLimit, "the snapshot", func(ctx context.Context) error {
 		inc, err := hub.Incident(ctx, id)

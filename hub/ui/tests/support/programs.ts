@@ -1,6 +1,6 @@
 // Where the programs are that the tests start. GRIDPOST_BIN names the folder of edge, hub and worker
 // (bin at the root of the repository), GRIDPOST_FOOTAGE that of converted footage. The stage
-// (edge/e2e/stage) is built here, before the first test.
+// (edge/e2e/testbed) is built here, before the first test.
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -8,7 +8,7 @@ import { join, resolve } from "node:path";
 export const root = resolve(import.meta.dirname, "../../../..");
 export const programs = resolve(root, process.env["GRIDPOST_BIN"] ?? "bin");
 export const footage = resolve(root, process.env["GRIDPOST_FOOTAGE"] ?? ".cache/footage");
-export const stageProgram = join(root, ".cache", "stage");
+export const stageProgram = join(root, ".cache", "testbed");
 export const town = join(root, "hub/internal/demo/town/town.geojson");
 
 /** A Chromium or Chrome: $CHROME, or one that is installed. */
@@ -29,5 +29,5 @@ export default function setup(): void {
     if (!existsSync(join(programs, name))) throw new Error(`no program ${join(programs, name)}: \`make build\` makes it`);
   }
   findBrowser();
-  execFileSync("go", ["build", "-trimpath", "-o", stageProgram, "./edge/e2e/stage"], { cwd: root, stdio: "inherit" });
+  execFileSync("go", ["build", "-trimpath", "-o", stageProgram, "./edge/e2e/testbed"], { cwd: root, stdio: "inherit" });
 }

@@ -1,5 +1,5 @@
 // A hub of its own for a file of tests, with the boxes, cameras and sensors that they need, set up by
-// edge/e2e/stage through the interfaces that operators and edges have.
+// edge/e2e/testbed through the interfaces that operators and edges have.
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -109,17 +109,17 @@ export class Stage {
   }
 
   site(o: SiteOrder): Promise<unknown> { return this.order("site", o); }
-  box(o: BoxOrder): Promise<unknown> { return this.order("box", o); }
-  say(site: string, sensor: string, value: number): Promise<unknown> { return this.order("say", { site, sensor, value }); }
+  box(o: BoxOrder): Promise<unknown> { return this.order("edge", o); }
+  say(site: string, sensor: string, value: number): Promise<unknown> { return this.order("publish", { site, sensor, value }); }
   camera(site: string, name: string, how: "playing" | "frozen" | "gone"): Promise<unknown> {
     return this.order("camera", { site, name, playing: how !== "gone", frozen: how === "frozen" });
   }
-  crowd(o: { boxes: number; devices: number; incidents: number; open: number }): Promise<unknown> { return this.order("crowd", o); }
+  crowd(o: { boxes: number; devices: number; incidents: number; open: number }): Promise<unknown> { return this.order("bulk", { ...o, edges: o.boxes }); }
   stopHub(): Promise<unknown> { return this.order("hub-stop"); }
   startHub(): Promise<unknown> { return this.order("hub-start"); }
 
   async tell(box: string, incident: Told): Promise<string> {
-    return ((await this.order("tell", { box, incident })) as { incident: string }).incident;
+    return ((await this.order("incident", { edge: box, incident })) as { incident: string }).incident;
   }
 
   /** Asks the hub with an administrator's token. */

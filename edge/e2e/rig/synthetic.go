@@ -17,8 +17,8 @@ import (
 	"gridpost/hub/api"
 )
 
-// Box is an enrolled edge that does nothing but post events, over the hub's edge port.
-type Box struct {
+// SyntheticEdge is an enrolled edge that does nothing but post events, over the hub's edge port.
+type SyntheticEdge struct {
 	client *http.Client
 	url    string
 	epoch  string
@@ -27,15 +27,15 @@ type Box struct {
 	seq map[api.Lane]uint64
 }
 
-// BoxEvent is what a box has to tell.
-type BoxEvent struct {
+// EdgeEvent is one event to post.
+type EdgeEvent struct {
 	Lane api.Lane
 	Kind api.Kind
 	Data any
 }
 
-// NewBox enrols a box called name, with its identity in dir. The caller closes it.
-func NewBox(ctx context.Context, hub *Hub, name, dir string) (*Box, error) {
+// NewSyntheticEdge enrols an edge called name, with its identity in dir. The caller closes it.
+func NewSyntheticEdge(ctx context.Context, hub *Hub, name, dir string) (*SyntheticEdge, error) {
 	if err := hub.Enrol(ctx, name, dir); err != nil {
 		return nil, err
 	}
@@ -43,18 +43,18 @@ func NewBox(ctx context.Context, hub *Hub, name, dir string) (*Box, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Box{
+	return &SyntheticEdge{
 		client: id.Client(), url: hub.EdgeURL() + "/edge/v1/events",
 		epoch: uuid.Must(uuid.NewV7()).String(), seq: map[api.Lane]uint64{},
 	}, nil
 }
 
 // Close closes idle connections.
-func (b *Box) Close() { b.client.CloseIdleConnections() }
+func (b *SyntheticEdge) Close() { b.client.CloseIdleConnections() }
 
 // Post sends events, in as many batches as they need, and expects all of them to be committed:
 // they are on the hub's disk when it returns.
-func (b *Box) Post(ctx context.Context, events []BoxEvent) error {
+func (b *SyntheticEdge) Post(ctx context.Context, events []EdgeEvent) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for len(events) > 0 {
@@ -81,7 +81,7 @@ func (b *Box) Post(ctx context.Context, events []BoxEvent) error {
 }
 
 // number makes a batch. A number that may have arrived is not given again, whatever comes of it.
-func (b *Box) number(events []BoxEvent) (api.Batch, error) {
+func (b *SyntheticEdge) number(events []EdgeEvent) (api.Batch, error) {
 	now := time.Now()
 	batch := api.Batch{Epoch: b.epoch, Sent: now, Events: make([]api.Event, 0, len(events))}
 	for _, e := range events {
@@ -95,7 +95,7 @@ func (b *Box) number(events []BoxEvent) (api.Batch, error) {
 	return batch, nil
 }
 
-func (b *Box) send(ctx context.Context, batch api.Batch) (ack api.Ack, err error) {
+func (b *SyntheticEdge) send(ctx context.Context, batch api.Batch) (ack api.Ack, err error) {
 	text, err := json.Marshal(batch)
 	if err != nil {
 		return ack, fmt.Errorf("writing a batch: %w", err)

@@ -14,15 +14,15 @@ import (
 
 const devicesLimit = 90 * time.Second // with the machine busy
 
-// stage is one hub and what stands around it.
-type stage struct {
+// testbed is one hub with its edges.
+type testbed struct {
 	programs rig.Programs
 	footage  string
 	dir      string
 
 	hub   *rig.Hub
 	sites map[string]*site
-	boxes map[string]*box
+	edges map[string]*syntheticEdge
 }
 
 // site is an edge that runs, with its devices.
@@ -32,27 +32,27 @@ type site struct {
 	end     func() error // of the cameras
 }
 
-func (s *stage) orders() map[string]func(context.Context, []byte) (any, error) {
+func (s *testbed) handlers() map[string]func(context.Context, []byte) (any, error) {
 	return map[string]func(context.Context, []byte) (any, error){
-		"start":     told(s.start),
-		"hub-stop":  told(s.hubStop),
-		"hub-start": told(s.hubStart),
-		"user":      told(s.user),
-		"site":      told(s.site),
-		"site-stop": told(s.siteStop),
-		"camera":    told(s.camera),
-		"say":       told(s.say),
-		"box":       told(s.box),
-		"tell":      told(s.tell),
-		"crowd":     told(s.crowd),
+		"start":     handler(s.start),
+		"hub-stop":  handler(s.hubStop),
+		"hub-start": handler(s.hubStart),
+		"user":      handler(s.user),
+		"site":      handler(s.site),
+		"site-stop": handler(s.siteStop),
+		"camera":    handler(s.camera),
+		"publish":   handler(s.publish),
+		"edge":      handler(s.edge),
+		"incident":  handler(s.incident),
+		"bulk":      handler(s.bulk),
 	}
 }
 
 type nothing struct{}
 
 // start starts the hub, with a new data folder.
-func (s *stage) start(ctx context.Context, o struct {
-	Town string `json:"town"` // GeoJSON file that is laid beside the hub, if any
+func (s *testbed) start(ctx context.Context, o struct {
+	Town string `json:"town"` // GeoJSON file that is copied to the map layers of the hub, if any
 },
 ) (any, error) {
 	if s.hub != nil {
@@ -65,29 +65,29 @@ func (s *stage) start(ctx context.Context, o struct {
 		}
 		layers := filepath.Join(s.dir, "hub", "map")
 		if err := os.MkdirAll(layers, 0o700); err != nil {
-			return nil, fmt.Errorf("laying out the town: %w", err)
+			return nil, fmt.Errorf("copying the town: %w", err)
 		}
 		if err := os.WriteFile(filepath.Join(layers, "town.geojson"), text, 0o600); err != nil {
-			return nil, fmt.Errorf("laying out the town: %w", err)
+			return nil, fmt.Errorf("copying the town: %w", err)
 		}
 	}
 	hub, err := rig.StartHub(ctx, s.programs, s.dir)
 	if err != nil {
 		return nil, err
 	}
-	s.hub, s.sites, s.boxes = hub, map[string]*site{}, map[string]*box{}
+	s.hub, s.sites, s.edges = hub, map[string]*site{}, map[string]*syntheticEdge{}
 	return map[string]string{"url": hub.URL, "token": hub.Token}, nil
 }
 
-func (s *stage) hubStop(_ context.Context, _ nothing) (any, error)    { return nil, s.hub.Stop() }
-func (s *stage) hubStart(ctx context.Context, _ nothing) (any, error) { return nil, s.hub.Start(ctx) }
+func (s *testbed) hubStop(_ context.Context, _ nothing) (any, error)    { return nil, s.hub.Stop() }
+func (s *testbed) hubStart(ctx context.Context, _ nothing) (any, error) { return nil, s.hub.Start(ctx) }
 
-func (s *stage) user(ctx context.Context, o struct{ Name, Password, Role string }) (any, error) {
+func (s *testbed) user(ctx context.Context, o struct{ Name, Password, Role string }) (any, error) {
 	return nil, s.hub.AddUser(ctx, o.Name, o.Password, o.Role)
 }
 
 // site starts an edge with cameras and sensors and waits until all of them are online.
-func (s *stage) site(ctx context.Context, o struct {
+func (s *testbed) site(ctx context.Context, o struct {
 	Name    string               `json:"name"`
 	Cameras map[string][]rig.Map `json:"cameras"` // rules by name
 	Sensors map[string][]rig.Map `json:"sensors"`
@@ -132,7 +132,7 @@ func (s *stage) site(ctx context.Context, o struct {
 	return nil, s.camerasOnline(ctx, o.Name, len(o.Cameras))
 }
 
-func (s *stage) camerasOnline(ctx context.Context, edge string, want int) error {
+func (s *testbed) camerasOnline(ctx context.Context, edge string, want int) error {
 	return rig.Until(ctx, devicesLimit, "the cameras of "+edge, func(ctx context.Context) error {
 		all, err := s.hub.Devices(ctx)
 		if err != nil {
@@ -151,7 +151,7 @@ func (s *stage) camerasOnline(ctx context.Context, edge string, want int) error 
 	})
 }
 
-func (s *stage) siteStop(_ context.Context, o struct{ Name string }) (any, error) {
+func (s *testbed) siteStop(_ context.Context, o struct{ Name string }) (any, error) {
 	at, ok := s.sites[o.Name]
 	if !ok {
 		return nil, fmt.Errorf("there is no site %q", o.Name)
@@ -159,8 +159,8 @@ func (s *stage) siteStop(_ context.Context, o struct{ Name string }) (any, error
 	return nil, at.Stop()
 }
 
-// camera lets a camera play, or makes it silent: its connections stay, its pictures do not come.
-func (s *stage) camera(_ context.Context, o struct {
+// camera starts or stops a camera, or freezes it: its connections stay open, but it sends no frames.
+func (s *testbed) camera(_ context.Context, o struct {
 	Site, Name      string
 	Playing, Frozen bool
 },
@@ -172,8 +172,8 @@ func (s *stage) camera(_ context.Context, o struct {
 	return nil, nil
 }
 
-// say lets a sensor send a value. It is on the edge's disk then.
-func (s *stage) say(ctx context.Context, o struct {
+// publish sends a value of a sensor and returns when the edge has committed it.
+func (s *testbed) publish(ctx context.Context, o struct {
 	Site, Sensor string
 	Value        float64
 },
@@ -182,12 +182,12 @@ func (s *stage) say(ctx context.Context, o struct {
 	if !ok || at.sensors[o.Sensor] == nil {
 		return nil, fmt.Errorf("there is no sensor %s/%s", o.Site, o.Sensor)
 	}
-	return nil, at.sensors[o.Sensor].Say(ctx, o.Value)
+	return nil, at.sensors[o.Sensor].Publish(ctx, o.Value)
 }
 
 // clear ends everything, the edges before the hub.
-func (s *stage) clear() (err error) {
-	for _, b := range s.boxes {
+func (s *testbed) clear() (err error) {
+	for _, b := range s.edges {
 		b.close()
 	}
 	for _, at := range s.sites {

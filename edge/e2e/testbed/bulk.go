@@ -13,47 +13,47 @@ import (
 	"gridpost/hub/api"
 )
 
-// crowdOrder says how many of what there are to be.
-type crowdOrder struct {
-	Boxes     int `json:"boxes"`
+// bulkRequest gives the numbers of edges, devices and incidents to create.
+type bulkRequest struct {
+	Edges     int `json:"edges"`
 	Devices   int `json:"devices"`
 	Incidents int `json:"incidents"`
 	Open      int `json:"open"` // of them still open; the older ones are over
 }
 
-// crowd enrols boxes called crowd-1 and so on, which tell of devices and of incidents in the last
-// month. The same order makes the same crowd, but for its times.
-func (s *stage) crowd(ctx context.Context, o crowdOrder) (any, error) {
-	if o.Boxes < 1 || o.Devices < o.Boxes {
-		return nil, fmt.Errorf("%d devices at %d boxes make no crowd", o.Devices, o.Boxes)
+// bulk enrols synthetic edges crowd-1, crowd-2, ..., which post devices and incidents of the last
+// month. The same request creates the same data, except for its times.
+func (s *testbed) bulk(ctx context.Context, o bulkRequest) (any, error) {
+	if o.Edges < 1 || o.Devices < o.Edges {
+		return nil, fmt.Errorf("%d devices cannot be distributed over %d edges", o.Devices, o.Edges)
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	now := time.Now()
-	for n := range o.Boxes {
-		b := boxOrder{Name: fmt.Sprintf("crowd-%d", n+1)}
-		for i := range share(o.Devices, o.Boxes, n) {
+	for n := range o.Edges {
+		b := edgeRequest{Name: fmt.Sprintf("crowd-%d", n+1)}
+		for i := range share(o.Devices, o.Edges, n) {
 			b.Devices = append(b.Devices, device(r, i))
 			if i%3 != 0 {
 				continue
 			}
-			b.Said = append(b.Said, devices.Reading{Device: b.Devices[i].Name, Time: now.Add(-time.Duration(r.IntN(60)) * time.Second), Value: round(r.Float64() * 4), Unit: "m", Quality: devices.Good})
+			b.Readings = append(b.Readings, devices.Reading{Device: b.Devices[i].Name, Time: now.Add(-time.Duration(r.IntN(60)) * time.Second), Value: round(r.Float64() * 4), Unit: "m", Quality: devices.Good})
 		}
-		if _, err := s.box(ctx, b); err != nil {
+		if _, err := s.edge(ctx, b); err != nil {
 			return nil, err
 		}
-		var events []rig.BoxEvent
-		count := share(o.Incidents, o.Boxes, n)
+		var events []rig.EdgeEvent
+		count := share(o.Incidents, o.Edges, n)
 		for i := range count {
 			age := time.Duration(count-i) * 30 * 24 * time.Hour / time.Duration(count+1)
 			inc := past(r, b.Devices[r.IntN(len(b.Devices))], now.Add(-age))
-			if i < count-share(o.Open, o.Boxes, n) {
+			if i < count-share(o.Open, o.Edges, n) {
 				inc.State, inc.Version = detection.Closed, 2
 				inc.Closed = inc.Opened.Add(time.Duration(5+r.IntN(300)) * time.Second)
 				inc.Updated = inc.Closed
 			}
-			events = append(events, rig.BoxEvent{Lane: api.LaneAlerts, Kind: api.KindIncident, Data: filled(inc)})
+			events = append(events, rig.EdgeEvent{Lane: api.LaneAlerts, Kind: api.KindIncident, Data: filled(inc)})
 		}
-		if err := s.boxes[b.Name].Post(ctx, events); err != nil {
+		if err := s.edges[b.Name].Post(ctx, events); err != nil {
 			return nil, err
 		}
 	}
@@ -63,7 +63,7 @@ func (s *stage) crowd(ctx context.Context, o crowdOrder) (any, error) {
 // share is how many of all the nth of several gets.
 func share(all, several, n int) int { return all*(n+1)/several - all*n/several }
 
-// device is the ith of a box: every third a sensor.
+// device is the ith device of an edge; every third is a sensor.
 func device(r *rand.Rand, i int) api.Device {
 	at := &devices.Place{Lat: round(30.92 + (r.Float64()-0.5)/25), Lon: round(120.93 + (r.Float64()-0.5)/20)}
 	if i%3 == 0 {

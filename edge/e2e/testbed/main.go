@@ -1,9 +1,9 @@
-// Command stage sets up what the console's browser tests play on: a real hub, real edges with
-// simulated cameras and sensors, and boxes that only post, for crowds that no machine could film.
+// Command testbed runs the system that the browser tests of the console use: a real hub, real edges with
+// simulated cameras and sensors, and synthetic edges that only post events, for numbers that one machine cannot simulate.
 //
-// It is told what to do by lines of JSON on its standard input and answers each with a line on its
+// It reads requests as lines of JSON from its standard input and answers each with a line on its
 // standard output: {"id":1,"do":"start"} gets {"id":1,"result":...} or {"id":1,"error":"..."}. All
-// of it ends when the input ends. Whatever happens to the hub happens through the interfaces that
+// of it ends when the input ends. It accesses the hub only through the interfaces that
 // edges and operators have.
 package main
 
@@ -30,22 +30,22 @@ func main() {
 	// An interrupt meant for the tests reaches this process too: they end the input when they are done.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	signal.Ignore(os.Interrupt)
-	err := run(ctx, &stage{programs: rig.Programs(*programs), footage: *footage, dir: *dir}, os.Stdin, os.Stdout)
+	err := run(ctx, &testbed{programs: rig.Programs(*programs), footage: *footage, dir: *dir}, os.Stdin, os.Stdout)
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "stage:", err)
+		fmt.Fprintln(os.Stderr, "testbed:", err)
 		os.Exit(1)
 	}
 }
 
-// order is one line of the input.
-type order struct {
+// request is one line of the input.
+type request struct {
 	ID int    `json:"id"`
 	Do string `json:"do"`
 }
 
-// answer is one line of the output.
-type answer struct {
+// response is one line of the output.
+type response struct {
 	ID     int    `json:"id"`
 	Result any    `json:"result,omitempty"`
 	Error  string `json:"error,omitempty"`
@@ -53,7 +53,7 @@ type answer struct {
 
 const maxLine = 1 << 20
 
-func run(ctx context.Context, s *stage, in io.Reader, out io.Writer) (err error) {
+func run(ctx context.Context, s *testbed, in io.Reader, out io.Writer) (err error) {
 	if err := s.programs.Check(); err != nil {
 		return err
 	}
@@ -84,22 +84,22 @@ func run(ctx context.Context, s *stage, in io.Reader, out io.Writer) (err error)
 			if !ok {
 				return nil
 			}
-			if err := to.Encode(s.obey(ctx, line)); err != nil {
+			if err := to.Encode(s.handle(ctx, line)); err != nil {
 				return fmt.Errorf("answering: %w", err)
 			}
 		}
 	}
 }
 
-func (s *stage) obey(ctx context.Context, line []byte) answer {
-	var o order
+func (s *testbed) handle(ctx context.Context, line []byte) response {
+	var o request
 	if err := json.Unmarshal(line, &o); err != nil {
-		return answer{Error: err.Error()}
+		return response{Error: err.Error()}
 	}
-	a := answer{ID: o.ID}
-	do, ok := s.orders()[o.Do]
+	a := response{ID: o.ID}
+	do, ok := s.handlers()[o.Do]
 	if !ok {
-		a.Error = fmt.Sprintf("%q is not an order", o.Do)
+		a.Error = fmt.Sprintf("%q is not a known request", o.Do)
 		return a
 	}
 	result, err := do(ctx, line)
@@ -111,12 +111,12 @@ func (s *stage) obey(ctx context.Context, line []byte) answer {
 	return a
 }
 
-// told makes an order of a function whose arguments stand in the line.
-func told[A any](f func(context.Context, A) (any, error)) func(context.Context, []byte) (any, error) {
+// handler decodes the arguments of f from the request line.
+func handler[A any](f func(context.Context, A) (any, error)) func(context.Context, []byte) (any, error) {
 	return func(ctx context.Context, line []byte) (any, error) {
 		var a A
 		if err := json.Unmarshal(line, &a); err != nil {
-			return nil, fmt.Errorf("reading the order: %w", err)
+			return nil, fmt.Errorf("reading the request: %w", err)
 		}
 		return f(ctx, a)
 	}
