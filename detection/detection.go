@@ -77,6 +77,6 @@ const (
 	AnyDirection Direction = "any"
 	Up           Direction = "up"
 	Down         Direction = "down"
-	LeftWards    Direction = "left"
-	RightWards   Direction = "right"
+	Left         Direction = "left"
+	Right        Direction = "right"
 )

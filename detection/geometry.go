@@ -53,8 +53,8 @@ func (b Box) IoU(o Box) float64 {
 	return shared / all
 }
 
-// Covered returns the fraction of b that lies within o, 0..1.
-func (b Box) Covered(o Box) float64 {
+// CoveredBy returns the fraction of b that lies within o, 0..1.
+func (b Box) CoveredBy(o Box) float64 {
 	area := b.Area()
 	if !(area > 0) {
 		return 0
@@ -82,7 +82,7 @@ func (p Point) MarshalJSON() ([]byte, error) {
 	return json.Marshal([2]float64{p.X, p.Y})
 }
 
-// UnmarshalJSON reads [x, y]. It checks the form; InPicture judges the numbers.
+// UnmarshalJSON reads [x, y]. It checks the form; InFrame judges the numbers.
 func (p *Point) UnmarshalJSON(data []byte) error {
 	n, err := numbers(data, 2, "[x, y]")
 	if err != nil || n == nil {
@@ -115,8 +115,8 @@ func numbers(data []byte, want int, form string) ([]float64, error) {
 	return out, nil
 }
 
-// InPicture says whether p is finite and within 0..1 both ways.
-func (p Point) InPicture() bool {
+// InFrame says whether p is finite and within 0..1 both ways.
+func (p Point) InFrame() bool {
 	return p.X >= 0 && p.X <= 1 && p.Y >= 0 && p.Y <= 1 // false for NaN
 }
 
@@ -133,14 +133,14 @@ func (p Polygon) Check() error {
 		return fmt.Errorf("has %d corners, expected %d to %d", len(p), MinCorners, MaxCorners)
 	}
 	for i, c := range p {
-		if !c.InPicture() {
+		if !c.InFrame() {
 			return fmt.Errorf("corner %d [%g, %g] is outside the picture, expected numbers from 0 to 1", i+1, c.X, c.Y)
 		}
 		if c == p[(i+1)%len(p)] {
 			return fmt.Errorf("corners %d and %d are the same point", i+1, (i+1)%len(p)+1)
 		}
 	}
-	if i, j, crosses := p.SelfCrossing(); crosses {
+	if i, j, crosses := p.SelfIntersection(); crosses {
 		return fmt.Errorf("crosses itself: the edge from corner %d meets the edge from corner %d", i+1, j+1)
 	}
 	if !(p.Area() > 0) {
@@ -149,9 +149,9 @@ func (p Polygon) Check() error {
 	return nil
 }
 
-// SelfCrossing returns the indices of the first corners of two edges of p that cross, touch or
+// SelfIntersection returns the indices of the first corners of two edges of p that cross, touch or
 // lie on each other although they are not neighbours, or neighbours that run back over each other.
-func (p Polygon) SelfCrossing() (i, j int, crosses bool) {
+func (p Polygon) SelfIntersection() (i, j int, crosses bool) {
 	n := len(p)
 	for i := range n {
 		a := Segment{p[i], p[(i+1)%n]}
@@ -166,7 +166,7 @@ func (p Polygon) SelfCrossing() (i, j int, crosses bool) {
 				if foldsBack(b.A, b.B, a.B) {
 					return i, j, true
 				}
-			case a.Touches(b):
+			case a.Intersects(b):
 				return i, j, true
 			}
 		}
@@ -214,14 +214,14 @@ type Segment struct{ A, B Point }
 // Length returns the distance from A to B.
 func (s Segment) Length() float64 { return s.A.Distance(s.B) }
 
-// Side returns the distance of q from the endless line through s: negative to the left of the
+// SignedDistance returns the distance of q from the endless line through s: negative to the left of the
 // way from A to B as seen in the picture, positive to the right. It is NaN if s has no length.
-func (s Segment) Side(q Point) float64 { return turn(s.A, s.B, q) / s.Length() }
+func (s Segment) SignedDistance(q Point) float64 { return turn(s.A, s.B, q) / s.Length() }
 
-// Meet returns where the way from a to b crosses the endless line through s, as a fraction of
+// CrossingAt returns where the path from a to b crosses the infinite line through s, as a fraction of
 // s: 0 at A, 1 at B, outside of 0..1 beyond its ends. False if the way does not change sides.
-func (s Segment) Meet(a, b Point) (at float64, ok bool) {
-	da, db := s.Side(a), s.Side(b)
+func (s Segment) CrossingAt(a, b Point) (at float64, ok bool) {
+	da, db := s.SignedDistance(a), s.SignedDistance(b)
 	if !finite(da, db) || (da < 0) == (db < 0) {
 		return 0, false
 	}
@@ -231,8 +231,8 @@ func (s Segment) Meet(a, b Point) (at float64, ok bool) {
 	return ((q.X-s.A.X)*(s.B.X-s.A.X) + (q.Y-s.A.Y)*(s.B.Y-s.A.Y)) / (l * l), true
 }
 
-// Touches says whether s and o have a point in common.
-func (s Segment) Touches(o Segment) bool {
+// Intersects reports whether s and o have a point in common.
+func (s Segment) Intersects(o Segment) bool {
 	d1, d2 := turn(o.A, o.B, s.A), turn(o.A, o.B, s.B)
 	d3, d4 := turn(s.A, s.B, o.A), turn(s.A, s.B, o.B)
 	if opposite(d1, d2) && opposite(d3, d4) {

@@ -54,7 +54,7 @@ func TestBoxes(t *testing.T) {
 	if got := a.IoU(b); math.Abs(got-0.04/0.28) > 1e-12 {
 		t.Errorf("IoU = %g", got)
 	}
-	if got := a.Covered(b); math.Abs(got-0.25) > 1e-12 {
+	if got := a.CoveredBy(b); math.Abs(got-0.25) > 1e-12 {
 		t.Errorf("Covered = %g", got)
 	}
 	if got, want := a.Union(b), (Box{0, 0, 0.6000000000000001, 0.6000000000000001}); got != want {
@@ -141,23 +141,23 @@ func TestPolygonCheck(t *testing.T) {
 
 func TestSegments(t *testing.T) {
 	s := Segment{Point{0.2, 0.5}, Point{0.8, 0.5}}
-	if d := s.Side(Point{0.5, 0.7}); math.Abs(d-0.2) > 1e-12 {
+	if d := s.SignedDistance(Point{0.5, 0.7}); math.Abs(d-0.2) > 1e-12 {
 		t.Errorf("below a line drawn to the right: %g, want 0.2", d)
 	}
-	if d := s.Side(Point{0, 0.3}); math.Abs(d+0.2) > 1e-12 {
+	if d := s.SignedDistance(Point{0, 0.3}); math.Abs(d+0.2) > 1e-12 {
 		t.Errorf("above, beyond its end: %g, want -0.2", d)
 	}
-	at, ok := s.Meet(Point{0.5, 0.4}, Point{0.5, 0.6})
+	at, ok := s.CrossingAt(Point{0.5, 0.4}, Point{0.5, 0.6})
 	if !ok || math.Abs(at-0.5) > 1e-12 {
 		t.Errorf("met at %g, %v", at, ok)
 	}
-	if at, ok = s.Meet(Point{0.95, 0.4}, Point{0.95, 0.6}); !ok || math.Abs(at-1.25) > 1e-12 {
+	if at, ok = s.CrossingAt(Point{0.95, 0.4}, Point{0.95, 0.6}); !ok || math.Abs(at-1.25) > 1e-12 {
 		t.Errorf("beyond its end: met at %g, %v", at, ok)
 	}
-	if _, ok = s.Meet(Point{0.5, 0.4}, Point{0.6, 0.45}); ok {
+	if _, ok = s.CrossingAt(Point{0.5, 0.4}, Point{0.6, 0.45}); ok {
 		t.Error("met without changing sides")
 	}
-	if _, ok = (Segment{}).Meet(Point{0.5, -0.4}, Point{0.5, 0.6}); ok {
+	if _, ok = (Segment{}).CrossingAt(Point{0.5, -0.4}, Point{0.5, 0.6}); ok {
 		t.Error("a line without length was met")
 	}
 }
@@ -178,7 +178,7 @@ func FuzzGeometry(f *testing.F) {
 		}
 		if err := p.Check(); err == nil {
 			for _, c := range p {
-				if !c.InPicture() {
+				if !c.InFrame() {
 					t.Errorf("%v passed with a corner outside", p)
 				}
 			}
@@ -196,13 +196,13 @@ func FuzzGeometry(f *testing.F) {
 			if iou := a.IoU(b); !(iou >= 0 && iou <= 1+1e-9) || math.Abs(iou-b.IoU(a)) > 1e-9 {
 				t.Errorf("IoU of %v and %v is %g", a, b, iou)
 			}
-			if c := a.Covered(b); !(c >= 0 && c <= 1+1e-9) {
+			if c := a.CoveredBy(b); !(c >= 0 && c <= 1+1e-9) {
 				t.Errorf("%v covered by %v: %g", a, b, c)
 			}
 		}
 		s := Segment{p[0], p[1]}
-		if at, ok := s.Meet(p[2], p[3]); ok && finite(ax, ay, bx, by, cx, cy, dx, dy) && p[2].InPicture() && p[3].InPicture() &&
-			p[0].InPicture() && p[1].InPicture() && s.Length() > 1e-6 && !finite(at) {
+		if at, ok := s.CrossingAt(p[2], p[3]); ok && finite(ax, ay, bx, by, cx, cy, dx, dy) && p[2].InFrame() && p[3].InFrame() &&
+			p[0].InFrame() && p[1].InFrame() && s.Length() > 1e-6 && !finite(at) {
 			t.Errorf("%v met at %g", s, at)
 		}
 		text, err := json.Marshal(a)

@@ -167,7 +167,7 @@ func TestDefaultsAndEnvironment(t *testing.T) {
 		t.Errorf("transport %q", got)
 	}
 	zone, line, frost := doc.Cameras[0].Rules[0], doc.Cameras[0].Rules[1], doc.Sensors[1].Rules[0]
-	if zone.Clear.After != 3*time.Second || line.Clear.After != time.Minute || line.Direction != detection.LeftWards {
+	if zone.Clear.After != 3*time.Second || line.Clear.After != time.Minute || line.Direction != detection.Left {
 		t.Errorf("zone %+v, line %+v", zone, line)
 	}
 	if *frost.Value != -2 || *frost.Clear.Value != 1 || doc.Sensors[1].Scale != 0.1 || doc.Sensors[0].Unit != "1" {

@@ -106,7 +106,7 @@ func (p *parser) ruleFields(kind string, r *Rule) (fields []field, known bool) {
 		return append(seen,
 			must("line", func(v value) { v.line(&r.Line) }),
 			may("direction", func(v value) {
-				oneOf(v, &r.Direction, detection.AnyDirection, detection.Up, detection.Down, detection.LeftWards, detection.RightWards)
+				oneOf(v, &r.Direction, detection.AnyDirection, detection.Up, detection.Down, detection.Left, detection.Right)
 			})), true
 	case detection.Above, detection.Below:
 		var over value

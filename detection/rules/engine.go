@@ -107,7 +107,7 @@ func (e *Engine) Restore(open []detection.Incident, at time.Time) []detection.In
 // Last is not at is not seen in this picture.
 func (e *Engine) Tracks(at time.Time, tracks []detection.Track) []detection.Incident {
 	e.newPicture = true
-	alerts := e.Heard(at)
+	alerts := e.Activity(at)
 	now := e.pictures.advance(at)
 	for _, z := range e.zones {
 		alerts = append(alerts, z.tracks(now, at, tracks)...)
@@ -122,7 +122,7 @@ func (e *Engine) Tracks(at time.Time, tracks []detection.Track) []detection.Inci
 // quality is bad or whose value is not a finite number opens and closes nothing, but breaks a
 // silence.
 func (e *Engine) Reading(r devices.Reading) []detection.Incident {
-	alerts := e.Heard(r.Time)
+	alerts := e.Activity(r.Time)
 	if r.Quality == devices.Bad || math.IsNaN(r.Value) || math.IsInf(r.Value, 0) {
 		return alerts
 	}
@@ -167,9 +167,9 @@ func (e *Engine) Tick(now time.Time) []detection.Incident {
 	return alerts
 }
 
-// Heard notes that the device gave a sign of life, whatever it said, and returns the alerts that end a silence.
+// Activity notes that the device gave a sign of life, whatever it said, and returns the alerts that end a silence.
 // Tracks and Reading include it; a camera whose pictures nobody looks at needs it.
-func (e *Engine) Heard(at time.Time) []detection.Incident {
+func (e *Engine) Activity(at time.Time) []detection.Incident {
 	e.newHeard, e.spoke = true, at
 	if e.ticks.started && at.After(e.ticks.last.Add(maxAhead)) {
 		at = e.ticks.last

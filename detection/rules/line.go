@@ -48,7 +48,7 @@ type way struct {
 	from  detection.Point // where it was clearly on that side last
 	home  detection.Point // where it was clearly on that side first
 	mid   detection.Point // the middle of its box then
-	met   float64         // where it last crossed the endless line; see Segment.Meet
+	met   float64         // where it last crossed the endless line; see Segment.CrossingAt
 	area  float64         // of its box, smoothed
 	ready bool            // foot is set
 }
@@ -154,12 +154,12 @@ func (l *line) follow(tr detection.Track) (detection.Direction, bool) {
 func (w *way) step(at detection.Segment, box detection.Box, margin float64) (from, to detection.Point, ok bool) {
 	foot := box.Foot()
 	if w.ready {
-		if met, crosses := at.Meet(w.foot, foot); crosses {
+		if met, crosses := at.CrossingAt(w.foot, foot); crosses {
 			w.met = met
 		}
 	}
 	w.foot, w.ready = foot, true
-	d := at.Side(foot)
+	d := at.SignedDistance(foot)
 	if !(math.Abs(d) > margin) { // so that what is no number is on neither side
 		return from, to, false
 	}
@@ -184,7 +184,7 @@ func (w *way) step(at detection.Segment, box detection.Box, margin float64) (fro
 // wholly says whether all of the thing has gone over to where its foot is. A blob that only shrinks
 // or trembles, as what is left of a shadow does, moves its foot and stays where it is.
 func (w *way) wholly(at detection.Segment, box detection.Box) bool {
-	foot, mid := at.Side(box.Foot())-at.Side(w.home), at.Side(box.Center())-at.Side(w.mid)
+	foot, mid := at.SignedDistance(box.Foot())-at.SignedDistance(w.home), at.SignedDistance(box.Center())-at.SignedDistance(w.mid)
 	if foot < 0 {
 		foot, mid = -foot, -mid
 	}
@@ -197,7 +197,7 @@ func (l *line) direction(from, to detection.Point) (detection.Direction, bool) {
 	// The normal of the line, towards the side on which to lies.
 	length := l.at.Length()
 	nx, ny := -(l.at.B.Y-l.at.A.Y)/length, (l.at.B.X-l.at.A.X)/length
-	if l.at.Side(to) < 0 {
+	if l.at.SignedDistance(to) < 0 {
 		nx, ny = -nx, -ny
 	}
 	along := func(n, moved float64) bool {
@@ -211,16 +211,16 @@ func (l *line) direction(from, to detection.Point) (detection.Direction, bool) {
 		return want, along(-ny, from.Y-to.Y)
 	case detection.Down:
 		return want, along(ny, to.Y-from.Y)
-	case detection.LeftWards:
+	case detection.Left:
 		return want, along(-nx, from.X-to.X)
-	case detection.RightWards:
+	case detection.Right:
 		return want, along(nx, to.X-from.X)
 	}
 	switch {
 	case math.Abs(nx) > math.Abs(ny) && nx < 0:
-		return detection.LeftWards, true
+		return detection.Left, true
 	case math.Abs(nx) > math.Abs(ny):
-		return detection.RightWards, true
+		return detection.Right, true
 	case ny < 0:
 		return detection.Up, true
 	}
@@ -234,7 +234,7 @@ func (l *line) piece(now time.Duration, dir detection.Direction, tr detection.Tr
 			continue
 		}
 		for _, other := range tracks {
-			if other.ID == c.inc.TrackID && (tr.Box.Covered(other.Box) > 0.5 || other.Box.Covered(tr.Box) > 0.5) {
+			if other.ID == c.inc.TrackID && (tr.Box.CoveredBy(other.Box) > 0.5 || other.Box.CoveredBy(tr.Box) > 0.5) {
 				return true
 			}
 		}

@@ -164,14 +164,14 @@ func TestLineDirections(t *testing.T) {
 		{nil, "", 0.5, 0.4, 0.5, 0.505, ""}, // not clearly across
 		{nil, "", 0.1, 0.45, 0.9, 0.48, ""}, // along it
 		{nil, "", 0.3, 0.2, 0.7, 0.9, "down"},
-		{nil, detection.LeftWards, 0.7, 0.4, 0.3, 0.6, "left"}, // no line to the left or right: by the way
-		{nil, detection.RightWards, 0.7, 0.4, 0.3, 0.6, ""},
+		{nil, detection.Left, 0.7, 0.4, 0.3, 0.6, "left"}, // no line to the left or right: by the way
+		{nil, detection.Right, 0.7, 0.4, 0.3, 0.6, ""},
 		{[]detection.Point{{X: 0.5, Y: 0}, {X: 0.5, Y: 1}}, "", 0.4, 0.5, 0.6, 0.5, "right"},
 		{[]detection.Point{{X: 0.5, Y: 1}, {X: 0.5, Y: 0}}, "", 0.6, 0.5, 0.4, 0.5, "left"},
-		{[]detection.Point{{X: 0.5, Y: 1}, {X: 0.5, Y: 0}}, detection.LeftWards, 0.6, 0.5, 0.4, 0.5, "left"},
-		{[]detection.Point{{X: 0.5, Y: 1}, {X: 0.5, Y: 0}}, detection.RightWards, 0.6, 0.5, 0.4, 0.5, ""},
+		{[]detection.Point{{X: 0.5, Y: 1}, {X: 0.5, Y: 0}}, detection.Left, 0.6, 0.5, 0.4, 0.5, "left"},
+		{[]detection.Point{{X: 0.5, Y: 1}, {X: 0.5, Y: 0}}, detection.Right, 0.6, 0.5, 0.4, 0.5, ""},
 		{[]detection.Point{{X: 0, Y: 1}, {X: 1, Y: 0}}, detection.Up, 0.7, 0.7, 0.3, 0.3, "up"}, // slanting: both are right
-		{[]detection.Point{{X: 0, Y: 1}, {X: 1, Y: 0}}, detection.LeftWards, 0.7, 0.7, 0.3, 0.3, "left"},
+		{[]detection.Point{{X: 0, Y: 1}, {X: 1, Y: 0}}, detection.Left, 0.7, 0.7, 0.3, 0.3, "left"},
 		{[]detection.Point{{X: 0, Y: 1}, {X: 1, Y: 0}}, detection.Down, 0.7, 0.7, 0.3, 0.3, ""},
 	} {
 		s := lineSpec(c.want)

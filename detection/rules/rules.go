@@ -81,7 +81,7 @@ func (s Spec) checkLine() error {
 		return fmt.Errorf("line: %d points, expected 2", len(s.Line))
 	}
 	for i, p := range s.Line {
-		if !p.InPicture() {
+		if !p.InFrame() {
 			return fmt.Errorf("line: point %d [%g, %g] is outside the picture, expected numbers from 0 to 1", i+1, p.X, p.Y)
 		}
 	}
@@ -89,7 +89,7 @@ func (s Spec) checkLine() error {
 		return errors.New("line: its ends are the same point")
 	}
 	switch s.Direction {
-	case "", detection.AnyDirection, detection.Up, detection.Down, detection.LeftWards, detection.RightWards:
+	case "", detection.AnyDirection, detection.Up, detection.Down, detection.Left, detection.Right:
 	default:
 		return fmt.Errorf("direction: %q, expected up, down, left, right or any", s.Direction)
 	}

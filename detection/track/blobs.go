@@ -10,15 +10,15 @@ import (
 // What follows is about blobs: background subtraction shows one car in two pieces, and two
 // cars that pass each other in one.
 
-// join grows the box of each thing by detections that nobody claims and that are pieces of it.
+// join grows the box of each object by detections that nobody claims and that are pieces of it.
 func (t *Tracker) join(m *match) {
-	for i, th := range t.things {
+	for i, obj := range t.objects {
 		if m.of[i] < 0 {
 			continue
 		}
-		p := th.predicted()
+		p := obj.predicted()
 		for j, d := range m.seen {
-			if m.taken[j] || d.Box.Covered(around(p)) < 0.7 || t.still(d.Box, th) {
+			if m.taken[j] || d.Box.CoveredBy(around(p)) < 0.7 || t.still(d.Box, obj) {
 				continue
 			}
 			whole := m.box[i].Union(d.Box)
@@ -30,62 +30,62 @@ func (t *Tracker) join(m *match) {
 }
 
 // still says whether box is where something was in the last frame already, rather than where
-// something would be that moves with th: a ghost that a change of light has left, say.
-func (t *Tracker) still(box detection.Box, th *thing) bool {
+// something would be that moves with obj: a ghost that a change of light has left, say.
+func (t *Tracker) still(box detection.Box, obj *object) bool {
 	var stayed, moved float64
 	for _, b := range t.before {
 		stayed = max(stayed, b.Box.IoU(box))
-		b.Box.X += th.x.v * t.step.Seconds()
-		b.Box.Y += th.y.v * t.step.Seconds()
+		b.Box.X += obj.x.v * t.step.Seconds()
+		b.Box.Y += obj.y.v * t.step.Seconds()
 		moved = max(moved, b.Box.IoU(box))
 	}
 	return stayed > moved+0.1
 }
 
-// share looks at confirmed things that have no detection but lie within the blob of another one.
+// share looks at confirmed objects that have no detection but lie within the blob of another one.
 // If the two go different ways, both keep their speed and their places are guessed within the
-// blob, until they come apart. If they go the same way they are pieces of one thing: the older
+// blob, until they come apart. If they go the same way they are pieces of one object: the older
 // one gets the blob, and the younger will end.
 func (t *Tracker) share(m *match) {
-	guessed := make([]bool, len(t.things))
-	for i, th := range t.things {
-		if m.of[i] >= 0 || !th.confirmed(t.o.Confirm) || !th.predicted().Center().InPicture() {
+	guessed := make([]bool, len(t.objects))
+	for i, obj := range t.objects {
+		if m.of[i] >= 0 || !obj.confirmed(t.o.Confirm) || !obj.predicted().Center().InFrame() {
 			continue
 		}
 		k := t.host(m, i)
 		if k < 0 {
 			continue
 		}
-		other, blob := t.things[k], m.seen[m.of[k]].Box
-		if apart(th, other) && th.sharedFor(t.pts) <= maxShared {
-			m.of[i], m.box[i], guessed[i] = m.of[k], within(th.predicted(), blob), true
+		other, blob := t.objects[k], m.seen[m.of[k]].Box
+		if apart(obj, other) && obj.sharedFor(t.pts) <= maxShared {
+			m.of[i], m.box[i], guessed[i] = m.of[k], within(obj.predicted(), blob), true
 			m.box[k], guessed[k] = within(other.predicted(), blob), true
 			continue
 		}
 		if i < k {
 			m.of[i], m.box[i] = m.of[k], m.box[k]
 			m.of[k] = -1
-			th = other
+			obj = other
 		}
-		th.swallowed++
+		obj.swallowed++
 	}
-	for i, th := range t.things {
-		if guessed[i] && !th.shared {
-			th.sharedSince = t.pts
+	for i, obj := range t.objects {
+		if guessed[i] && !obj.shared {
+			obj.sharedSince = t.pts
 		}
-		th.shared = guessed[i]
+		obj.shared = guessed[i]
 	}
 }
 
-// host returns the index of the thing in whose blob thing i is hidden, or -1: one that goes
+// host returns the index of the object in whose blob object i is hidden, or -1: one that goes
 // another way rather than one that goes the same.
 func (t *Tracker) host(m *match, i int) int {
-	best, p := -1, t.things[i].predicted()
-	for k, other := range t.things {
-		if m.of[k] < 0 || !other.confirmed(t.o.Confirm) || p.Covered(m.seen[m.of[k]].Box) < 0.5 {
+	best, p := -1, t.objects[i].predicted()
+	for k, other := range t.objects {
+		if m.of[k] < 0 || !other.confirmed(t.o.Confirm) || p.CoveredBy(m.seen[m.of[k]].Box) < 0.5 {
 			continue
 		}
-		if apart(t.things[i], other) {
+		if apart(t.objects[i], other) {
 			return k
 		}
 		if best < 0 {
@@ -95,10 +95,10 @@ func (t *Tracker) host(m *match, i int) int {
 	return best
 }
 
-// apart says whether a and b move so differently that they cannot be pieces of one thing. Both their
+// apart says whether a and b move so differently that they cannot be pieces of one object. Both their
 // speed in the long run and the ways that they have made must say so: pieces that come and go
 // pull at either.
-func apart(a, b *thing) bool {
+func apart(a, b *object) bool {
 	w, h := max(extent(a.w), extent(b.w)), max(extent(a.h), extent(b.h))
 	if math.Hypot((a.slowX-b.slowX)/w, (a.slowY-b.slowY)/h) < apartSpeed {
 		return false
@@ -116,9 +116,9 @@ func within(b, blob detection.Box) detection.Box {
 	return b
 }
 
-// holds says whether box is only a piece of th, as seen in the frame of now.
-func (th *thing) holds(box detection.Box, now time.Duration) bool {
-	return th.lastPTS == now && box.Covered(around(th.predicted())) > 0.7 && box.Area() < 0.6*th.w*th.h
+// holds says whether box is only a piece of obj, as seen in the frame of now.
+func (obj *object) holds(box detection.Box, now time.Duration) bool {
+	return obj.lastPTS == now && box.CoveredBy(around(obj.predicted())) > 0.7 && box.Area() < 0.6*obj.w*obj.h
 }
 
 // around returns b with a margin in which its pieces may lie.
@@ -127,14 +127,14 @@ func around(b detection.Box) detection.Box {
 	return detection.Box{X: b.X - mx, Y: b.Y - my, W: b.W + 2*mx, H: b.H + 2*my}
 }
 
-// piece says whether th went missing within another thing too often to be one of its own. What has
+// piece says whether obj went missing within another object too often to be one of its own. What has
 // been seen for long is given more time.
-func (th *thing) piece() bool { return th.swallowed >= min(maxSwallowed, 2+th.hits/10) }
+func (obj *object) piece() bool { return obj.swallowed >= min(maxSwallowed, 2+obj.hits/10) }
 
-// sharedFor returns for how long th has been hidden in a blob with another thing.
-func (th *thing) sharedFor(now time.Duration) time.Duration {
-	if !th.shared {
+// sharedFor returns for how long obj has been hidden in a blob with another object.
+func (obj *object) sharedFor(now time.Duration) time.Duration {
+	if !obj.shared {
 		return 0
 	}
-	return now - th.sharedSince
+	return now - obj.sharedSince
 }

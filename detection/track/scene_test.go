@@ -121,7 +121,7 @@ type path struct {
 	class       string
 }
 
-// follow runs a Tracker and returns what it made of each thing.
+// follow runs a Tracker and returns what it made of each object.
 func follow(t *testing.T, frames []detection.Frame, o Options) map[uint64]*path {
 	t.Helper()
 	tr := New(o)

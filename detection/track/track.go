@@ -1,8 +1,8 @@
 // Package track follows detections from frame to frame.
 //
-// A Tracker predicts where each thing will be by a constant velocity, gives every detection to
-// the prediction that it fits best, and keeps a thing for a while when nothing fits. Blobs of
-// moving pixels split and merge; a piece within a thing is not a new thing, and two things that
+// A Tracker predicts where each object will be by a constant velocity, gives every detection to
+// the prediction that it fits best, and keeps an object for a while when nothing fits. Blobs of
+// moving pixels split and merge; a piece within an object is not a new object, and two objects that
 // pass each other in one blob remain two.
 //
 // The same frames always give the same tracks: there is no clock and no chance in here.
@@ -46,16 +46,16 @@ func (o Options) withDefaults() Options {
 }
 
 const (
-	// everywhere is the part of the picture beyond which moving pixels are not a thing.
+	// everywhere is the part of the picture beyond which moving pixels are not an object.
 	everywhere = 0.9
 	// tentativeCoast is how long something seen fewer than Confirm times is kept unseen.
 	tentativeCoast = 600 * time.Millisecond
 	// maxStep is the longest gap between two frames over which anything is followed.
 	maxStep = 3 * time.Second
-	// maxSwallowed is how often at most a thing may go missing within another one that goes
-	// the same way, until it is taken for a piece of it; see thing.piece.
+	// maxSwallowed is how often at most an object may go missing within another one that goes
+	// the same way, until it is taken for a piece of it; see object.piece.
 	maxSwallowed = 10
-	// maxShared is how long two things that go different ways are held apart within one blob.
+	// maxShared is how long two objects that go different ways are held apart within one blob.
 	maxShared = 4 * time.Second
 )
 
@@ -66,14 +66,14 @@ type Stats struct {
 	Tracks  uint64 // tracks confirmed so far
 }
 
-// Tracker follows the things of one camera. It is not safe for concurrent use.
+// Tracker follows the objects of one camera. It is not safe for concurrent use.
 type Tracker struct {
 	o       Options
 	session uint32
 	pts     time.Duration // of the last frame
 	started bool
 	nextID  uint64
-	things  []*thing              // by age
+	objects []*object             // by age
 	before  []detection.Detection // of the last frame
 	step    time.Duration         // since then
 	stats   Stats
@@ -92,24 +92,24 @@ func (t *Tracker) Stats() Stats { return t.stats }
 func (t *Tracker) Update(f detection.Frame) []detection.Track {
 	step := f.PTS - t.pts
 	if !t.started || f.Session != t.session || step < 0 || step > maxStep {
-		t.things, t.before = nil, nil
+		t.objects, t.before = nil, nil
 		step = 0
 	}
 	t.started, t.session, t.pts, t.step = true, f.Session, f.PTS, step
 
-	for _, th := range t.things {
-		th.predict(step)
+	for _, obj := range t.objects {
+		obj.predict(step)
 	}
 	seen := t.accept(f.Detections)
-	m := newMatch(seen, len(t.things))
+	m := newMatch(seen, len(t.objects))
 	// Things followed for long choose first: noise must not take a detection from them.
 	t.assign(m, true)
 	t.join(m)
 	t.share(m)
 	t.assign(m, false)
-	for i, th := range t.things {
+	for i, obj := range t.objects {
 		if d := m.of[i]; d >= 0 {
-			th.observe(seen[d], m.box[i], f.Time, f.PTS, t.o.MaxTrail)
+			obj.observe(seen[d], m.box[i], f.Time, f.PTS, t.o.MaxTrail)
 		}
 	}
 	t.start(m, f)
@@ -147,27 +147,27 @@ func (t *Tracker) accept(all []detection.Detection) []detection.Detection {
 	return seen
 }
 
-// match says which detection each thing has got.
+// match says which detection each object has got.
 type match struct {
 	seen  []detection.Detection
 	taken []bool          // per detection
-	of    []int           // per thing: the index of its detection, or -1
-	box   []detection.Box // per thing that has one: the box that shows it
+	of    []int           // per object: the index of its detection, or -1
+	box   []detection.Box // per object that has one: the box that shows it
 }
 
-func newMatch(seen []detection.Detection, things int) *match {
-	m := &match{seen: seen, taken: make([]bool, len(seen)), of: make([]int, things), box: make([]detection.Box, things)}
+func newMatch(seen []detection.Detection, objects int) *match {
+	m := &match{seen: seen, taken: make([]bool, len(seen)), of: make([]int, objects), box: make([]detection.Box, objects)}
 	for i := range m.of {
 		m.of[i] = -1
 	}
 	return m
 }
 
-// assign gives the detections that are left to the things that are confirmed, or to the others.
+// assign gives the detections that are left to the objects that are confirmed, or to the others.
 func (t *Tracker) assign(m *match, confirmed bool) {
 	var rows, cols []int
-	for i, th := range t.things {
-		if th.confirmed(t.o.Confirm) == confirmed {
+	for i, obj := range t.objects {
+		if obj.confirmed(t.o.Confirm) == confirmed {
 			rows = append(rows, i)
 		}
 	}
@@ -180,7 +180,7 @@ func (t *Tracker) assign(m *match, confirmed bool) {
 	for r, i := range rows {
 		cost[r] = make([]float64, len(cols))
 		for c, j := range cols {
-			cost[r][c] = t.things[i].cost(m.seen[j])
+			cost[r][c] = t.objects[i].cost(m.seen[j])
 		}
 	}
 	for r, c := range cheapest(cost) {
@@ -191,50 +191,50 @@ func (t *Tracker) assign(m *match, confirmed bool) {
 	}
 }
 
-// start makes a thing of every detection that belongs to none.
+// start makes an object of every detection that belongs to none.
 func (t *Tracker) start(m *match, f detection.Frame) {
-	known := t.things
+	known := t.objects
 	for j, d := range m.seen {
-		if m.taken[j] || slices.ContainsFunc(known, func(th *thing) bool { return th.holds(d.Box, f.PTS) }) {
+		if m.taken[j] || slices.ContainsFunc(known, func(obj *object) bool { return obj.holds(d.Box, f.PTS) }) {
 			continue
 		}
-		if len(t.things) >= t.o.MaxTracks {
+		if len(t.objects) >= t.o.MaxTracks {
 			t.stats.Dropped++
 			continue
 		}
-		th := newThing(d)
-		th.observe(d, d.Box, f.Time, f.PTS, t.o.MaxTrail)
-		t.things = append(t.things, th)
+		obj := newObject(d)
+		obj.observe(d, d.Box, f.Time, f.PTS, t.o.MaxTrail)
+		t.objects = append(t.objects, obj)
 	}
 }
 
 // end drops what was not seen for too long or has left the picture.
 func (t *Tracker) end(now time.Duration) {
-	t.things = slices.DeleteFunc(t.things, func(th *thing) bool {
-		unseen := now - th.lastPTS
+	t.objects = slices.DeleteFunc(t.objects, func(obj *object) bool {
+		unseen := now - obj.lastPTS
 		switch {
-		case th.piece():
+		case obj.piece():
 			return true
-		case !th.confirmed(t.o.Confirm):
+		case !obj.confirmed(t.o.Confirm):
 			return unseen > tentativeCoast
 		}
-		return unseen > t.o.Coast || !th.predicted().Center().InPicture()
+		return unseen > t.o.Coast || !obj.predicted().Center().InFrame()
 	})
 }
 
 // confirmed returns the tracks that have been seen often enough.
 func (t *Tracker) confirmed() []detection.Track {
-	out := make([]detection.Track, 0, len(t.things))
-	for _, th := range t.things {
-		if !th.confirmed(t.o.Confirm) {
+	out := make([]detection.Track, 0, len(t.objects))
+	for _, obj := range t.objects {
+		if !obj.confirmed(t.o.Confirm) {
 			continue
 		}
-		if th.track.ID == 0 {
+		if obj.track.ID == 0 {
 			t.nextID++
 			t.stats.Tracks++
-			th.track.ID = t.nextID
+			obj.track.ID = t.nextID
 		}
-		out = append(out, th.track)
+		out = append(out, obj.track)
 	}
 	slices.SortFunc(out, func(a, b detection.Track) int {
 		if a.ID < b.ID {

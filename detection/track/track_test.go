@@ -29,7 +29,7 @@ func TestFollowsThroughNoiseAndGaps(t *testing.T) {
 				s.actors, s.rate, s.length, s.seed = []actor{walker}, rate, 10*sec, seed
 				long := 0
 				for _, p := range follow(t, s.frames(), Options{}) {
-					if p.to-p.from > 1500*time.Millisecond { // a piece may pass for a thing for a moment
+					if p.to-p.from > 1500*time.Millisecond { // a piece may pass for an object for a moment
 						long++
 						if p.from > 2500*time.Millisecond || p.to < 8*sec {
 							t.Errorf("%s at %d/s, seed %d: followed from %v to %v only", name, rate, seed, p.from, p.to)
@@ -181,8 +181,8 @@ func TestBounds(t *testing.T) {
 			}})
 		}
 		got := tr.Update(f)
-		if len(got) > 10 || len(tr.things) > 10 {
-			t.Fatalf("%d tracks of %d things", len(got), len(tr.things))
+		if len(got) > 10 || len(tr.objects) > 10 {
+			t.Fatalf("%d tracks of %d objects", len(got), len(tr.objects))
 		}
 		for _, k := range got {
 			if len(k.Trail) > 5 {

@@ -60,7 +60,7 @@ type Broker struct {
 // Stats counts what a Broker has met.
 type Stats struct {
 	Messages      uint64 // kept
-	NotKept       uint64 // not kept and not acknowledged
+	NotStored     uint64 // not kept and not acknowledged
 	RefusedLogins uint64
 	RefusedTopics uint64
 	Malformed     uint64 // connections that ended for what they sent
@@ -234,15 +234,15 @@ func (h *hook) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, e
 	h.b.notKept.Add(1)
 	if pk.FixedHeader.Qos > 0 {
 		// Clients send again only on a new connection (MQTT 3.1.1, section 4.4).
-		cl.Stop(errNotKept)
+		cl.Stop(errNotStored)
 	}
 	return pk, packets.ErrRejectPacket
 }
 
-var errNotKept = errors.New("the message could not be kept")
+var errNotStored = errors.New("the message could not be kept")
 
 func (h *hook) OnDisconnect(cl *mochi.Client, err error, _ bool) {
-	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || cl.StopCause() != nil && errors.Is(cl.StopCause(), errNotKept) {
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || cl.StopCause() != nil && errors.Is(cl.StopCause(), errNotStored) {
 		return
 	}
 	var code packets.Code

@@ -184,7 +184,7 @@ func TestFullStoreMeansNoAcknowledgement(t *testing.T) {
 	if ack := p.read(); !bytes.Equal(ack, []byte{0x40, 2, 0, 7}) {
 		t.Fatalf("PUBACK: %x", ack)
 	}
-	if b.Stats().NotKept != 1 || b.Stats().Messages != 1 {
+	if b.Stats().NotStored != 1 || b.Stats().Messages != 1 {
 		t.Errorf("counted: %+v", b.Stats())
 	}
 }

@@ -189,7 +189,7 @@ func (c *camera) judge(ctx context.Context) error {
 func (c *camera) tick(ctx context.Context, now time.Time) {
 	if last := c.stream.Stats().Last; now.Sub(last) < 2*time.Second {
 		// Pictures break a camera's silence, whether anything looks at them or not.
-		c.keep(ctx, c.engine.Heard(last), nil)
+		c.keep(ctx, c.engine.Activity(last), nil)
 	}
 	c.keep(ctx, c.engine.Tick(now), nil)
 }

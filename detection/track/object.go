@@ -19,12 +19,12 @@ const (
 
 	slowTime = 700 * time.Millisecond // over which the speed in the long run is taken
 
-	apartSpeed = 0.5                     // sizes per second between things that go different ways
-	wayTime    = 1500 * time.Millisecond // over which a thing's way is remembered
+	apartSpeed = 0.5                     // sizes per second between objects that go different ways
+	wayTime    = 1500 * time.Millisecond // over which an object's way is remembered
 	wayLeast   = 400 * time.Millisecond  // and which it must have lasted to count
 	maxWay     = 64                      // places remembered
 
-	maxVotes = 8 // classes counted per thing
+	maxVotes = 8 // classes counted per object
 )
 
 // axis is a Kalman filter of constant velocity in one dimension (place, speed).
@@ -58,8 +58,8 @@ func (a *axis) correct(z, noise float64) {
 	a.pvv -= kv * pxv
 }
 
-// thing is something followed, confirmed or not.
-type thing struct {
+// object is something followed, confirmed or not.
+type object struct {
 	track   detection.Track
 	hits    int
 	lastPTS time.Duration // of the last detection
@@ -90,92 +90,92 @@ type vote struct {
 	n     int
 }
 
-func newThing(d detection.Detection) *thing {
+func newObject(d detection.Detection) *object {
 	c := d.Box.Center()
-	th := &thing{w: d.Box.W, h: d.Box.H}
-	th.x = axis{x: c.X, pxx: square(measureNoise * extent(th.w)), pvv: square(startSpeed * extent(th.w))}
-	th.y = axis{x: c.Y, pxx: square(measureNoise * extent(th.h)), pvv: square(startSpeed * extent(th.h))}
-	return th
+	obj := &object{w: d.Box.W, h: d.Box.H}
+	obj.x = axis{x: c.X, pxx: square(measureNoise * extent(obj.w)), pvv: square(startSpeed * extent(obj.w))}
+	obj.y = axis{x: c.Y, pxx: square(measureNoise * extent(obj.h)), pvv: square(startSpeed * extent(obj.h))}
+	return obj
 }
 
-func (th *thing) confirmed(hits int) bool { return th.hits >= hits }
+func (obj *object) confirmed(hits int) bool { return obj.hits >= hits }
 
-func (th *thing) predict(step time.Duration) {
+func (obj *object) predict(step time.Duration) {
 	dt := step.Seconds()
-	th.x.predict(dt, acceleration*extent(th.w))
-	th.y.predict(dt, acceleration*extent(th.h))
+	obj.x.predict(dt, acceleration*extent(obj.w))
+	obj.y.predict(dt, acceleration*extent(obj.h))
 	share := min(1, dt/slowTime.Seconds())
-	th.slowX += share * (th.x.v - th.slowX)
-	th.slowY += share * (th.y.v - th.slowY)
+	obj.slowX += share * (obj.x.v - obj.slowX)
+	obj.slowY += share * (obj.y.v - obj.slowY)
 }
 
-// predicted returns where th should be now; it may reach out of the picture.
-func (th *thing) predicted() detection.Box {
-	return detection.Box{X: th.x.x - th.w/2, Y: th.y.x - th.h/2, W: th.w, H: th.h}
+// predicted returns where obj should be now; it may reach out of the picture.
+func (obj *object) predicted() detection.Box {
+	return detection.Box{X: obj.x.x - obj.w/2, Y: obj.y.x - obj.h/2, W: obj.w, H: obj.h}
 }
 
-// cost says how badly d continues th: 0 is perfect, infinite impossible.
-func (th *thing) cost(d detection.Detection) float64 {
-	p, c := th.predicted(), d.Box.Center()
+// cost says how badly d continues obj: 0 is perfect, infinite impossible.
+func (obj *object) cost(d detection.Detection) float64 {
+	p, c := obj.predicted(), d.Box.Center()
 	// Distance counts in sizes, and less while the speed is not known yet.
-	rx := max(extent(th.w), extent(d.Box.W)) + 2*math.Sqrt(th.x.pxx)
-	ry := max(extent(th.h), extent(d.Box.H)) + 2*math.Sqrt(th.y.pxx)
-	distance := math.Hypot((c.X-th.x.x)/rx, (c.Y-th.y.x)/ry)
+	rx := max(extent(obj.w), extent(d.Box.W)) + 2*math.Sqrt(obj.x.pxx)
+	ry := max(extent(obj.h), extent(d.Box.H)) + 2*math.Sqrt(obj.y.pxx)
+	distance := math.Hypot((c.X-obj.x.x)/rx, (c.Y-obj.y.x)/ry)
 	iou := p.IoU(d.Box)
 	if distance > 1 && iou < 0.1 {
 		return math.Inf(1)
 	}
-	size := math.Abs(math.Log(d.Box.Area() / (th.w * th.h)))
+	size := math.Abs(math.Log(d.Box.Area() / (obj.w * obj.h)))
 	if size > math.Log(12) {
 		return math.Inf(1)
 	}
 	cost := distance + 0.7*(1-iou) + 0.2*size
-	if th.track.Class != d.Class {
+	if obj.track.Class != d.Class {
 		cost += 0.3
 	}
 	return cost
 }
 
-// observe takes d, with its box as joined from pieces or guessed, as th in the frame of pts.
-func (th *thing) observe(d detection.Detection, box detection.Box, at time.Time, pts time.Duration, maxTrail int) {
-	if th.shared {
-		th.remember(th.predicted().Center(), pts)
+// observe takes d, with its box as joined from pieces or guessed, as obj in the frame of pts.
+func (obj *object) observe(d detection.Detection, box detection.Box, at time.Time, pts time.Duration, maxTrail int) {
+	if obj.shared {
+		obj.remember(obj.predicted().Center(), pts)
 	} else {
 		c := box.Center()
-		th.x.correct(c.X, measureNoise*extent(th.w))
-		th.y.correct(c.Y, measureNoise*extent(th.h))
-		th.w += sizeGain * (box.W - th.w)
-		th.h += sizeGain * (box.H - th.h)
-		th.remember(c, pts)
-		th.elect(d.Class)
-		th.track.Score = d.Score
+		obj.x.correct(c.X, measureNoise*extent(obj.w))
+		obj.y.correct(c.Y, measureNoise*extent(obj.h))
+		obj.w += sizeGain * (box.W - obj.w)
+		obj.h += sizeGain * (box.H - obj.h)
+		obj.remember(c, pts)
+		obj.elect(d.Class)
+		obj.track.Score = d.Score
 	}
-	th.hits++
-	th.lastPTS = pts
-	th.track.Box = box
-	if th.track.First.IsZero() {
-		th.track.First = at
+	obj.hits++
+	obj.lastPTS = pts
+	obj.track.Box = box
+	if obj.track.First.IsZero() {
+		obj.track.First = at
 	}
-	th.track.Last = at
-	th.track.Trail = extend(th.track.Trail, box.Foot(), maxTrail)
+	obj.track.Last = at
+	obj.track.Trail = extend(obj.track.Trail, box.Foot(), maxTrail)
 }
 
 // remember adds a place to the way.
-func (th *thing) remember(c detection.Point, pts time.Duration) {
+func (obj *object) remember(c detection.Point, pts time.Duration) {
 	old := 0
-	for old < len(th.way) && (th.way[old].pts < pts-wayTime || len(th.way)-old >= maxWay) {
+	for old < len(obj.way) && (obj.way[old].pts < pts-wayTime || len(obj.way)-old >= maxWay) {
 		old++
 	}
-	th.way = append(th.way[:copy(th.way, th.way[old:])], place{pts, c})
+	obj.way = append(obj.way[:copy(obj.way, obj.way[old:])], place{pts, c})
 }
 
 // made returns the mean speed along the way of late, in fractions of the picture a second; false if the
 // way is too short.
-func (th *thing) made() (x, y float64, ok bool) {
-	if len(th.way) == 0 {
+func (obj *object) made() (x, y float64, ok bool) {
+	if len(obj.way) == 0 {
 		return 0, 0, false
 	}
-	from, to := th.way[0], th.way[len(th.way)-1]
+	from, to := obj.way[0], obj.way[len(obj.way)-1]
 	if to.pts-from.pts < wayLeast {
 		return 0, 0, false
 	}
@@ -183,25 +183,25 @@ func (th *thing) made() (x, y float64, ok bool) {
 	return (to.at.X - from.at.X) / dt, (to.at.Y - from.at.Y) / dt, true
 }
 
-// elect counts class and names the thing by what was seen most often, the earlier on a tie.
-func (th *thing) elect(class string) {
+// elect counts class and names the object by what was seen most often, the earlier on a tie.
+func (obj *object) elect(class string) {
 	found := false
-	for i := range th.votes {
-		if th.votes[i].class == class {
-			th.votes[i].n++
+	for i := range obj.votes {
+		if obj.votes[i].class == class {
+			obj.votes[i].n++
 			found = true
 		}
 	}
-	if !found && len(th.votes) < maxVotes {
-		th.votes = append(th.votes, vote{class, 1})
+	if !found && len(obj.votes) < maxVotes {
+		obj.votes = append(obj.votes, vote{class, 1})
 	}
-	best := th.votes[0]
-	for _, v := range th.votes[1:] {
+	best := obj.votes[0]
+	for _, v := range obj.votes[1:] {
 		if v.n > best.n {
 			best = v
 		}
 	}
-	th.track.Class = best.class
+	obj.track.Class = best.class
 }
 
 // extend appends p to a trail of at most limit points without writing into memory that an earlier
