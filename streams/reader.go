@@ -33,13 +33,13 @@ type Reader struct {
 
 	// queue is bounded: when it is full, the unit and everything up to the next key unit are
 	// dropped and counted.
-	queue chan *Unit
+	queue chan *AccessUnit
 
 	// The stream's mu guards these.
 	needKey bool // only a key unit may come next
 	losing  bool // since a unit found the queue full
 
-	backfill []*Unit // only Next touches it; comes before the queue
+	backfill []*AccessUnit // only Next touches it; comes before the queue
 
 	done    chan struct{}
 	once    sync.Once
@@ -48,8 +48,8 @@ type Reader struct {
 
 // offer never blocks. It reports false when u was lost for want of room; waiting for the first key
 // unit is no loss. The stream's mu is held.
-func (r *Reader) offer(u *Unit) bool {
-	if !r.needKey || u.Key {
+func (r *Reader) offer(u *AccessUnit) bool {
+	if !r.needKey || u.Keyframe {
 		select {
 		case r.queue <- u:
 			r.needKey, r.losing = false, false
@@ -66,7 +66,7 @@ func (r *Reader) offer(u *Unit) bool {
 
 // Next returns the next unit and waits for it. It returns io.EOF after Close, and ctx's error when ctx
 // ends. One goroutine calls it at a time.
-func (r *Reader) Next(ctx context.Context) (*Unit, error) {
+func (r *Reader) Next(ctx context.Context) (*AccessUnit, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

@@ -24,15 +24,15 @@ type ring struct {
 }
 
 type slot struct {
-	u    *Unit
+	u    *AccessUnit
 	cost int
 }
 
 func (r *ring) at(i int) *slot { return &r.slots[(r.head+i)%len(r.slots)] }
 
 // push adds u, which has size coded bytes.
-func (r *ring) push(u *Unit, size int) {
-	if r.n == 0 && !u.Key {
+func (r *ring) push(u *AccessUnit, size int) {
+	if r.n == 0 && !u.Keyframe {
 		return
 	}
 	if r.n == len(r.slots) {
@@ -40,7 +40,7 @@ func (r *ring) push(u *Unit, size int) {
 	}
 	cost := size + unitOverhead + naluOverhead*len(u.NALUs)
 	*r.at(r.n) = slot{u, cost}
-	if u.Key && r.n > 0 && r.next == 0 {
+	if u.Keyframe && r.n > 0 && r.next == 0 {
 		r.next = r.n
 	}
 	r.n++
@@ -75,7 +75,7 @@ func (r *ring) dropGroup() {
 	r.n -= drop
 	r.next = 0
 	for i := 1; i < r.n; i++ {
-		if r.at(i).u.Key {
+		if r.at(i).u.Keyframe {
 			r.next = i
 			break
 		}
@@ -83,9 +83,9 @@ func (r *ring) dropGroup() {
 }
 
 // lastGroup returns a copy of the newest group of pictures, nil when there is none.
-func (r *ring) lastGroup() []*Unit {
+func (r *ring) lastGroup() []*AccessUnit {
 	for i := r.n - 1; i >= 0; i-- {
-		if r.at(i).u.Key {
+		if r.at(i).u.Keyframe {
 			return r.slice(i, r.n)
 		}
 	}
@@ -93,7 +93,7 @@ func (r *ring) lastGroup() []*Unit {
 }
 
 // since returns the whole groups that cover from..to; see Stream.Since.
-func (r *ring) since(session uint32, from, to time.Time) []*Unit {
+func (r *ring) since(session uint32, from, to time.Time) []*AccessUnit {
 	first, end := -1, r.n
 	for i := range r.n {
 		u := r.at(i).u
@@ -104,7 +104,7 @@ func (r *ring) since(session uint32, from, to time.Time) []*Unit {
 			}
 			continue
 		}
-		if !u.Key {
+		if !u.Keyframe {
 			continue
 		}
 		if first >= 0 && u.Arrived.After(to) {
@@ -121,8 +121,8 @@ func (r *ring) since(session uint32, from, to time.Time) []*Unit {
 	return r.slice(first, end)
 }
 
-func (r *ring) slice(from, to int) []*Unit {
-	units := make([]*Unit, 0, to-from)
+func (r *ring) slice(from, to int) []*AccessUnit {
+	units := make([]*AccessUnit, 0, to-from)
 	for i := from; i < to; i++ {
 		units = append(units, r.at(i).u)
 	}

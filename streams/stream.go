@@ -8,17 +8,17 @@ import (
 
 // Options of a Stream. The zero value of each field takes the default that it names.
 type Options struct {
-	Name      string        // for the reader of a log; the stream itself does not use it
-	Keep      time.Duration // how much of the past the ring holds, at least; default 10 s
-	KeepBytes int           // how many bytes the ring holds, at most; default 32 MiB
+	Name         string        // for the reader of a log; the stream itself does not use it
+	RingDuration time.Duration // how much of the past the ring holds, at least; default 10 s
+	RingBytes    int           // how many bytes the ring holds, at most; default 32 MiB
 }
 
 func (o Options) withDefaults() Options {
-	if o.Keep <= 0 {
-		o.Keep = 10 * time.Second
+	if o.RingDuration <= 0 {
+		o.RingDuration = 10 * time.Second
 	}
-	if o.KeepBytes <= 0 {
-		o.KeepBytes = 32 << 20
+	if o.RingBytes <= 0 {
+		o.RingBytes = 32 << 20
 	}
 	return o
 }
@@ -38,22 +38,22 @@ type Stream struct {
 
 // Stats counts what went through a Stream since it was made.
 type Stats struct {
-	Units   uint64    // units published
-	Keys    uint64    // of which decoding can start at
-	Bytes   uint64    // coded bytes published
-	Dropped uint64    // units that a reader could not take, summed over the readers, also those gone
-	Last    time.Time // Arrived of the last unit; zero before the first
+	AccessUnits uint64    // units published
+	Keyframes   uint64    // of which decoding can start at
+	Bytes       uint64    // coded bytes published
+	Dropped     uint64    // units that a reader could not take, summed over the readers, also those gone
+	Last        time.Time // Arrived of the last unit; zero before the first
 
-	Readers   int           // that are open now
-	RingUnits int           // units that the ring holds now
-	RingBytes int           // memory that the ring holds now, in bytes, with bookkeeping
-	RingSpan  time.Duration // between the ring's first unit and its last
+	Readers         int           // that are open now
+	RingAccessUnits int           // units that the ring holds now
+	RingBytes       int           // memory that the ring holds now, in bytes, with bookkeeping
+	RingSpan        time.Duration // between the ring's first unit and its last
 }
 
 // New returns an empty stream.
 func New(o Options) *Stream {
 	o = o.withDefaults()
-	return &Stream{o: o, ring: ring{keep: o.Keep, keepBytes: o.KeepBytes}}
+	return &Stream{o: o, ring: ring{keep: o.RingDuration, keepBytes: o.RingBytes}}
 }
 
 // Name returns the name that the stream was made with.
@@ -62,16 +62,16 @@ func (s *Stream) Name() string { return s.o.Name }
 // Publish gives u to the ring and to every reader. It never blocks: a reader whose queue is
 // full loses u and everything up to the next key unit. There is one publisher at a time, and
 // u must not change any more.
-func (s *Stream) Publish(u *Unit) {
+func (s *Stream) Publish(u *AccessUnit) {
 	size := u.Size()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	s.total.Units++
+	s.total.AccessUnits++
 	s.total.Bytes += uint64(size)
 	s.total.Last = u.Arrived
-	if u.Key {
-		s.total.Keys++
+	if u.Keyframe {
+		s.total.Keyframes++
 	}
 	fresh := u.Session != s.session
 	s.session = u.Session
@@ -92,7 +92,7 @@ func (s *Stream) Subscribe(o ReaderOptions) *Reader {
 	o = o.withDefaults()
 	r := &Reader{
 		stream:  s,
-		queue:   make(chan *Unit, o.Queue),
+		queue:   make(chan *AccessUnit, o.Queue),
 		done:    make(chan struct{}),
 		needKey: true,
 	}
@@ -110,7 +110,7 @@ func (s *Stream) Subscribe(o ReaderOptions) *Reader {
 // pictures, so the first unit is a key unit at or before from if the ring goes back that far, and the
 // last one ends the group that covers to, or is the newest. Session 0 means any connection.
 // The result is nil when nothing of that time is held.
-func (s *Stream) Since(session uint32, from, to time.Time) []*Unit {
+func (s *Stream) Since(session uint32, from, to time.Time) []*AccessUnit {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ring.since(session, from, to)
@@ -122,7 +122,7 @@ func (s *Stream) Stats() Stats {
 	defer s.mu.Unlock()
 	st := s.total
 	st.Readers = len(s.readers)
-	st.RingUnits = s.ring.n
+	st.RingAccessUnits = s.ring.n
 	st.RingBytes = s.ring.bytes
 	st.RingSpan = s.ring.span()
 	return st

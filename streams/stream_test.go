@@ -32,9 +32,9 @@ func (s *source) at(n int) time.Time { return s.start.Add(time.Duration(n) * 40 
 
 func (s *source) publish(n int) {
 	for range n {
-		s.stream.Publish(&Unit{
+		s.stream.Publish(&AccessUnit{
 			Codec: H264, Session: s.session, PTS: time.Duration(s.n) * 40 * time.Millisecond,
-			Arrived: s.at(s.n), Key: s.n%s.gop == 0, NALUs: [][]byte{make([]byte, s.size)},
+			Arrived: s.at(s.n), Keyframe: s.n%s.gop == 0, NALUs: [][]byte{make([]byte, s.size)},
 		})
 		s.n++
 	}
@@ -108,7 +108,7 @@ func TestSlowReaderLosesWholeGroupsAndOthersNothing(t *testing.T) {
 		t.Errorf("the slow reader lost %d units, want 25", got)
 	}
 	wantRange(t, drain(t, fast), 0, 45)
-	if st := s.Stats(); st.Dropped != 25 || fast.Dropped() != 0 || st.Units != 45 || st.Keys != 5 || st.Bytes != 4500 || st.Readers != 2 {
+	if st := s.Stats(); st.Dropped != 25 || fast.Dropped() != 0 || st.AccessUnits != 45 || st.Keyframes != 5 || st.Bytes != 4500 || st.Readers != 2 {
 		t.Errorf("stats %+v, fast lost %d", st, fast.Dropped())
 	}
 }
@@ -173,7 +173,7 @@ func TestNextEndsWithItsContextAndWithClose(t *testing.T) {
 }
 
 func TestReadersComeAndGoWhileUnitsFlow(t *testing.T) {
-	s := New(Options{Keep: time.Second})
+	s := New(Options{RingDuration: time.Second})
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
 	wg.Go(func() {
@@ -200,7 +200,7 @@ func TestReadersComeAndGoWhileUnitsFlow(t *testing.T) {
 						break
 					}
 					n := int(u.PTS / (40 * time.Millisecond))
-					if n != last+1 && !u.Key {
+					if n != last+1 && !u.Keyframe {
 						t.Errorf("unit %d after %d is no key unit", n, last)
 					}
 					last = n
@@ -215,7 +215,7 @@ func TestReadersComeAndGoWhileUnitsFlow(t *testing.T) {
 }
 
 func TestRingIsBoundedInTime(t *testing.T) {
-	s := New(Options{Keep: 4 * time.Second})
+	s := New(Options{RingDuration: 4 * time.Second})
 	src := newSource(s, 25)
 	src.publish(25 * 60)
 	st := s.Stats()
@@ -225,20 +225,20 @@ func TestRingIsBoundedInTime(t *testing.T) {
 }
 
 func TestRingIsBoundedInBytes(t *testing.T) {
-	s := New(Options{Keep: time.Hour, KeepBytes: 100_000})
+	s := New(Options{RingDuration: time.Hour, RingBytes: 100_000})
 	src := newSource(s, 25)
 	src.size = 1000
 	for range 1000 {
 		src.publish(1)
-		if st := s.Stats(); st.RingBytes > 100_000 || st.RingUnits > 100 {
-			t.Fatalf("the ring holds %d units of %d bytes", st.RingUnits, st.RingBytes)
+		if st := s.Stats(); st.RingBytes > 100_000 || st.RingAccessUnits > 100 {
+			t.Fatalf("the ring holds %d units of %d bytes", st.RingAccessUnits, st.RingBytes)
 		}
 	}
-	if st := s.Stats(); st.RingUnits < 50 {
-		t.Errorf("the ring holds only %d units", st.RingUnits)
+	if st := s.Stats(); st.RingAccessUnits < 50 {
+		t.Errorf("the ring holds only %d units", st.RingAccessUnits)
 	}
 
-	endless := newSource(New(Options{Keep: time.Hour, KeepBytes: 100_000}), 1<<30) // one key unit, never another
+	endless := newSource(New(Options{RingDuration: time.Hour, RingBytes: 100_000}), 1<<30) // one key unit, never another
 	endless.size = 0
 	for range 5000 {
 		endless.publish(1)
@@ -252,7 +252,7 @@ func TestRingIsBoundedInBytes(t *testing.T) {
 }
 
 func TestSince(t *testing.T) {
-	s := New(Options{Keep: 10 * time.Second})
+	s := New(Options{RingDuration: 10 * time.Second})
 	src := newSource(s, 10)
 	src.publish(95)
 	src.session = 2
@@ -283,7 +283,7 @@ func TestSince(t *testing.T) {
 			}
 			continue
 		}
-		if len(got) == 0 || !got[0].Key || !got[0].Arrived.Equal(src.at(test.first)) || !got[len(got)-1].Arrived.Equal(src.at(test.last)) {
+		if len(got) == 0 || !got[0].Keyframe || !got[0].Arrived.Equal(src.at(test.first)) || !got[len(got)-1].Arrived.Equal(src.at(test.last)) {
 			t.Errorf("%+v: %d units", test, len(got))
 		}
 	}
@@ -292,7 +292,7 @@ func TestSince(t *testing.T) {
 // TestPublishAllocatesNothing holds the hot path: a unit costs no memory per reader, and none at all once
 // the ring has its size.
 func TestPublishAllocatesNothing(t *testing.T) {
-	s := New(Options{Keep: time.Second})
+	s := New(Options{RingDuration: time.Second})
 	for range 10 {
 		r := s.Subscribe(ReaderOptions{Queue: 4})
 		defer r.Close()
@@ -309,13 +309,13 @@ func TestPublishAllocatesNothing(t *testing.T) {
 }
 
 // benchUnits returns units of 25 pictures a second and 4 Mbit/s.
-func benchUnits(n int) []*Unit {
+func benchUnits(n int) []*AccessUnit {
 	start := time.Unix(2e9, 0)
-	units := make([]*Unit, n)
+	units := make([]*AccessUnit, n)
 	for i := range units {
-		units[i] = &Unit{
+		units[i] = &AccessUnit{
 			Codec: H264, Session: 1, Arrived: start.Add(time.Duration(i) * 40 * time.Millisecond),
-			Key: i%50 == 0, NALUs: [][]byte{make([]byte, 20_000)},
+			Keyframe: i%50 == 0, NALUs: [][]byte{make([]byte, 20_000)},
 		}
 	}
 	return units

@@ -40,7 +40,7 @@ func BenchmarkWorker(b *testing.B) {
 }
 
 // measure feeds in as fast as it is taken.
-func measure(b *testing.B, in []*streams.Unit) {
+func measure(b *testing.B, in []*streams.AccessUnit) {
 	b.Helper()
 	stream := streams.New(streams.Options{})
 	ready, done := make(chan struct{}), make(chan struct{})

@@ -102,29 +102,29 @@ func footage(t testing.TB, name string, encoder ...string) string {
 }
 
 // camera is what most cameras send: no B-frames, a key picture a second.
-func camera(t testing.TB) []*streams.Unit {
+func camera(t testing.TB) []*streams.AccessUnit {
 	return units(t, footage(t, "camera.h264", "-c:v", "libx264", "-preset", "ultrafast", "-bf", "0", "-g", "25",
 		"-x264-params", "aud=1:scenecut=0", "-f", "h264"))
 }
 
 // units reads a raw H.264 file whose pictures begin with access unit delimiters.
-func units(t testing.TB, path string) []*streams.Unit {
+func units(t testing.TB, path string) []*streams.AccessUnit {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const delimiter = 9
-	var out []*streams.Unit
+	var out []*streams.AccessUnit
 	start := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, nalu := range h26x.SplitAnnexB(data) {
 		if nalu[0]&31 == delimiter {
 			pts := time.Duration(len(out)) * time.Second / footageRate
-			out = append(out, &streams.Unit{Codec: streams.H264, Session: 1, PTS: pts, Arrived: start.Add(pts)})
+			out = append(out, &streams.AccessUnit{Codec: streams.H264, Session: 1, PTS: pts, Arrived: start.Add(pts)})
 		}
 		u := out[len(out)-1]
 		u.NALUs = append(u.NALUs, nalu)
-		u.Key = h26x.IsKey(streams.H264, u.NALUs)
+		u.Keyframe = h26x.IsKeyframe(streams.H264, u.NALUs)
 	}
 	return out
 }
@@ -186,7 +186,7 @@ func (b *bench) end() {
 	})
 }
 
-func (b *bench) publish(us []*streams.Unit) {
+func (b *bench) publish(us []*streams.AccessUnit) {
 	for _, u := range us {
 		b.stream.Publish(u)
 	}

@@ -31,9 +31,9 @@ type session struct {
 	*Supervisor
 	p *process
 
-	units    chan *streams.Unit // unbuffered, from the stream's reader
-	received chan any           // unbuffered, from the worker
-	out      chan any           // to the worker; its room is window and askLimit, so that a send never blocks
+	units    chan *streams.AccessUnit // unbuffered, from the stream's reader
+	received chan any                 // unbuffered, from the worker
+	out      chan any                 // to the worker; its room is window and askLimit, so that a send never blocks
 
 	sent     []sentUnit     // pictures with the worker, oldest first
 	recent   []sentUnit     // pictures that it has seen, for those it gives back late
@@ -96,7 +96,7 @@ func explain(p *process, err error, start time.Duration) string {
 func (s *Supervisor) work(ctx context.Context, p *process, reader *streams.Reader) error {
 	w := &session{
 		Supervisor: s, p: p,
-		units:    make(chan *streams.Unit),
+		units:    make(chan *streams.AccessUnit),
 		received: make(chan any),
 		out:      make(chan any, window+askLimit),
 		asked:    make(map[uint64]ask),
@@ -157,7 +157,7 @@ func (w *session) loop(ctx context.Context) error {
 	}
 }
 
-func (w *session) feed(u *streams.Unit) {
+func (w *session) feed(u *streams.AccessUnit) {
 	if len(w.sent) == 0 && len(w.asked) == 0 {
 		w.progress = time.Now()
 	}
@@ -260,7 +260,7 @@ func (w *session) send(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case msg := <-w.out:
-			if u, ok := msg.(*streams.Unit); ok {
+			if u, ok := msg.(*streams.AccessUnit); ok {
 				unit.Set(u)
 				msg = &unit
 			}

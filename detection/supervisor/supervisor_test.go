@@ -168,7 +168,7 @@ func TestGarbageIsCountedAndSurvived(t *testing.T) {
 	b.running()
 	in := camera(t)
 	bad := 0
-	var mixed []*streams.Unit
+	var mixed []*streams.AccessUnit
 	for i, u := range in[:100] {
 		if i%10 == 5 {
 			// A picture of which the camera's network left rubbish, and a wholly foreign one.

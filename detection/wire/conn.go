@@ -169,7 +169,7 @@ func parseJSON[T any](body []byte) (any, error) {
 }
 
 // Set makes u carry src. It uses the memory of u.Data again, so nobody else may hold it.
-func (u *Unit) Set(src *streams.Unit) {
+func (u *Unit) Set(src *streams.AccessUnit) {
 	data := u.Data[:0]
 	for _, nalu := range src.NALUs {
 		data = append(data, 0, 0, 0, 1)
@@ -177,7 +177,7 @@ func (u *Unit) Set(src *streams.Unit) {
 	}
 	*u = Unit{
 		Codec: src.Codec, Session: src.Session, PTS: src.PTS,
-		Arrived: src.Arrived, Key: src.Key, Data: data,
+		Arrived: src.Arrived, Key: src.Keyframe, Data: data,
 	}
 }
 

@@ -60,7 +60,7 @@ func TestMessagesSurviveTheWay(t *testing.T) {
 
 func TestSetJoinsNALUs(t *testing.T) {
 	var u Unit
-	u.Set(&streams.Unit{Codec: streams.H264, Session: 1, Key: true, NALUs: [][]byte{{1, 2}, {3}}})
+	u.Set(&streams.AccessUnit{Codec: streams.H264, Session: 1, Keyframe: true, NALUs: [][]byte{{1, 2}, {3}}})
 	if want := []byte{0, 0, 0, 1, 1, 2, 0, 0, 0, 1, 3}; !bytes.Equal(u.Data, want) || !u.Key {
 		t.Errorf("got %v key %v, want %v", u.Data, u.Key, want)
 	}
@@ -135,7 +135,7 @@ func TestLengthAloneTakesNoMemory(t *testing.T) {
 
 func TestUnitsCostNoAllocation(t *testing.T) {
 	c := NewConn(&loop{})
-	src := &streams.Unit{Codec: streams.H264, NALUs: [][]byte{make([]byte, 20_000)}, Arrived: time.Unix(1, 0)}
+	src := &streams.AccessUnit{Codec: streams.H264, NALUs: [][]byte{make([]byte, 20_000)}, Arrived: time.Unix(1, 0)}
 	var u Unit
 	send := func() {
 		u.Set(src)

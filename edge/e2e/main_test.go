@@ -76,7 +76,7 @@ func programs(t *testing.T) rig.Programs {
 // pedestrians returns the recording that cameras play.
 func pedestrians(t *testing.T) string {
 	t.Helper()
-	path, err := footage.Kept(t.Context(), footage.Pedestrians, os.Getenv(footageKey), footage.Format{}, nil)
+	path, err := footage.Cached(t.Context(), footage.Pedestrians, os.Getenv(footageKey), footage.Format{}, nil)
 	if err != nil {
 		t.Fatalf("%v: `make test` installs ffmpeg and opencv-doc", err)
 	}

@@ -43,9 +43,9 @@ func naluType(codec streams.Codec, nalu []byte) int {
 	return -1
 }
 
-// IsKey reports whether decoding can start at the access unit nalus: an IDR picture, an IRAP picture
+// IsKeyframe reports whether decoding can start at the access unit nalus: an IDR picture, an IRAP picture
 // of H.265, or an H.264 picture that a recovery point message says to be exact at once.
-func IsKey(codec streams.Codec, nalus [][]byte) bool {
+func IsKeyframe(codec streams.Codec, nalus [][]byte) bool {
 	picture, recovery := false, false
 	for _, nalu := range nalus {
 		switch t := naluType(codec, nalu); {
@@ -64,8 +64,8 @@ func IsKey(codec streams.Codec, nalus [][]byte) bool {
 	return picture && recovery
 }
 
-// IsPicture reports whether nalus carry slices of a picture, and not only what describes it.
-func IsPicture(codec streams.Codec, nalus [][]byte) bool {
+// ContainsFrame reports whether nalus carry slices of a picture, and not only what describes it.
+func ContainsFrame(codec streams.Codec, nalus [][]byte) bool {
 	for _, nalu := range nalus {
 		switch t := naluType(codec, nalu); {
 		case codec == streams.H265:
@@ -88,9 +88,9 @@ func IsParameterSet(codec streams.Codec, nalu []byte) bool {
 	return t == h264SPS || t == h264PPS
 }
 
-// BeginsPicture reports whether an RTP payload is seen to begin an access unit: it starts with a delimiter or with a
+// StartsAccessUnit reports whether an RTP payload is seen to begin an access unit: it starts with a delimiter or with a
 // parameter set, alone or in an aggregation packet (RFC 6184, section 5.7.1; RFC 7798, section 4.4.2).
-func BeginsPicture(codec streams.Codec, payload []byte) bool {
+func StartsAccessUnit(codec streams.Codec, payload []byte) bool {
 	const stapA, aggregation = 24, 48
 	t := naluType(codec, payload)
 	switch {

@@ -73,7 +73,7 @@ func TestIsKey(t *testing.T) {
 		{"TRAIL_R", streams.H265, [][]byte{{1 << 1, 1}}, false},
 		{"cut short", streams.H265, [][]byte{{19 << 1}}, false},
 	} {
-		if got := IsKey(test.codec, test.nalus); got != test.want {
+		if got := IsKeyframe(test.codec, test.nalus); got != test.want {
 			t.Errorf("%s: %v", test.name, got)
 		}
 	}
@@ -94,7 +94,7 @@ func TestBeginsPicture(t *testing.T) {
 		{streams.H265, []byte{1 << 1, 1}, false},
 		{streams.H265, nil, false},
 	} {
-		if got := BeginsPicture(test.codec, test.payload); got != test.want {
+		if got := StartsAccessUnit(test.codec, test.payload); got != test.want {
 			t.Errorf("%s %x: %v", test.codec, test.payload, got)
 		}
 	}
@@ -194,10 +194,10 @@ func FuzzAnnexB(f *testing.F) {
 		}
 		for _, codec := range []streams.Codec{streams.H264, streams.H265} {
 			unit, key, ok := NewParams(codec).Assemble(nalus)
-			if ok && key != IsKey(codec, unit) {
+			if ok && key != IsKeyframe(codec, unit) {
 				t.Errorf("key %v became %v", key, !key)
 			}
-			BeginsPicture(codec, data)
+			StartsAccessUnit(codec, data)
 		}
 	})
 }

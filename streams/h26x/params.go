@@ -73,10 +73,10 @@ func (p *Params) Assemble(nalus [][]byte) (unit [][]byte, key, ok bool) {
 	for _, nalu := range nalus {
 		p.Observe(nalu)
 	}
-	if !IsPicture(p.codec, nalus) {
+	if !ContainsFrame(p.codec, nalus) {
 		return nil, false, false
 	}
-	key = IsKey(p.codec, nalus)
+	key = IsKeyframe(p.codec, nalus)
 	if key && !p.Complete() {
 		return nil, true, false
 	}

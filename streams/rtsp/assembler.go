@@ -94,7 +94,7 @@ func (a *assembler) take(count *uint64) uint64 {
 
 // push takes the next packet, which arrived at now, and returns the unit that it completes, nil for none. An
 // error says that the packet is unreadable; the next one may well be readable.
-func (a *assembler) push(packet *rtp.Packet, now time.Time) (*streams.Unit, error) {
+func (a *assembler) push(packet *rtp.Packet, now time.Time) (*streams.AccessUnit, error) {
 	if err := a.follow(packet); err != nil {
 		return nil, err
 	}
@@ -154,14 +154,14 @@ func (a *assembler) follow(packet *rtp.Packet) error {
 		a.dropped++
 	}
 	a.needKey = true
-	if !h26x.BeginsPicture(a.codec, packet.Payload) {
+	if !h26x.StartsAccessUnit(a.codec, packet.Payload) {
 		a.broken, a.bad = true, packet.Timestamp
 	}
 	return a.reset()
 }
 
 // unit makes a unit of the NALUs of one picture; nil if it is not to be shown.
-func (a *assembler) unit(nalus [][]byte, stamp uint32, now time.Time) *streams.Unit {
+func (a *assembler) unit(nalus [][]byte, stamp uint32, now time.Time) *streams.AccessUnit {
 	nalus, key, ok := a.params.Assemble(nalus)
 	if !ok {
 		return nil
@@ -177,13 +177,13 @@ func (a *assembler) unit(nalus [][]byte, stamp uint32, now time.Time) *streams.U
 		return nil // shown before the first picture: it builds on what was never sent
 	}
 	a.needKey = false
-	return &streams.Unit{
-		Codec:   a.codec,
-		Session: a.session,
-		PTS:     pts,
-		Arrived: now,
-		Key:     key,
-		NALUs:   compact(nalus),
+	return &streams.AccessUnit{
+		Codec:    a.codec,
+		Session:  a.session,
+		PTS:      pts,
+		Arrived:  now,
+		Keyframe: key,
+		NALUs:    compact(nalus),
 	}
 }
 

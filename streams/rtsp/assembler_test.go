@@ -30,7 +30,7 @@ func packet(number uint16, stamp uint32, last bool, payload ...byte) *rtp.Packet
 func TestPicturesWithoutEndMark(t *testing.T) {
 	a := newH264(t)
 	now := time.Unix(1e9, 0)
-	var units []*streams.Unit
+	var units []*streams.AccessUnit
 	for n := range uint32(6) {
 		for part := range uint32(2) {
 			head := byte(0x41)
@@ -51,7 +51,7 @@ func TestPicturesWithoutEndMark(t *testing.T) {
 	}
 	for n, u := range units {
 		last := u.NALUs[len(u.NALUs)-1]
-		if u.PTS != time.Duration(n)*100*time.Millisecond || last[1] != byte(n) || u.Key != (n == 0) {
+		if u.PTS != time.Duration(n)*100*time.Millisecond || last[1] != byte(n) || u.Keyframe != (n == 0) {
 			t.Errorf("unit %d is at %v: %x", n, u.PTS, u.NALUs)
 		}
 	}
@@ -108,7 +108,7 @@ func TestH265(t *testing.T) {
 		t.Errorf("a picture before the first key picture gave %v, %v", u, err)
 	}
 	u, err := a.push(packet(2, 3600, true, 19<<1, 1, 9), now)
-	if err != nil || u == nil || !u.Key || u.Codec != streams.H265 || u.Session != 3 || len(u.NALUs) != 4 {
+	if err != nil || u == nil || !u.Keyframe || u.Codec != streams.H265 || u.Session != 3 || len(u.NALUs) != 4 {
 		t.Fatalf("unit %+v, %v", u, err)
 	}
 	if !bytes.Equal(u.NALUs[0], vps) || !bytes.Equal(u.NALUs[1], sps) || !bytes.Equal(u.NALUs[2], pps) {
@@ -185,7 +185,7 @@ func FuzzAssembler(f *testing.F) {
 			if u == nil || err != nil {
 				continue
 			}
-			if !h26x.IsPicture(u.Codec, u.NALUs) || first && !u.Key || u.PTS < 0 || u.PTS < latest-maxReorder {
+			if !h26x.ContainsFrame(u.Codec, u.NALUs) || first && !u.Keyframe || u.PTS < 0 || u.PTS < latest-maxReorder {
 				t.Errorf("unit %+v after %v", u, latest)
 			}
 			first, latest = false, max(latest, u.PTS)

@@ -74,14 +74,14 @@ func knownCause(err error, address *base.URL, o Options) string {
 		op      *net.OpError
 	)
 	host := hostPort(address)
-	silent := fmt.Sprintf("connected, but no pictures for %s", inWords(o.PictureTimeout))
+	silent := fmt.Sprintf("connected, but no pictures for %s", inWords(o.FrameTimeout))
 	switch {
 	case statusOf(err) != 0:
 		return causeOfStatus(err, address)
 	case errors.Is(err, errNoPictures), errors.As(err, &udpTime), errors.As(err, &tcpTime):
 		return silent
 	case errors.Is(err, errNoKey):
-		return fmt.Sprintf("connected, but no key picture within %s", inWords(o.PictureTimeout))
+		return fmt.Sprintf("connected, but no key picture within %s", inWords(o.FrameTimeout))
 	case errors.Is(err, errUDPSilent):
 		return "connected, but nothing comes by UDP"
 	case errors.Is(err, errNoVideo):

@@ -33,7 +33,7 @@ func TestTakesPicturesFromGStreamer(t *testing.T) {
 			w := watch(t, Options{URL: address(port), Transport: transport})
 			w.expect(true, "")
 			units := w.units(30)
-			if !units[0].Key || units[0].PTS != 0 || units[0].Session != 1 {
+			if !units[0].Keyframe || units[0].PTS != 0 || units[0].Session != 1 {
 				t.Errorf("the first unit is not key unit 0 of session 1: %+v", units[0])
 			}
 			width, height, err := h26x.SizeOf(streams.H264, units[0].NALUs)
@@ -91,7 +91,7 @@ func TestAudioIsPassedOver(t *testing.T) {
 	w := watch(t, Options{URL: address(port)})
 	w.expect(true, "")
 	for _, u := range w.units(20) {
-		if u.Codec != streams.H264 || !h26x.IsPicture(u.Codec, u.NALUs) {
+		if u.Codec != streams.H264 || !h26x.ContainsFrame(u.Codec, u.NALUs) {
 			t.Fatalf("not a picture: %+v", u)
 		}
 	}

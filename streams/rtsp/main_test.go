@@ -123,11 +123,11 @@ func (w *watched) expect(online bool, cause string) {
 }
 
 // units waits for n units and checks what holds for every stream.
-func (w *watched) units(n int) []*streams.Unit {
+func (w *watched) units(n int) []*streams.AccessUnit {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
-	var units []*streams.Unit
+	var units []*streams.AccessUnit
 	for len(units) < n {
 		u, err := w.reader.Next(ctx)
 		if err != nil {
@@ -138,7 +138,7 @@ func (w *watched) units(n int) []*streams.Unit {
 			if u.Session == last.Session && u.PTS < last.PTS-maxReorder {
 				w.t.Errorf("time runs backwards: %v after %v", u.PTS, last.PTS)
 			}
-			if u.Session != last.Session && !u.Key {
+			if u.Session != last.Session && !u.Keyframe {
 				w.t.Errorf("session %d does not begin with a key unit", u.Session)
 			}
 		}

@@ -60,7 +60,7 @@ func newSession(s *Source, address *base.URL) *session {
 		OnDecodeError:     n.unreadable,
 
 		// The library's own watch over UDP must not bark before ours, which counts pictures.
-		InitialUDPReadTimeout: s.o.PictureTimeout + s.o.UDPTimeout,
+		InitialUDPReadTimeout: s.o.FrameTimeout + s.o.UDPTimeout,
 	}
 	return n
 }
@@ -182,7 +182,7 @@ func (n *session) watch(ctx context.Context) error {
 func (n *session) check(played time.Time) (time.Duration, error) {
 	o := n.s.o
 	if last := n.last.Load(); last != 0 {
-		left := o.PictureTimeout - time.Since(n.began.Add(time.Duration(last)))
+		left := o.FrameTimeout - time.Since(n.began.Add(time.Duration(last)))
 		if left <= 0 {
 			return 0, errNoPictures
 		}
@@ -196,13 +196,13 @@ func (n *session) check(played time.Time) (time.Duration, error) {
 		}
 		return o.UDPTimeout - since, nil
 	}
-	if since >= o.PictureTimeout {
+	if since >= o.FrameTimeout {
 		if packets > 0 {
 			return 0, errNoKey
 		}
 		return 0, errNoPictures
 	}
-	return o.PictureTimeout - since, nil
+	return o.FrameTimeout - since, nil
 }
 
 // online tells that the first picture has come.

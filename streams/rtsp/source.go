@@ -43,7 +43,7 @@ type Options struct {
 	OnState func(online bool, cause string)
 
 	ConnectTimeout time.Duration // from dialling to the answer to PLAY; default 10 s
-	PictureTimeout time.Duration // without a picture, or without a first key picture; default 10 s
+	FrameTimeout   time.Duration // without a picture, or without a first key picture; default 10 s
 	UDPTimeout     time.Duration // without a first packet by UDP; default 3 s
 	RetryMin       time.Duration // bound of the first wait between attempts; default 0.5 s
 	RetryMax       time.Duration // bound of the longest wait; default 30 s
@@ -56,7 +56,7 @@ func (o Options) withDefaults() Options {
 		}
 	}
 	set(&o.ConnectTimeout, 10*time.Second)
-	set(&o.PictureTimeout, 10*time.Second)
+	set(&o.FrameTimeout, 10*time.Second)
 	set(&o.UDPTimeout, 3*time.Second)
 	set(&o.RetryMin, 500*time.Millisecond)
 	set(&o.RetryMax, 30*time.Second)
@@ -92,13 +92,13 @@ type counters struct {
 
 // Stats counts what happened since the source was made.
 type Stats struct {
-	Attempts    uint64 // connections tried
-	Sessions    uint64 // of which pictures came
-	Pictures    uint64 // published
-	LostPackets uint64 // that should have come, by their numbers
-	Dropped     uint64 // pictures left out because they or what they build on were damaged
-	Unreadable  uint64 // packets, and answers to requests, that could not be read
-	Jumps       uint64 // time stamps that jumped
+	Attempts       uint64 // connections tried
+	Sessions       uint64 // of which pictures came
+	Frames         uint64 // published
+	LostPackets    uint64 // that should have come, by their numbers
+	Dropped        uint64 // pictures left out because they or what they build on were damaged
+	DecodeErrors   uint64 // packets, and answers to requests, that could not be read
+	TimestampJumps uint64 // time stamps that jumped
 }
 
 // NewSource returns a source that does nothing yet.
@@ -107,13 +107,13 @@ func NewSource(o Options) *Source { return &Source{o: o.withDefaults()} }
 // Stats returns the counts up to now. It may be called from any goroutine.
 func (s *Source) Stats() Stats {
 	return Stats{
-		Attempts:    s.count.attempts.Load(),
-		Sessions:    s.count.sessions.Load(),
-		Pictures:    s.count.pictures.Load(),
-		LostPackets: s.count.lostPackets.Load(),
-		Dropped:     s.count.dropped.Load(),
-		Unreadable:  s.count.unreadable.Load(),
-		Jumps:       s.count.jumps.Load(),
+		Attempts:       s.count.attempts.Load(),
+		Sessions:       s.count.sessions.Load(),
+		Frames:         s.count.pictures.Load(),
+		LostPackets:    s.count.lostPackets.Load(),
+		Dropped:        s.count.dropped.Load(),
+		DecodeErrors:   s.count.unreadable.Load(),
+		TimestampJumps: s.count.jumps.Load(),
 	}
 }
 

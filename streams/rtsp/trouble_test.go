@@ -34,7 +34,7 @@ func TestSilentUDPFallsBackToTCP(t *testing.T) {
 
 func TestCameraThatAnswersButSendsNothing(t *testing.T) {
 	f := &fake{play: func(c *fakeConn) { c.silence() }}
-	w := watch(t, Options{URL: f.start(t), PictureTimeout: 300 * time.Millisecond})
+	w := watch(t, Options{URL: f.start(t), FrameTimeout: 300 * time.Millisecond})
 	w.expect(false, "connected, but no ")
 	if st := w.source.Stats(); st.Sessions != 0 {
 		t.Errorf("a session without pictures counts: %+v", st)
@@ -48,7 +48,7 @@ func TestCameraThatFreezes(t *testing.T) {
 		}
 		c.silence()
 	}}
-	w := watch(t, Options{URL: f.start(t), PictureTimeout: 300 * time.Millisecond})
+	w := watch(t, Options{URL: f.start(t), FrameTimeout: 300 * time.Millisecond})
 	w.expect(true, "")
 	w.expect(false, "connected, but no pictures for 300 ms")
 	w.expect(true, "")
@@ -61,7 +61,7 @@ func TestCameraWithoutKeyPictures(t *testing.T) {
 		for n := 1; c.picture(5*n+1, uint32(n)*3600); n++ {
 		}
 	}}
-	w := watch(t, Options{URL: f.start(t), PictureTimeout: 300 * time.Millisecond})
+	w := watch(t, Options{URL: f.start(t), FrameTimeout: 300 * time.Millisecond})
 	w.expect(false, "connected, but no key picture within 300 ms")
 }
 
@@ -148,7 +148,7 @@ func TestGarbage(t *testing.T) {
 			if n := strings.Count(w.log.String(), "\n"); n < 1 || n > 4 {
 				t.Errorf("six attempts gave %d lines:\n%s", n, w.log)
 			}
-			if n := w.source.Stats().Unreadable; n == 0 && name != "http" && name != "banner" { // the library passes over those
+			if n := w.source.Stats().DecodeErrors; n == 0 && name != "http" && name != "banner" { // the library passes over those
 				t.Error("it is not counted")
 			}
 		})
@@ -166,7 +166,7 @@ func TestGarbageAmongThePackets(t *testing.T) {
 	w := watch(t, Options{URL: f.start(t)})
 	w.expect(true, "")
 	w.units(50)
-	if n := w.source.Stats().Unreadable; n < 50 {
+	if n := w.source.Stats().DecodeErrors; n < 50 {
 		t.Errorf("%d unreadable packets are counted", n)
 	}
 	if n := strings.Count(w.log.String(), "cannot be read"); n != 1 {
@@ -198,7 +198,7 @@ func TestTimeStampsThatJump(t *testing.T) {
 			t.Errorf("unit %d comes %v after the one before", i, d)
 		}
 	}
-	if n := w.source.Stats().Jumps; n != 2 {
+	if n := w.source.Stats().TimestampJumps; n != 2 {
 		t.Errorf("%d jumps, want 2", n)
 	}
 }

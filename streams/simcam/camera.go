@@ -22,7 +22,7 @@ const maxLag = time.Second
 
 // camera plays one file.
 type camera struct {
-	pictures []Picture
+	pictures []Frame
 	start    int           // index of the picture that comes first
 	period   time.Duration // length of the file
 	desc     *description.Session
@@ -36,7 +36,7 @@ type camera struct {
 	stream *gortsplib.ServerStream // nil while off
 }
 
-func newCamera(pictures []Picture, offset time.Duration) *camera {
+func newCamera(pictures []Frame, offset time.Duration) *camera {
 	last := len(pictures) - 1
 	period := pictures[last].DTS - pictures[0].DTS
 	period += period / time.Duration(last) // the last picture lasts as long as the others on average
@@ -62,7 +62,7 @@ func newCamera(pictures []Picture, offset time.Duration) *camera {
 		offset = (offset%period + period) % period
 	}
 	for i, p := range pictures {
-		if p.Key && p.DTS-pictures[0].DTS >= offset {
+		if p.Keyframe && p.DTS-pictures[0].DTS >= offset {
 			c.start = i
 			break
 		}
@@ -163,7 +163,7 @@ func (c *camera) current() *gortsplib.ServerStream {
 }
 
 // send packetises p and gives it to all who watch.
-func (c *camera) send(encoder *rtph264.Encoder, p Picture, stamp uint32) error {
+func (c *camera) send(encoder *rtph264.Encoder, p Frame, stamp uint32) error {
 	c.mu.Lock()
 	stream, silent := c.stream, c.off || c.frozen
 	c.mu.Unlock()

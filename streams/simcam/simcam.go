@@ -59,7 +59,7 @@ type Server struct {
 func NewServer(o Options) (*Server, error) {
 	o = o.withDefaults()
 	s := &Server{o: o, cameras: make(map[string]*camera)}
-	files := make(map[string][]Picture)
+	files := make(map[string][]Frame)
 	for _, c := range o.Cameras {
 		path := strings.Trim(c.Path, "/")
 		if _, ok := s.cameras[path]; ok || path == "" {

@@ -38,8 +38,8 @@ func TestLoadGivesPicturesInOrder(t *testing.T) {
 		if len(pictures) != 50 {
 			t.Errorf("bframes %v: %d pictures, want 50", bframes, len(pictures))
 		}
-		if !pictures[0].Key || pictures[0].DTS != 0 {
-			t.Errorf("bframes %v: the first picture is at %v, key %v", bframes, pictures[0].DTS, pictures[0].Key)
+		if !pictures[0].Keyframe || pictures[0].DTS != 0 {
+			t.Errorf("bframes %v: the first picture is at %v, key %v", bframes, pictures[0].DTS, pictures[0].Keyframe)
 		}
 		seen := make(map[time.Duration]bool)
 		reordered := false

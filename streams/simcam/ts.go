@@ -21,14 +21,14 @@ type TS struct {
 	params *h26x.Params
 	clock  mpegts.TimeDecoder
 
-	pending []Picture // what the last read gave
+	pending []Frame // what the last read gave
 	started bool
 	first   int64 // decoding time of the first picture, in ticks of 90 kHz
 }
 
-// Picture is a unit of a file and when it is to be sent.
-type Picture struct {
-	*streams.Unit // Session is 1, Arrived is zero; PTS and DTS count from the first picture's DTS
+// Frame is an access unit of a file and when it is to be sent.
+type Frame struct {
+	*streams.AccessUnit // Session is 1, Arrived is zero; PTS and DTS count from the first picture's DTS
 
 	DTS time.Duration // decoding time: rises from picture to picture
 }
@@ -64,9 +64,9 @@ func (t *TS) onData(pts, dts int64, au [][]byte) error {
 	if !ok {
 		return nil
 	}
-	t.pending = append(t.pending, Picture{
-		Unit: &streams.Unit{Codec: streams.H264, Session: 1, PTS: ticks(pts - t.first), Key: key, NALUs: nalus},
-		DTS:  ticks(dts - t.first),
+	t.pending = append(t.pending, Frame{
+		AccessUnit: &streams.AccessUnit{Codec: streams.H264, Session: 1, PTS: ticks(pts - t.first), Keyframe: key, NALUs: nalus},
+		DTS:        ticks(dts - t.first),
 	})
 	return nil
 }
@@ -75,13 +75,13 @@ func (t *TS) onData(pts, dts int64, au [][]byte) error {
 func ticks(n int64) time.Duration { return time.Duration(n) * time.Second / 90000 }
 
 // Next returns the next picture in decoding order, io.EOF after the last.
-func (t *TS) Next() (Picture, error) {
+func (t *TS) Next() (Frame, error) {
 	for len(t.pending) == 0 {
 		if err := t.reader.Read(); err != nil {
 			if errors.Is(err, io.EOF) {
-				return Picture{}, io.EOF
+				return Frame{}, io.EOF
 			}
-			return Picture{}, fmt.Errorf("reading video file: %w", err)
+			return Frame{}, fmt.Errorf("reading video file: %w", err)
 		}
 	}
 	p := t.pending[0]
@@ -96,7 +96,7 @@ func (t *TS) Close() error { return t.file.Close() }
 const maxFile = 256 << 20
 
 // Load reads the file at path whole. It begins with a key picture.
-func Load(path string) (pictures []Picture, err error) {
+func Load(path string) (pictures []Frame, err error) {
 	t, err := OpenTS(path)
 	if err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func Load(path string) (pictures []Picture, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(pictures) == 0 && !p.Key {
+		if len(pictures) == 0 && !p.Keyframe {
 			continue
 		}
 		if size += p.Size(); size > maxFile {

@@ -67,7 +67,7 @@ func (c codec) profile() string {
 }
 
 // codecOf returns the payload format that a publisher offers for u, a key unit.
-func codecOf(u *streams.Unit) (codec, error) {
+func codecOf(u *streams.AccessUnit) (codec, error) {
 	if u.Codec == streams.H265 {
 		return codec{coding: streams.H265, payloadType: 96}, nil
 	}

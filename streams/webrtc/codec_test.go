@@ -158,7 +158,7 @@ func TestPacketize(t *testing.T) {
 		{"H.265", streams.H265, [][]byte{large(0x02, 1)}, 0, false},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			payloads := packetize(&streams.Unit{Codec: x.codec, NALUs: x.nalus})
+			payloads := packetize(&streams.AccessUnit{Codec: x.codec, NALUs: x.nalus})
 			for i, p := range payloads {
 				if len(p) > payloadSize {
 					t.Errorf("payload %d has %d bytes", i, len(p))

@@ -248,7 +248,7 @@ type unitWriter struct {
 	session uint32
 }
 
-func (w *unitWriter) write(u *streams.Unit) {
+func (w *unitWriter) write(u *streams.AccessUnit) {
 	if w.writer == nil || u.Session != w.session {
 		w.writer, w.session = w.feed.writer(), u.Session
 	}

@@ -46,8 +46,8 @@ func (in *Ingest) NewFeed() *Feed {
 	return f
 }
 
-// Fits reports whether a feed that another publisher filled can go on with this one.
-func (in *Ingest) Fits(f *Feed) bool { return f.format().coding == in.codec.coding }
+// CanContinue reports whether a feed that another publisher filled can go on with this one.
+func (in *Ingest) CanContinue(f *Feed) bool { return f.format().coding == in.codec.coding }
 
 // receiving makes a session that takes one video track.
 func receiving(api *webrtc.API, tracks chan<- *webrtc.TrackRemote) (*session, error) {
@@ -80,7 +80,7 @@ func firstTrack(ctx context.Context, tracks <-chan *webrtc.TrackRemote) (*webrtc
 	case t := <-tracks:
 		return t, nil
 	case <-late.C:
-		return nil, ErrNoPictures
+		return nil, ErrNoFrames
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
@@ -89,8 +89,8 @@ func firstTrack(ctx context.Context, tracks <-chan *webrtc.TrackRemote) (*webrtc
 // Answer returns the session description for the publisher.
 func (in *Ingest) Answer() string { return in.answer }
 
-// Run fills f until the publisher has gone or ctx ends, and returns why: ErrLost, ErrLeft,
-// ErrNoConnection, ErrNoPictures or ctx's cause. f has one Run at a time.
+// Run fills f until the publisher has gone or ctx ends, and returns why: ErrLost, ErrClosedByPeer,
+// ErrNoConnection, ErrNoFrames or ctx's cause. f has one Run at a time.
 func (in *Ingest) Run(ctx context.Context, f *Feed) error {
 	var clock sourceClock
 	var reports sync.WaitGroup

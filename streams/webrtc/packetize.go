@@ -31,7 +31,7 @@ const payloadSize = 1180
 
 // packetize cuts a unit into RTP payloads that share one allocation. Small units are
 // aggregated, large ones fragmented in pieces of one size, so that they can leave as one batch.
-func packetize(u *streams.Unit) [][]byte {
+func packetize(u *streams.AccessUnit) [][]byte {
 	p := packetizer{hevc: u.Codec == streams.H265, out: make([]byte, 0, u.Size()+u.Size()/64+256)}
 	for _, n := range u.NALUs {
 		p.add(n)

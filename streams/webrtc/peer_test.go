@@ -51,13 +51,13 @@ func TestLostPacketsAreSentAgain(t *testing.T) {
 	var got pictures
 	whole := true
 	stats, err := h.play(t.Context(), PlayOptions{OnPacket: got.add, drop: drop}, func(f Frame) bool {
-		whole = whole && f.Whole
+		whole = whole && f.Complete
 		return len(got.numbers) < 60
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if dropped == 0 || stats.Lost != 0 || !whole || stats.Asked < uint64(dropped)/2 {
+	if dropped == 0 || stats.Lost != 0 || !whole || stats.RetransmissionRequests < uint64(dropped)/2 {
 		t.Errorf("%d packets dropped, then %+v, all whole: %t", dropped, stats, whole)
 	}
 	for i, n := range got.numbers {
@@ -84,7 +84,7 @@ func TestPLI(t *testing.T) {
 			t.Errorf("time runs backwards at picture %d by %d", n, frames[n-1].Timestamp-f.Timestamp)
 		}
 		frames = append(frames, f)
-		if f.Key {
+		if f.Keyframe {
 			keys++
 		}
 		if len(frames) > 50 && !asked {

@@ -38,19 +38,19 @@ type Packet struct {
 type Frame struct {
 	At        time.Time // when its last packet was there
 	Timestamp uint32    // 90 kHz
-	Key       bool      // decoding can start at it
-	Whole     bool      // nothing of it was lost
+	Keyframe  bool      // decoding can start at it
+	Complete  bool      // nothing of it was lost
 	Bytes     int       // of payload
 	Packets   int
 }
 
 // PlayStats is what came, when Play has returned.
 type PlayStats struct {
-	Packets uint64
-	Bytes   uint64 // of payload
-	Frames  uint64
-	Lost    uint64 // packets that never came
-	Asked   uint64 // packets asked for again
+	Packets                uint64
+	Bytes                  uint64 // of payload
+	Frames                 uint64
+	Lost                   uint64 // packets that never came
+	RetransmissionRequests uint64 // packets asked for again
 }
 
 // playable returns what a player offers: H.264 in the profiles that Chromium offers without
@@ -98,7 +98,7 @@ func (e *Engine) Play(ctx context.Context, o PlayOptions) (PlayStats, error) {
 			p.coding = streams.H265
 		}
 		r := &receiver{session: s, track: t, drop: o.drop, deliver: p.deliver}
-		defer func() { p.stats.Lost, p.stats.Asked = r.lost, r.asked }()
+		defer func() { p.stats.Lost, p.stats.RetransmissionRequests = r.lost, r.asked }()
 		return r.run(ctx)
 	})
 	return p.stats, errors.Join(ended(ctx, err), to.remove(ctx, resource))
@@ -120,12 +120,12 @@ func (p *player) deliver(a arrived, lost uint64) {
 	}
 	f := &p.frame
 	if f.Packets == 0 || f.Timestamp != a.timestamp {
-		*f = Frame{Timestamp: a.timestamp, Whole: true}
+		*f = Frame{Timestamp: a.timestamp, Complete: true}
 	}
 	f.Packets++
 	f.Bytes += len(a.payload)
-	f.Whole = f.Whole && lost == 0
-	f.Key = f.Key || startsKey(p.coding, a.payload)
+	f.Complete = f.Complete && lost == 0
+	f.Keyframe = f.Keyframe || startsKey(p.coding, a.payload)
 	if !a.marker {
 		return
 	}

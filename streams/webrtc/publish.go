@@ -25,7 +25,7 @@ type PublishOptions struct {
 
 // Publish sends a stream to a WHIP endpoint until ctx ends or the session dies; it begins with
 // the group of pictures under way. It deletes the resource at the end. It returns nil when ctx
-// ended, else why the session ended: ErrNoPictures when the stream has none, an *HTTPError when
+// ended, else why the session ended: ErrNoFrames when the stream has none, an *HTTPError when
 // the endpoint refuses, and those of Viewer.Run.
 func (e *Engine) Publish(ctx context.Context, o PublishOptions) error {
 	logger := o.Logger
@@ -79,15 +79,15 @@ func ended(ctx context.Context, err error) error {
 }
 
 // firstKey waits for the first unit, which is a key unit.
-func firstKey(ctx context.Context, reader *streams.Reader) (*streams.Unit, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, picturesWithin, fmt.Errorf("the camera: %w", ErrNoPictures))
+func firstKey(ctx context.Context, reader *streams.Reader) (*streams.AccessUnit, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, picturesWithin, fmt.Errorf("the camera: %w", ErrNoFrames))
 	defer cancel()
 	for {
 		u, err := reader.Next(ctx)
 		if err != nil {
 			return nil, errors.Join(context.Cause(ctx), ignoreContext(err))
 		}
-		if u.Key {
+		if u.Keyframe {
 			return u, nil
 		}
 	}
@@ -102,7 +102,7 @@ func ignoreContext(err error) error {
 }
 
 // fill writes the stream's units to feed until the reader is closed or ctx ends.
-func fill(ctx context.Context, feed *Feed, first *streams.Unit, reader *streams.Reader) error {
+func fill(ctx context.Context, feed *Feed, first *streams.AccessUnit, reader *streams.Reader) error {
 	w := unitWriter{feed: feed}
 	for u := first; ; {
 		w.write(u)

@@ -48,7 +48,7 @@ func (r *receiver) run(ctx context.Context) error {
 		case errors.As(err, &timeout) && timeout.Timeout():
 			r.until = time.Time{}
 		case err != nil:
-			return ErrLeft // the track ends with its connection
+			return ErrClosedByPeer // the track ends with its connection
 		default:
 			if err := r.take(buffer[:n], now); err != nil {
 				continue // no RTP; encrypted by the peer, so its own loss
@@ -59,7 +59,7 @@ func (r *receiver) run(ctx context.Context) error {
 			return err
 		}
 		if now.Sub(r.silent) > picturesWithin {
-			return ErrNoPictures
+			return ErrNoFrames
 		}
 	}
 }

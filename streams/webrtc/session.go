@@ -14,12 +14,12 @@ import (
 var (
 	// ErrLost is a peer that has fallen silent.
 	ErrLost = errors.New("the connection was lost")
-	// ErrLeft is a peer that closed its side.
-	ErrLeft = errors.New("the other side closed the connection")
+	// ErrClosedByPeer is a peer that closed its side.
+	ErrClosedByPeer = errors.New("the other side closed the connection")
 	// ErrNoConnection is a peer that was never reached.
 	ErrNoConnection = errors.New("no connection came about within 15 s")
-	// ErrNoPictures is a peer that is there but sends nothing.
-	ErrNoPictures = errors.New("connected, but no pictures for 10 s")
+	// ErrNoFrames is a peer that is there but sends nothing.
+	ErrNoFrames = errors.New("connected, but no pictures for 10 s")
 )
 
 const (
@@ -52,7 +52,7 @@ func newSession(pc *webrtc.PeerConnection) *session {
 		case webrtc.PeerConnectionStateFailed:
 			s.end(ErrLost)
 		case webrtc.PeerConnectionStateClosed:
-			s.end(ErrLeft)
+			s.end(ErrClosedByPeer)
 		}
 	})
 	return s
@@ -159,7 +159,7 @@ func (s *session) offer(ctx context.Context) (string, error) {
 
 // close ends a session that watch was never called for.
 func (s *session) close() {
-	s.end(ErrLeft)
+	s.end(ErrClosedByPeer)
 	if err := s.pc.GracefulClose(); err != nil {
 		return // nothing is left to be done about it
 	}

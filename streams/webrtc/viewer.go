@@ -64,7 +64,7 @@ func (e *Engine) newSending(f *Feed, c codec) (*Viewer, error) {
 // Answer returns the session description for the viewer.
 func (v *Viewer) Answer() string { return v.answer }
 
-// Run sends until the viewer has gone or ctx ends, and returns why: ErrLost, ErrLeft,
+// Run sends until the viewer has gone or ctx ends, and returns why: ErrLost, ErrClosedByPeer,
 // ErrNoConnection or ctx's cause. Everything of the viewer has ended when it returns.
 func (v *Viewer) Run(ctx context.Context) error {
 	var reader sync.WaitGroup
@@ -78,7 +78,7 @@ func (v *Viewer) Run(ctx context.Context) error {
 		})
 		err := v.sender.run(ctx)
 		if ctx.Err() == nil {
-			err = fmt.Errorf("%w: %w", ErrLeft, err) // writing fails once the connection is closed
+			err = fmt.Errorf("%w: %w", ErrClosedByPeer, err) // writing fails once the connection is closed
 		}
 		return err
 	})

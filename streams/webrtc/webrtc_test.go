@@ -37,9 +37,9 @@ const frameTime = 40 * time.Millisecond
 
 // shoot publishes one picture; its number is in its bytes.
 func (c *camera) shoot() {
-	u := &streams.Unit{Codec: streams.H264, Session: 1, PTS: time.Duration(c.n) * frameTime, Arrived: time.Now(), Key: c.n%c.group == 0}
+	u := &streams.AccessUnit{Codec: streams.H264, Session: 1, PTS: time.Duration(c.n) * frameTime, Arrived: time.Now(), Keyframe: c.n%c.group == 0}
 	kind := byte(0x41)
-	if u.Key {
+	if u.Keyframe {
 		kind = 0x65
 		u.NALUs = [][]byte{c.key, {0x68, 0xee, 0x3c, 0x80}}
 	}
@@ -249,7 +249,7 @@ func TestPublishAndPlay(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("first picture after %s, %+v", frames[0].At.Sub(begun), stats)
-	if !frames[0].Key {
+	if !frames[0].Keyframe {
 		t.Error("the first picture is not a key picture")
 	}
 	if got.numbers[0] != 50 {

@@ -75,7 +75,7 @@ func (b bench) relay(ctx context.Context) (r relayReport, err error) {
 
 // video returns footage in a format.
 func (b bench) video(ctx context.Context, f footage.Format) (string, error) {
-	return footage.Kept(ctx, footage.Pedestrians, b.footage, f, func() { progress("Making footage, once: %+v", f) })
+	return footage.Cached(ctx, footage.Pedestrians, b.footage, f, func() { progress("Making footage, once: %+v", f) })
 }
 
 // relayTo measures one number of viewers.

@@ -76,7 +76,7 @@ func (c *viewers) play(ctx context.Context, engine *webrtc.Engine, client *http.
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			c.count.Frames++
-			if f.Key && f.Whole && !seen {
+			if f.Keyframe && f.Complete && !seen {
 				seen = true
 				c.first = append(c.first, float64(time.Since(began).Microseconds())/1000)
 				if len(c.first) == c.want {

@@ -97,7 +97,7 @@ func (s *testbed) site(ctx context.Context, o struct {
 	file := ""
 	if len(o.Cameras) > 0 {
 		var err error
-		if file, err = footage.Kept(ctx, footage.Pedestrians, s.footage, footage.Format{}, nil); err != nil {
+		if file, err = footage.Cached(ctx, footage.Pedestrians, s.footage, footage.Format{}, nil); err != nil {
 			return nil, fmt.Errorf("%w: `make deps` installs ffmpeg and opencv-doc", err)
 		}
 	}

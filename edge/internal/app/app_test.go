@@ -178,7 +178,7 @@ func cameras(t *testing.T, paths ...string) *simcam.Server {
 		t.Fatal("vtest.avi is missing: it is in Debian's package opencv-doc, which `make test` installs")
 	}
 	file := filepath.Join(t.TempDir(), "pedestrians.ts")
-	must(t, footage.Make(t.Context(), footage.Pedestrians, file, footage.Format{Width: 384, Height: 288, Seconds: 20}))
+	must(t, footage.Create(t.Context(), footage.Pedestrians, file, footage.Format{Width: 384, Height: 288, Seconds: 20}))
 	var all []simcam.Camera
 	for _, p := range paths {
 		all = append(all, simcam.Camera{Path: p, File: file})

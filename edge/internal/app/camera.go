@@ -80,7 +80,7 @@ func newCamera(e *edge, doc firmwareconfig.Camera, open []detection.Incident, no
 	c.detect = c.stream
 	if doc.Detect != "" {
 		// Looked at and thrown away: nobody asks for the past of a sub-stream.
-		c.detect = streams.New(streams.Options{Name: doc.Name + "/detect", Keep: 2 * time.Second, KeepBytes: 4 << 20})
+		c.detect = streams.New(streams.Options{Name: doc.Name + "/detect", RingDuration: 2 * time.Second, RingBytes: 4 << 20})
 		c.sub = rtsp.NewSource(rtsp.Options{
 			URL: doc.Detect, Transport: doc.Transport, Stream: c.detect, Logger: c.logger.With("stream", "detect"),
 			OnState: func(_ bool, cause string) { c.note(&c.subCause, cause) },

@@ -82,7 +82,7 @@ func (h *health) counters(ctx context.Context) map[string]uint64 {
 	n := map[string]uint64{}
 	for _, c := range e.cameras {
 		st, src := c.stream.Stats(), c.source.Stats()
-		n["edge_units_total"] += st.Units
+		n["edge_units_total"] += st.AccessUnits
 		n["edge_unit_bytes_total"] += st.Bytes
 		n["edge_units_dropped_total"] += st.Dropped
 		n["edge_camera_sessions_total"] += src.Sessions

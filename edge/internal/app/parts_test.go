@@ -233,8 +233,8 @@ func TestPublishingOnCommand(t *testing.T) {
 func feed(ctx context.Context, s *streams.Stream) {
 	sps := []byte{0x67, 0x42, 0xc0, 0x1e, 0xd9, 0x00, 0xa0, 0x47, 0xfe, 0xc8}
 	for i := 0; sleep(ctx, 40*time.Millisecond); i++ {
-		s.Publish(&streams.Unit{
-			Codec: streams.H264, Session: 1, PTS: time.Duration(i) * 40 * time.Millisecond, Arrived: time.Now(), Key: true,
+		s.Publish(&streams.AccessUnit{
+			Codec: streams.H264, Session: 1, PTS: time.Duration(i) * 40 * time.Millisecond, Arrived: time.Now(), Keyframe: true,
 			NALUs: [][]byte{sps, {0x68, 0xce, 0x3c, 0x80}, {0x65, 0x88, 0x84, 0x00}},
 		})
 	}

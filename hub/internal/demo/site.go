@@ -171,7 +171,7 @@ func (s *show) recording(ctx context.Context) (string, error) {
 	if video == "" {
 		video = footage.Pedestrians
 	}
-	file, err := footage.Kept(ctx, video, s.Footage, footage.Format{}, func() {
+	file, err := footage.Cached(ctx, video, s.Footage, footage.Format{}, func() {
 		s.say("Converting %s to H.264, once", video)
 	})
 	if errors.Is(err, os.ErrNotExist) && s.Video == "" {

@@ -65,7 +65,7 @@ type shown struct {
 }
 
 // film1080 makes ten seconds of moving picture in one group of pictures.
-func film1080(t *testing.T) []simcam.Picture {
+func film1080(t *testing.T) []simcam.Frame {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "film.ts")
 	out, err := exec.CommandContext(t.Context(), "ffmpeg", "-nostdin", "-loglevel", "error",
@@ -83,11 +83,11 @@ func film1080(t *testing.T) []simcam.Picture {
 }
 
 // project publishes pictures over and over, at their pace; the first ahead of them at once.
-func project(ctx context.Context, s *streams.Stream, pictures []simcam.Picture, ahead int) {
+func project(ctx context.Context, s *streams.Stream, pictures []simcam.Frame, ahead int) {
 	tick := time.NewTicker(40 * time.Millisecond)
 	defer tick.Stop()
 	for n := 0; ; n++ {
-		u := *pictures[n%len(pictures)].Unit
+		u := *pictures[n%len(pictures)].AccessUnit
 		u.PTS, u.Arrived = time.Duration(n)*40*time.Millisecond, time.Now()
 		s.Publish(&u)
 		if n < ahead {

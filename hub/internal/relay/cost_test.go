@@ -191,7 +191,7 @@ func TestRelayCostClients(t *testing.T) {
 			defer mu.Unlock()
 			total.Frames += s.Frames
 			total.Lost += s.Lost
-			total.Asked += s.Asked
+			total.RetransmissionRequests += s.RetransmissionRequests
 		})
 		<-first
 	}
@@ -200,7 +200,7 @@ func TestRelayCostClients(t *testing.T) {
 	time.Sleep(costWindow + time.Second)
 	cancel()
 	running.Wait()
-	fmt.Printf("viewers: %d frames, %d packets lost for good, %d asked again\n", total.Frames, total.Lost, total.Asked)
+	fmt.Printf("viewers: %d frames, %d packets lost for good, %d asked again\n", total.Frames, total.Lost, total.RetransmissionRequests)
 	http.DefaultClient.CloseIdleConnections()
 }
 
@@ -214,9 +214,9 @@ func film(ctx context.Context, s *streams.Stream) {
 	tick := time.NewTicker(40 * time.Millisecond)
 	defer tick.Stop()
 	for n := 0; ; n++ {
-		u := &streams.Unit{Codec: streams.H264, Session: 1, PTS: time.Duration(n) * 40 * time.Millisecond, Arrived: time.Now(), Key: n%50 == 0}
+		u := &streams.AccessUnit{Codec: streams.H264, Session: 1, PTS: time.Duration(n) * 40 * time.Millisecond, Arrived: time.Now(), Keyframe: n%50 == 0}
 		size, kind := other, byte(0x41)
-		if u.Key {
+		if u.Keyframe {
 			size, kind = key, 0x65
 			u.NALUs = [][]byte{{0x67, 0x64, 0x00, 0x28, 0xac}, {0x68, 0xee, 0x3c, 0x80}}
 		}

@@ -218,7 +218,7 @@ func (p *path) attach(ctx context.Context, pub *publisher) (before *publisher) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before = p.publisher
-	if p.live != nil && !pub.ingest.Fits(p.live.feed) {
+	if p.live != nil && !pub.ingest.CanContinue(p.live.feed) {
 		p.endLive(ending("the camera's coding has changed"))
 	}
 	if p.live == nil {

@@ -78,7 +78,7 @@ func TestViewEndsAtItsLimit(t *testing.T) {
 	b := newBench(t, Options{MaxView: 1500 * time.Millisecond})
 	p := b.play("anna", "")
 	b.moves(p)
-	if err := <-p.done; !errors.Is(err, webrtc.ErrLeft) {
+	if err := <-p.done; !errors.Is(err, webrtc.ErrClosedByPeer) {
 		t.Errorf("the viewer sees %v, want ErrLeft", err)
 	}
 	if why := b.ended(); why != "the time limit of 1.5s was reached" {
@@ -94,7 +94,7 @@ func TestPublisherVanishes(t *testing.T) {
 	b.edge.cancel() // the edge ends its session by itself
 	b.edge.cancel = nil
 	b.edge.mu.Unlock()
-	if err := <-p.done; !errors.Is(err, webrtc.ErrLeft) {
+	if err := <-p.done; !errors.Is(err, webrtc.ErrClosedByPeer) {
 		t.Errorf("the viewer sees %v, want ErrLeft", err)
 	}
 	if why := b.ended(); !strings.HasPrefix(why, "the picture from the edge ended: ") {

@@ -190,10 +190,10 @@ func shoot(ctx context.Context, s *streams.Stream) {
 	tick := time.NewTicker(40 * time.Millisecond)
 	defer tick.Stop()
 	for n := 0; ; n++ {
-		u := &streams.Unit{Codec: streams.H264, Session: 1, PTS: time.Duration(n) * 40 * time.Millisecond, Arrived: time.Now(), Key: n%25 == 0}
+		u := &streams.AccessUnit{Codec: streams.H264, Session: 1, PTS: time.Duration(n) * 40 * time.Millisecond, Arrived: time.Now(), Keyframe: n%25 == 0}
 		picture := make([]byte, 8000)
 		picture[0] = 0x41
-		if u.Key {
+		if u.Keyframe {
 			picture[0] = 0x65
 			u.NALUs = [][]byte{{0x67, 0x64, 0x00, 0x28, 0xac}, {0x68, 0xee, 0x3c, 0x80}}
 		}

@@ -35,12 +35,12 @@ func TestKilledPublisher(t *testing.T) {
 	if err := edge.Wait(); err == nil {
 		t.Error("the publisher was not killed")
 	}
-	if err := <-p.done; !errors.Is(err, webrtc.ErrLeft) && !errors.Is(err, webrtc.ErrNoPictures) {
+	if err := <-p.done; !errors.Is(err, webrtc.ErrClosedByPeer) && !errors.Is(err, webrtc.ErrNoFrames) {
 		t.Errorf("the viewer sees %v", err)
 	}
 	why := b.ended()
 	t.Log(why)
-	if !strings.Contains(why, webrtc.ErrLost.Error()) && !strings.Contains(why, webrtc.ErrNoPictures.Error()) {
+	if !strings.Contains(why, webrtc.ErrLost.Error()) && !strings.Contains(why, webrtc.ErrNoFrames.Error()) {
 		t.Errorf("the lease ended because %q", why)
 	}
 	b.eventually("the upstream has ended", func() bool { return b.relay.Stats().Upstreams == 0 })

@@ -141,7 +141,7 @@ func (r *Relay) watch(ctx context.Context, v *view, lease string) {
 // reason puts a session's end in a person's words.
 func reason(err error) string {
 	switch {
-	case errors.Is(err, webrtc.ErrLeft):
+	case errors.Is(err, webrtc.ErrClosedByPeer):
 		return "the viewer closed the connection"
 	case errors.Is(err, webrtc.ErrLost):
 		return "the connection to the viewer was lost"

@@ -35,9 +35,9 @@ type Format struct {
 	Still bool
 }
 
-// Kept returns the recording of video in the format f, out of the folder dir. It makes it
+// Cached returns the recording of video in the format f, out of the folder dir. It makes it
 // first if it is not there; making says so before that, since it takes a while, and may be nil.
-func Kept(ctx context.Context, video, dir string, f Format, making func()) (string, error) {
+func Cached(ctx context.Context, video, dir string, f Format, making func()) (string, error) {
 	info, err := os.Stat(video)
 	if err != nil {
 		return "", fmt.Errorf("looking for the video: %w", err)
@@ -58,11 +58,11 @@ func Kept(ctx context.Context, video, dir string, f Format, making func()) (stri
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("making the folder of recordings: %w", err)
 	}
-	return path, Make(ctx, absolute, path, f)
+	return path, Create(ctx, absolute, path, f)
 }
 
-// Make writes the recording of video to path. The file is there whole or not at all.
-func Make(ctx context.Context, video, path string, f Format) error {
+// Create writes the recording of video to path. The file is there whole or not at all.
+func Create(ctx context.Context, video, path string, f Format) error {
 	part, err := os.CreateTemp(filepath.Dir(path), ".making-*.ts")
 	if err != nil {
 		return fmt.Errorf("making a recording: %w", err)

@@ -17,11 +17,11 @@ func TestMadeRecordingSuitsSimcam(t *testing.T) {
 	dir := t.TempDir()
 	made := 0
 	format := Format{Width: 320, Height: 180, Rate: 25, Bitrate: 300, Seconds: 9}
-	path, err := Kept(t.Context(), Pedestrians, dir, format, func() { made++ })
+	path, err := Cached(t.Context(), Pedestrians, dir, format, func() { made++ })
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := Kept(t.Context(), Pedestrians, dir, format, func() { made++ })
+	again, err := Cached(t.Context(), Pedestrians, dir, format, func() { made++ })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestMadeRecordingSuitsSimcam(t *testing.T) {
 		if p.PTS != p.DTS {
 			t.Fatalf("picture %d is shown at %v but sent at %v: there are B-frames", i, p.PTS, p.DTS)
 		}
-		if p.Key {
+		if p.Keyframe {
 			keys = append(keys, p.PTS)
 		}
 		bytes += p.Size()
@@ -66,7 +66,7 @@ func TestVideoThatIsNoneLeavesNothing(t *testing.T) {
 	if err := os.WriteFile(video, []byte("no video"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if path, err := Kept(t.Context(), video, filepath.Join(dir, "kept"), Format{}, nil); err == nil {
+	if path, err := Cached(t.Context(), video, filepath.Join(dir, "kept"), Format{}, nil); err == nil {
 		t.Errorf("text was made into %s", path)
 	}
 	left, err := os.ReadDir(filepath.Join(dir, "kept"))

@@ -12,15 +12,15 @@ import "time"
 // Codec names a coding as SDP does (RFC 8866, the encoding name of "a=rtpmap").
 type Codec string
 
-// The codings that a Unit can carry.
+// The codings that an AccessUnit can carry.
 const (
 	H264 Codec = "H264"
 	H265 Codec = "H265"
 )
 
-// Unit is one access unit of a stream: one coded picture.
-// A Unit and the bytes it points to are immutable once published; readers share them.
-type Unit struct {
+// AccessUnit is one coded frame of a stream and what describes it.
+// An AccessUnit and the bytes it points to are immutable once published; readers share them.
+type AccessUnit struct {
 	Codec Codec
 
 	// Session counts the connections to the source, from 1. PTS is comparable only within
@@ -34,10 +34,10 @@ type Unit struct {
 	// Arrived is when the unit's last packet reached this machine, by its wall clock.
 	Arrived time.Time
 
-	// Key says that decoding can start here. NALUs of a key unit begin with the parameter
+	// Keyframe says that decoding can start here. NALUs of a key unit begin with the parameter
 	// sets in force (SPS and PPS; for H.265 VPS too), even where the source sent them only
 	// in its session description.
-	Key bool
+	Keyframe bool
 
 	// NALUs are the network abstraction layer units of the picture, without start codes
 	// and without length prefixes (ITU-T H.264, H.265 section 7.3.1).
@@ -45,7 +45,7 @@ type Unit struct {
 }
 
 // Size returns the number of coded bytes.
-func (u *Unit) Size() int {
+func (u *AccessUnit) Size() int {
 	n := 0
 	for _, nalu := range u.NALUs {
 		n += len(nalu)
