@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// Backoff says how soon a worker that failed is started again. Zero fields take defaults.
+// Backoff determines when a failed worker is restarted. Zero fields take the defaults given.
 type Backoff struct {
-	First  time.Duration // after the first failure; doubles with each further one; 1 s
-	Most   time.Duration // at most; 60 s
-	Steady time.Duration // of work after which a failure counts as a first one; 60 s
+	First  time.Duration // wait after the first failure, doubled with each further one; 1 s
+	Most   time.Duration // longest wait; 60 s
+	Steady time.Duration // of running after which a failure counts as the first one; 60 s
 
 	// Budget is how many restarts are allowed within Window; 10 in 10 minutes. Once it is
-	// spent, the next start waits until the oldest restart is out of the window: a camera
-	// whose pictures kill the worker must not take the processor from the others.
+	// used up, the next start waits until the oldest restart is outside of the window: a camera
+	// whose frames crash the worker must not take the CPU from the others.
 	Budget int
 	Window time.Duration
 }
@@ -37,7 +37,7 @@ func (b Backoff) withDefaults() Backoff {
 	return b
 }
 
-// history is what a Backoff must remember. It belongs to one goroutine.
+// history is the state of a Backoff. It belongs to one goroutine.
 type history struct {
 	b     Backoff
 	next  time.Duration
@@ -46,9 +46,9 @@ type history struct {
 
 func (b Backoff) history() *history { return &history{b: b, next: b.First} }
 
-// failed notes a failure at now of a worker that had worked for some time, and returns how
-// long to wait before the next start. spent says that the budget, not the back-off, decides.
-// The wait is spread by a tenth, so that the workers of many cameras do not start as one.
+// failed records a failure at now of a worker that had run for some time, and returns how long to
+// wait before the next start. spent reports that the budget is used up. The wait has jitter of a
+// tenth, so that the workers of many cameras do not start at the same time.
 func (h *history) failed(now time.Time, worked time.Duration) (wait time.Duration, spent bool) {
 	if worked >= h.b.Steady {
 		h.next = h.b.First

@@ -9,13 +9,12 @@ import (
 	"gridpost/detection/wire"
 )
 
-// RunFile has a worker of its own read the video file at path and analyse it as fast as it
-// can. each is called with one Result per analysed frame, in order; the worker waits for it, and
-// the same file gives the same results every time. A frame's PTS counts from the file's
-// first picture, and its Time is that long after the start of 1970.
-// It returns nil at the end of the file, each's error if it gave one, and otherwise says why
-// the file could not be analysed to its end.
-func RunFile(ctx context.Context, binary string, cfg wire.Config, path string, each func(wire.Result) error) error {
+// RunFile starts a worker that analyses the video file at path as fast as it can. onResult is called
+// with one Result per analysed frame, in order; the worker waits for it, and the same file always
+// gives the same results. A frame's PTS counts from the first frame of the file, and its Time is the
+// PTS after the start of 1970. RunFile returns nil at the end of the file, onResult's error if it
+// returned one, and otherwise why the file could not be analysed to its end. It blocks; ctx ends it.
+func RunFile(ctx context.Context, binary string, cfg wire.Config, path string, onResult func(wire.Result) error) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return fmt.Errorf("analysing a file: %w", err)
@@ -24,8 +23,8 @@ func RunFile(ctx context.Context, binary string, cfg wire.Config, path string, e
 	if err != nil {
 		return fmt.Errorf("analysing %s: %w", path, err)
 	}
-	var refused error // by each: the caller's own, to be told from the worker's
-	err = p.within(ctx, func() error {
+	var refused error // by onResult, to distinguish it from the worker's errors
+	err = p.runWithin(ctx, func() error {
 		if _, err := p.configure(cfg); err != nil {
 			return err
 		}
@@ -33,7 +32,7 @@ func RunFile(ctx context.Context, binary string, cfg wire.Config, path string, e
 			return err
 		}
 		return p.results(func(r wire.Result) error {
-			refused = each(r)
+			refused = onResult(r)
 			return refused
 		})
 	})
@@ -44,10 +43,10 @@ func RunFile(ctx context.Context, binary string, cfg wire.Config, path string, e
 	case ctx.Err() != nil:
 		return fmt.Errorf("analysing %s: %w", path, ctx.Err())
 	}
-	return fmt.Errorf("analysing %s: %s", path, explain(p, err, 0))
+	return fmt.Errorf("analysing %s: %s", path, failureCause(p, err, 0))
 }
 
-func (p *process) results(each func(wire.Result) error) error {
+func (p *process) results(onResult func(wire.Result) error) error {
 	for {
 		msg, err := p.conn.Receive()
 		if err != nil {
@@ -55,19 +54,19 @@ func (p *process) results(each func(wire.Result) error) error {
 		}
 		switch m := msg.(type) {
 		case wire.Result:
-			if err := check(&m); err != nil {
+			if err := validate(&m); err != nil {
 				return err
 			}
-			if err := each(m); err != nil {
+			if err := onResult(m); err != nil {
 				return err
 			}
 		case wire.End:
 			if m.Error != "" {
-				return errors.New(printable(m.Error))
+				return errors.New(sanitise(m.Error))
 			}
 			return nil
 		default:
-			return fmt.Errorf("%T out of place: %w", msg, wire.ErrMalformed)
+			return fmt.Errorf("unexpected %T: %w", msg, wire.ErrMalformed)
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 const carsFile = "../../../shared/data/car-detection.mp4"
 
-// run returns what the worker finds in a file.
+// run returns the results for a file.
 func run(t *testing.T, cfg wire.Config, path string) []wire.Result {
 	t.Helper()
 	var out []wire.Result
@@ -30,11 +30,11 @@ func run(t *testing.T, cfg wire.Config, path string) []wire.Result {
 	return out
 }
 
-func TestFileGivesTheSameEveryTime(t *testing.T) {
+func TestFileResultsAreReproducible(t *testing.T) {
 	path := footage(t, "file.mp4", "-c:v", "libx264", "-preset", "ultrafast")
 	first := run(t, wire.Config{Rate: 5}, path)
 	if n := len(first); n < 29 || n > 30 {
-		t.Errorf("6 s at 5 pictures a second gave %d", n)
+		t.Errorf("6 s at 5 frames per second gave %d", n)
 	}
 	seen := 0
 	for _, r := range first {
@@ -47,25 +47,25 @@ func TestFileGivesTheSameEveryTime(t *testing.T) {
 		t.Errorf("the box was seen %d times", seen)
 	}
 	if second := run(t, wire.Config{Rate: 5}, path); !reflect.DeepEqual(first, second) {
-		t.Error("the second run gave something else")
+		t.Error("the second run gave other results")
 	}
 }
 
 func TestFilesThatCannotBeAnalysed(t *testing.T) {
-	words := filepath.Join(t.TempDir(), "words.mp4")
-	if err := os.WriteFile(words, []byte("these are words"), 0o600); err != nil {
+	text := filepath.Join(t.TempDir(), "text.mp4")
+	if err := os.WriteFile(text, []byte("this is text"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	none := func(wire.Result) error { return nil }
 	for path, want := range map[string]string{
-		words:          "Invalid data",
+		text:           "Invalid data",
 		"/nowhere.mp4": "No such file",
 	} {
 		if err := RunFile(context.Background(), made.worker, wire.Config{}, path, none); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
-	if err := RunFile(context.Background(), made.worker, wire.Config{Rate: -1}, words, none); err == nil || !strings.Contains(err.Error(), "rate") {
+	if err := RunFile(context.Background(), made.worker, wire.Config{Rate: -1}, text, none); err == nil || !strings.Contains(err.Error(), "rate") {
 		t.Errorf("a rate below zero: %v", err)
 	}
 	path := footage(t, "file.mp4", "-c:v", "libx264", "-preset", "ultrafast")
@@ -79,7 +79,7 @@ func TestFilesThatCannotBeAnalysed(t *testing.T) {
 	failUnless(t, err, context.Canceled)
 }
 
-// covers reports whether something in r lies on box by a good part.
+// covers reports whether a detection of r overlaps box by half.
 func covers(r wire.Result, box detection.Box) bool {
 	for _, d := range r.Frame.Detections {
 		w := min(d.Box.X+d.Box.W, box.X+box.W) - max(d.Box.X, box.X)
@@ -91,10 +91,10 @@ func covers(r wire.Result, box detection.Box) bool {
 	return false
 }
 
-// Whole cars and nothing else: at these times each car is fully in the picture.
-func TestMotionFindsWholeCars(t *testing.T) {
+// Whole cars and nothing else: at these times each car is completely in the frame.
+func TestMotionDetectsWholeCars(t *testing.T) {
 	if _, err := os.Stat(carsFile); err != nil {
-		t.Skip("car-detection.mp4 is not in ../shared/data")
+		t.Skip("../shared/data/car-detection.mp4 is missing")
 	}
 	cars := map[time.Duration][]detection.Box{
 		6240 * time.Millisecond:  {{X: 0.34, Y: 0.21, W: 0.23, H: 0.70}},
@@ -112,7 +112,7 @@ func TestMotionFindsWholeCars(t *testing.T) {
 				continue
 			}
 			delete(cars, at)
-			large := 0 // a speck beside a car, while the camera closes its iris for it, is forgiven
+			large := 0 // small boxes beside a car, while the camera adapts its exposure, are ignored
 			for _, d := range r.Frame.Detections {
 				if d.Box.Area() > 0.01 {
 					large++
@@ -129,15 +129,15 @@ func TestMotionFindsWholeCars(t *testing.T) {
 		}
 	}
 	if len(cars) > 0 {
-		t.Errorf("not looked at: %v", cars)
+		t.Errorf("not analysed: %v", cars)
 	}
 }
 
-func TestModelFindsCars(t *testing.T) {
+func TestModelDetectsCars(t *testing.T) {
 	model := "../../../shared/data/nanodet_m_320.onnx"
 	for _, path := range []string{model, carsFile} {
 		if _, err := os.Stat(path); err != nil {
-			t.Skipf("%s is not there", path)
+			t.Skipf("%s is missing", path)
 		}
 	}
 	if os.Getenv("GRIDPOST_ONNXRUNTIME") == "" {
@@ -146,7 +146,7 @@ func TestModelFindsCars(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(found) == 0 {
-			t.Skip("ONNX Runtime is not there; `make onnxruntime` puts it into bin")
+			t.Skip("ONNX Runtime is not installed; run `make onnxruntime`")
 		}
 		library, err := filepath.Abs(found[0])
 		if err != nil {
@@ -169,8 +169,8 @@ func TestModelFindsCars(t *testing.T) {
 			}
 		}
 	}
-	// Seen from straight above, the model finds each car but rarely knows what it is.
+	// From straight above, the model detects each car but rarely classifies it as one.
 	if onCar < 2 || named == 0 || empty > 1 {
-		t.Errorf("on the first car in %d pictures, called a car %d times, %d on the empty road", onCar, named, empty)
+		t.Errorf("on the first car in %d frames, called a car %d times, %d on the empty road", onCar, named, empty)
 	}
 }

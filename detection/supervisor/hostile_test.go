@@ -12,20 +12,20 @@ import (
 	"gridpost/detection/wire"
 )
 
-// Programs that are no workers: each must end in a cause for people, and in nothing else.
-func TestWhatIsNoWorker(t *testing.T) {
+// Programs that are not workers: each must end with a cause for people, and with nothing else.
+func TestOtherProgramsAsWorker(t *testing.T) {
 	for name, c := range map[string]struct{ script, cause string }{
-		"ends with words":    {"echo 'the lens is on fire' >&2; exit 3", "exited with status 3, saying: the lens is on fire"},
+		"exits with output":  {"echo 'the lens is on fire' >&2; exit 3", "exited with status 3, saying: the lens is on fire"},
 		"aborts":             {"kill -ABRT $$", "aborted (signal 6)"},
 		"never gets ready":   {"exec sleep 60", "not ready within"},
-		"talks nonsense":     {"printf 'GET / HTTP/1.1\\r\\n\\r\\n' >&3; exec sleep 60", "malformed"},
-		"talks out of place": {"printf '\\000\\000\\000\\002\\004{}' >&3; exec sleep 60", "instead of Ready"},
+		"sends no message":   {"printf 'GET / HTTP/1.1\\r\\n\\r\\n' >&3; exec sleep 60", "malformed"},
+		"sends out of order": {"printf '\\000\\000\\000\\002\\004{}' >&3; exec sleep 60", "instead of Ready"},
 		"gives up":           {"printf '\\000\\000\\000\\016\\010{\"error\":\"no\"}' >&3; exec sleep 60", "no"},
-		"floods its words":   {"yes 'panic: over and over' | head -c 3000000 >&2; exit 2", "panic: over and over"},
-		"says it is ready":   {"printf '\\000\\000\\000\\002\\002{}\\000\\000\\000\\002\\004{}' >&3; exec sleep 60", "a result without a picture"},
+		"floods its output":  {"yes 'panic: over and over' | head -c 3000000 >&2; exit 2", "panic: over and over"},
+		"says it is ready":   {"printf '\\000\\000\\000\\002\\002{}\\000\\000\\000\\002\\004{}' >&3; exec sleep 60", "a result without an access unit"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := work(t, Options{Binary: script(t, c.script), Start: 2 * time.Second, Backoff: Backoff{First: time.Hour, Most: time.Hour}})
+			b := work(t, Options{Binary: script(t, c.script), StartTimeout: 2 * time.Second, Backoff: Backoff{First: time.Hour, Most: time.Hour}})
 			cause := b.state()
 			if cause == "" {
 				cause = b.state()
@@ -37,7 +37,7 @@ func TestWhatIsNoWorker(t *testing.T) {
 	}
 }
 
-func TestMissingProgramIsSaid(t *testing.T) {
+func TestMissingProgramIsReported(t *testing.T) {
 	b := work(t, Options{Binary: "/nowhere/worker", Backoff: Backoff{First: time.Hour, Most: time.Hour}})
 	if cause := b.state(); !strings.Contains(cause, "/nowhere/worker") {
 		t.Errorf("cause %q", cause)
@@ -48,7 +48,7 @@ func TestMissingProgramIsSaid(t *testing.T) {
 	failUnless(t, err, ErrNotRunning)
 }
 
-// A model that cannot work costs a few tries and then rest.
+// A model that cannot be loaded costs a few restarts and then a long wait.
 func TestBudgetEndsAHotLoop(t *testing.T) {
 	t.Setenv("GRIDPOST_ONNXRUNTIME", "/nowhere/libonnxruntime.so")
 	b := work(t, Options{
@@ -106,22 +106,22 @@ func TestResultsAreChecked(t *testing.T) {
 		"a long class":      with(func(_ *wire.Result, d *detection.Detection) { d.Class = strings.Repeat("x", 100) }),
 		"a class with bell": with(func(_ *wire.Result, d *detection.Detection) { d.Class = "car\a" }),
 	} {
-		if err := check(&r); !errors.Is(err, wire.ErrMalformed) {
+		if err := validate(&r); !errors.Is(err, wire.ErrMalformed) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	r := with(func(_ *wire.Result, d *detection.Detection) {
 		d.Score, d.Box = 7, detection.Box{X: -1, Y: 0.5, W: 9, H: 0.1}
 	})
-	if err := check(&r); err != nil {
+	if err := validate(&r); err != nil {
 		t.Fatal(err)
 	}
 	if d := r.Frame.Detections[0]; d.Score != 1 || d.Box.X != 0 || d.Box.W != 1 || math.Abs(d.Box.H-0.1) > 1e-9 {
-		t.Errorf("put into the picture: %+v", d)
+		t.Errorf("put into the frame: %+v", d)
 	}
 	r = with(func(_ *wire.Result, d *detection.Detection) { d.Box.X = 3 })
-	if err := check(&r); err != nil || len(r.Frame.Detections) != 0 {
-		t.Errorf("outside of the picture: %+v, %v", r.Frame.Detections, err)
+	if err := validate(&r); err != nil || len(r.Frame.Detections) != 0 {
+		t.Errorf("outside of the frame: %+v, %v", r.Frame.Detections, err)
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 	"gridpost/streams/h26x"
 )
 
-// The paths of what the tests share; TestMain makes it.
+// shared are the paths of what the tests share. TestMain creates it.
 type shared struct{ dir, worker string }
 
 var made shared
@@ -48,8 +48,8 @@ func runAll(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	// The test's result depends on the worker's sources, which only a child process reads: look at
-	// them, so that a kept result is not taken for one of other sources.
+	// The results depend on the worker's sources, which only a child process reads: stat them, so that
+	// the test cache notices changes.
 	err = filepath.WalkDir("../worker", func(path string, _ os.DirEntry, err error) error {
 		if err == nil {
 			_, err = os.Stat(path)
@@ -67,23 +67,23 @@ func runAll(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// Where the moving box of the footage is.
+// The moving box of the footage.
 const (
 	footageRate  = 25
-	footageStart = 2.0  // s, before which nothing moves
-	footageSpeed = 80.0 // pixels a second, to the right
+	footageStart = 2.0  // s; nothing moves before
+	footageSpeed = 80.0 // pixels per second, to the right
 	footageW     = 640
 	footageH     = 360
 )
 
-// boxAt returns where the box is at t.
+// boxAt returns the position of the box at t.
 func boxAt(t time.Duration) image.Rectangle {
 	x := int((t.Seconds() - footageStart) * footageSpeed)
 	return image.Rect(x, 150, x+60, 150+100)
 }
 
-// footage returns the path of six seconds of H.264, in raw form: a grainy wall, and after
-// two seconds a bright box that goes to the right.
+// footage returns the path of six seconds of raw H.264: a noisy wall, and after two seconds a bright
+// box that moves to the right.
 func footage(t testing.TB, name string, encoder ...string) string {
 	t.Helper()
 	path := filepath.Join(made.dir, name)
@@ -101,14 +101,14 @@ func footage(t testing.TB, name string, encoder ...string) string {
 	return path
 }
 
-// camera is what most cameras send: no B-frames, a key picture a second.
+// camera returns a stream like that of most cameras: no B-frames, a keyframe per second.
 func camera(t testing.TB) []*streams.AccessUnit {
-	return units(t, footage(t, "camera.h264", "-c:v", "libx264", "-preset", "ultrafast", "-bf", "0", "-g", "25",
+	return accessUnits(t, footage(t, "camera.h264", "-c:v", "libx264", "-preset", "ultrafast", "-bf", "0", "-g", "25",
 		"-x264-params", "aud=1:scenecut=0", "-f", "h264"))
 }
 
-// units reads a raw H.264 file whose pictures begin with access unit delimiters.
-func units(t testing.TB, path string) []*streams.AccessUnit {
+// accessUnits reads a raw H.264 file whose access units begin with access unit delimiters.
+func accessUnits(t testing.TB, path string) []*streams.AccessUnit {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -129,7 +129,7 @@ func units(t testing.TB, path string) []*streams.AccessUnit {
 	return out
 }
 
-// bench is a supervisor at work on a stream that the test publishes to.
+// bench is a running supervisor with a stream that the test publishes to.
 type bench struct {
 	t      *testing.T
 	s      *Supervisor
@@ -142,8 +142,7 @@ type bench struct {
 	once    sync.Once
 }
 
-// work starts a supervisor and waits for its first state. o may leave out all but what the
-// test is about.
+// work starts a supervisor. o needs only the options that the test is about.
 func work(t *testing.T, o Options) *bench {
 	t.Helper()
 	b := &bench{
@@ -192,7 +191,7 @@ func (b *bench) publish(us []*streams.AccessUnit) {
 	}
 }
 
-// patience bounds every wait of the tests; on a busy machine a process takes its time.
+// patience bounds every wait of the tests. It is long, because the machine may be busy.
 const patience = 30 * time.Second
 
 func (b *bench) state() string {
@@ -221,13 +220,13 @@ func (b *bench) take(n int) []wire.Result {
 		case r := <-b.results:
 			out = append(out, r)
 		case <-time.After(patience):
-			b.t.Fatalf("%d results came of %d", len(out), n)
+			b.t.Fatalf("received %d results of %d", len(out), n)
 		}
 	}
 	return out
 }
 
-// failUnless makes sure that an error is the one meant.
+// failUnless fails the test unless err is want.
 func failUnless(t *testing.T, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {
@@ -235,7 +234,7 @@ func failUnless(t *testing.T, err, want error) {
 	}
 }
 
-// script writes a program that is no worker.
+// script writes a shell script that stands in for the worker.
 func script(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "script")

@@ -17,30 +17,30 @@ import (
 	"gridpost/detection/wire"
 )
 
-// grace is how long a worker may take to end by itself once its socket is closed.
-const grace = 2 * time.Second
+// exitTimeout is how long a worker may take to exit after its socket was closed.
+const exitTimeout = 2 * time.Second
 
 // process is a running worker.
 type process struct {
-	cmd   *exec.Cmd
-	conn  *wire.Conn
-	words *tail
-	done  chan struct{} // closed after the process has been waited for
+	cmd    *exec.Cmd
+	conn   *wire.Conn
+	stderr *outputTail
+	done   chan struct{} // closed after the process has been waited for
 }
 
-// start runs binary with one end of a socket pair as file 3, in a process group of its own.
+// start runs binary with one end of a socket pair as descriptor 3, in a process group of its own.
 func start(binary string) (*process, error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return nil, err
 	}
-	words := &tail{}
-	cmd := exec.Command(binary) // the operator names the program; stop ends it, group and all
+	stderr := &outputTail{}
+	cmd := exec.Command(binary) // configured by the operator; stop ends its process group
 	cmd.Env = environment()
 	cmd.ExtraFiles = []*os.File{theirs}
-	cmd.Stdout = words
-	cmd.Stderr = words
-	cmd.WaitDelay = grace // a descendant that keeps stderr open must not keep us
+	cmd.Stdout = stderr
+	cmd.Stderr = stderr
+	cmd.WaitDelay = exitTimeout // a descendant that keeps stderr open must not block Wait
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	err = cmd.Start()
 	closeErr := theirs.Close()
@@ -51,15 +51,16 @@ func start(binary string) (*process, error) {
 		}
 		return nil, errors.Join(fmt.Errorf("starting the worker: %w", err), ours.Close())
 	}
-	p := &process{cmd: cmd, conn: wire.NewConn(ours), words: words, done: make(chan struct{})}
+	p := &process{cmd: cmd, conn: wire.NewConn(ours), stderr: stderr, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
-		_ = cmd.Wait() // what it says is in ProcessState
+		_ = cmd.Wait() // its result is in ProcessState
 	}()
 	return p, nil
 }
 
-// environment is all that a worker sees of ours: no passwords of cameras.
+// environment returns the worker's environment: nothing of the edge's own, which holds camera
+// passwords, except where the libraries are.
 func environment() []string {
 	env := []string{"LC_ALL=C"}
 	for _, name := range []string{"GRIDPOST_ONNXRUNTIME", "LD_LIBRARY_PATH"} {
@@ -83,12 +84,12 @@ func socketPair() (net.Conn, *os.File, error) {
 	return conn, far, nil
 }
 
-// stop ends the process and its group, and waits for it. With kind set it may end by itself
-// first. It may be called again.
-func (p *process) stop(kind bool) {
+// stop ends the process and its group, and waits for it. If graceful is set, the process has
+// exitTimeout to exit by itself. stop may be called again.
+func (p *process) stop(graceful bool) {
 	_ = p.conn.Close() // the worker ends when its socket does
-	if kind {
-		timer := time.NewTimer(grace)
+	if graceful {
+		timer := time.NewTimer(exitTimeout)
 		defer timer.Stop()
 		select {
 		case <-p.done:
@@ -96,15 +97,15 @@ func (p *process) stop(kind bool) {
 		}
 	}
 	select {
-	case <-p.done: // and its number may be another's by now
+	case <-p.done: // its PID may have been reused
 	default:
-		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // no error matters: it is gone or it goes
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // an error means that it has exited
 		<-p.done
 	}
 }
 
-// fate says in words how the process ended. It may be called after done only.
-func (p *process) fate() string {
+// exitCause describes how the process ended. It may be called only after done is closed.
+func (p *process) exitCause() string {
 	how := "it ended"
 	if state := p.cmd.ProcessState; state != nil {
 		if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
@@ -116,14 +117,14 @@ func (p *process) fate() string {
 			how = fmt.Sprintf("it exited with status %d", state.ExitCode())
 		}
 	}
-	if said := p.words.last(); said != "" {
+	if said := p.stderr.last(); said != "" {
 		how += ", saying: " + said
 	}
 	return how
 }
 
-// absolute makes the paths in cfg independent of the directory that a process runs in.
-func absolute(cfg wire.Config) (wire.Config, error) {
+// absolutePaths makes the paths in cfg independent of the working directory.
+func absolutePaths(cfg wire.Config) (wire.Config, error) {
 	for _, path := range []*string{&cfg.Model, &cfg.Labels} {
 		if *path == "" {
 			continue
@@ -137,10 +138,10 @@ func absolute(cfg wire.Config) (wire.Config, error) {
 	return cfg, nil
 }
 
-// configure sends cfg and waits for the worker to be ready. The deadline is the caller's: it
-// stops the process.
+// configure sends cfg and waits for the worker to be ready. The caller enforces
+// the deadline by stopping the process.
 func (p *process) configure(cfg wire.Config) (wire.Ready, error) {
-	cfg, err := absolute(cfg)
+	cfg, err := absolutePaths(cfg)
 	if err != nil {
 		return wire.Ready{}, err
 	}
@@ -155,13 +156,13 @@ func (p *process) configure(cfg wire.Config) (wire.Ready, error) {
 	case wire.Ready:
 		return m, nil
 	case wire.End:
-		return wire.Ready{}, errors.New(printable(m.Error))
+		return wire.Ready{}, errors.New(sanitise(m.Error))
 	}
 	return wire.Ready{}, fmt.Errorf("%T instead of Ready: %w", msg, wire.ErrMalformed)
 }
 
-// within runs f and stops the process hard when ctx ends before f has.
-func (p *process) within(ctx context.Context, f func() error) error {
+// runWithin runs f and kills the process if ctx ends first.
+func (p *process) runWithin(ctx context.Context, f func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()
 	select {
@@ -174,56 +175,56 @@ func (p *process) within(ctx context.Context, f func() error) error {
 	}
 }
 
-// tail keeps the last words that a process wrote. A worker's native libraries may write
-// without end, so only so much is kept.
-type tail struct {
+// outputTail keeps the last maxTail bytes that a process wrote: a worker's native libraries may write
+// without end.
+type outputTail struct {
 	mu  sync.Mutex
 	buf []byte
 }
 
-const tailSize = 4 << 10
+const maxTail = 4 << 10
 
-func (t *tail) Write(b []byte) (int, error) {
+func (t *outputTail) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.buf = append(t.buf, b...)
-	if len(t.buf) > tailSize {
-		t.buf = append(t.buf[:0], t.buf[len(t.buf)-tailSize:]...)
+	if len(t.buf) > maxTail {
+		t.buf = append(t.buf[:0], t.buf[len(t.buf)-maxTail:]...)
 	}
 	return len(b), nil
 }
 
-// last returns what was written last, on one line and printable; of a Go or C++ program that
-// died in words, the words.
-func (t *tail) last() string {
+// last returns the last lines on one line, sanitised; of a Go or C++ program that panicked or
+// terminated, the message.
+func (t *outputTail) last() string {
 	t.mu.Lock()
 	text := string(bytes.TrimSpace(t.buf))
 	t.mu.Unlock()
-	const most = 3 // lines
+	const maxLines = 3
 	split := func(s string) []string {
 		return strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' })
 	}
 	for _, mark := range []string{"panic: ", "fatal error: ", "terminate called"} {
 		if i := strings.Index(text, mark); i >= 0 {
 			lines := split(text[i:])
-			return printable(strings.Join(lines[:min(most, len(lines))], " / "))
+			return sanitise(strings.Join(lines[:min(maxLines, len(lines))], " / "))
 		}
 	}
 	lines := split(text)
-	return printable(strings.Join(lines[max(0, len(lines)-most):], " / "))
+	return sanitise(strings.Join(lines[max(0, len(lines)-maxLines):], " / "))
 }
 
-// printable makes a text of the worker's fit for a log and a screen.
-func printable(s string) string {
+// sanitise removes control characters from a text of the worker's and bounds its length.
+func sanitise(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == 0xfffd {
 			return -1
 		}
 		return r
 	}, s)
-	const most = 400
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "..."
+	const maxText = 400 // bytes
+	if len(s) > maxText {
+		s = strings.ToValidUTF8(s[:maxText], "") + "..."
 	}
 	return s
 }

@@ -10,17 +10,17 @@ import (
 	"gridpost/detection/wire"
 )
 
-// Stats counts a camera's worker since the supervisor began.
+// Stats are the counts of a camera's worker since the supervisor was created.
 type Stats struct {
-	Running  bool          // a worker is ready and takes pictures
-	PID      int           // of the process; 0 when there is none
-	Detector string        // in words: what detects
-	Cause    string        // why the last worker failed; empty if none has
+	Running  bool          // a worker is ready
+	PID      int           // of the process; 0 if there is none
+	Detector string        // description of the detector, for people
+	Cause    string        // why the last worker failed; empty if none failed
 	Restarts uint64        // processes that failed
-	Units    uint64        // pictures given to a worker
-	Results  uint64        // answers to them
-	Analysed uint64        // of which were looked at
-	Errors   uint64        // of which could not be decoded
+	Frames   uint64        // access units sent to a worker
+	Results  uint64        // results received
+	Analysed uint64        // frames that were analysed
+	Errors   uint64        // access units that could not be decoded
 	CPU      time.Duration // processor time of all processes so far, user and system
 }
 
@@ -43,7 +43,7 @@ func (s *Supervisor) ready(r wire.Ready) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stats.Running = true
-	s.stats.Detector = printable(r.Detector)
+	s.stats.Detector = sanitise(r.Detector)
 }
 
 func (s *Supervisor) ended(state *os.ProcessState) {
@@ -63,13 +63,13 @@ func (s *Supervisor) failed(cause string) {
 	s.stats.Cause = cause
 }
 
-func (s *Supervisor) fed() {
+func (s *Supervisor) countFrame() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stats.Units++
+	s.stats.Frames++
 }
 
-func (s *Supervisor) counted(r wire.Result) {
+func (s *Supervisor) countResult(r wire.Result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stats.Results++
@@ -81,7 +81,7 @@ func (s *Supervisor) counted(r wire.Result) {
 	}
 }
 
-// cpuTime returns the processor time of the process pid so far; 0 when it is not there.
+// cpuTime returns the processor time of the process pid so far; 0 if it does not exist.
 func cpuTime(pid int) time.Duration {
 	if pid == 0 {
 		return 0
@@ -93,9 +93,9 @@ func cpuTime(pid int) time.Duration {
 	return parseStat(b)
 }
 
-// parseStat takes user and system time out of /proc/PID/stat (proc(5), fields 14 and 15, in
-// ticks, of which Linux shows programs 100 a second). The second field, the program's name, may
-// hold anything, so counting begins behind its last bracket.
+// parseStat returns user and system time from /proc/PID/stat (proc(5), fields 14 and 15, in
+// ticks, 100 per second for user space). The second field, the program's name, may contain any
+// character, so fields are counted from its closing bracket.
 func parseStat(b []byte) time.Duration {
 	const tick = 10 * time.Millisecond
 	i := bytes.LastIndexByte(b, ')')

@@ -1,9 +1,9 @@
-// Package supervisor runs a camera's worker: it starts the process, feeds it coded pictures,
-// hands on what it finds, and replaces it when it dies or hangs.
+// Package supervisor runs a camera's worker: it starts the process, sends it access units, passes on
+// the detections, and restarts it when it dies or hangs.
 //
-// The worker is not trusted: it has parsed what a camera sent. It gets no environment, no
-// secrets and no files but its socket; what it says is checked against what was asked; and
-// whatever it does costs its own camera some seconds of detection and nothing else.
+// The worker is not trusted, because it parses the bytes of a camera. It gets no secrets and no files
+// but its socket, its messages are validated against the requests, and a failure costs its own camera
+// some seconds of detection and nothing else.
 // The package is pure Go. It must not import edge, hub or detection/worker.
 package supervisor
 
@@ -23,32 +23,32 @@ import (
 type Options struct {
 	Binary string      // path of the worker's program
 	Camera string      // for the log
-	Config wire.Config // handed to each process
+	Config wire.Config // sent to each process
 	Logger *slog.Logger
 
-	// Reader opens a reader of the camera's stream, for each start of the worker anew. The
-	// supervisor closes it.
+	// Reader opens a reader of the camera's stream for each start of the worker. The supervisor
+	// closes it.
 	Reader func() *streams.Reader
 
-	// OnResult is called from Run's goroutine with what became of each picture, in the order
-	// of the pictures. While it runs nothing is fed, so it should be short.
+	// OnResult is called from Run's goroutine with the outcome of each access unit, in order. It must
+	// not block: while it runs nothing is sent to the worker.
 	OnResult func(wire.Result)
 
-	// OnState is called from Run's goroutine when the worker has begun or ceased to work; the
-	// cause is in words. May be nil.
+	// OnState is called from Run's goroutine when the worker is ready or has stopped, with the cause.
+	// May be nil.
 	OnState func(running bool, cause string)
 
-	Start    time.Duration // within which a worker must be ready, loading its model included; 60 s
-	Patience time.Duration // within which it must answer while it has pictures; 10 s
-	Backoff  Backoff
+	StartTimeout time.Duration // within which a worker must be ready, model loaded; default 60 s
+	ReplyTimeout time.Duration // within which it must reply while it has requests; default 10 s
+	Backoff      Backoff
 }
 
 func (o Options) withDefaults() Options {
-	if o.Start <= 0 {
-		o.Start = time.Minute
+	if o.StartTimeout <= 0 {
+		o.StartTimeout = time.Minute
 	}
-	if o.Patience <= 0 {
-		o.Patience = 10 * time.Second
+	if o.ReplyTimeout <= 0 {
+		o.ReplyTimeout = 10 * time.Second
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -60,34 +60,35 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// ErrNotRunning is what Snapshot's error wraps while there is no worker.
+// ErrNotRunning is wrapped by Snapshot's error while no worker is ready.
 var ErrNotRunning = errors.New("the worker is not running")
 
-// Supervisor keeps one camera's worker at work.
+// Supervisor runs one camera's worker.
 type Supervisor struct {
 	o Options
 
-	// asks is unbuffered: whoever asks waits until Run takes it.
-	asks chan ask
+	// snapshots is unbuffered: a request waits until Run receives it.
+	snapshots chan snapshotRequest
 
 	mu    sync.Mutex
 	stats Stats
 }
 
-// ask is a Snapshot on its way. The channel holds one answer, so that answering never blocks.
-type ask struct {
+// snapshotRequest is a pending Snapshot. The channel has room for the reply, so that sending it never
+// blocks.
+type snapshotRequest struct {
 	request wire.Snapshot
-	answer  chan answer
+	reply   chan snapshotReply
 }
 
-type answer struct {
+type snapshotReply struct {
 	jpeg wire.JPEG
 	err  error
 }
 
-// New returns a supervisor that has started nothing yet.
+// New returns a supervisor. It starts nothing.
 func New(o Options) *Supervisor {
-	return &Supervisor{o: o.withDefaults(), asks: make(chan ask)}
+	return &Supervisor{o: o.withDefaults(), snapshots: make(chan snapshotRequest)}
 }
 
 // Run keeps a worker running until ctx ends, and returns nil then. Every process and
@@ -106,14 +107,14 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		s.failed(cause)
 		s.o.Logger.Warn("the worker stopped", "camera", s.o.Camera, "cause", cause, "restart_in", pause)
 		s.o.OnState(false, cause)
-		if !s.refuse(ctx, pause, cause) {
+		if !s.refuseSnapshots(ctx, pause, cause) {
 			return nil
 		}
 	}
 }
 
-// refuse answers all that is asked for the time of a pause. It reports false when ctx ended.
-func (s *Supervisor) refuse(ctx context.Context, pause time.Duration, cause string) bool {
+// refuseSnapshots refuses all snapshot requests during a pause. It reports false when ctx ended.
+func (s *Supervisor) refuseSnapshots(ctx context.Context, pause time.Duration, cause string) bool {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	for {
@@ -122,25 +123,25 @@ func (s *Supervisor) refuse(ctx context.Context, pause time.Duration, cause stri
 			return false
 		case <-timer.C:
 			return true
-		case a := <-s.asks:
-			a.answer <- answer{err: fmt.Errorf("%w: %s", ErrNotRunning, cause)}
+		case a := <-s.snapshots:
+			a.reply <- snapshotReply{err: fmt.Errorf("%w: %s", ErrNotRunning, cause)}
 		}
 	}
 }
 
-// Snapshot asks the worker for the picture of request's session and time, or the nearest one
-// that it still holds, as JPEG with the marks drawn. The request's ID is set by the supervisor.
-// It blocks until there is an answer or ctx ends, which the caller bounds; it returns at once
-// with ErrNotRunning while a restart is awaited. It may be called concurrently while Run runs.
+// Snapshot requests from the worker the frame of request's session and time, or the nearest one
+// that it still holds, as JPEG with the marks drawn on it. The request's ID is set by the supervisor.
+// It blocks until the reply arrives or ctx ends; it returns ErrNotRunning at once while a restart is
+// pending. It may be called concurrently while Run runs.
 func (s *Supervisor) Snapshot(ctx context.Context, request wire.Snapshot) (wire.JPEG, error) {
-	a := ask{request: request, answer: make(chan answer, 1)}
+	a := snapshotRequest{request: request, reply: make(chan snapshotReply, 1)}
 	select {
-	case s.asks <- a:
+	case s.snapshots <- a:
 	case <-ctx.Done():
-		return wire.JPEG{}, fmt.Errorf("asking for a snapshot: %w", ctx.Err())
+		return wire.JPEG{}, fmt.Errorf("requesting a snapshot: %w", ctx.Err())
 	}
 	select {
-	case got := <-a.answer:
+	case got := <-a.reply:
 		return got.jpeg, got.err
 	case <-ctx.Done():
 		return wire.JPEG{}, fmt.Errorf("waiting for a snapshot: %w", ctx.Err())

@@ -15,7 +15,7 @@ import (
 	"gridpost/streams"
 )
 
-func TestPicturesBecomeResults(t *testing.T) {
+func TestFramesBecomeResults(t *testing.T) {
 	b := work(t, Options{})
 	b.running()
 	in := camera(t)
@@ -23,22 +23,22 @@ func TestPicturesBecomeResults(t *testing.T) {
 	seen := 0
 	for i, r := range b.take(len(in)) {
 		if r.Error != "" || r.Frame.Session != 1 || r.Frame.PTS != in[i].PTS || !r.Frame.Time.Equal(in[i].Arrived) {
-			t.Fatalf("picture %d became %+v", i, r)
+			t.Fatalf("frame %d became %+v", i, r)
 		}
 		if r.Width != footageW || r.Height != footageH {
-			t.Fatalf("picture %d is %dx%d", i, r.Width, r.Height)
+			t.Fatalf("frame %d is %dx%d", i, r.Width, r.Height)
 		}
 		seen += checkBox(t, r)
 	}
-	if seen < 30 { // of forty pictures looked at while something moved
-		t.Errorf("the box was seen %d times only", seen)
+	if seen < 30 { // of forty frames analysed while something moved
+		t.Errorf("the box was detected only %d times", seen)
 	}
 	stats := b.s.Stats()
 	if !stats.Running || stats.Results != uint64(len(in)) || stats.Errors != 0 || stats.CPU <= 0 || stats.Restarts != 0 {
 		t.Errorf("stats %+v", stats)
 	}
 	if want := uint64(60); stats.Analysed < want-2 || stats.Analysed > want {
-		t.Errorf("%d of 6 s of pictures were looked at, want %d", stats.Analysed, want)
+		t.Errorf("%d frames of 6 s were analysed, want %d", stats.Analysed, want)
 	}
 	pid := stats.PID
 	b.end()
@@ -47,7 +47,7 @@ func TestPicturesBecomeResults(t *testing.T) {
 	}
 }
 
-// checkBox checks what was seen in a picture of the footage, and counts it.
+// checkBox checks the detections in a frame of the footage and returns how often the box was detected.
 func checkBox(t *testing.T, r wire.Result) int {
 	t.Helper()
 	want := boxAt(r.Frame.PTS)
@@ -91,7 +91,7 @@ func TestSnapshotShowsTheBox(t *testing.T) {
 		t.Fatal(err)
 	}
 	if off := (got.PTS - in[70].PTS).Abs(); off > 100*time.Millisecond {
-		t.Errorf("the picture is %v off", off)
+		t.Errorf("the frame is %v off", off)
 	}
 	img, err := jpeg.Decode(bytes.NewReader(got.Data))
 	if err != nil {
@@ -103,7 +103,7 @@ func TestSnapshotShowsTheBox(t *testing.T) {
 	if r, g, _, _ := img.At(footageW*3/4, footageH*5/8).RGBA(); r < 2*g {
 		t.Errorf("the box's right side is not red but %d %d", r>>8, g>>8)
 	}
-	if _, err := b.s.Snapshot(ctx, wire.Snapshot{Session: 9}); err == nil || !strings.Contains(err.Error(), "no picture") {
+	if _, err := b.s.Snapshot(ctx, wire.Snapshot{Session: 9}); err == nil || !strings.Contains(err.Error(), "no frame") {
 		t.Errorf("of an unknown session: %v", err)
 	}
 }
@@ -131,7 +131,7 @@ func TestKilledWorkerIsReplaced(t *testing.T) {
 }
 
 func TestStoppedWorkerIsKilledAndReplaced(t *testing.T) {
-	b := work(t, Options{Patience: time.Second})
+	b := work(t, Options{ReplyTimeout: time.Second})
 	b.running()
 	in := camera(t)
 	b.publish(in[:25])
@@ -152,9 +152,9 @@ func TestStoppedWorkerIsKilledAndReplaced(t *testing.T) {
 	b.take(25)
 }
 
-// A worker without pictures has nothing to answer: silence is no failure then.
+// A worker without requests has nothing to reply: silence is no failure then.
 func TestQuietStreamIsNoFailure(t *testing.T) {
-	b := work(t, Options{Patience: 200 * time.Millisecond})
+	b := work(t, Options{ReplyTimeout: 200 * time.Millisecond})
 	b.running()
 	select {
 	case cause := <-b.states:
@@ -171,7 +171,7 @@ func TestGarbageIsCountedAndSurvived(t *testing.T) {
 	var mixed []*streams.AccessUnit
 	for i, u := range in[:100] {
 		if i%10 == 5 {
-			// A picture of which the camera's network left rubbish, and a wholly foreign one.
+			// A damaged access unit, with NALUs that make no sense.
 			broken := *u
 			broken.NALUs = [][]byte{bytes.Repeat([]byte{0x65, 0xff, 0x00, byte(i)}, 500), {0x67}, {0x68, 0x01}, {0xff}}
 			u = &broken
@@ -183,7 +183,7 @@ func TestGarbageIsCountedAndSurvived(t *testing.T) {
 	b.take(len(mixed))
 	stats := b.s.Stats()
 	if stats.Errors < uint64(bad) || stats.Restarts != 0 {
-		t.Errorf("of %d broken pictures %d were counted, with %d restarts", bad, stats.Errors, stats.Restarts)
+		t.Errorf("of %d broken access units %d were counted, with %d restarts", bad, stats.Errors, stats.Restarts)
 	}
 	b.publish(in[100:])
 	for _, r := range b.take(len(in) - 100)[5:] {
@@ -193,14 +193,14 @@ func TestGarbageIsCountedAndSurvived(t *testing.T) {
 	}
 }
 
-// A camera that comes back with other parameters is a new session.
+// A camera that reconnects with other parameters starts a new session.
 func TestNewSessionWithAnotherSize(t *testing.T) {
 	b := work(t, Options{})
 	b.running()
 	in := camera(t)
 	b.publish(in[:30])
 	b.take(30)
-	small := units(t, footage(t, "small.h264", "-s", "320x180", "-c:v", "libx264", "-preset", "ultrafast", "-bf", "0", "-g", "25",
+	small := accessUnits(t, footage(t, "small.h264", "-s", "320x180", "-c:v", "libx264", "-preset", "ultrafast", "-bf", "0", "-g", "25",
 		"-x264-params", "aud=1", "-f", "h264"))
 	for _, u := range small[:30] {
 		u.Session = 2
@@ -208,7 +208,7 @@ func TestNewSessionWithAnotherSize(t *testing.T) {
 	b.publish(small[:30])
 	for i, r := range b.take(30) {
 		if r.Frame.Session != 2 || r.Width != 320 || r.Height != 180 || r.Error != "" {
-			t.Fatalf("picture %d became %+v", i, r)
+			t.Fatalf("frame %d became %+v", i, r)
 		}
 	}
 }

@@ -12,26 +12,26 @@ import (
 	"gridpost/streams"
 )
 
-// The layout of what is not JSON. All numbers are big-endian.
+// The layout of the bodies that are not JSON. All numbers are big-endian.
 const (
-	headerSize     = 5  // body length (4), type (1)
-	unitHeaderSize = 24 // codec (1), flags (1), zero (2), session (4), PTS in ns (8), arrival in ns since 1970 (8)
-	jpegHeaderSize = 18 // ID (8), PTS in ns (8), length of the error text (2); then the text, then the JPEG
+	headerSize           = 5  // body length (4), type (1)
+	accessUnitHeaderSize = 24 // codec (1), flags (1), zero (2), session (4), PTS in ns (8), arrival in ns since 1970 (8)
+	jpegHeaderSize       = 18 // ID (8), PTS in ns (8), length of the error text (2); then the text, then the JPEG
 
-	flagKey byte = 1
+	flagKeyframe byte = 1
 
 	codecH264 byte = 1
 	codecH265 byte = 2
 
-	// maxJSON bounds a JSON body, far above the largest that either side has reason to send.
+	// maxJSON bounds a JSON body, far above the largest that either side sends.
 	maxJSON = 1 << 20
 
-	// keepBuffer is the size above which a read buffer is not kept for the next message.
-	keepBuffer = 2 << 20
+	// maxKeptBuffer is the size in bytes above which a buffer is not reused for the next message.
+	maxKeptBuffer = 2 << 20
 )
 
-// ErrMalformed is what Receive's error wraps when the other side broke the protocol. The
-// connection is useless then.
+// ErrMalformed is wrapped by Receive's error when the peer broke the protocol. The
+// connection cannot be used afterwards.
 var ErrMalformed = errors.New("malformed message")
 
 // Conn frames messages over a byte stream. One goroutine may send while another receives;
@@ -40,27 +40,27 @@ type Conn struct {
 	rw  io.ReadWriteCloser
 	in  *bufio.Reader
 	buf []byte // body of the message received last
-	out []byte // message sent last
+	out []byte // buffer of the message sent last
 
-	unit Unit // received last
+	accessUnit AccessUnit // received last
 }
 
-// NewConn returns a connection over rw, which it owns from now on.
+// NewConn returns a connection over rw, and takes ownership of it.
 func NewConn(rw io.ReadWriteCloser) *Conn {
 	return &Conn{rw: rw, in: bufio.NewReaderSize(rw, 64<<10)}
 }
 
-// Close closes the byte stream; a blocked Send or Receive returns, if the stream's own do.
+// Close closes the byte stream; a blocked Send or Receive returns if the stream's Read and Write do.
 func (c *Conn) Close() error { return c.rw.Close() }
 
 // Send writes msg: one of this package's messages, by value or by pointer. It blocks until
-// the stream has taken all of it. A *Unit costs no allocation once the buffer has grown.
+// the stream has taken all of it. An *AccessUnit costs no allocation once the buffer has grown.
 func (c *Conn) Send(msg any) error {
 	out, err := appendMessage(c.out[:0], msg)
 	if err != nil {
 		return err
 	}
-	if cap(out) <= keepBuffer {
+	if cap(out) <= maxKeptBuffer {
 		c.out = out
 	}
 	if _, err := c.rw.Write(out); err != nil {
@@ -69,9 +69,9 @@ func (c *Conn) Send(msg any) error {
 	return nil
 }
 
-// Receive reads the next message and returns it by value, but for a coded picture, which is
-// a *Unit. A Unit and the Data of Unit and JPEG are valid until the next call.
-// It returns io.EOF when the other side closed between two messages.
+// Receive reads the next message and returns it by value, except for an access unit, which is
+// an *AccessUnit. An AccessUnit and the Data of a JPEG are valid until the next call.
+// It returns io.EOF when the peer closed the connection between two messages.
 func (c *Conn) Receive() (any, error) {
 	header, err := c.in.Peek(headerSize)
 	if err != nil {
@@ -100,11 +100,11 @@ func (c *Conn) Receive() (any, error) {
 	return msg, nil
 }
 
-// readBody fills c.buf with size bytes. It grows the buffer as bytes come, so that a length
-// alone cannot make it take memory.
+// readBody fills c.buf with size bytes. It grows the buffer as bytes arrive, so that a
+// length alone cannot make it allocate memory.
 func (c *Conn) readBody(size int) error {
 	const step = 256 << 10
-	if cap(c.buf) > keepBuffer {
+	if cap(c.buf) > maxKeptBuffer {
 		c.buf = nil
 	}
 	c.buf = c.buf[:0]
@@ -127,10 +127,10 @@ func (c *Conn) readBody(size int) error {
 	return nil
 }
 
-// bodyLimit returns the largest body of a message of type t; 0 for types that do not exist.
+// bodyLimit returns the largest body of a message of type t in bytes; 0 for unknown types.
 func bodyLimit(t Type) uint32 {
 	switch t {
-	case TypeUnit, TypeJPEG:
+	case TypeAccessUnit, TypeJPEG:
 		return MaxBody
 	case TypeConfig, TypeReady, TypeResult, TypeSnapshot, TypeFile, TypeEnd:
 		return maxJSON
@@ -140,8 +140,8 @@ func bodyLimit(t Type) uint32 {
 
 func (c *Conn) parse(t Type, body []byte) (any, error) {
 	switch t {
-	case TypeUnit:
-		return &c.unit, c.unit.parse(body)
+	case TypeAccessUnit:
+		return &c.accessUnit, c.accessUnit.parse(body)
 	case TypeJPEG:
 		return parseJPEG(body)
 	case TypeConfig:
@@ -157,7 +157,7 @@ func (c *Conn) parse(t Type, body []byte) (any, error) {
 	case TypeEnd:
 		return parseJSON[End](body)
 	}
-	return nil, errors.New("no such type")
+	return nil, errors.New("unknown type")
 }
 
 func parseJSON[T any](body []byte) (any, error) {
@@ -168,22 +168,22 @@ func parseJSON[T any](body []byte) (any, error) {
 	return v, nil
 }
 
-// Set makes u carry src. It uses the memory of u.Data again, so nobody else may hold it.
-func (u *Unit) Set(src *streams.AccessUnit) {
+// Set fills u from src. It reuses the memory of u.Data, so nothing else may hold it.
+func (u *AccessUnit) Set(src *streams.AccessUnit) {
 	data := u.Data[:0]
 	for _, nalu := range src.NALUs {
 		data = append(data, 0, 0, 0, 1)
 		data = append(data, nalu...)
 	}
-	*u = Unit{
+	*u = AccessUnit{
 		Codec: src.Codec, Session: src.Session, PTS: src.PTS,
-		Arrived: src.Arrived, Key: src.Keyframe, Data: data,
+		Arrived: src.Arrived, Keyframe: src.Keyframe, Data: data,
 	}
 }
 
-func (u *Unit) parse(body []byte) error {
-	if len(body) < unitHeaderSize {
-		return errors.New("a unit shorter than its header")
+func (u *AccessUnit) parse(body []byte) error {
+	if len(body) < accessUnitHeaderSize {
+		return errors.New("an access unit shorter than its header")
 	}
 	switch body[0] {
 	case codecH264:
@@ -193,14 +193,14 @@ func (u *Unit) parse(body []byte) error {
 	default:
 		return fmt.Errorf("codec %d is unknown", body[0])
 	}
-	if body[1]&^flagKey != 0 || body[2] != 0 || body[3] != 0 {
-		return errors.New("bits that must be zero are not")
+	if body[1]&^flagKeyframe != 0 || body[2] != 0 || body[3] != 0 {
+		return errors.New("reserved bits are set")
 	}
-	u.Key = body[1]&flagKey != 0
+	u.Keyframe = body[1]&flagKeyframe != 0
 	u.Session = binary.BigEndian.Uint32(body[4:])
 	u.PTS = time.Duration(binary.BigEndian.Uint64(body[8:]))                  // two's complement is the format
 	u.Arrived = time.Unix(0, int64(binary.BigEndian.Uint64(body[16:]))).UTC() // the same
-	u.Data = body[unitHeaderSize:]
+	u.Data = body[accessUnitHeaderSize:]
 	return nil
 }
 
@@ -227,11 +227,11 @@ func appendMessage(b []byte, msg any) ([]byte, error) {
 	var t Type
 	var err error
 	switch m := msg.(type) {
-	case *Unit:
-		t = TypeUnit
+	case *AccessUnit:
+		t = TypeAccessUnit
 		b, err = m.append(b)
-	case Unit:
-		t = TypeUnit
+	case AccessUnit:
+		t = TypeAccessUnit
 		b, err = m.append(b)
 	case JPEG:
 		t = TypeJPEG
@@ -279,7 +279,7 @@ func appendJSON(b []byte, msg any) (Type, []byte, error) {
 	return t, append(b, body...), nil
 }
 
-func (u *Unit) append(b []byte) ([]byte, error) {
+func (u *AccessUnit) append(b []byte) ([]byte, error) {
 	var codec, flags byte
 	switch u.Codec {
 	case streams.H264:
@@ -287,10 +287,10 @@ func (u *Unit) append(b []byte) ([]byte, error) {
 	case streams.H265:
 		codec = codecH265
 	default:
-		return nil, fmt.Errorf("sending a unit: codec %q is unknown", u.Codec)
+		return nil, fmt.Errorf("sending an access unit: codec %q is unknown", u.Codec)
 	}
-	if u.Key {
-		flags |= flagKey
+	if u.Keyframe {
+		flags |= flagKeyframe
 	}
 	b = append(b, codec, flags, 0, 0)
 	b = binary.BigEndian.AppendUint32(b, u.Session)

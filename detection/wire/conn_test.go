@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// loop is a byte stream that gives back what was written to it.
+// loop is a byte stream that returns what was written to it.
 type loop struct{ bytes.Buffer }
 
 func (*loop) Close() error { return nil }
@@ -27,7 +27,7 @@ func messages() []any {
 	return []any{
 		Config{Model: "m.onnx", Labels: "l.txt", Rate: 5},
 		Ready{Version: "1", Detector: "motion"},
-		&Unit{Codec: streams.H265, Session: 7, PTS: -time.Second, Arrived: at, Key: true, Data: []byte{0, 0, 0, 1, 9}},
+		&AccessUnit{Codec: streams.H265, Session: 7, PTS: -time.Second, Arrived: at, Keyframe: true, Data: []byte{0, 0, 0, 1, 9}},
 		Result{Analysed: true, Width: 640, Height: 480, Frame: detection.Frame{
 			Session: 7, PTS: time.Second, Time: at,
 			Detections: []detection.Detection{{Class: "car", Score: 0.5, Box: detection.Box{X: 0.1, Y: 0.2, W: 0.3, H: 0.4}}},
@@ -39,7 +39,7 @@ func messages() []any {
 	}
 }
 
-func TestMessagesSurviveTheWay(t *testing.T) {
+func TestMessagesRoundTrip(t *testing.T) {
 	c := NewConn(&loop{})
 	for _, want := range messages() {
 		if err := c.Send(want); err != nil {
@@ -59,25 +59,25 @@ func TestMessagesSurviveTheWay(t *testing.T) {
 }
 
 func TestSetJoinsNALUs(t *testing.T) {
-	var u Unit
+	var u AccessUnit
 	u.Set(&streams.AccessUnit{Codec: streams.H264, Session: 1, Keyframe: true, NALUs: [][]byte{{1, 2}, {3}}})
-	if want := []byte{0, 0, 0, 1, 1, 2, 0, 0, 0, 1, 3}; !bytes.Equal(u.Data, want) || !u.Key {
-		t.Errorf("got %v key %v, want %v", u.Data, u.Key, want)
+	if want := []byte{0, 0, 0, 1, 1, 2, 0, 0, 0, 1, 3}; !bytes.Equal(u.Data, want) || !u.Keyframe {
+		t.Errorf("got %v key %v, want %v", u.Data, u.Keyframe, want)
 	}
 }
 
 func TestMalformedIsRefused(t *testing.T) {
 	for name, in := range map[string][]byte{
-		"unknown type":        {0, 0, 0, 0, 99},
-		"type zero":           {0, 0, 0, 1, 0, 1},
-		"huge unit":           {0xff, 0xff, 0xff, 0xff, byte(TypeUnit)},
-		"huge JSON":           {0, 0x20, 0, 0, byte(TypeResult)},
-		"unit too short":      {0, 0, 0, 1, byte(TypeUnit), 1},
-		"unknown codec":       append([]byte{0, 0, 0, 24, byte(TypeUnit), 9}, make([]byte, 23)...),
-		"flags of the future": append([]byte{0, 0, 0, 24, byte(TypeUnit), 1, 2}, make([]byte, 22)...),
-		"JPEG too short":      {0, 0, 0, 1, byte(TypeJPEG), 1},
-		"JPEG's error longer": append([]byte{0, 0, 0, 18, byte(TypeJPEG)}, append(make([]byte, 16), 0xff, 0xff)...),
-		"not JSON":            {0, 0, 0, 1, byte(TypeEnd), '{'},
+		"unknown type":           {0, 0, 0, 0, 99},
+		"type zero":              {0, 0, 0, 1, 0, 1},
+		"huge unit":              {0xff, 0xff, 0xff, 0xff, byte(TypeAccessUnit)},
+		"huge JSON":              {0, 0x20, 0, 0, byte(TypeResult)},
+		"unit too short":         {0, 0, 0, 1, byte(TypeAccessUnit), 1},
+		"unknown codec":          append([]byte{0, 0, 0, 24, byte(TypeAccessUnit), 9}, make([]byte, 23)...),
+		"reserved flags":         append([]byte{0, 0, 0, 24, byte(TypeAccessUnit), 1, 2}, make([]byte, 22)...),
+		"JPEG too short":         {0, 0, 0, 1, byte(TypeJPEG), 1},
+		"JPEG with a long error": append([]byte{0, 0, 0, 18, byte(TypeJPEG)}, append(make([]byte, 16), 0xff, 0xff)...),
+		"not JSON":               {0, 0, 0, 1, byte(TypeEnd), '{'},
 	} {
 		c := NewConn(&loop{*bytes.NewBuffer(in)})
 		if got, err := c.Receive(); !errors.Is(err, ErrMalformed) {
@@ -86,7 +86,7 @@ func TestMalformedIsRefused(t *testing.T) {
 	}
 }
 
-func TestCutOffMessageIsNoCleanEnd(t *testing.T) {
+func TestTruncatedMessageIsUnexpectedEOF(t *testing.T) {
 	var whole loop
 	if err := NewConn(&whole).Send(messages()[2]); err != nil {
 		t.Fatal(err)
@@ -99,10 +99,10 @@ func TestCutOffMessageIsNoCleanEnd(t *testing.T) {
 	}
 }
 
-func TestTooLargeIsNotSent(t *testing.T) {
+func TestOversizedMessageIsNotSent(t *testing.T) {
 	var out loop
 	c := NewConn(&out)
-	if err := c.Send(&Unit{Codec: streams.H264, Data: make([]byte, MaxBody)}); err == nil || out.Len() > 0 {
+	if err := c.Send(&AccessUnit{Codec: streams.H264, Data: make([]byte, MaxBody)}); err == nil || out.Len() > 0 {
 		t.Errorf("sent %d bytes, error %v; want nothing and an error", out.Len(), err)
 	}
 	if err := c.Send("words"); err == nil {
@@ -110,11 +110,11 @@ func TestTooLargeIsNotSent(t *testing.T) {
 	}
 }
 
-// A length without the bytes must not make the receiver take memory.
-func TestLengthAloneTakesNoMemory(t *testing.T) {
+// A length without the bytes must not make the receiver allocate memory.
+func TestLengthAloneAllocatesNoMemory(t *testing.T) {
 	near, far := net.Pipe()
 	go func() {
-		_, err := far.Write([]byte{0, 0xff, 0xff, 0xff, byte(TypeUnit), 1, 2, 3})
+		_, err := far.Write([]byte{0, 0xff, 0xff, 0xff, byte(TypeAccessUnit), 1, 2, 3})
 		if err := errors.Join(err, far.Close()); err != nil {
 			t.Error(err)
 		}
@@ -129,14 +129,14 @@ func TestLengthAloneTakesNoMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	if cap(c.buf) > 1<<20 {
-		t.Errorf("took %d bytes for a message that never came", cap(c.buf))
+		t.Errorf("%d bytes are allocated for a message that never arrived", cap(c.buf))
 	}
 }
 
-func TestUnitsCostNoAllocation(t *testing.T) {
+func TestAccessUnitsCostNoAllocation(t *testing.T) {
 	c := NewConn(&loop{})
 	src := &streams.AccessUnit{Codec: streams.H264, NALUs: [][]byte{make([]byte, 20_000)}, Arrived: time.Unix(1, 0)}
-	var u Unit
+	var u AccessUnit
 	send := func() {
 		u.Set(src)
 		if err := c.Send(&u); err != nil {
@@ -148,7 +148,7 @@ func TestUnitsCostNoAllocation(t *testing.T) {
 	}
 	send()
 	if n := testing.AllocsPerRun(100, send); n > 0 {
-		t.Errorf("%v allocations a unit, want none", n)
+		t.Errorf("%v allocations per access unit, want none", n)
 	}
 }
 
@@ -168,7 +168,7 @@ func FuzzReceive(f *testing.F) {
 			if err != nil {
 				return
 			}
-			// What was understood can be said again.
+			// A message that was parsed can be sent again.
 			if err := NewConn(&loop{}).Send(msg); err != nil {
 				t.Fatalf("%#v cannot be sent: %v", msg, err)
 			}

@@ -1,15 +1,15 @@
-// Command worker looks at one camera's pictures for the edge.
+// Command worker decodes and analyses one camera's frames for the edge.
 //
-// It is started by detection/supervisor with a socket as file 3, speaks detection/wire over
-// it, and ends when the socket does. All native code of Gridpost is here: what a camera or a
-// model file can do to it costs one camera some seconds of detection. It reads no
-// configuration, opens no network and keeps nothing.
+// It is started by detection/supervisor with a socket as descriptor 3, speaks detection/wire over
+// it, and exits when the socket is closed. All native code of Gridpost is in this program, so that a
+// crash caused by a camera's bytes or a model file costs one camera some seconds of detection. It
+// reads no configuration, opens no network and stores nothing.
 //
-// The parts - decode, vision, onnx - do not know each other; this package joins them.
+// The packages decode, vision and onnx do not import each other; this package combines them.
 package main
 
 /*
-// The libraries that gocv names are many, and a few are used: the rest need not be loaded.
+// gocv links many libraries of which few are used: the others need not be loaded.
 #cgo LDFLAGS: -Wl,--as-needed
 */
 import "C"
@@ -29,8 +29,8 @@ import (
 	"gridpost/detection/wire"
 )
 
-// socket is the file that the edge hands over.
-const socket = 3
+// socketFD is the descriptor of the socket to the edge.
+const socketFD = 3
 
 func main() {
 	version := flag.Bool("version", false, "print the version and end")
@@ -45,32 +45,32 @@ func main() {
 	}
 }
 
-// run works until the edge closes the socket, which is the one clean end.
+// run serves the edge until it closes the socket, which is the only normal end.
 func run() error {
-	if err := limit(); err != nil {
+	if err := setLimits(); err != nil {
 		return err
 	}
-	conn, err := dial()
+	conn, err := connect()
 	if err != nil {
 		return err
 	}
-	runtime.LockOSThread() // one thread decodes and looks: the edge counts a worker as one
+	runtime.LockOSThread() // all native code runs on one thread
 	w := newWorker(wire.NewConn(conn))
 	err = w.run()
-	if errors.Is(err, io.EOF) || isGone(err) {
-		return w.close() // the edge is done, perhaps while it was being answered
+	if errors.Is(err, io.EOF) || isDisconnected(err) {
+		return w.close() // the edge has closed the socket, perhaps before it read a reply
 	}
-	// Say it in order if the edge still listens; standard error has it in any case.
+	// Tell the edge if the socket is still open; standard error has the error in any case.
 	return errors.Join(err, w.conn.Send(wire.End{Error: err.Error()}), w.close())
 }
 
-// dial takes the socket over and watches it: when the edge is gone the process ends, even
-// while native code hangs.
-func dial() (net.Conn, error) {
-	file := os.NewFile(socket, "edge")
+// connect opens the socket to the edge and watches it: when the edge closes it the process exits, even
+// if native code hangs.
+func connect() (net.Conn, error) {
+	file := os.NewFile(socketFD, "edge")
 	conn, err := net.FileConn(file)
 	if err != nil {
-		return nil, fmt.Errorf("using file %d as the edge's socket (the edge starts this program; `edge run` does): %w", socket, err)
+		return nil, fmt.Errorf("using descriptor %d as the socket to the edge (this program is started by `edge run`): %w", socketFD, err)
 	}
 	go func() {
 		fds := []unix.PollFd{{Fd: int32(file.Fd()), Events: unix.POLLRDHUP}} // it is 3
@@ -83,9 +83,9 @@ func dial() (net.Conn, error) {
 	return conn, nil
 }
 
-// limit bounds what a bug in native code can take.
-func limit() error {
-	const memory = 8 << 30 // of address space; libraries and Go's own reservations are most of it
+// setLimits bounds what a fault in native code can use.
+func setLimits() error {
+	const memory = 8 << 30 // of address space; most of it is libraries and the reservations of Go's runtime
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return fmt.Errorf("forbidding core dumps: %w", err)
 	}
@@ -93,12 +93,12 @@ func limit() error {
 		return fmt.Errorf("limiting memory: %w", err)
 	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("giving up privileges: %w", err)
+		return fmt.Errorf("setting no_new_privs: %w", err)
 	}
 	return nil
 }
 
-func isGone(err error) bool {
+func isDisconnected(err error) bool {
 	return errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 

@@ -11,51 +11,51 @@ import (
 	"gridpost/detection/worker/decode"
 )
 
-// defaultRate is how many pictures a second are looked at unless the edge says otherwise.
+// defaultRate is how many frames per second are analysed if the configuration has no rate.
 const defaultRate = 10
 
-// blind is for how long after a damaged picture nothing is looked at, unless a key unit comes
-// first: what was made up moves on from picture to picture and would look like motion.
-const blind = 2 * time.Second
+// distrustPeriod is for how long after a damaged frame no frame is analysed, unless a keyframe arrives
+// first: concealed errors move from frame to frame and look like motion.
+const distrustPeriod = 2 * time.Second
 
-// worker answers one edge. It belongs to one goroutine.
+// worker serves one edge. It belongs to one goroutine.
 type worker struct {
 	conn *wire.Conn
 
-	look    *looker
-	decoder *decode.Decoder
-	past    *past
+	detector *detector
+	decoder  *decode.Decoder
+	history  *frameHistory
 
-	session uint32 // of the last unit; 0: none yet
-	serial  int64  // of the last unit; tags its picture
-	given   [64]given
-	clear   time.Duration // when pictures can be trusted again, while dirty
-	dirty   bool
+	session     uint32 // of the last access unit; 0: none yet
+	serial      int64  // of the last access unit; the tag of its frame
+	pending     [64]pendingFrame
+	trustedFrom time.Duration // PTS from which frames are trusted again, while damaged
+	damaged     bool
 }
 
-// given is what must be known of a unit when its picture comes out, which may be later.
-type given struct {
+// pendingFrame is what is known of an access unit until its frame is decoded, which may be later.
+type pendingFrame struct {
 	serial int64
 	pts    time.Duration
 	at     time.Time
 }
 
 func newWorker(conn *wire.Conn) *worker {
-	return &worker{conn: conn, past: &past{}}
+	return &worker{conn: conn, history: &frameHistory{}}
 }
 
 func (w *worker) close() error {
-	w.past.close()
+	w.history.close()
 	if w.decoder != nil {
 		w.decoder.Close()
 	}
-	if w.look != nil {
-		return w.look.close()
+	if w.detector != nil {
+		return w.detector.close()
 	}
 	return nil
 }
 
-// run answers until the connection ends, with io.EOF when the edge closed it in order.
+// run serves the connection until it ends; it returns io.EOF when the edge closed it.
 func (w *worker) run() error {
 	msg, err := w.conn.Receive()
 	if err != nil {
@@ -63,12 +63,12 @@ func (w *worker) run() error {
 	}
 	cfg, ok := msg.(wire.Config)
 	if !ok {
-		return fmt.Errorf("%T came before Config", msg)
+		return fmt.Errorf("received %T before Config", msg)
 	}
-	if w.look, err = newLooker(cfg); err != nil {
+	if w.detector, err = newDetector(cfg); err != nil {
 		return err
 	}
-	if err := w.conn.Send(wire.Ready{Version: buildVersion(), Detector: w.look.name()}); err != nil {
+	if err := w.conn.Send(wire.Ready{Version: buildVersion(), Detector: w.detector.name()}); err != nil {
 		return err
 	}
 	for {
@@ -76,21 +76,21 @@ func (w *worker) run() error {
 		if err != nil {
 			return err
 		}
-		if err := w.answer(msg); err != nil {
+		if err := w.handle(msg); err != nil {
 			return err
 		}
 	}
 }
 
-func (w *worker) answer(msg any) error {
+func (w *worker) handle(msg any) error {
 	switch m := msg.(type) {
-	case *wire.Unit:
-		return w.conn.Send(w.unit(m))
+	case *wire.AccessUnit:
+		return w.conn.Send(w.accessUnit(m))
 	case wire.Snapshot:
-		return w.conn.Send(w.past.snapshot(m))
+		return w.conn.Send(w.history.snapshot(m))
 	case wire.File:
 		err := w.file(m.Path)
-		if err != nil && (isGone(err) || errors.Is(err, errSend)) {
+		if err != nil && (isDisconnected(err) || errors.Is(err, errSend)) {
 			return err
 		}
 		end := wire.End{}
@@ -99,31 +99,31 @@ func (w *worker) answer(msg any) error {
 		}
 		return w.conn.Send(end)
 	}
-	return fmt.Errorf("%T is nothing to answer", msg)
+	return fmt.Errorf("unexpected message %T", msg)
 }
 
-// unit decodes u and looks at the picture that comes out, if its turn has come.
-func (w *worker) unit(u *wire.Unit) wire.Result {
+// accessUnit decodes u and analyses the frame that is decoded, if it is due.
+func (w *worker) accessUnit(u *wire.AccessUnit) wire.Result {
 	r := wire.Result{Frame: detection.Frame{Session: u.Session, PTS: u.PTS, Time: u.Arrived}}
 	if err := w.prepare(u); err != nil {
 		r.Error = err.Error()
 		return r
 	}
 	w.serial++
-	w.given[w.serial%int64(len(w.given))] = given{w.serial, u.PTS, u.Arrived}
-	if u.Key {
-		w.dirty = false
+	w.pending[w.serial%int64(len(w.pending))] = pendingFrame{w.serial, u.PTS, u.Arrived}
+	if u.Keyframe {
+		w.damaged = false
 	}
-	err := w.decoder.Decode(u.Data, w.serial, func(p *decode.Picture) { w.picture(p, &r) })
+	err := w.decoder.Decode(u.Data, w.serial, func(p *decode.Frame) { w.frame(p, &r) })
 	if err != nil {
 		r.Error = err.Error()
-		w.distrust(u.PTS)
+		w.markDamaged(u.PTS)
 	}
 	return r
 }
 
-// prepare makes the decoder fit for u: its coding, and no memory of another session.
-func (w *worker) prepare(u *wire.Unit) error {
+// prepare provides a decoder for the codec of u, without state of another session.
+func (w *worker) prepare(u *wire.AccessUnit) error {
 	if w.decoder != nil && w.decoder.Codec() != u.Codec {
 		w.decoder.Close()
 		w.decoder = nil
@@ -137,59 +137,59 @@ func (w *worker) prepare(u *wire.Unit) error {
 	}
 	if u.Session != w.session {
 		w.decoder.Flush()
-		w.look.restart()
+		w.detector.resetClock()
 		w.session = u.Session
-		w.dirty = false
+		w.damaged = false
 	}
 	return nil
 }
 
-// distrust marks what comes after pts as made up in part.
-func (w *worker) distrust(pts time.Duration) {
-	w.dirty, w.clear = true, pts+blind
+// markDamaged marks the frames after pts as partly concealed.
+func (w *worker) markDamaged(pts time.Duration) {
+	w.damaged, w.trustedFrom = true, pts+distrustPeriod
 }
 
-// picture looks at p, which it owns, and writes what it saw into r.
-func (w *worker) picture(p *decode.Picture, r *wire.Result) {
-	g := w.given[p.Tag%int64(len(w.given))]
+// frame analyses p, which it owns, and writes the outcome to r.
+func (w *worker) frame(p *decode.Frame, r *wire.Result) {
+	g := w.pending[p.Tag%int64(len(w.pending))]
 	if g.serial != p.Tag {
-		p.Close() // held back for longer than any sound stream needs
+		p.Close() // delayed for longer than any valid stream does
 		return
 	}
 	if p.Damaged() {
-		r.Error = "the picture came with parts missing"
-		w.distrust(g.pts)
+		r.Error = "parts of the frame are missing"
+		w.markDamaged(g.pts)
 	}
-	if w.dirty && g.pts >= w.clear {
-		w.dirty = false
+	if w.damaged && g.pts >= w.trustedFrom {
+		w.damaged = false
 	}
 	r.Width, r.Height = p.Size()
-	if w.dirty || !w.look.due(g.pts) {
-		w.past.passing(p, w.session, g.pts)
+	if w.damaged || !w.detector.due(g.pts) {
+		w.history.setLatest(p, w.session, g.pts)
 		return
 	}
-	found, looked, err := w.look.at(p, g.pts)
+	found, analysed, err := w.detector.detect(p, g.pts)
 	if err != nil {
 		r.Error = err.Error()
 	}
-	if looked {
+	if analysed {
 		r.Analysed = true
 		r.Frame.PTS, r.Frame.Time, r.Frame.Detections = g.pts, g.at, found
 	}
-	w.past.keep(p, w.session, g.pts)
+	w.history.add(p, w.session, g.pts)
 }
 
-// errSend marks that the edge could not be told a result.
-var errSend = errors.New("the edge does not listen")
+// errSend marks a result that could not be sent.
+var errSend = errors.New("sending a result")
 
-// file looks at the pictures of a video file; times count from its first picture.
+// file analyses the frames of a video file; times count from its first frame.
 func (w *worker) file(path string) error {
 	f, err := decode.OpenFile(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	w.look.restart()
+	w.detector.resetClock()
 	var origin time.Duration
 	for first, bad := true, 0; ; {
 		p, err := f.Next()
@@ -197,7 +197,7 @@ func (w *worker) file(path string) error {
 			return nil
 		}
 		if err != nil {
-			const patience = 100 // errors in a row
+			const patience = 100 // consecutive errors
 			if bad++; bad > patience {
 				return err
 			}
@@ -208,19 +208,19 @@ func (w *worker) file(path string) error {
 		if first {
 			origin, first = pts, false
 		}
-		if err := w.filePicture(p, pts-origin); err != nil {
+		if err := w.fileFrame(p, pts-origin); err != nil {
 			return err
 		}
 	}
 }
 
-func (w *worker) filePicture(p *decode.Picture, pts time.Duration) error {
+func (w *worker) fileFrame(p *decode.Frame, pts time.Duration) error {
 	defer p.Close()
-	if p.Damaged() || !w.look.due(pts) {
+	if p.Damaged() || !w.detector.due(pts) {
 		return nil
 	}
-	found, looked, err := w.look.at(p, pts)
-	if err != nil || !looked {
+	found, analysed, err := w.detector.detect(p, pts)
+	if err != nil || !analysed {
 		return err
 	}
 	r := wire.Result{Analysed: true, Frame: detection.Frame{

@@ -16,12 +16,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestRateIsKeptByTheClockOfThePictures(t *testing.T) {
+func TestRateFollowsTheClockOfTheStream(t *testing.T) {
 	for _, c := range []struct {
 		rate, fps float64
 		want      int // in ten seconds
 	}{{10, 25, 100}, {10, 12.5, 100}, {10, 30, 100}, {10, 8, 80}, {5, 25, 50}, {25, 25, 250}, {0.5, 25, 5}} {
-		l, err := newLooker(wire.Config{Rate: c.rate})
+		l, err := newDetector(wire.Config{Rate: c.rate})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,7 +32,7 @@ func TestRateIsKeptByTheClockOfThePictures(t *testing.T) {
 			}
 		}
 		if n < c.want-1 || n > c.want {
-			t.Errorf("of %v pictures a second at a rate of %v, %d were looked at in ten seconds, want %d", c.fps, c.rate, n, c.want)
+			t.Errorf("of %v frames per second at a rate of %v, %d were analysed in ten seconds, want %d", c.fps, c.rate, n, c.want)
 		}
 		if err := l.close(); err != nil {
 			t.Error(err)
@@ -41,24 +41,24 @@ func TestRateIsKeptByTheClockOfThePictures(t *testing.T) {
 }
 
 func TestClocksThatJump(t *testing.T) {
-	l, err := newLooker(wire.Config{})
+	l, err := newDetector(wire.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, pts := range []time.Duration{time.Hour, 2 * time.Hour, 0} { // a gap, and a clock set back
 		if !l.due(pts) || l.due(pts+50*time.Millisecond) || !l.due(pts+100*time.Millisecond) {
-			t.Errorf("from %v on the rate is not kept", pts)
+			t.Errorf("the rate after %v is wrong", pts)
 		}
 	}
 	for _, rate := range []float64{-1, 0.01, 1000} {
-		if _, err := newLooker(wire.Config{Rate: rate}); err == nil {
+		if _, err := newDetector(wire.Config{Rate: rate}); err == nil {
 			t.Errorf("a rate of %v was accepted", rate)
 		}
 	}
 }
 
-// pictures decodes the first n pictures of a test video.
-func pictures(t *testing.T, n int) []*decode.Picture {
+// frames decodes the first n frames of a test video.
+func frames(t *testing.T, n int) []*decode.Frame {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "x.mp4")
 	out, err := exec.Command("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=1920x1080:r=25:d=2", "-c:v", "libx264", "-preset", "ultrafast", path).CombinedOutput()
@@ -70,11 +70,11 @@ func pictures(t *testing.T, n int) []*decode.Picture {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	var ps []*decode.Picture
+	var ps []*decode.Frame
 	for range n {
 		p, err := f.Next()
 		if errors.Is(err, io.EOF) {
-			t.Fatalf("the video has only %d pictures", len(ps))
+			t.Fatalf("the video has only %d frames", len(ps))
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -84,27 +84,27 @@ func pictures(t *testing.T, n int) []*decode.Picture {
 	return ps
 }
 
-func TestThePastIsBoundedAndFound(t *testing.T) {
-	h := &past{}
+func TestHistoryIsBoundedAndSearched(t *testing.T) {
+	h := &frameHistory{}
 	defer h.close()
 	if got := h.snapshot(wire.Snapshot{ID: 3}); got.ID != 3 || got.Error == "" {
-		t.Errorf("of an empty past: %+v", got)
+		t.Errorf("from an empty history: %+v", got)
 	}
-	ps := pictures(t, 30)
+	ps := frames(t, 30)
 	for i, p := range ps[:29] {
-		h.keep(p, 1, time.Duration(i)*time.Second)
+		h.add(p, 1, time.Duration(i)*time.Second)
 	}
-	h.passing(ps[29], 2, 0)
-	if h.bytes > pastBytes || len(h.kept) < 2 || len(h.kept) > pastPictures {
-		t.Errorf("%d pictures of %d bytes are held", len(h.kept), h.bytes)
+	h.setLatest(ps[29], 2, 0)
+	if h.bytes > maxHistoryBytes || len(h.frames) < 2 || len(h.frames) > maxHistoryFrames {
+		t.Errorf("%d frames of %d bytes are held", len(h.frames), h.bytes)
 	}
 	for _, c := range []struct {
 		session uint32
-		ask     time.Duration
+		request time.Duration
 		want    time.Duration
 	}{{1, 28 * time.Second, 28 * time.Second}, {1, 27400 * time.Millisecond, 27 * time.Second}, {1, time.Hour, 28 * time.Second}, {2, 5 * time.Second, 0}} {
-		if got, ok := h.nearest(c.session, c.ask); !ok || got.pts != c.want {
-			t.Errorf("nearest to %v is %v (%v), want %v", c.ask, got.pts, ok, c.want)
+		if got, ok := h.nearest(c.session, c.request); !ok || got.pts != c.want {
+			t.Errorf("nearest to %v is %v (%v), want %v", c.request, got.pts, ok, c.want)
 		}
 	}
 	got := h.snapshot(wire.Snapshot{ID: 4, Session: 1, PTS: 28 * time.Second, Marks: make([]wire.Mark, 1000)})

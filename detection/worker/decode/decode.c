@@ -2,14 +2,14 @@
 
 #include <string.h>
 
-// The largest picture that is decoded, in pixels: 8K with room. A parameter set can ask for more
+// The largest frame that is decoded, in pixels: 8K with room. A parameter set can ask for more
 // memory than the machine has.
 #define MAX_PIXELS (8192LL * 4608LL)
 
 void gp_quiet(void) { av_log_set_level(AV_LOG_QUIET); }
 
-static void settle(AVCodecContext *c) {
-	c->thread_count = 1;                   // frame threads would hold pictures back
+static void configure(AVCodecContext *c) {
+	c->thread_count = 1;                   // frame threads would delay frames
 	c->flags |= AV_CODEC_FLAG_LOW_DELAY;
 	c->max_pixels = MAX_PIXELS;
 	c->err_recognition = AV_EF_CRCCHECK | AV_EF_BITSTREAM | AV_EF_BUFFER;
@@ -24,7 +24,7 @@ AVCodecContext *gp_decoder_new(enum AVCodecID id) {
 	if (c == NULL) {
 		return NULL;
 	}
-	settle(c);
+	configure(c);
 	if (avcodec_open2(c, codec, NULL) < 0) {
 		avcodec_free_context(&c);
 	}
@@ -33,7 +33,7 @@ AVCodecContext *gp_decoder_new(enum AVCodecID id) {
 
 int gp_decoder_send(AVCodecContext *c, AVPacket *p, const uint8_t *data, int size, int64_t tag) {
 	if (data == NULL) {
-		return avcodec_send_packet(c, NULL); // no more will come: give what you hold
+		return avcodec_send_packet(c, NULL); // drain
 	}
 	int err = av_new_packet(p, size); // with the padding that decoders read beyond the end
 	if (err < 0) {
@@ -85,7 +85,7 @@ int gp_file_open(const char *path, AVFormatContext **format, AVCodecContext **co
 	if (err < 0) {
 		return err;
 	}
-	settle(*codec);
+	configure(*codec);
 	(*codec)->pkt_timebase = (*format)->streams[i]->time_base;
 	return avcodec_open2(*codec, dec, NULL);
 }
@@ -133,8 +133,8 @@ void gp_file_close(AVFormatContext **format, AVCodecContext **codec) {
 	avformat_close_input(format);
 }
 
-// scalable returns the format to give libswscale for f. The formats with J only say that
-// the range is full, which libswscale wants to be told another way.
+// scalable returns the pixel format to pass to libswscale for f. The formats with J mean full range,
+// which libswscale expects as a separate setting.
 static enum AVPixelFormat scalable(enum AVPixelFormat f, int *full) {
 	switch (f) {
 	case AV_PIX_FMT_YUVJ420P: *full = 1; return AV_PIX_FMT_YUV420P;
@@ -156,7 +156,7 @@ int gp_scale(struct SwsContext **sws, const AVFrame *f, int gray, uint8_t *dst, 
 	int luma = gray && (d->flags & AV_PIX_FMT_FLAG_PLANAR) && !(d->flags & AV_PIX_FMT_FLAG_RGB) &&
 	           d->comp[0].depth == 8 && d->comp[0].plane == 0;
 	if (luma) {
-		from = AV_PIX_FMT_GRAY8; // the first plane is the gray picture: leave the colours alone
+		from = AV_PIX_FMT_GRAY8; // the first plane is the gray image: no colour conversion is needed
 	}
 	*sws = sws_getCachedContext(*sws, f->width, f->height, from, w, h, to, SWS_AREA, NULL, NULL, NULL);
 	if (*sws == NULL) {
@@ -173,7 +173,7 @@ int gp_scale(struct SwsContext **sws, const AVFrame *f, int gray, uint8_t *dst, 
 	return rows == h ? 0 : AVERROR(EINVAL);
 }
 
-int gp_picture_bytes(const AVFrame *f) {
+int gp_frame_bytes(const AVFrame *f) {
 	int n = av_image_get_buffer_size(f->format, f->width, f->height, 1);
 	return n < 0 ? 0 : n;
 }

@@ -1,8 +1,8 @@
-// Package decode turns coded pictures into pixels with libavcodec and libswscale, and reads
+// Package decode decodes access units with libavcodec, scales frames with libswscale and reads
 // video files with libavformat.
 //
-// A decoder gives each picture as soon as the stream allows: it has no threads and holds
-// nothing back that need not be put in order. It belongs to the worker's process, because the
+// A decoder returns each frame as soon as the stream allows: it has no threads and delays only
+// frames that must be reordered. It belongs to the worker's process, because the
 // libraries parse hostile input in C. It must not import vision or onnx.
 package decode
 
@@ -20,7 +20,7 @@ import (
 	"gridpost/streams"
 )
 
-// Decoder decodes the units of one stream. It belongs to one goroutine.
+// Decoder decodes the access units of one stream. It belongs to one goroutine.
 type Decoder struct {
 	codec  streams.Codec
 	c      *C.AVCodecContext
@@ -29,7 +29,7 @@ type Decoder struct {
 
 // NewDecoder returns a decoder of codec, which the caller closes.
 func NewDecoder(codec streams.Codec) (*Decoder, error) {
-	C.gp_quiet() // a broken stream would fill the log with lines that nobody can act on
+	C.gp_quiet() // a broken stream would fill the log with messages that nobody can act on
 	id := C.enum_AVCodecID(C.AV_CODEC_ID_H264)
 	switch codec {
 	case streams.H264:
@@ -46,43 +46,43 @@ func NewDecoder(codec streams.Codec) (*Decoder, error) {
 	return d, nil
 }
 
-// Codec returns what the decoder was made for.
+// Codec returns the codec that the decoder decodes.
 func (d *Decoder) Codec() streams.Codec { return d.codec }
 
-// Close frees the decoder; pictures that it gave stay.
+// Close frees the decoder. Frames that it returned remain valid.
 func (d *Decoder) Close() {
 	C.av_packet_free(&d.packet)
 	C.avcodec_free_context(&d.c)
 }
 
-// Decode decodes one unit in Annex B form and calls each with every picture that it makes
-// available, which each owns. A picture carries the tag of its own unit, which is an earlier one
-// where the stream puts pictures in order. An error means that the unit could not be
-// decoded, wholly or in part; the decoder can go on.
-func (d *Decoder) Decode(data []byte, tag int64, each func(*Picture)) error {
+// Decode decodes one access unit in Annex B form and calls onFrame with every frame that becomes
+// available; onFrame owns it. A frame carries the tag of its own access unit, which is an earlier
+// one where the stream reorders frames. An error means that the access unit could not be
+// decoded completely; the decoder can continue with the next one.
+func (d *Decoder) Decode(data []byte, tag int64, onFrame func(*Frame)) error {
 	if len(data) == 0 {
-		return errors.New("decoding: an empty unit")
+		return errors.New("decoding: an empty access unit")
 	}
 	code := C.gp_decoder_send(d.c, d.packet, (*C.uint8_t)(unsafe.Pointer(&data[0])), C.int(len(data)), C.int64_t(tag))
 	err := averror("decoding", code)
-	return errors.Join(err, d.receive(each))
+	return errors.Join(err, d.receive(onFrame))
 }
 
-// Drain calls each with the pictures that the decoder still holds. Only Flush makes it
-// usable again.
-func (d *Decoder) Drain(each func(*Picture)) error {
-	if err := averror("decoding the rest", C.gp_decoder_send(d.c, d.packet, nil, 0, 0)); err != nil {
+// Drain calls onFrame with the frames that the decoder still holds. After it the decoder cannot be
+// used before Flush.
+func (d *Decoder) Drain(onFrame func(*Frame)) error {
+	if err := averror("draining the decoder", C.gp_decoder_send(d.c, d.packet, nil, 0, 0)); err != nil {
 		return err
 	}
-	return d.receive(each)
+	return d.receive(onFrame)
 }
 
-// Flush forgets everything but the parameter sets, as at the start of a stream.
+// Flush discards everything but the parameter sets, as at the start of a stream.
 func (d *Decoder) Flush() { C.avcodec_flush_buffers(d.c) }
 
-func (d *Decoder) receive(each func(*Picture)) error {
+func (d *Decoder) receive(onFrame func(*Frame)) error {
 	for {
-		p, err := newPicture()
+		p, err := newFrame()
 		if err != nil {
 			return err
 		}
@@ -95,11 +95,11 @@ func (d *Decoder) receive(each func(*Picture)) error {
 			return averror("decoding", code)
 		}
 		p.Tag = int64(p.f.pts)
-		each(p)
+		onFrame(p)
 	}
 }
 
-// averror returns the error that code stands for, nil when it is none.
+// averror returns the error for an AVERROR code, nil when code is no error.
 func averror(doing string, code C.int) error {
 	if code >= 0 {
 		return nil

@@ -1,5 +1,5 @@
-// The part of libavcodec, libavformat and libswscale that package decode uses, as few calls
-// with plain arguments. Errors are negative AVERROR codes.
+// The part of libavcodec, libavformat and libswscale that package decode uses, as functions with
+// plain arguments. Errors are negative AVERROR codes.
 #ifndef GRIDPOST_DECODE_H
 #define GRIDPOST_DECODE_H
 
@@ -13,18 +13,18 @@
 #include <stdint.h>
 
 enum {
-	GP_AGAIN = 1,  // no picture before more input
-	GP_END = 2,    // no picture any more
+	GP_AGAIN = 1,  // more input is needed first
+	GP_END = 2,    // no more frames
 };
 
 void gp_quiet(void);
 
-// Decoding of units that come from elsewhere.
+// Decoding of access units.
 AVCodecContext *gp_decoder_new(enum AVCodecID id);
 int gp_decoder_send(AVCodecContext *c, AVPacket *p, const uint8_t *data, int size, int64_t tag);
 int gp_decoder_receive(AVCodecContext *c, AVFrame *f);
 
-// What is wrong with a picture: 0 nothing, else its decoder has filled in what was missing.
+// Nonzero if the decoder concealed missing parts of the frame.
 int gp_damaged(const AVFrame *f);
 
 // A video file.
@@ -36,7 +36,7 @@ void gp_file_close(AVFormatContext **format, AVCodecContext **codec);
 // Scaling into one packed plane of w*h pixels.
 int gp_scale(struct SwsContext **sws, const AVFrame *f, int gray, uint8_t *dst, int w, int h);
 
-// Bytes that a picture's planes hold.
-int gp_picture_bytes(const AVFrame *f);
+// Size of a frame's planes in bytes.
+int gp_frame_bytes(const AVFrame *f);
 
 #endif

@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// record makes two seconds of a test picture with the given encoder.
+// record makes two seconds of a test video with the given encoder.
 func record(t testing.TB, name string, encoder ...string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -29,7 +29,7 @@ func record(t testing.TB, name string, encoder ...string) string {
 	return path
 }
 
-// units cuts a raw stream at its access unit delimiters.
+// units splits a raw stream at its access unit delimiters.
 func units(t testing.TB, path string, delimiter []byte) [][]byte {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -60,8 +60,8 @@ func decoder(t testing.TB, codec streams.Codec) *Decoder {
 	return d
 }
 
-// A unit's picture must come with the unit itself where the stream allows it.
-func TestPicturesComeAtOnce(t *testing.T) {
+// A frame must be returned with its own access unit where the stream allows it.
+func TestFramesAreReturnedAtOnce(t *testing.T) {
 	for _, c := range []struct {
 		name      string
 		codec     streams.Codec
@@ -77,24 +77,24 @@ func TestPicturesComeAtOnce(t *testing.T) {
 			d := decoder(t, c.codec)
 			for i, u := range units(t, record(t, c.name, c.encoder...), c.delimiter) {
 				var tags []int64
-				err := d.Decode(u, int64(i), func(p *Picture) {
+				err := d.Decode(u, int64(i), func(p *Frame) {
 					tags = append(tags, p.Tag)
 					if w, h := p.Size(); w != 320 || h != 240 || p.Damaged() {
-						t.Errorf("picture %d is %dx%d, damaged %v", i, w, h, p.Damaged())
+						t.Errorf("frame %d is %dx%d, damaged %v", i, w, h, p.Damaged())
 					}
 					p.Close()
 				})
 				if err != nil || !slices.Equal(tags, []int64{int64(i)}) {
-					t.Fatalf("unit %d gave the pictures %v and %v, want its own", i, tags, err)
+					t.Fatalf("access unit %d gave the frames %v and %v, want its own", i, tags, err)
 				}
 			}
 		})
 	}
 }
 
-// With B-frames pictures come in the order of showing, each with its own tag, and none is
+// With B-frames the frames are returned in presentation order, each with its own tag, and none is
 // lost.
-func TestReorderedPicturesKeepTheirTags(t *testing.T) {
+func TestReorderedFramesKeepTheirTags(t *testing.T) {
 	for _, c := range []struct {
 		name      string
 		codec     streams.Codec
@@ -109,7 +109,7 @@ func TestReorderedPicturesKeepTheirTags(t *testing.T) {
 			in := units(t, record(t, c.name, c.encoder...), c.delimiter)
 			seen := map[int64]bool{}
 			disorder, previous, late := 0, int64(-1), int64(0)
-			each := func(p *Picture) {
+			onFrame := func(p *Frame) {
 				if seen[p.Tag] {
 					t.Errorf("tag %d came twice", p.Tag)
 				}
@@ -121,27 +121,27 @@ func TestReorderedPicturesKeepTheirTags(t *testing.T) {
 				p.Close()
 			}
 			for i, u := range in {
-				if err := d.Decode(u, int64(i), each); err != nil {
+				if err := d.Decode(u, int64(i), onFrame); err != nil {
 					t.Fatal(err)
 				}
 				late = max(late, int64(i+1-len(seen)))
 			}
-			if err := d.Drain(each); err != nil {
+			if err := d.Drain(onFrame); err != nil {
 				t.Fatal(err)
 			}
 			if len(seen) != len(in) || disorder == 0 || late > 4 {
-				t.Errorf("%d of %d pictures, %d out of coding order, up to %d behind", len(seen), len(in), disorder, late)
+				t.Errorf("%d of %d frames, %d out of coding order, up to %d behind", len(seen), len(in), disorder, late)
 			}
 		})
 	}
 }
 
-func TestBrokenUnitsAreErrorsAndNoMore(t *testing.T) {
+func TestBrokenAccessUnitsAreErrors(t *testing.T) {
 	d := decoder(t, streams.H264)
 	in := units(t, record(t, "x.h264", "-c:v", "libx264", "-bf", "0", "-g", "10", "-x264-params", "aud=1"), delimiter264)
 	random := rand.New(rand.NewPCG(1, 2)) // no secret
 	noticed := 0
-	each := func(p *Picture) {
+	onFrame := func(p *Frame) {
 		if p.Damaged() {
 			noticed++
 		}
@@ -154,25 +154,25 @@ func TestBrokenUnitsAreErrorsAndNoMore(t *testing.T) {
 				broken[k] = byte(random.UintN(256))
 			}
 		}
-		if d.Decode(broken, int64(i), each) != nil {
+		if d.Decode(broken, int64(i), onFrame) != nil {
 			noticed++
 		}
 	}
 	if noticed < len(in)/6 {
-		t.Errorf("of %d broken units %d were noticed", len(in)/3, noticed)
+		t.Errorf("of %d broken access units %d were reported", len(in)/3, noticed)
 	}
-	if err := d.Decode(nil, 0, each); err == nil {
-		t.Error("an empty unit was decoded")
+	if err := d.Decode(nil, 0, onFrame); err == nil {
+		t.Error("an empty access unit was decoded")
 	}
 	d.Flush()
 	good := 0
 	for i, u := range in {
-		if err := d.Decode(u, int64(i), func(p *Picture) { good++; p.Close() }); err != nil {
-			t.Errorf("after the flush, unit %d: %v", i, err)
+		if err := d.Decode(u, int64(i), func(p *Frame) { good++; p.Close() }); err != nil {
+			t.Errorf("after the flush, access unit %d: %v", i, err)
 		}
 	}
 	if good != len(in) {
-		t.Errorf("after the flush %d of %d pictures came", good, len(in))
+		t.Errorf("after the flush %d of %d frames came", good, len(in))
 	}
 }
 
@@ -190,14 +190,14 @@ func TestScaling(t *testing.T) {
 		t.Fatalf("%d bytes, %v", len(gray), err)
 	}
 	if slices.Min(gray) == slices.Max(gray) {
-		t.Error("the gray picture is of one brightness")
+		t.Error("the gray frame is of one brightness")
 	}
 	bgr, err := s.BGR(p, 320, 240)
 	if err != nil || len(bgr) != 3*320*240 {
 		t.Fatalf("%d bytes, %v", len(bgr), err)
 	}
 	if p.Bytes() != 320*240*3/2 {
-		t.Errorf("the picture takes %d bytes", p.Bytes())
+		t.Errorf("the frame takes %d bytes", p.Bytes())
 	}
 	if _, err := s.Gray(p, 0, 5); err == nil {
 		t.Error("scaled to nothing")
@@ -214,13 +214,13 @@ func open(t testing.TB, path string) *File {
 	return f
 }
 
-func TestFilesAreReadInOrderOfShowing(t *testing.T) {
+func TestFilesAreReadInPresentationOrder(t *testing.T) {
 	f := open(t, record(t, "x.mp4", "-c:v", "libx264", "-bf", "2"))
 	for i := 0; ; i++ {
 		p, err := f.Next()
 		if errors.Is(err, io.EOF) {
 			if i != 50 {
-				t.Errorf("%d pictures, want 50", i)
+				t.Errorf("%d frames, want 50", i)
 			}
 			return
 		}
@@ -228,15 +228,15 @@ func TestFilesAreReadInOrderOfShowing(t *testing.T) {
 			t.Fatal(err)
 		}
 		if p.Tag != int64(i)*40_000 {
-			t.Errorf("picture %d is at %d µs", i, p.Tag)
+			t.Errorf("frame %d is at %d µs", i, p.Tag)
 		}
 		p.Close()
 	}
 }
 
-func TestWhatIsNoVideoIsAnError(t *testing.T) {
+func TestOpenFileRefusesOtherFiles(t *testing.T) {
 	text := filepath.Join(t.TempDir(), "text.mp4")
-	if err := os.WriteFile(text, []byte("these are words"), 0o600); err != nil {
+	if err := os.WriteFile(text, []byte("this is text"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	sound := filepath.Join(t.TempDir(), "sound.wav")
@@ -254,8 +254,8 @@ func TestWhatIsNoVideoIsAnError(t *testing.T) {
 	}
 }
 
-// FuzzDecode feeds what a camera may send. What libavcodec does with it, short of ending the
-// process, is fine.
+// FuzzDecode feeds arbitrary bytes, as a camera may send them. Any result is accepted as long as the
+// process survives.
 func FuzzDecode(f *testing.F) {
 	f.Add(false, []byte{0, 0, 0, 1, 0x67, 0x42, 0, 0x1e, 0xab, 0x40})
 	f.Add(true, []byte{0, 0, 0, 1, 0x40, 0x01, 0x0c})
@@ -270,7 +270,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		defer d.Close()
 		for i := range int64(2) {
-			_ = d.Decode(data, i, func(p *Picture) { p.Close() }) // an error is an answer
+			_ = d.Decode(data, i, func(p *Frame) { p.Close() }) // an error is a valid result
 		}
 	})
 }

@@ -13,7 +13,7 @@ import (
 	"unsafe"
 )
 
-// File reads the pictures of a video file. It belongs to one goroutine.
+// File reads the frames of a video file. It belongs to one goroutine.
 type File struct {
 	format   *C.AVFormatContext
 	codec    *C.AVCodecContext
@@ -35,17 +35,17 @@ func OpenFile(path string) (*File, error) {
 	return f, nil
 }
 
-// Close closes the file; pictures that it gave stay.
+// Close closes the file. Frames that it returned remain valid.
 func (f *File) Close() {
 	C.av_packet_free(&f.packet)
 	C.gp_file_close(&f.format, &f.codec)
 }
 
-// Next returns the next picture, in the order of showing, which the caller closes. Its Tag is
-// its time in microseconds, on the file's own clock. At the end of the file it returns io.EOF. After another error
-// the file can be read on.
-func (f *File) Next() (*Picture, error) {
-	p, err := newPicture()
+// Next returns the next frame in presentation order; the caller closes it. Its Tag is its time in
+// microseconds on the file's own clock. At the end of the file Next returns io.EOF. After any other
+// error the file can still be read.
+func (f *File) Next() (*Frame, error) {
+	p, err := newFrame()
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (f *File) Next() (*Picture, error) {
 	p.Tag = int64(C.gp_file_time(f.format, f.stream, p.f))
 	if p.Tag == math.MinInt64 {
 		p.Close()
-		return nil, fmt.Errorf("reading: a picture without a time")
+		return nil, fmt.Errorf("reading: a frame without a time")
 	}
 	return p, nil
 }

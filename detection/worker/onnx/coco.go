@@ -1,7 +1,7 @@
 package onnx
 
 // cocoNames are the 80 classes of COCO's detection task (cocodataset.org), in the order of their
-// numbers, which most published models keep.
+// numbers, which most published models use.
 var cocoNames = [...]string{
 	"person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",
 	"traffic light", "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog",

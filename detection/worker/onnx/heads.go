@@ -9,20 +9,20 @@ import (
 )
 
 const (
-	leastScore = 0.35 // below it a model guesses
-	mostShared = 0.5  // of the area of two boxes of one class together, above which they are one thing
-	mostFound  = 100  // in one picture
+	minScore   = 0.35 // below it detections are mostly wrong
+	maxOverlap = 0.5  // intersection over union above which two boxes of one class are one object
+	maxObjects = 100  // in one frame
 )
 
-// Found is one thing in a picture. The box is in fractions of the picture.
-type Found struct {
+// Object is one detected object. The box is in fractions of the frame.
+type Object struct {
 	Class      int
 	Score      float64
 	X, Y, W, H float64
 }
 
 // head is one scale of a NanoDet model: on a grid of cells, a score for each class and, for each of
-// a box's four sides, how likely each distance from the cell is.
+// a box's four sides, the likelihood of each distance from the cell.
 type head struct {
 	stride     int // pixels between cells
 	cols, rows int
@@ -30,15 +30,15 @@ type head struct {
 	boxes      int // index of the output with cells x 4*bins logits
 }
 
-// layout says how to read a model's outputs.
+// layout describes how to read a model's outputs.
 type layout struct {
 	classes, bins int
 	heads         []head
 }
 
-// readLayout finds out by shape alone which output is what, for a picture of w x h pixels:
-// exporters give them misleading names. Shapes are without leading ones. classes is how many names
-// there are; 0: find out.
+// readLayout identifies the outputs by shape alone, for an input of w x h pixels, because exporters
+// give them misleading names. Shapes have no leading ones. classes is the number of class names;
+// 0: take it from the shapes.
 func readLayout(shapes [][]int64, w, h, classes int) (layout, error) {
 	type output struct{ index, cells, width int }
 	groups := map[int][]output{}
@@ -85,53 +85,54 @@ func readLayout(shapes [][]int64, w, h, classes int) (layout, error) {
 	return l, nil
 }
 
-// isBoxes reports whether an output so wide can hold box distributions: four sides of 4 to
-// 16 bins each, and not just as many as there are classes.
+// isBoxes reports whether an output of this width can hold box distributions: four sides of 4 to
+// 16 bins each, and not exactly one value per class.
 func isBoxes(width, classes int) bool {
 	return width%4 == 0 && width >= 16 && width <= 64 && width != classes
 }
 
-// read returns what the outputs say, in pixels of the model's picture, best first, without doubles.
-func (l layout) read(outputs [][]float32) ([]Found, error) {
-	var found []Found
+// read decodes the outputs into objects in pixels of the model's input, best score first, with
+// overlapping boxes suppressed.
+func (l layout) read(outputs [][]float32) ([]Object, error) {
+	var found []Object
 	for _, h := range l.heads {
 		scores, boxes := outputs[h.scores], outputs[h.boxes]
 		cells := h.cols * h.rows
 		if len(scores) != cells*l.classes || len(boxes) != cells*4*l.bins {
-			return nil, errors.New("reading the model's outputs: not of the size that it promised")
+			return nil, errors.New("reading the model's outputs: their sizes are not those declared")
 		}
 		for i := range cells {
-			class, score := best(scores[i*l.classes : (i+1)*l.classes])
-			if score < leastScore {
+			class, score := argmax(scores[i*l.classes : (i+1)*l.classes])
+			if score < minScore {
 				continue
 			}
 			x, y := float64((i%h.cols)*h.stride)+float64(h.stride-1)/2, float64((i/h.cols)*h.stride)+float64(h.stride-1)/2
-			var side [4]float64 // left, top, right, bottom, from the cell's middle
+			var side [4]float64 // left, top, right, bottom, from the center of the cell
 			for k := range side {
 				from := (i*4 + k) * l.bins
-				side[k] = expected(boxes[from:from+l.bins]) * float64(h.stride)
+				side[k] = expectedValue(boxes[from:from+l.bins]) * float64(h.stride)
 			}
 			if math.IsNaN(side[0] + side[1] + side[2] + side[3]) {
 				continue
 			}
-			found = append(found, Found{class, score, x - side[0], y - side[1], side[0] + side[2], side[1] + side[3]})
+			found = append(found, Object{class, score, x - side[0], y - side[1], side[0] + side[2], side[1] + side[3]})
 		}
 	}
-	return distinct(found), nil
+	return suppressOverlaps(found), nil
 }
 
-func best(scores []float32) (class int, score float64) {
+func argmax(scores []float32) (class int, score float64) {
 	for i, s := range scores {
-		if float64(s) > score { // never true for what is not a number
+		if float64(s) > score { // never true for NaN
 			class, score = i, float64(s)
 		}
 	}
 	return class, min(score, 1)
 }
 
-// expected returns the mean of the bins' numbers, weighed by the soft maximum of their logits
+// expectedValue returns the mean of the bin indices, weighted by the softmax of their logits
 // (Generalized Focal Loss, arXiv 2006.04388, equation 5).
-func expected(logits []float32) float64 {
+func expectedValue(logits []float32) float64 {
 	top := slices.Max(logits)
 	var sum, mean float64
 	for i, v := range logits {
@@ -142,23 +143,24 @@ func expected(logits []float32) float64 {
 	return mean / sum
 }
 
-// distinct returns the best of each group of boxes that show one thing, best first.
-func distinct(found []Found) []Found {
-	slices.SortStableFunc(found, func(a, b Found) int { return cmp.Compare(b.Score, a.Score) })
-	var kept []Found
+// suppressOverlaps is non-maximum suppression: it returns the best box of each group of overlapping
+// boxes of one class, best score first, maxObjects at most.
+func suppressOverlaps(found []Object) []Object {
+	slices.SortStableFunc(found, func(a, b Object) int { return cmp.Compare(b.Score, a.Score) })
+	var objects []Object
 	for _, f := range found {
-		if len(kept) == mostFound {
+		if len(objects) == maxObjects {
 			break
 		}
-		if !slices.ContainsFunc(kept, func(k Found) bool { return k.Class == f.Class && shared(k, f) > mostShared }) {
-			kept = append(kept, f)
+		if !slices.ContainsFunc(objects, func(k Object) bool { return k.Class == f.Class && overlap(k, f) > maxOverlap }) {
+			objects = append(objects, f)
 		}
 	}
-	return kept
+	return objects
 }
 
-// shared returns the area in both boxes as a part of the area in either.
-func shared(a, b Found) float64 {
+// overlap returns the intersection over union of two boxes.
+func overlap(a, b Object) float64 {
 	w := min(a.X+a.W, b.X+b.W) - max(a.X, b.X)
 	h := min(a.Y+a.H, b.Y+b.H) - max(a.Y, b.Y)
 	if w <= 0 || h <= 0 {

@@ -29,13 +29,13 @@ func TestLayoutIsReadByShapeAlone(t *testing.T) {
 			t.Errorf("the finest head is %+v", h)
 		}
 	}
-	// As many classes as a box has numbers: only the labels can tell that this makes no sense.
+	// As many classes as a box has numbers: only the labels distinguish them.
 	if l, err := readLayout(nanodet(20), 320, 320, 20); err != nil || l.classes != 20 {
 		t.Errorf("20 classes: %+v, %v", l, err)
 	}
 }
 
-func TestForeignShapesAreRefusedInWords(t *testing.T) {
+func TestUnsupportedShapesAreRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		shapes  [][]int64
 		classes int
@@ -61,7 +61,7 @@ func TestForeignShapesAreRefusedInWords(t *testing.T) {
 	}
 }
 
-func TestHeadsBecomeBoxes(t *testing.T) {
+func TestHeadsAreDecoded(t *testing.T) {
 	l, err := readLayout(nanodet(80), 320, 320, 80)
 	if err != nil {
 		t.Fatal(err)
@@ -73,14 +73,14 @@ func TestHeadsBecomeBoxes(t *testing.T) {
 	put := func(h head, cell, class int, score float32, bins [4]int) {
 		outputs[h.scores][cell*80+class] = score
 		for side, bin := range bins {
-			outputs[h.boxes][(cell*4+side)*8+bin] = 50 // all but certain
+			outputs[h.boxes][(cell*4+side)*8+bin] = 50 // almost certain
 		}
 	}
 	fine, coarse := l.heads[0], l.heads[2]
 	put(fine, 41, 2, 0.5, [4]int{1, 1, 1, 1})   // column 1, row 1
 	put(coarse, 55, 0, 0.9, [4]int{1, 2, 3, 4}) // column 5, row 5
-	put(coarse, 56, 0, 0.6, [4]int{2, 2, 2, 4}) // the same thing, seen from the next cell
-	put(coarse, 57, 0, 0.3, [4]int{1, 1, 1, 1}) // a guess
+	put(coarse, 56, 0, 0.6, [4]int{2, 2, 2, 4}) // the same object, from the next cell
+	put(coarse, 57, 0, 0.3, [4]int{1, 1, 1, 1}) // below the minimum score
 	outputs[fine.scores][7*80] = float32(math.NaN())
 
 	found, err := l.read(outputs)
@@ -88,9 +88,9 @@ func TestHeadsBecomeBoxes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(found) != 2 {
-		t.Fatalf("found %+v, want two things", found)
+		t.Fatalf("found %+v, want two objects", found)
 	}
-	want := Found{Class: 0, Score: 0.9, X: 175.5 - 32, Y: 175.5 - 64, W: 128, H: 192}
+	want := Object{Class: 0, Score: 0.9, X: 175.5 - 32, Y: 175.5 - 64, W: 128, H: 192}
 	if got := found[0]; got.Class != want.Class || math.Abs(got.X-want.X)+math.Abs(got.Y-want.Y)+math.Abs(got.W-want.W)+math.Abs(got.H-want.H) > 0.1 {
 		t.Errorf("found %+v, want %+v", got, want)
 	}
@@ -120,11 +120,11 @@ func TestLabels(t *testing.T) {
 		}
 	}
 	if _, err := readLabels("/nowhere"); err == nil {
-		t.Error("labels that are not there were read")
+		t.Error("a missing labels file was read")
 	}
 }
 
-func TestMissingRuntimeIsSaid(t *testing.T) {
+func TestMissingRuntimeIsReported(t *testing.T) {
 	t.Setenv(Variable, "/nowhere/libonnxruntime.so")
 	if _, err := Open("model.onnx", ""); err == nil || !strings.Contains(err.Error(), Variable) {
 		t.Errorf("error %v", err)

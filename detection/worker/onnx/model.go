@@ -1,8 +1,8 @@
-// Package onnx finds things in pictures with a NanoDet model and ONNX Runtime.
+// Package onnx detects objects in frames with a NanoDet model and ONNX Runtime.
 //
-// Everything about a model's shape is checked before it is run for the first time, and the first
-// run happens while it is opened. It belongs to the worker's process, because a model file is input
-// that native code parses. It must not import decode or vision; pixels come as plain bytes.
+// A model's shapes are checked before it is run for the first time, and it is run once when it is
+// opened. It belongs to the worker's process, because native code parses the model file. It must not
+// import decode or vision; pixels are passed as plain bytes.
 package onnx
 
 import (
@@ -15,16 +15,16 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 )
 
-// mostSide bounds a model's picture in pixels each way.
-const mostSide = 2048
+// maxSide bounds the width and height of a model's input in pixels.
+const maxSide = 2048
 
-// The mean and the deviation that NanoDet's pictures are normalised with: blue, green, red.
+// The mean and standard deviation with which NanoDet's input is normalised: blue, green, red.
 var (
 	mean      = [3]float32{103.53, 116.28, 123.675}
 	deviation = [3]float32{57.375, 57.12, 58.395}
 )
 
-// Model is a loaded model. It belongs to one goroutine, and a process has one at most.
+// Model is a loaded model. It belongs to one goroutine, and a process has at most one.
 type Model struct {
 	w, h    int
 	layout  layout
@@ -36,8 +36,8 @@ type Model struct {
 	outputs []*ort.Tensor[float32]
 }
 
-// Open loads the model at path and the names of its classes, one a line, from the file
-// labels, and tries it. With an empty labels a model of 80 classes gets the names of COCO.
+// Open loads the model at path and the names of its classes, one per line, from the file
+// labels, and runs it once. If labels is empty, a model of 80 classes gets the names of COCO.
 func Open(path, labels string) (*Model, error) {
 	names, err := readLabels(labels)
 	if err != nil {
@@ -76,7 +76,7 @@ func (m *Model) Close() error {
 	return errors.Join(append(errs, ort.DestroyEnvironment())...)
 }
 
-// Name says in words what the model is and what runs it.
+// Name describes the model and its runtime, for people.
 func (m *Model) Name() string {
 	return fmt.Sprintf("NanoDet model of %d classes at %dx%d (%s)", len(m.names), m.w, m.h, m.runtime)
 }
@@ -106,13 +106,13 @@ func (m *Model) load(path string) error {
 	}
 	if err == nil {
 		if err = m.session.Run(); err != nil {
-			err = fmt.Errorf("trying it: %w", err)
+			err = fmt.Errorf("running it: %w", err)
 		}
 	}
 	return errors.Join(err, options.Destroy())
 }
 
-// sessionOptions keeps the runtime to the thread that calls it.
+// sessionOptions makes the runtime use only the thread that calls it.
 func sessionOptions() (*ort.SessionOptions, error) {
 	o, err := ort.NewSessionOptions()
 	if err != nil {
@@ -129,17 +129,17 @@ func sessionOptions() (*ort.SessionOptions, error) {
 	return o, nil
 }
 
-// check takes the sizes out of the model's description, or says what does not fit.
+// check reads the sizes from the model's description, or returns an error for an unsupported model.
 func (m *Model) check(ins, outs []ort.InputOutputInfo) error {
 	if len(ins) != 1 {
-		return fmt.Errorf("it has %d inputs; expected one picture", len(ins))
+		return fmt.Errorf("it has %d inputs; expected one image", len(ins))
 	}
 	in := ins[0].Dimensions
 	if ins[0].DataType != ort.TensorElementDataTypeFloat || len(in) != 4 || in[0] != 1 || in[1] != 3 {
 		return fmt.Errorf("its input is %v of %v; expected 1 x 3 x height x width of floats", in, ins[0].DataType)
 	}
-	if in[2] < 32 || in[3] < 32 || in[2] > mostSide || in[3] > mostSide {
-		return fmt.Errorf("its pictures are %d x %d; expected a fixed size of 32 to %d pixels each way", in[3], in[2], mostSide)
+	if in[2] < 32 || in[3] < 32 || in[2] > maxSide || in[3] > maxSide {
+		return fmt.Errorf("its input is %d x %d pixels; expected a fixed width and height of 32 to %d", in[3], in[2], maxSide)
 	}
 	m.w, m.h = int(in[3]), int(in[2])
 	var shapes [][]int64
@@ -155,14 +155,14 @@ func (m *Model) check(ins, outs []ort.InputOutputInfo) error {
 	}
 	if len(m.names) == 0 {
 		if m.layout.classes != len(cocoNames) {
-			return fmt.Errorf("it has %d classes and there are no labels: a labels file must name them", m.layout.classes)
+			return fmt.Errorf("it has %d classes and no labels file that names them", m.layout.classes)
 		}
 		m.names = cocoNames[:]
 	}
 	return nil
 }
 
-// trimOnes returns a shape without the ones before its last two dimensions.
+// trimOnes returns a shape without leading ones, down to two dimensions.
 func trimOnes(s ort.Shape) []int64 {
 	for len(s) > 2 && s[0] == 1 {
 		s = s[1:]
@@ -185,18 +185,18 @@ func (m *Model) allocate(outs []ort.InputOutputInfo) error {
 	return nil
 }
 
-// Fit returns the size to which a picture of w x h pixels must be scaled for Find: as large as
-// the model's picture in its own shape.
+// Fit returns the size to which a frame of w x h pixels must be scaled for Detect: the largest one
+// that fits the model's input and keeps the aspect ratio.
 func (m *Model) Fit(w, h int) (int, int) {
 	k := min(float64(m.w)/float64(w), float64(m.h)/float64(h))
 	return min(max(1, int(float64(w)*k+0.5)), m.w), min(max(1, int(float64(h)*k+0.5)), m.h)
 }
 
-// Find returns what is in a picture of w x h pixels, scaled as Fit says: blue, green, red,
-// rows without gaps.
-func (m *Model) Find(bgr []byte, w, h int) ([]Found, error) {
+// Detect returns the objects in a frame of w x h pixels, which Fit returned: blue, green, red,
+// rows without padding.
+func (m *Model) Detect(bgr []byte, w, h int) ([]Object, error) {
 	if w <= 0 || h <= 0 || w > m.w || h > m.h || len(bgr) != 3*w*h {
-		return nil, fmt.Errorf("running the model: a picture of %dx%d and %d bytes does not fit it", w, h, len(bgr))
+		return nil, fmt.Errorf("running the model: a frame of %dx%d and %d bytes does not fit it", w, h, len(bgr))
 	}
 	m.fill(bgr, w, h)
 	if err := m.session.Run(); err != nil {
@@ -216,14 +216,14 @@ func (m *Model) Find(bgr []byte, w, h int) ([]Found, error) {
 		x0, y0 := max(f.X, 0)/fw, max(f.Y, 0)/fh
 		x1, y1 := min((f.X+f.W)/fw, 1), min((f.Y+f.H)/fh, 1)
 		if x1 > x0 && y1 > y0 {
-			inside = append(inside, Found{f.Class, f.Score, x0, y0, x1 - x0, y1 - y0})
+			inside = append(inside, Object{f.Class, f.Score, x0, y0, x1 - x0, y1 - y0})
 		}
 	}
 	return inside, nil
 }
 
-// fill writes the normalised picture to the top left of the input; what it leaves free is
-// zero, as the mean of all pictures is.
+// fill writes the normalised frame to the top left of the input. The rest is zero, the value of the
+// mean colour.
 func (m *Model) fill(bgr []byte, w, h int) {
 	dst := m.input.GetData()
 	for c := range 3 {
@@ -244,7 +244,7 @@ func (m *Model) fill(bgr []byte, w, h int) {
 	}
 }
 
-// readLabels reads one name a line; empty lines at the end do not count.
+// readLabels reads one name per line and ignores empty lines at the end.
 func readLabels(path string) ([]string, error) {
 	if path == "" {
 		return nil, nil
@@ -257,7 +257,7 @@ func readLabels(path string) ([]string, error) {
 	if info.Size() > most {
 		return nil, fmt.Errorf("reading the labels: %s has %d bytes, more than %d", path, info.Size(), most)
 	}
-	text, err := os.ReadFile(path) // the operator names the file
+	text, err := os.ReadFile(path) // configured by the operator
 	if err != nil {
 		return nil, fmt.Errorf("reading the labels: %w", err)
 	}

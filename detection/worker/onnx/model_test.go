@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// needRuntime points the test at ONNX Runtime, or skips it.
+// needRuntime sets the path of ONNX Runtime for the test, or skips it.
 func needRuntime(t *testing.T) {
 	t.Helper()
 	if os.Getenv(Variable) != "" {
@@ -19,7 +19,7 @@ func needRuntime(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(found) == 0 {
-		t.Skip("ONNX Runtime is not there; `make onnxruntime` puts it into bin")
+		t.Skip("ONNX Runtime is not installed; run `make onnxruntime`")
 	}
 	path, err := filepath.Abs(found[0])
 	if err != nil {
@@ -57,7 +57,7 @@ func tensor(name string, elem uint64, dims ...uint64) []byte {
 	return message(field(1, []byte(name)), field(2, field(1, message(number(1, elem), field(2, shape)))))
 }
 
-// identity writes a model that gives back what it gets.
+// identity writes a model that returns its input.
 func identity(t *testing.T, elem uint64, dims ...uint64) string {
 	t.Helper()
 	graph := message(
@@ -74,26 +74,26 @@ func identity(t *testing.T, elem uint64, dims ...uint64) string {
 	return path
 }
 
-func TestWrongModelsAreRefusedBeforeTheyRun(t *testing.T) {
+func TestUnsupportedModelsAreRefused(t *testing.T) {
 	needRuntime(t)
-	words := filepath.Join(t.TempDir(), "words.onnx")
-	if err := os.WriteFile(words, []byte("these are words"), 0o600); err != nil {
+	text := filepath.Join(t.TempDir(), "words.onnx")
+	if err := os.WriteFile(text, []byte("this is text"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	const float, int64s = 1, 7
 	for name, c := range map[string]struct{ path, want string }{
-		"not there":           {"/nowhere.onnx", "no such file"},
-		"no model":            {words, "cannot be used"},
-		"a vector":            {identity(t, float, 1, 4), "expected 1 x 3 x height x width"},
-		"integers":            {identity(t, int64s, 1, 3, 320, 320), "expected 1 x 3 x height x width"},
-		"a batch":             {identity(t, float, 2, 3, 320, 320), "expected 1 x 3 x height x width"},
-		"a huge picture":      {identity(t, float, 1, 3, 100000, 100000), "expected a fixed size"},
-		"a picture comes out": {identity(t, float, 1, 3, 320, 320), "expected cells"},
+		"not there":    {"/nowhere.onnx", "no such file"},
+		"no model":     {text, "cannot be used"},
+		"a vector":     {identity(t, float, 1, 4), "expected 1 x 3 x height x width"},
+		"integers":     {identity(t, int64s, 1, 3, 320, 320), "expected 1 x 3 x height x width"},
+		"a batch":      {identity(t, float, 2, 3, 320, 320), "expected 1 x 3 x height x width"},
+		"a huge input": {identity(t, float, 1, 3, 100000, 100000), "expected a fixed width"},
+		"no heads":     {identity(t, float, 1, 3, 320, 320), "expected cells"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, err := Open(c.path, "")
 			if err == nil {
-				t.Fatal("it was opened", m.Close())
+				t.Fatal("the model was opened", m.Close())
 			}
 			if !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %q does not say %q", err, c.want)
@@ -102,11 +102,11 @@ func TestWrongModelsAreRefusedBeforeTheyRun(t *testing.T) {
 	}
 }
 
-func TestModelLooksAtAPicture(t *testing.T) {
+func TestModelOnAGrayFrame(t *testing.T) {
 	needRuntime(t)
 	const path = "../../../../shared/data/nanodet_m_320.onnx"
 	if _, err := os.Stat(path); err != nil {
-		t.Skip("the model nanodet_m_320.onnx is not in ../shared/data")
+		t.Skip("../shared/data/nanodet_m_320.onnx is missing")
 	}
 	m, err := Open(path, "")
 	if err != nil {
@@ -125,10 +125,10 @@ func TestModelLooksAtAPicture(t *testing.T) {
 	for i := range gray {
 		gray[i] = 110
 	}
-	if found, err := m.Find(gray, w, h); err != nil || len(found) != 0 {
-		t.Errorf("on a gray wall: %v, %v", found, err)
+	if found, err := m.Detect(gray, w, h); err != nil || len(found) != 0 {
+		t.Errorf("on a gray frame: %v, %v", found, err)
 	}
-	if _, err := m.Find(gray, w+1, h); err == nil {
-		t.Error("a picture of the wrong size was taken")
+	if _, err := m.Detect(gray, w+1, h); err == nil {
+		t.Error("a frame of the wrong size was accepted")
 	}
 }

@@ -9,16 +9,15 @@ import (
 	"strings"
 )
 
-// Variable is the name of the environment variable that says where the runtime's shared
-// library is.
+// Variable is the environment variable with the path of the runtime's shared library.
 const Variable = "GRIDPOST_ONNXRUNTIME"
 
-// FindRuntime returns the path of ONNX Runtime's shared library: what the environment
-// variable names, else what lies beside the program, else what the system has.
+// FindRuntime returns the path of ONNX Runtime's shared library: from the environment variable, else
+// beside the program, else in the system's library directories.
 func FindRuntime() (string, error) {
 	if path := os.Getenv(Variable); path != "" {
 		if _, err := os.Stat(path); err != nil {
-			return "", fmt.Errorf("finding ONNX Runtime where %s says: %w", Variable, err)
+			return "", fmt.Errorf("finding ONNX Runtime at the path in %s: %w", Variable, err)
 		}
 		return path, nil
 	}
@@ -36,6 +35,6 @@ func FindRuntime() (string, error) {
 			return found[0], nil
 		}
 	}
-	return "", errors.New("a model is configured, but ONNX Runtime (libonnxruntime.so) is not there: " +
-		"`make onnxruntime` puts it beside the worker, or set " + Variable + "; looked in " + strings.Join(places, ", "))
+	return "", errors.New("a model is configured, but ONNX Runtime (libonnxruntime.so) was not found: " +
+		"run `make onnxruntime` to install it beside the worker, or set " + Variable + "; searched " + strings.Join(places, ", "))
 }

@@ -9,24 +9,24 @@ import (
 	"gocv.io/x/gocv"
 )
 
-// Quality is that of the JPEGs: boxes and faces stay sharp, and 1280x720 takes about 200 kB.
+// Quality is the quality of the JPEGs, 0..100: details stay sharp, and 1280x720 takes about 200 kB.
 const Quality = 85
 
-// Mark is a box to draw, in pixels, with a few ASCII words.
+// Mark is a box to draw, in pixels, with a short ASCII label.
 type Mark struct {
 	Box   image.Rectangle
 	Label string
 }
 
-// JPEG draws marks into a picture of w x h pixels, blue, green, red, and codes it. It
+// JPEG draws marks on a frame of w x h pixels, blue, green, red, and encodes it. It
 // changes bgr.
 func JPEG(bgr []byte, w, h int, marks []Mark) ([]byte, error) {
 	if w <= 0 || h <= 0 || len(bgr) != 3*w*h {
-		return nil, fmt.Errorf("coding a picture of %dx%d: %d bytes do not fit", w, h, len(bgr))
+		return nil, fmt.Errorf("encoding a frame of %dx%d: %d bytes do not fit", w, h, len(bgr))
 	}
 	img, err := gocv.NewMatFromBytes(h, w, gocv.MatTypeCV8UC3, bgr)
 	if err != nil {
-		return nil, fmt.Errorf("coding a picture: %w", err)
+		return nil, fmt.Errorf("encoding a frame: %w", err)
 	}
 	defer img.Close()
 	for _, m := range marks {
@@ -34,16 +34,16 @@ func JPEG(bgr []byte, w, h int, marks []Mark) ([]byte, error) {
 	}
 	buf, err := gocv.IMEncodeWithParams(gocv.JPEGFileExt, img, []int{gocv.IMWriteJpegQuality, Quality})
 	if err != nil {
-		return nil, fmt.Errorf("coding a picture: %w", err)
+		return nil, fmt.Errorf("encoding a frame: %w", err)
 	}
 	defer buf.Close()
 	if buf.Len() == 0 {
-		return nil, errors.New("coding a picture: OpenCV gave nothing")
+		return nil, errors.New("encoding a frame: OpenCV returned no data")
 	}
 	return append([]byte(nil), buf.GetBytes()...), nil
 }
 
-// draw draws one box and its label, which stays inside the picture.
+// draw draws one box and its label, which stays inside the frame.
 func draw(img *gocv.Mat, m Mark) {
 	const (
 		font  = gocv.FontHersheySimplex
@@ -70,7 +70,7 @@ func draw(img *gocv.Mat, m Mark) {
 	gocv.PutTextWithParams(img, label, image.Pt(x+pad, y+pad+size.Y), font, scale, white, 1, gocv.LineAA, false)
 }
 
-// printableASCII drops what OpenCV's fonts cannot show, and cuts.
+// printableASCII removes the characters that OpenCV's fonts do not have, and truncates.
 func printableASCII(s string) string {
 	const most = 60
 	out := make([]byte, 0, most)

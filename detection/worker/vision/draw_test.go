@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestMarksAreDrawnInside(t *testing.T) {
+func TestMarksAreDrawnInsideTheFrame(t *testing.T) {
 	const w, h = 200, 100
 	for name, box := range map[string]image.Rectangle{
 		"middle":       image.Rect(50, 40, 120, 80),
@@ -41,10 +41,10 @@ func TestMarksAreDrawnInside(t *testing.T) {
 	}
 }
 
-func TestPixelsThatDoNotFitAreAnError(t *testing.T) {
+func TestWrongNumberOfPixelsIsAnError(t *testing.T) {
 	for _, c := range []struct{ n, w, h int }{{0, 0, 0}, {12, 3, 2}, {3, -1, -1}} {
 		if _, err := JPEG(make([]byte, c.n), c.w, c.h, nil); err == nil {
-			t.Errorf("%d bytes were taken for %dx%d", c.n, c.w, c.h)
+			t.Errorf("%d bytes were accepted for %dx%d", c.n, c.w, c.h)
 		}
 	}
 }

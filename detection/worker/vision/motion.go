@@ -1,7 +1,7 @@
-// Package vision finds what moves in gray pictures, draws boxes and codes JPEG, with OpenCV.
+// Package vision detects motion in gray frames, draws boxes and encodes JPEG, with OpenCV.
 //
-// It belongs to the worker's process: an OpenCV exception ends its process. It must not
-// import decode or onnx; pixels come as plain bytes.
+// It belongs to the worker's process: an OpenCV exception aborts the process. It must not
+// import decode or onnx; pixels are passed as plain bytes.
 package vision
 
 import (
@@ -13,100 +13,99 @@ import (
 	"gocv.io/x/gocv"
 )
 
-// What counts as motion. Times are in seconds of the pictures' clock, sizes in parts of the
-// picture.
+// The parameters of motion detection. Times are in seconds of the stream's clock, sizes in fractions
+// of the frame.
 const (
-	// lookArea is how many pixels a picture has when it is looked at: enough for a person of
-	// a hundredth of its height squared, few enough for a thousandth of a core a picture.
-	lookArea = 384 * 288
+	// analysisPixels is how many pixels an analysed frame has: enough for a person of a hundredth of its
+	// height squared, few enough for about a thousandth of a core per frame.
+	analysisPixels = 384 * 288
 
-	memory    = 120.0 // after which what stands still has become background is a tenth of this
-	threshold = 20    // variances by which a pixel must differ
-	learning  = 1.0   // at the beginning, when nothing is reported
-	relearn   = 1.0   // after which a picture that differs everywhere is the new background
+	memorySeconds  = 120.0 // a still object becomes background after a tenth of this
+	threshold      = 20    // variances by which a foreground pixel differs
+	learnSeconds   = 1.0   // at the start, when nothing is reported
+	relearnSeconds = 1.0   // after which a scene change is the new background
 
-	everywhere = 0.7    // of the picture in one box: no thing, but a change of light or of the camera's aim
-	smallest   = 0.0008 // of the area of the picture: a box below is noise
-	filled     = 0.15   // of a box that must have changed
-	entered    = 0.05   // of the shorter side: how far in a thing at the picture's edge must be
+	sceneChangeArea = 0.7    // of the frame in one box: a change of light or of the camera's aim, not an object
+	minArea         = 0.0008 // of the area of the frame: smaller boxes are noise
+	minFill         = 0.15   // of the pixels in a box
+	minInside       = 0.05   // of the shorter side: how far inside an object at the frame's edge must be
 )
 
-// Motion finds moving things in the pictures of a fixed camera. It belongs to one goroutine.
+// Motion detects moving objects in the frames of a fixed camera. It belongs to one goroutine.
 //
-// A picture is brought to the usual light, compared with what each of its pixels used to be,
-// and what differs is joined to things. A thing is reported from the second picture on that
-// shows it.
+// A frame is scaled to the reference exposure and compared with the background model; the pixels that
+// differ are grouped into objects. An object is reported from its second frame on.
 type Motion struct {
 	w, h int
 	rate float64
 
-	back  *background
-	light *light
+	back     *background
+	exposure *exposure
 
 	smooth, mask          gocv.Mat
 	labels, stats, middle gocv.Mat // of the connected components
-	open, join            gocv.Mat // structuring elements
+	open, closing         gocv.Mat // structuring elements
 
-	seen    int     // pictures since the background was begun
-	flooded int     // pictures in a row that differ everywhere
-	before  []piece // of the last picture
+	frames        int         // since the background model was reset
+	changedFrames int         // consecutive frames with a scene change
+	previous      []component // components of the last frame
 }
 
-// NewMotion returns a detector for pictures of w x h pixels, see Size, of which it will be
-// given about rate a second.
+// NewMotion returns a detector for frames of w x h pixels, see Size, which arrive
+// at about rate per second.
 func NewMotion(w, h int, rate float64) (*Motion, error) {
-	back, err := newBackground(w, h, int(memory*rate), threshold)
+	back, err := newBackground(w, h, int(memorySeconds*rate), threshold)
 	if err != nil {
 		return nil, err
 	}
-	m := &Motion{w: w, h: h, rate: rate, back: back, light: newLight(w, h)}
+	m := &Motion{w: w, h: h, rate: rate, back: back, exposure: newExposure(w, h)}
 	m.smooth, m.mask = gocv.NewMat(), gocv.NewMatWithSize(h, w, gocv.MatTypeCV8U)
 	m.labels, m.stats, m.middle = gocv.NewMat(), gocv.NewMat(), gocv.NewMat()
 	m.open = gocv.GetStructuringElement(gocv.MorphEllipse, image.Pt(3, 3))
-	m.join = gocv.GetStructuringElement(gocv.MorphEllipse, image.Pt(9, 9))
+	m.closing = gocv.GetStructuringElement(gocv.MorphEllipse, image.Pt(9, 9))
 	return m, nil
 }
 
 // Close frees what OpenCV holds.
 func (m *Motion) Close() {
 	m.back.close()
-	for _, x := range []*gocv.Mat{&m.smooth, &m.mask, &m.labels, &m.stats, &m.middle, &m.open, &m.join} {
-		_ = x.Close() // it frees, and has nothing to say
+	for _, x := range []*gocv.Mat{&m.smooth, &m.mask, &m.labels, &m.stats, &m.middle, &m.open, &m.closing} {
+		_ = x.Close() // it only frees memory and always returns nil
 	}
 }
 
-// Size returns the size at which a picture of w x h pixels is looked at: its own, or smaller
-// in the same shape.
+// Size returns the size at which a frame of w x h pixels is analysed: its own, or a smaller one
+// with the same aspect ratio.
 func Size(w, h int) (int, int) {
 	if w <= 0 || h <= 0 {
 		return 16, 16
 	}
-	k := math.Min(1, math.Sqrt(lookArea/(float64(w)*float64(h))))
+	k := math.Min(1, math.Sqrt(analysisPixels/(float64(w)*float64(h))))
 	return max(16, int(float64(w)*k)&^1), max(16, int(float64(h)*k)&^1)
 }
 
-// Find returns the boxes, in pixels of gray, of what moves. It changes gray. While the
-// background is learned and when the whole picture changes it returns none.
-func (m *Motion) Find(gray []byte) ([]image.Rectangle, error) {
+// Detect returns the boxes of moving objects in pixels of gray. It changes gray. It returns none while
+// the background is learned and when the whole frame changes.
+func (m *Motion) Detect(gray []byte) ([]image.Rectangle, error) {
 	if len(gray) != m.w*m.h {
-		return nil, fmt.Errorf("looking for motion: %d bytes are no picture of %dx%d", len(gray), m.w, m.h)
+		return nil, fmt.Errorf("detecting motion: %d bytes are not a frame of %dx%d", len(gray), m.w, m.h)
 	}
-	m.light.even(gray, 1/(30*m.rate))
+	m.exposure.normalise(gray, 1/(30*m.rate))
 	if err := m.compare(gray); err != nil {
-		return nil, fmt.Errorf("looking for motion: %w", err)
+		return nil, fmt.Errorf("detecting motion: %w", err)
 	}
-	m.seen++
-	pieces := join(m.pieces(), m.h)
-	if m.flood(pieces) || float64(m.seen) <= learning*m.rate {
-		m.before = nil
+	m.frames++
+	components := mergeComponents(m.components(), m.h)
+	if m.isSceneChange(components) || float64(m.frames) <= learnSeconds*m.rate {
+		m.previous = nil
 		return nil, nil
 	}
-	found := m.confirmed(pieces)
-	m.before = pieces
+	found := m.confirmed(components)
+	m.previous = components
 	return found, nil
 }
 
-// compare fills the mask with what differs.
+// compare sets the mask to the pixels that differ from the background.
 func (m *Motion) compare(gray []byte) error {
 	src, err := gocv.NewMatFromBytes(m.h, m.w, gocv.MatTypeCV8U, gray)
 	if err != nil {
@@ -118,60 +117,61 @@ func (m *Motion) compare(gray []byte) error {
 		return err
 	}
 	gocv.MorphologyEx(m.mask, &m.mask, gocv.MorphOpen, m.open)
-	if m.seen == 0 {
-		m.mask.SetTo(gocv.NewScalar(0, 0, 0, 0)) // there is nothing yet that the picture could differ from
+	if m.frames == 0 {
+		m.mask.SetTo(gocv.NewScalar(0, 0, 0, 0)) // there is no background yet
 	}
-	doubt, pace := m.light.doubt(), max(1/(20*m.rate), 1/float64(m.seen+1))
-	if doubt > 0.03 {
+	uncertainty, pace := m.exposure.uncertainty(), max(1/(20*m.rate), 1/float64(m.frames+1))
+	if uncertainty > 0.03 {
 		pace /= 8
 	}
-	return m.back.settle(&m.smooth, &m.mask, doubt/3, pace)
+	return m.back.removeShadows(&m.smooth, &m.mask, uncertainty/3, pace)
 }
 
-// pace is how fast the background learns. At the beginning every picture counts as much as each
-// before it; then ever less, so that what stands in the first picture and goes is soon forgotten and
-// what comes later and stops is not.
+// pace is the learning rate of the background model. At first every frame has the same weight; later
+// frames have less and less, so that an object that stands in the first frame and leaves is soon
+// forgotten and one that arrives later and stops is not.
 func (m *Motion) pace() float64 {
-	if m.seen == 0 {
+	if m.frames == 0 {
 		return 1
 	}
-	n := float64(m.seen + 1)
+	n := float64(m.frames + 1)
 	if n > 2*m.rate {
 		n *= 5
 	}
-	return max(1/(memory*m.rate), 1/(2*n))
+	return max(1/(memorySeconds*m.rate), 1/(2*n))
 }
 
-// flood reports a picture that differs everywhere. If that stays, it is the new background.
-func (m *Motion) flood(pieces []piece) bool {
-	most := int(everywhere * float64(m.w*m.h))
-	if !slices.ContainsFunc(pieces, func(p piece) bool { return area(p.box) >= most }) {
-		m.flooded = 0
+// isSceneChange reports a frame that differs almost everywhere. If the change persists, the background
+// model is reset.
+func (m *Motion) isSceneChange(components []component) bool {
+	most := int(sceneChangeArea * float64(m.w*m.h))
+	if !slices.ContainsFunc(components, func(p component) bool { return area(p.box) >= most }) {
+		m.changedFrames = 0
 		return false
 	}
-	m.flooded++
-	if float64(m.flooded) > relearn*m.rate {
-		m.seen, m.flooded = 0, 0
-		m.light = newLight(m.w, m.h)
+	m.changedFrames++
+	if float64(m.changedFrames) > relearnSeconds*m.rate {
+		m.frames, m.changedFrames = 0, 0
+		m.exposure = newExposure(m.w, m.h)
 	}
 	return true
 }
 
-// confirmed returns the boxes of those pieces that are large enough for a thing and that the
-// picture before had something of, too.
-func (m *Motion) confirmed(pieces []piece) []image.Rectangle {
+// confirmed returns the boxes of the components that are large enough for an object and that are near
+// a component of the previous frame.
+func (m *Motion) confirmed(components []component) []image.Rectangle {
 	var found []image.Rectangle
-	least := smallest * float64(m.w*m.h)
-	for _, p := range pieces {
-		if size := float64(area(p.box)); size < least || float64(p.area) < filled*size {
+	minSize := minArea * float64(m.w*m.h)
+	for _, p := range components {
+		if size := float64(area(p.box)); size < minSize || float64(p.area) < minFill*size {
 			continue
 		}
-		if m.peeps(p.box) {
+		if m.isSliver(p.box) {
 			continue
 		}
-		near := p.box.Inset(-max(p.box.Dx(), p.box.Dy()) / 4)
-		for _, b := range m.before {
-			if near.Overlaps(b.box) {
+		nearby := p.box.Inset(-max(p.box.Dx(), p.box.Dy()) / 4)
+		for _, b := range m.previous {
+			if nearby.Overlaps(b.box) {
 				found = append(found, p.box)
 				break
 			}
@@ -180,10 +180,10 @@ func (m *Motion) confirmed(pieces []piece) []image.Rectangle {
 	return found
 }
 
-// peeps reports a box that is hardly in the picture yet. A swaying camera sees such slivers of
-// what lies beyond its edge.
-func (m *Motion) peeps(b image.Rectangle) bool {
-	least := int(entered * float64(min(m.w, m.h)))
-	return b.Dx() < least && (b.Min.X <= 1 || b.Max.X >= m.w-1) ||
-		b.Dy() < least && (b.Min.Y <= 1 || b.Max.Y >= m.h-1)
+// isSliver reports a thin box at the edge of the frame. A swaying camera produces such boxes from
+// whatever is just outside of the frame.
+func (m *Motion) isSliver(b image.Rectangle) bool {
+	minSize := int(minInside * float64(min(m.w, m.h)))
+	return b.Dx() < minSize && (b.Min.X <= 1 || b.Max.X >= m.w-1) ||
+		b.Dy() < minSize && (b.Min.Y <= 1 || b.Max.Y >= m.h-1)
 }

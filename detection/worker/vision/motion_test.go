@@ -16,20 +16,20 @@ const (
 	testRate     = 10
 )
 
-// scene paints gray pictures of a place: ground with edges in it, and a camera's noise.
+// scene draws gray frames: ground with edges, and a camera's noise.
 type scene struct {
-	noise  []float64 // to be read from anywhere
-	random *rand.Rand
-	across []float64
-	light  float64         // factor on everything
-	shift  int             // pixels to the right by which the camera looks
-	thing  image.Rectangle // something flat
-	paint  float64         // its brightness
-	shade  image.Rectangle // something dark but for nothing in it, with soft edges
+	noise    []float64 // read from a random offset
+	random   *rand.Rand
+	across   []float64
+	exposure float64         // factor on all pixels
+	shift    int             // pixels to the right by which the camera looks
+	thing    image.Rectangle // an object of one brightness
+	paint    float64         // its brightness
+	shade    image.Rectangle // a shadow with soft edges
 }
 
 func newScene() *scene {
-	s := &scene{random: rand.New(rand.NewPCG(1, 2)), light: 1} // no secret
+	s := &scene{random: rand.New(rand.NewPCG(1, 2)), exposure: 1} // no secret
 	for range 2 * testW * testH {
 		s.noise = append(s.noise, 2*s.random.NormFloat64())
 	}
@@ -49,7 +49,7 @@ func (s *scene) ground(x, y int) float64 {
 	return v
 }
 
-func (s *scene) picture() []byte {
+func (s *scene) frame() []byte {
 	out := make([]byte, testW*testH)
 	noise := s.noise[s.random.IntN(testW*testH):]
 	for y := range testH {
@@ -59,26 +59,26 @@ func (s *scene) picture() []byte {
 			if (image.Point{X: x, Y: y}).In(s.thing) {
 				v = s.paint
 			}
-			v = v*s.light + noise[y*testW+x]
+			v = v*s.exposure + noise[y*testW+x]
 			out[y*testW+x] = byte(min(max(v, 0), 255))
 		}
 	}
 	return out
 }
 
-// depth is how much of the shade falls on a pixel, 0..1.
+// depth is the depth of the shadow on a pixel, 0..1.
 func (s *scene) depth(x, y int) float64 {
 	if s.shade.Empty() {
 		return 0
 	}
-	const soft = 25.0 // pixels from light to shade
+	const soft = 25.0 // pixels from light to shadow
 	in := min(x-s.shade.Min.X, s.shade.Max.X-x, y-s.shade.Min.Y, s.shade.Max.Y-y)
 	return min(max(float64(in)/soft, 0), 1)
 }
 
 func newMotion(t testing.TB) *Motion {
 	t.Helper()
-	Settle()
+	DisableThreads()
 	m, err := NewMotion(testW, testH, testRate)
 	if err != nil {
 		t.Fatal(err)
@@ -87,14 +87,14 @@ func newMotion(t testing.TB) *Motion {
 	return m
 }
 
-// watch looks at n pictures, changed before each by step, which may be nil.
+// watch analyses n frames; step, which may be nil, changes the scene before each.
 func watch(t testing.TB, m *Motion, s *scene, n int, step func(i int)) (boxes [][]image.Rectangle) {
 	t.Helper()
 	for i := range n {
 		if step != nil {
 			step(i)
 		}
-		found, err := m.Find(s.picture())
+		found, err := m.Detect(s.frame())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,21 +103,21 @@ func watch(t testing.TB, m *Motion, s *scene, n int, step func(i int)) (boxes []
 	return boxes
 }
 
-// nothing fails for every box.
+// nothing fails the test for every box.
 func nothing(t *testing.T, boxes [][]image.Rectangle) {
 	t.Helper()
 	for i, found := range boxes {
 		if len(found) > 0 {
-			t.Errorf("picture %d: %v, want nothing", i, found)
+			t.Errorf("frame %d: %v, want nothing", i, found)
 		}
 	}
 }
 
-func TestQuietPlaceGivesNothing(t *testing.T) {
+func TestStillSceneHasNoMotion(t *testing.T) {
 	nothing(t, watch(t, newMotion(t), newScene(), 100, nil))
 }
 
-func TestThingIsFoundWhole(t *testing.T) {
+func TestObjectIsDetectedWhole(t *testing.T) {
 	m, s := newMotion(t), newScene()
 	nothing(t, watch(t, m, s, 50, nil))
 	for _, paint := range []float64{20, 60, 230} {
@@ -131,23 +131,23 @@ func TestThingIsFoundWhole(t *testing.T) {
 				continue
 			}
 			if len(found) > 1 {
-				t.Errorf("paint %v, picture %d: %v, want one", paint, i, found)
+				t.Errorf("paint %v, frame %d: %v, want one", paint, i, found)
 				continue
 			}
 			grown, shrunk := s.thing.Inset(-8), s.thing.Inset(8)
 			if !found[0].In(grown) || !shrunk.In(found[0]) {
-				t.Errorf("paint %v, picture %d: %v, want %v", paint, i, found[0], s.thing)
+				t.Errorf("paint %v, frame %d: %v, want %v", paint, i, found[0], s.thing)
 			}
 		}
 		if missed > 2 {
-			t.Errorf("paint %v: missed in %d of 40 pictures", paint, missed)
+			t.Errorf("paint %v: missed in %d of 40 frames", paint, missed)
 		}
 		s.thing = image.Rectangle{}
 		watch(t, m, s, 20, nil)
 	}
 }
 
-func TestTwoThingsAreTwo(t *testing.T) {
+func TestTwoObjectsAreTwo(t *testing.T) {
 	m, s := newMotion(t), newScene()
 	watch(t, m, s, 50, nil)
 	s.paint = 230
@@ -157,13 +157,13 @@ func TestTwoThingsAreTwo(t *testing.T) {
 		if s.thing.Empty() {
 			s.thing = image.Rect(20, 60, 44, 110)
 		}
-		gray := s.picture()
+		gray := s.frame()
 		for y := 140; y < 190; y++ { // another one below
 			for x := s.thing.Min.X + 40; x < s.thing.Min.X+64; x++ {
 				gray[y*testW+x] = 20
 			}
 		}
-		found, err := m.Find(gray)
+		found, err := m.Detect(gray)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -172,15 +172,15 @@ func TestTwoThingsAreTwo(t *testing.T) {
 		}
 	}
 	if two < 18 {
-		t.Errorf("two things were told apart in %d of 20 pictures", two)
+		t.Errorf("two objects were separated in %d of 20 frames", two)
 	}
 }
 
-func TestChangesOfLightGiveNothing(t *testing.T) {
+func TestChangesOfLightAreNoMotion(t *testing.T) {
 	for name, step := range map[string]func(s *scene) func(i int){
-		"fade":     func(s *scene) func(int) { return func(i int) { s.light = 1 - 0.4*float64(min(i, 30))/30 } },
-		"exposure": func(s *scene) func(int) { return func(i int) { s.light = 1 + 0.25*math.Sin(float64(i)/3) } },
-		"step":     func(s *scene) func(int) { return func(int) { s.light = 0.6 } },
+		"fade":     func(s *scene) func(int) { return func(i int) { s.exposure = 1 - 0.4*float64(min(i, 30))/30 } },
+		"exposure": func(s *scene) func(int) { return func(i int) { s.exposure = 1 + 0.25*math.Sin(float64(i)/3) } },
+		"step":     func(s *scene) func(int) { return func(int) { s.exposure = 0.6 } },
 		"shade": func(s *scene) func(int) {
 			return func(i int) { s.shade = image.Rect(-200+4*i, 40, 4*i, 220) }
 		},
@@ -194,42 +194,42 @@ func TestChangesOfLightGiveNothing(t *testing.T) {
 	}
 }
 
-func TestAnotherSceneIsLearned(t *testing.T) {
+func TestNewSceneIsLearned(t *testing.T) {
 	m, s := newMotion(t), newScene()
 	watch(t, m, s, 50, nil)
-	other := func() []byte { // the lens is covered: something with another texture
-		out := s.picture()
+	other := func() []byte { // another texture, as when the lens is covered
+		out := s.frame()
 		for i := range out {
 			out[i] = byte(40 + (i/testW%32)*2)
 		}
 		return out
 	}
 	for i := range 60 {
-		found, err := m.Find(other())
+		found, err := m.Detect(other())
 		if err != nil {
 			t.Fatal(err)
 		}
 		if i > 3*testRate && len(found) > 0 {
-			t.Errorf("picture %d: %v, want nothing", i, found)
+			t.Errorf("frame %d: %v, want nothing", i, found)
 		}
 	}
 }
 
 func TestWrongSizeIsAnError(t *testing.T) {
-	if _, err := newMotion(t).Find(make([]byte, 10)); err == nil {
-		t.Error("ten bytes were taken for a picture")
+	if _, err := newMotion(t).Detect(make([]byte, 10)); err == nil {
+		t.Error("ten bytes were accepted as a frame")
 	}
 }
 
-func TestSizeKeepsTheShape(t *testing.T) {
+func TestSizeKeepsTheAspectRatio(t *testing.T) {
 	for _, in := range [][2]int{{1920, 1080}, {768, 576}, {640, 360}, {3840, 2160}, {320, 240}, {1080, 1920}, {2, 2}, {0, 0}, {30000, 2}} {
 		w, h := Size(in[0], in[1])
-		if w < 16 || h < 16 || w*h > lookArea+2*lookArea/10 && in[1] > 16 {
-			t.Errorf("%v is looked at as %dx%d", in, w, h)
+		if w < 16 || h < 16 || w*h > analysisPixels+2*analysisPixels/10 && in[1] > 16 {
+			t.Errorf("%v is analysed as %dx%d", in, w, h)
 		}
 		if in[0] > 100 && in[1] > 100 {
 			if off := float64(w)/float64(h)/(float64(in[0])/float64(in[1])) - 1; math.Abs(off) > 0.02 {
-				t.Errorf("%v is looked at as %dx%d: another shape", in, w, h)
+				t.Errorf("%v is analysed as %dx%d: another shape", in, w, h)
 			}
 		}
 	}
@@ -240,17 +240,17 @@ func BenchmarkMotion(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			m, s := newMotion(b), newScene()
 			s.paint = 230
-			var pictures [][]byte
+			var frames [][]byte
 			for i := range 50 {
 				if moving {
 					s.thing = image.Rect(5*i, 60, 5*i+60, 180)
 				}
-				pictures = append(pictures, s.picture())
+				frames = append(frames, s.frame())
 			}
 			gray := make([]byte, testW*testH)
 			for i := 0; b.Loop(); i++ {
-				copy(gray, pictures[i%len(pictures)])
-				if _, err := m.Find(gray); err != nil {
+				copy(gray, frames[i%len(frames)])
+				if _, err := m.Detect(gray); err != nil {
 					b.Fatal(err)
 				}
 			}

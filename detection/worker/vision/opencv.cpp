@@ -37,14 +37,14 @@ int gp_background_apply(gp_background *b, const uint8_t *gray, uint8_t *mask, do
 		const cv::Mat in(b->h, b->w, CV_8UC1, const_cast<uint8_t *>(gray));
 		cv::Mat out(b->h, b->w, CV_8UC1, mask);
 		b->mog->apply(in, out, rate);
-		return out.data == mask ? 0 : -1; // it was not given other memory
+		return out.data == mask ? 0 : -1; // OpenCV did not reallocate it
 	} catch (...) {
 		return -1;
 	}
 }
 
-// near reports that the brightness v at (x, y) lies within what the mean has there and two and three
-// pixels around: a mast sways, and every edge in its camera's picture with it.
+// near reports that the brightness v at (x, y) lies within the range of the mean there and two and
+// three pixels around: on a swaying mast every edge in the frame moves.
 static bool near(const gp_background *b, int x, int y, int v, int slack) {
 	int low = b->mean[size_t(y) * b->w + x], high = low;
 	for (int r = 2; r <= 3; r++) {
@@ -63,12 +63,11 @@ static bool near(const gp_background *b, int x, int y, int v, int slack) {
 	return v >= low - 8 - low * slack / 256 && v <= high + 8 + high * slack / 256;
 }
 
-// A shade darkens the ground by a factor that changes slowly from pixel to pixel: what it falls on
-// keeps its own edges and gets no new ones. A thing is brighter than the ground, or much darker, or
-// has edges.
-void gp_background_unshade(gp_background *b, const uint8_t *gray, uint8_t *mask, double doubt) {
+// A shadow darkens the ground by a factor that changes slowly from pixel to pixel: the ground keeps its
+// edges and gets no new ones. An object is brighter than the ground, or much darker, or has edges.
+void gp_background_remove_shadows(gp_background *b, const uint8_t *gray, uint8_t *mask, double uncertainty) {
 	const int w = b->w, h = b->h;
-	const int slack = int(doubt * 256);
+	const int slack = int(uncertainty * 256);
 	for (int y = 0; y < h; y++) {
 		const int up = y > 0 ? -w : 0, down = y < h - 1 ? w : 0;
 		for (int x = 0; x < w; x++) {
@@ -85,7 +84,7 @@ void gp_background_unshade(gp_background *b, const uint8_t *gray, uint8_t *mask,
 				continue;
 			}
 			const int left = x > 0 ? -1 : 0, right = x < w - 1 ? 1 : 0;
-			// The mean's slopes, darkened as the pixel is, against the picture's.
+			// The gradient of the frame minus that of the mean, darkened as the pixel is.
 			const int mx = (int(b->mean[i + right]) - int(b->mean[i + left])) / unit * v / m;
 			const int my = (int(b->mean[i + down]) - int(b->mean[i + up])) / unit * v / m;
 			const int dx = gray[i + right] - gray[i + left] - mx;
@@ -97,7 +96,7 @@ void gp_background_unshade(gp_background *b, const uint8_t *gray, uint8_t *mask,
 	}
 }
 
-void gp_background_mean(gp_background *b, const uint8_t *gray, const uint8_t *mask, double rate) {
+void gp_background_update_mean(gp_background *b, const uint8_t *gray, const uint8_t *mask, double rate) {
 	const size_t n = b->mean.size();
 	const int fast = std::min(65536, int(rate * 65536)), slow = fast / 8;
 	uint16_t *mean = b->mean.data();

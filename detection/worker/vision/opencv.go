@@ -13,27 +13,27 @@ import (
 	"gocv.io/x/gocv"
 )
 
-// Settle keeps OpenCV to the thread of its caller: an edge runs a worker for each camera, and
-// pools of threads would only fight. It is called before anything else here. gocv has no call for
-// it.
-func Settle() { C.gp_one_thread() }
+// DisableThreads makes OpenCV use only the thread of its caller: an edge runs a worker for each
+// camera, and thread pools would compete for the same cores. It must be called before anything else
+// in this package. gocv has no function for it.
+func DisableThreads() { C.gp_one_thread() }
 
-// Version names the library that does the work.
+// Version returns the name and version of the library.
 func Version() string { return "OpenCV " + gocv.OpenCVVersion() }
 
-// background knows what each pixel used to be: OpenCV's MOG2, whose pace of learning gocv does
-// not let its caller choose, and a mean, to tell shade from things.
+// background is a model of each pixel's usual brightness: OpenCV's MOG2, whose learning rate gocv does
+// not expose, and a mean, which distinguishes shadows from objects.
 type background struct {
 	p *C.gp_background
 	n int // pixels
 }
 
-// newBackground returns a background for w x h pixels that learns with the pace of history
-// pictures. Pixels more than threshold variances away do not fit.
+// newBackground returns a background for w x h pixels with a history of that many
+// frames. Pixels more than threshold variances away are foreground.
 func newBackground(w, h, history int, threshold float64) (*background, error) {
 	p := C.gp_background_new(C.int(w), C.int(h), C.int(history), C.double(threshold))
 	if p == nil {
-		return nil, errors.New("OpenCV gave no background subtractor")
+		return nil, errors.New("OpenCV returned no background subtractor")
 	}
 	return &background{p, w * h}, nil
 }
@@ -43,39 +43,39 @@ func (b *background) close() {
 	b.p = nil
 }
 
-// plane returns the pixels of a gray picture of the background's size.
+// plane returns the pixels of a gray frame of the background's size.
 func (b *background) plane(m *gocv.Mat) (*C.uint8_t, error) {
 	pixels, err := m.DataPtrUint8()
 	if err != nil {
 		return nil, err
 	}
 	if len(pixels) != b.n {
-		return nil, errors.New("a picture is not of its background's size")
+		return nil, errors.New("the frame does not have the size of the background")
 	}
 	return (*C.uint8_t)(unsafe.Pointer(&pixels[0])), nil
 }
 
-// apply writes into mask what in gray does not fit, and learns gray at rate, 0..1.
+// apply sets mask to the foreground pixels of gray and learns gray at rate, 0..1.
 func (b *background) apply(gray, mask *gocv.Mat, rate float64) error {
 	in, out, err := b.planes(gray, mask)
 	if err != nil {
 		return err
 	}
 	if C.gp_background_apply(b.p, in, out, C.double(rate)) != 0 {
-		return errors.New("OpenCV could not compare the picture with its background")
+		return errors.New("OpenCV could not compare the frame with its background")
 	}
 	return nil
 }
 
-// settle clears what in mask is only shade on the mean, and moves the mean towards gray by the
-// part rate of the way. doubt is how far the light is from the usual, 0..1.
-func (b *background) settle(gray, mask *gocv.Mat, doubt, rate float64) error {
+// removeShadows clears the pixels of mask that are only shadows on the mean, and moves the mean towards
+// gray by the fraction rate. uncertainty is that of the exposure, 0..1.
+func (b *background) removeShadows(gray, mask *gocv.Mat, uncertainty, rate float64) error {
 	in, out, err := b.planes(gray, mask)
 	if err != nil {
 		return err
 	}
-	C.gp_background_mean(b.p, in, out, C.double(rate))
-	C.gp_background_unshade(b.p, in, out, C.double(doubt))
+	C.gp_background_update_mean(b.p, in, out, C.double(rate))
+	C.gp_background_remove_shadows(b.p, in, out, C.double(uncertainty))
 	return nil
 }
 
