@@ -104,6 +104,7 @@ func (h *hub) serve(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/edge/v1/enrol":
 		if in.Token != "s3cret" {
+			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(http.StatusForbidden)
 			_, _ = io.WriteString(w, `{"title":"Forbidden","detail":"the token is not known"}`)
 			return

@@ -20,6 +20,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"gridpost/devices/problem"
 )
 
 // maxAnswer bounds a hub's answer in bytes.
@@ -175,12 +177,12 @@ func post(ctx context.Context, c *http.Client, to string, r request) (answer, er
 		return answer{}, err
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode/100 != 2 {
+		return answer{}, refusal{problem.FromResponse(resp)}
+	}
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return answer{}, fmt.Errorf("reading the answer: %w", err)
-	}
-	if resp.StatusCode/100 != 2 {
-		return answer{}, refusal(resp.StatusCode, raw)
 	}
 	var a answer
 	if err := json.Unmarshal(raw, &a); err != nil {
@@ -189,26 +191,14 @@ func post(ctx context.Context, c *http.Client, to string, r request) (answer, er
 	return a, nil
 }
 
-// refusal puts an error answer into words; problem+json (RFC 9457) brings its own.
-func refusal(status int, body []byte) error {
-	var problem struct {
-		Title  string `json:"title"`
-		Detail string `json:"detail"`
-	}
-	words := http.StatusText(status)
-	if json.Unmarshal(body, &problem) == nil {
-		switch {
-		case problem.Detail != "":
-			words = problem.Detail
-		case problem.Title != "":
-			words = problem.Title
-		}
-	}
-	if len(words) > 300 {
-		words = words[:300]
-	}
-	return fmt.Errorf("the hub refuses (%d): %s", status, words)
+// refusal is the hub's answer to a request that it does not grant. It unwraps to a *problem.Error.
+type refusal struct{ answer *problem.Error }
+
+func (r refusal) Error() string {
+	return fmt.Sprintf("the hub refuses (%d): %s", r.answer.Status, r.answer.Reason())
 }
+
+func (r refusal) Unwrap() error { return r.answer }
 
 // checkURL returns scheme and host of a hub's address.
 func checkURL(s string) (string, error) {

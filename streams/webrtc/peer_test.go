@@ -13,6 +13,7 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
+	"gridpost/devices/problem"
 	"gridpost/streams"
 )
 
@@ -200,7 +201,7 @@ func TestPublishIsRefused(t *testing.T) {
 	c := newCamera(25, 1000)
 	c.shoot()
 	err = engine.Publish(t.Context(), PublishOptions{URL: server.URL, Stream: c.stream, Client: server.Client()})
-	var refusal *HTTPError
+	var refusal *problem.Error
 	if !errors.As(err, &refusal) || refusal.Status != 403 || !strings.Contains(err.Error(), "this edge may not publish that") {
 		t.Errorf("publishing: %v", err)
 	}

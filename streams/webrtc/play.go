@@ -66,7 +66,7 @@ func playable() []codec {
 
 // Play plays from a WHEP endpoint until ctx ends or the session dies, and deletes the resource
 // at the end. It returns nil when ctx ended and the resource is gone, else why the session
-// ended: an *HTTPError when the endpoint refuses, and those of Ingest.Run. Many can run at once
+// ended: an *problem.Error when the endpoint refuses, and those of Ingest.Run. Many can run at once
 // on one Engine without Listen.
 func (e *Engine) Play(ctx context.Context, o PlayOptions) (PlayStats, error) {
 	api, err := e.api(playable()...)

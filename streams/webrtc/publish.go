@@ -25,7 +25,7 @@ type PublishOptions struct {
 
 // Publish sends a stream to a WHIP endpoint until ctx ends or the session dies; it begins with
 // the group of pictures under way. It deletes the resource at the end. It returns nil when ctx
-// ended, else why the session ended: ErrNoFrames when the stream has none, an *HTTPError when
+// ended, else why the session ended: ErrNoFrames when the stream has none, an *problem.Error when
 // the endpoint refuses, and those of Viewer.Run.
 func (e *Engine) Publish(ctx context.Context, o PublishOptions) error {
 	logger := o.Logger

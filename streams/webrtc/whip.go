@@ -2,7 +2,6 @@ package webrtc
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,22 +11,11 @@ import (
 	"time"
 
 	"github.com/pion/webrtc/v4"
+
+	"gridpost/devices/problem"
 )
 
-// HTTPError is an endpoint's refusal.
-type HTTPError struct {
-	Status int
-	Detail string // the problem's detail in the server's words (RFC 9457); may be empty
-}
-
-func (e *HTTPError) Error() string {
-	if e.Detail == "" {
-		return fmt.Sprintf("the endpoint answers %d %s", e.Status, http.StatusText(e.Status))
-	}
-	return fmt.Sprintf("the endpoint answers %d: %s", e.Status, e.Detail)
-}
-
-const answerLimit = 1 << 16 // bytes of an answer or a problem that are read
+const answerLimit = 1 << 16 // bytes of an answer that are read
 
 // endpoint speaks the client's side of WHIP and WHEP, which is the same.
 type endpoint struct {
@@ -47,12 +35,12 @@ func (p endpoint) negotiate(ctx context.Context, s *session) (resource string, e
 		return "", err
 	}
 	defer func() { err = errors.Join(err, response.Body.Close()) }()
+	if response.StatusCode != http.StatusCreated {
+		return "", problem.FromResponse(response)
+	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, answerLimit))
 	if err != nil {
 		return "", fmt.Errorf("reading the answer: %w", err)
-	}
-	if response.StatusCode != http.StatusCreated {
-		return "", &HTTPError{Status: response.StatusCode, Detail: problemDetail(response.Header, body)}
 	}
 	location, err := resolve(p.url, response.Header.Get("Location"))
 	if err != nil {
@@ -77,14 +65,12 @@ func (p endpoint) remove(ctx context.Context, resource string) error {
 	if err != nil {
 		return err
 	}
-	if err := response.Body.Close(); err != nil {
-		return fmt.Errorf("deleting %s: %w", resource, err)
-	}
+	defer func() { _ = response.Body.Close() }() // the status has said everything
 	switch response.StatusCode {
 	case http.StatusOK, http.StatusNoContent, http.StatusNotFound, http.StatusGone:
 		return nil
 	}
-	return fmt.Errorf("deleting %s: %w", resource, &HTTPError{Status: response.StatusCode})
+	return fmt.Errorf("deleting %s: %w", resource, problem.FromResponse(response))
 }
 
 func (p endpoint) do(ctx context.Context, method, target, body string) (*http.Response, error) {
@@ -122,21 +108,4 @@ func resolve(base, location string) (string, error) {
 		return "", fmt.Errorf("reading the resource's URL: %w", err)
 	}
 	return l.String(), nil
-}
-
-func problemDetail(h http.Header, body []byte) string {
-	if !strings.HasPrefix(h.Get("Content-Type"), "application/problem+json") {
-		return ""
-	}
-	var problem struct {
-		Title  string `json:"title"`
-		Detail string `json:"detail"`
-	}
-	if err := json.Unmarshal(body, &problem); err != nil {
-		return ""
-	}
-	if problem.Detail == "" {
-		return problem.Title
-	}
-	return problem.Detail
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gridpost/devices"
+	"gridpost/devices/problem"
 	"gridpost/hub/api"
 	"gridpost/streams/webrtc"
 )
@@ -164,7 +165,7 @@ func (p *publisher) send(ctx context.Context, c *camera, client *http.Client) {
 		if time.Since(began) > 30*time.Second {
 			wait = time.Second
 		}
-		var refused *webrtc.HTTPError
+		var refused *problem.Error
 		if errors.As(err, &refused) && refused.Status/100 == 4 {
 			wait = max(wait, 5*time.Second)
 		}

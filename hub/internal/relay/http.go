@@ -2,7 +2,6 @@ package relay
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+
+	"gridpost/hub/internal/problem"
 )
 
 // Bounds of bodies, in bytes.
@@ -58,7 +59,7 @@ func (r *Relay) endpoint(w http.ResponseWriter, q *http.Request) (offer string, 
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		w.Header().Set("Allow", "POST, OPTIONS, GET, HEAD")
-		r.problem(w, http.StatusMethodNotAllowed, q.Method+" is not for this resource; send an offer with POST")
+		problem.Write(w, http.StatusMethodNotAllowed, q.Method+" is not for this resource; send an offer with POST")
 	}
 	return "", false
 }
@@ -73,17 +74,17 @@ func (r *Relay) links(w http.ResponseWriter) {
 // body reads a body of one type and a bounded size, or answers why not.
 func (r *Relay) body(w http.ResponseWriter, q *http.Request, want string, limit int64) (string, bool) {
 	if got, _, err := mime.ParseMediaType(q.Header.Get("Content-Type")); err != nil || got != want {
-		r.problem(w, http.StatusUnsupportedMediaType, "the content type must be "+want)
+		problem.Write(w, http.StatusUnsupportedMediaType, "the content type must be "+want)
 		return "", false
 	}
 	b, err := io.ReadAll(http.MaxBytesReader(w, q.Body, limit))
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		r.problem(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body may have %d bytes", limit))
+		problem.Write(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body may have %d bytes", limit))
 		return "", false
 	case err != nil:
-		r.problem(w, http.StatusBadRequest, "the body could not be read")
+		problem.Write(w, http.StatusBadRequest, "the body could not be read")
 		return "", false
 	}
 	return string(b), true
@@ -122,7 +123,7 @@ func (r *Relay) resource(w http.ResponseWriter, q *http.Request, t *tag, trickle
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		w.Header().Set("Allow", "DELETE, PATCH, OPTIONS, GET, HEAD")
-		r.problem(w, http.StatusMethodNotAllowed, q.Method+" is not for this resource")
+		problem.Write(w, http.StatusMethodNotAllowed, q.Method+" is not for this resource")
 	}
 }
 
@@ -134,11 +135,11 @@ func (r *Relay) patch(w http.ResponseWriter, q *http.Request, t *tag, trickle fu
 	}
 	switch match := q.Header.Get("If-Match"); match {
 	case "":
-		r.problem(w, http.StatusPreconditionRequired, "name the ETag in If-Match")
+		problem.Write(w, http.StatusPreconditionRequired, "name the ETag in If-Match")
 		return
 	case "*", t.String():
 	default:
-		r.problem(w, http.StatusPreconditionFailed, "the ETag is not the session's any more")
+		problem.Write(w, http.StatusPreconditionFailed, "the ETag is not the session's any more")
 		return
 	}
 	reply, err := trickle(text)
@@ -155,24 +156,5 @@ func (r *Relay) patch(w http.ResponseWriter, q *http.Request, t *tag, trickle fu
 	w.Header().Set("ETag", t.String())
 	if _, err := io.WriteString(w, reply); err != nil {
 		r.o.Logger.Debug("writing a fragment", "error", err)
-	}
-}
-
-// problem answers with an RFC 9457 document.
-func (r *Relay) problem(w http.ResponseWriter, status int, detail string) {
-	body, err := json.Marshal(struct {
-		Type   string `json:"type"`
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-		Detail string `json:"detail,omitempty"`
-	}{"about:blank", http.StatusText(status), status, detail})
-	if err != nil {
-		http.Error(w, http.StatusText(status), status)
-		return
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	if _, err := w.Write(body); err != nil {
-		r.o.Logger.Debug("writing a problem", "error", err)
 	}
 }

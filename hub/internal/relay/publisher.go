@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gridpost/hub/api"
+	"gridpost/hub/internal/problem"
 	"gridpost/streams/webrtc"
 )
 
@@ -118,7 +119,7 @@ func (r *Relay) ServeWHIPSession(w http.ResponseWriter, q *http.Request, edge, d
 	p := r.pubs[id]
 	r.mu.Unlock()
 	if p == nil || p.path.key != (pathKey{edge, device}) {
-		r.problem(w, http.StatusNotFound, "there is no such session")
+		problem.Write(w, http.StatusNotFound, "there is no such session")
 		return
 	}
 	r.resource(w, q, &p.tag, p.ingest.Trickle, func() {
@@ -133,17 +134,17 @@ func (r *Relay) refuse(w http.ResponseWriter, err error) {
 	var stopping ending
 	switch {
 	case errors.Is(err, webrtc.ErrOffer):
-		r.problem(w, http.StatusBadRequest, err.Error())
+		problem.Write(w, http.StatusBadRequest, err.Error())
 	case errors.Is(err, webrtc.ErrCodec):
-		r.problem(w, http.StatusNotAcceptable, err.Error())
+		problem.Write(w, http.StatusNotAcceptable, err.Error())
 	case errors.As(err, &refused):
-		r.problem(w, http.StatusServiceUnavailable, refused.Cause)
+		problem.Write(w, http.StatusServiceUnavailable, refused.Cause)
 	case errors.As(err, &stopping):
-		r.problem(w, http.StatusServiceUnavailable, stopping.Error())
+		problem.Write(w, http.StatusServiceUnavailable, stopping.Error())
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		r.problem(w, http.StatusServiceUnavailable, "the request ended before the picture came")
+		problem.Write(w, http.StatusServiceUnavailable, "the request ended before the picture came")
 	default:
 		r.o.Logger.Error("serving a session", "error", fmt.Errorf("making a session: %w", err))
-		r.problem(w, http.StatusInternalServerError, "")
+		problem.Write(w, http.StatusInternalServerError, "")
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"gridpost/devices/problem"
 	"gridpost/hub/api"
 	"gridpost/streams/webrtc"
 )
@@ -143,7 +144,7 @@ func TestEdgeRefuses(t *testing.T) {
 			x.set(b.edge)
 			b.edge.mu.Unlock()
 			err := <-b.play("anna", "").done
-			var refusal *webrtc.HTTPError
+			var refusal *problem.Error
 			if !errors.As(err, &refusal) || refusal.Status != http.StatusServiceUnavailable || refusal.Detail != x.detail {
 				t.Errorf("got %v, want 503 with %q", err, x.detail)
 			}
@@ -158,8 +159,8 @@ func TestUnrecordedViewDoesNotHappen(t *testing.T) {
 	b := newBench(t, Options{})
 	b.record.fail = errors.New("disk full")
 	err := <-b.play("anna", "").done
-	var refusal *webrtc.HTTPError
-	if !errors.As(err, &refusal) || refusal.Status != http.StatusInternalServerError || refusal.Detail != "Internal Server Error" {
+	var refusal *problem.Error
+	if !errors.As(err, &refusal) || refusal.Status != http.StatusInternalServerError || refusal.Detail != "" {
 		t.Errorf("got %v, want 500 without detail", err)
 	}
 }
@@ -169,7 +170,7 @@ func TestViewersAreBounded(t *testing.T) {
 	p := b.play("anna", "")
 	b.moves(p)
 	err := <-b.play("ben", "").done
-	var refusal *webrtc.HTTPError
+	var refusal *problem.Error
 	if !errors.As(err, &refusal) || refusal.Status != http.StatusServiceUnavailable || !strings.Contains(refusal.Detail, "limit of 1 viewers") {
 		t.Errorf("got %v, want 503", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"gridpost/hub/internal/problem"
 	"gridpost/streams/webrtc"
 )
 
@@ -177,9 +178,9 @@ func (r *Relay) ServeWHEPSession(w http.ResponseWriter, q *http.Request, edge, d
 	r.mu.Unlock()
 	switch {
 	case v == nil || v.key != (pathKey{edge, device}) || v.who != who.Who:
-		r.problem(w, http.StatusNotFound, "there is no such session")
+		problem.Write(w, http.StatusNotFound, "there is no such session")
 	case !v.alive():
-		r.problem(w, http.StatusGone, v.why)
+		problem.Write(w, http.StatusGone, v.why)
 	default:
 		r.resource(w, q, &v.tag, v.viewer.Trickle, func() {
 			v.cancel(endedByViewer)
