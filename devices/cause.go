@@ -1,5 +1,7 @@
 package devices
 
+import "encoding/json"
+
 // Cause says why something is as it is, for programs and for people: why a device is offline,
 // why a command failed, what is wrong with an edge.
 //
@@ -19,3 +21,13 @@ func (c Cause) String() string { return c.Text }
 
 // Equal says whether both causes say the same.
 func (c Cause) Equal(other Cause) bool { return c.Code == other.Code && c.Text == other.Text }
+
+// UnmarshalJSON reads a cause, or a sentence alone as edges before protocol 2 send it.
+func (c *Cause) UnmarshalJSON(data []byte) error {
+	*c = Cause{}
+	if len(data) > 0 && data[0] == '"' {
+		return json.Unmarshal(data, &c.Text)
+	}
+	type plain Cause
+	return json.Unmarshal(data, (*plain)(c))
+}

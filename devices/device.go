@@ -40,7 +40,7 @@ const (
 type Status struct {
 	Device string    `json:"device"`
 	State  State     `json:"state"`
-	Cause  string    `json:"cause"` // in words, for a person; empty when online
+	Cause  Cause     `json:"cause"` // zero when online
 	Since  time.Time `json:"since"`
 }
 

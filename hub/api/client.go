@@ -99,15 +99,23 @@ type DeviceRecord struct {
 
 // EdgeRecord is an edge as the hub knows it.
 type EdgeRecord struct {
-	Name     string     `json:"name"`
-	State    string     `json:"state" enum:"pending,online,offline,revoked"`
-	LastSeen *time.Time `json:"last_seen"`
-	Version  string     `json:"version,omitempty"`
-	SkewMS   int64      `json:"skew_ms" doc:"the edge's clock minus the hub's, in milliseconds, at its last batch"`
-	Created  time.Time  `json:"created_at"`
-	Revoked  *time.Time `json:"revoked_at,omitempty"`
-	Token    *time.Time `json:"token_until,omitempty" doc:"until when its newest enrolment token can be or could have been redeemed; absent once that was used"`
-	Health   *Health    `json:"health,omitempty"`
+	Name     string      `json:"name"`
+	State    string      `json:"state" enum:"pending,online,offline,revoked"`
+	LastSeen *time.Time  `json:"last_seen"`
+	Version  string      `json:"version,omitempty"`
+	SkewMS   int64       `json:"skew_ms" doc:"the edge's clock minus the hub's, in milliseconds, at its last batch"`
+	Created  time.Time   `json:"created_at"`
+	Revoked  *time.Time  `json:"revoked_at,omitempty"`
+	Token    *time.Time  `json:"token_until,omitempty" doc:"until when its newest enrolment token can be or could have been redeemed; absent once that was used"`
+	Health   *EdgeHealth `json:"health,omitempty"`
+}
+
+// EdgeHealth is how an edge itself is doing, as the hub tells it.
+type EdgeHealth struct {
+	Time     time.Time         `json:"time"`
+	Problems []string          `json:"problems" doc:"in English, worst first; empty: none"`
+	Causes   []devices.Cause   `json:"problem_codes" doc:"the same problems, as codes with parameters"`
+	Counters map[string]uint64 `json:"counters"`
 }
 
 // ViewRecord is one person's look through one camera.

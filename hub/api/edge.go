@@ -47,24 +47,77 @@ const (
 	KindStatus    Kind = "status"    // devices.Status of one device
 	KindReadings  Kind = "readings"  // []devices.Reading
 	KindHealth    Kind = "health"    // Health of the edge itself
+	KindGap       Kind = "gap"       // Gap: what was lost on the edge and will never arrive
 )
 
 // Event is one thing that happened on an edge. (edge, epoch, lane, seq) is its identity:
 // the hub applies it once however often it arrives.
 type Event struct {
-	Lane Lane            `json:"lane"`
-	Seq  uint64          `json:"seq"` // from 1, rising within the epoch and lane; gaps are allowed (thinned telemetry)
-	Kind Kind            `json:"kind"`
-	Time time.Time       `json:"time"` // when it happened, by the edge's clock
+	Lane Lane      `json:"lane"`
+	Seq  uint64    `json:"seq"` // from 1, rising within the epoch and lane; gaps are allowed (thinned telemetry)
+	Kind Kind      `json:"kind"`
+	Time time.Time `json:"time"` // when it happened, by the edge's clock
+
+	// Clock grades the edge's clock when the event was recorded. AgeMS is how long ago the event
+	// was recorded when its batch was sent, in milliseconds of the edge's monotonic clock (time
+	// asleep included); absent when the machine has restarted since. Together with the time of
+	// receipt, it dates the event by the hub's clock even when the edge's clock is wrong.
+	Clock ClockGrade `json:"clock,omitempty"`
+	AgeMS *int64     `json:"age_ms,omitempty"`
+
 	Data json.RawMessage `json:"data"`
 }
 
-// Batch is what an edge posts: at most MaxBatchEvents events and MaxBatchBytes of JSON.
+// ClockGrade says how far an edge's clock can be trusted.
+type ClockGrade string
+
+// The grades. An edge before protocol 2 sends none.
+const (
+	ClockSynchronized   ClockGrade = "synchronized"   // disciplined by NTP or PTP, as the kernel says
+	ClockUnsynchronized ClockGrade = "unsynchronized" // free-running: may be wrong by seconds or decades
+)
+
+// Batch is what an edge posts: at most MaxBatchEvents events and MaxBatchBytes of JSON, which
+// may be compressed (Content-Encoding: gzip).
+//
+// An epoch is one run of the edge's program. The hub accepts one epoch of an edge at a time, the
+// one that greeted last: a request of another epoch is answered 409 with the code
+// CodeEpochSuperseded, and its sender starts a new epoch. So neither a copy of an edge, nor a
+// delayed request of an earlier run, nor a store restored from a backup can mix two numberings.
 type Batch struct {
-	Epoch  string    `json:"epoch"` // minted with the edge's store; a new store is a new epoch
+	Epoch  string    `json:"epoch"` // random, minted when the program starts
 	Sent   time.Time `json:"sent"`  // the edge's clock when posting: the hub learns its skew
+	Hello  *Hello    `json:"hello,omitempty"`
 	Events []Event   `json:"events"`
 }
+
+// Hello starts an epoch. It is sent, with no events, before anything else of the epoch.
+type Hello struct {
+	// Open lists the incidents that are open on the edge, or whose alerts still wait there. The
+	// hub ends the condition of every other open incident of this edge: the edge has lost its
+	// memory of it. The hub asks by Ack.Missing for those that it does not have in this version.
+	Open []IncidentRef `json:"open"`
+}
+
+// IncidentRef names a version of an incident.
+type IncidentRef struct {
+	ID      string `json:"id"`
+	Version int    `json:"version"`
+}
+
+// ProtocolVersion is sent with every request and answer between edge and hub, in the header
+// HeaderProtocol. Version 1 is what was spoken before the header existed. A hub that cannot
+// speak an edge's version answers 400 with the code CodeProtocolUnsupported.
+const (
+	ProtocolVersion = 2
+	HeaderProtocol  = "Gridpost-Protocol"
+)
+
+// The codes of problem+json answers (RFC 9457, extension member "code") that an edge acts on.
+const (
+	CodeEpochSuperseded     = "epoch_superseded"
+	CodeProtocolUnsupported = "protocol_unsupported"
+)
 
 // Bounds of a Batch.
 const (
@@ -80,6 +133,20 @@ type Ack struct {
 	// Refused lists events that the hub can never apply, such as data that does not parse.
 	// They count as committed: a poison event must not block those behind it. The edge logs them.
 	Refused []Refusal `json:"refused,omitempty"`
+
+	// NotYet lists the events of this request whose kind the hub does not know. They count as
+	// committed, so that they do not block those behind them; the edge sets them aside and sends
+	// them again when Kinds names their kind. An event is listed again when it is sent again.
+	NotYet []Refusal `json:"not_yet,omitempty"`
+
+	// Hub names the hub's run: random, minted when its program starts. When it changes, the hub
+	// may have been restored from a backup, and the edge starts a new epoch.
+	Hub string `json:"hub,omitempty"`
+
+	// Kinds are the kinds of events that the hub knows, and Missing the incidents of Hello that
+	// it wants again, whole; both in the answer to a Hello only.
+	Kinds   []Kind   `json:"kinds,omitempty"`
+	Missing []string `json:"missing,omitempty"`
 }
 
 // Refusal says why one event was refused.
@@ -129,6 +196,27 @@ type Evidence struct {
 	Time        time.Time `json:"time"`   // of the picture
 }
 
+// Gap says what was lost on an edge and will never arrive.
+type Gap struct {
+	ID     string    `json:"id"`               // UUID; a gap that grew is sent again under its ID
+	Kind   GapKind   `json:"kind"`             // what was lost
+	Device string    `json:"device,omitempty"` // of readings; empty: of several devices
+	From   time.Time `json:"from"`             // time of the oldest item lost
+	To     time.Time `json:"to"`               // time of the newest item lost
+	Count  uint64    `json:"count"`            // items lost; 0: not known
+	Reason string    `json:"reason"`           // cause code: store_full, store_damaged, wal_damaged, ...
+}
+
+// GapKind is what a Gap lost.
+type GapKind string
+
+// The kinds of gaps.
+const (
+	GapReadings GapKind = "readings"
+	GapAlerts   GapKind = "alerts"
+	GapEvidence GapKind = "evidence"
+)
+
 // Bounds of evidence.
 const (
 	MaxEvidencePiece = 1 << 20
@@ -138,7 +226,7 @@ const (
 // Health is how an edge itself is doing.
 type Health struct {
 	Time     time.Time         `json:"time"`
-	Problems []string          `json:"problems"` // in words, worst first; empty: none
+	Problems []devices.Cause   `json:"problems"` // worst first; empty: none
 	Counters map[string]uint64 `json:"counters"` // dropped units, refused readings, worker restarts, ...; Prometheus-style names
 }
 
@@ -162,8 +250,8 @@ type Command struct {
 
 // Result is how a command went.
 type Result struct {
-	OK    bool   `json:"ok"`
-	Cause string `json:"cause,omitempty"` // in words, when not OK
+	OK    bool          `json:"ok"`
+	Cause devices.Cause `json:"cause,omitzero"` // when not OK
 }
 
 // EnrolRequest trades a one-time token for a certificate. Redeeming a token again with the

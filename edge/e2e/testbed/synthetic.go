@@ -103,7 +103,7 @@ func (b *syntheticEdge) beat(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			_ = b.Post(ctx, []rig.EdgeEvent{{Lane: api.LaneTelemetry, Kind: api.KindHealth, Data: api.Health{Time: now, Problems: []string{}, Counters: map[string]uint64{}}}})
+			_ = b.Post(ctx, []rig.EdgeEvent{{Lane: api.LaneTelemetry, Kind: api.KindHealth, Data: api.Health{Time: now, Problems: []devices.Cause{}, Counters: map[string]uint64{}}}})
 		}
 	}
 }

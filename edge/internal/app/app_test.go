@@ -237,7 +237,7 @@ cameras:
 		ev.Size != int64(len(content)) || !bytes.HasPrefix(content, []byte{0xff, 0xd8, 0xff}) {
 		t.Errorf("evidence %+v of %d bytes", ev, len(content))
 	}
-	if st := k.statuses["yard"]; st.State != devices.Online || st.Cause != "" {
+	if st := k.statuses["yard"]; st.State != devices.Online || st.Cause.Text != "" {
 		t.Errorf("status: %+v", st)
 	}
 	if len(k.inventory.Devices) != 1 || k.inventory.Version != "test" || k.inventory.Devices[0].Place == nil || len(k.inventory.Devices[0].Rules) != 2 {
@@ -250,12 +250,12 @@ cameras:
 	// The sub-stream dies: the camera is still there for people, and what is missing is said.
 	server.SetPlaying("sub", false)
 	k = until(t, r.dir, "the sub-stream's loss", func(k kept) bool { return len(k.health.Problems) == 1 })
-	if !strings.Contains(k.health.Problems[0], "yard: nothing is detected, because the stream for detection has no pictures") || k.statuses["yard"].State != devices.Online {
+	if !strings.Contains(k.health.Problems[0].Text, "yard: nothing is detected, because the stream for detection has no pictures") || k.statuses["yard"].State != devices.Online {
 		t.Errorf("problems %q, status %+v", k.health.Problems, k.statuses["yard"])
 	}
 	server.SetPlaying("main", false)
 	k = until(t, r.dir, "the camera's loss", func(k kept) bool { return k.statuses["yard"].State == devices.Offline })
-	if k.statuses["yard"].Cause == "" {
+	if k.statuses["yard"].Cause.Text == "" {
 		t.Error("offline without a cause")
 	}
 }
@@ -271,10 +271,10 @@ cameras:
 	k := until(t, r.dir, "states and health", func(k kept) bool {
 		return k.statuses["yard"].State == devices.Online && k.statuses["dark"].State == devices.Offline && len(k.health.Problems) > 0
 	})
-	if !strings.Contains(k.health.Problems[0], "there is no worker program on this edge") {
+	if !strings.Contains(k.health.Problems[0].Text, "there is no worker program on this edge") {
 		t.Errorf("problems: %q", k.health.Problems)
 	}
-	if cause := k.statuses["dark"].Cause; !strings.Contains(cause, "nothing answers at 127.0.0.1:1") {
+	if cause := k.statuses["dark"].Cause; !strings.Contains(cause.Text, "nothing answers at 127.0.0.1:1") {
 		t.Errorf("cause: %q", cause)
 	}
 }
@@ -324,10 +324,10 @@ sensors:
 	if k.incidents[1].Rule != "silent" {
 		t.Errorf("incidents: %+v", k.incidents)
 	}
-	if cause := k.statuses["river"].Cause; cause != "no reading for more than 1.5s, expected every 500ms" {
+	if cause := k.statuses["river"].Cause; cause.Text != "no reading for more than 1.5s, expected every 500ms" {
 		t.Errorf("cause: %q", cause)
 	}
-	if cause := k.statuses["door"].Cause; cause != "no reading since the edge started, expected every 300ms" {
+	if cause := k.statuses["door"].Cause; cause.Text != "no reading since the edge started, expected every 300ms" {
 		t.Errorf("cause: %q", cause)
 	}
 
@@ -380,7 +380,7 @@ func TestPortThatIsTakenIsSaid(t *testing.T) {
 	address := <-first.broker
 	second := start(t, Options{Document: document(t, "edge: b\nmqtt: {listen: \""+address+"\"}\n")})
 	k := until(t, second.dir, "health", func(k kept) bool { return len(k.health.Problems) > 0 })
-	if !strings.Contains(k.health.Problems[0], "address already in use") {
+	if !strings.Contains(k.health.Problems[0].Text, "address already in use") {
 		t.Errorf("problems: %q", k.health.Problems)
 	}
 }
@@ -397,7 +397,7 @@ func TestOneEdgeOnADirectory(t *testing.T) {
 func TestNotEnrolledIsSaid(t *testing.T) {
 	r := start(t, Options{Document: document(t, "edge: a\nhub: {url: \"https://127.0.0.1:1\"}\n")})
 	k := until(t, r.dir, "health", func(k kept) bool { return len(k.health.Problems) > 0 })
-	if !strings.Contains(k.health.Problems[0], "not enrolled") {
+	if !strings.Contains(k.health.Problems[0].Text, "not enrolled") {
 		t.Errorf("problems: %q", k.health.Problems)
 	}
 }

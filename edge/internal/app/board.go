@@ -39,11 +39,11 @@ func (b *board) expect(device string) {
 func (b *board) set(device string, state devices.State, cause string) {
 	b.mu.Lock()
 	old, known := b.states[device]
-	if known && old.State == state && old.Cause == cause {
+	if known && old.State == state && old.Cause.Text == cause {
 		b.mu.Unlock()
 		return
 	}
-	st := devices.Status{Device: device, State: state, Cause: cause, Since: time.Now().UTC()}
+	st := devices.Status{Device: device, State: state, Cause: devices.Cause{Text: cause}, Since: time.Now().UTC()}
 	if known && old.State == state {
 		st.Since = old.Since
 	}

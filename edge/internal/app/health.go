@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"gridpost/devices"
 	"gridpost/hub/api"
 )
 
@@ -37,7 +38,16 @@ func (h *health) run(ctx context.Context) error {
 }
 
 func (h *health) now(ctx context.Context) api.Health {
-	return api.Health{Time: time.Now().UTC(), Problems: h.problems(), Counters: h.counters(ctx)}
+	return api.Health{Time: time.Now().UTC(), Problems: causes(h.problems()), Counters: h.counters(ctx)}
+}
+
+// causes wraps sentences that have no code yet.
+func causes(sentences []string) []devices.Cause {
+	out := make([]devices.Cause, 0, len(sentences))
+	for _, text := range sentences {
+		out = append(out, devices.Cause{Text: text})
+	}
+	return out
 }
 
 // problems lists what is wrong, worst first: what may lose incidents, what keeps them from the

@@ -94,7 +94,7 @@ func TestBoardKeepsTheNewestState(t *testing.T) {
 	b.set("yard", devices.Offline, "one")
 	b.set("yard", devices.Offline, "two")
 	st, _ := b.get("yard")
-	if first.State != devices.Unknown || st.Cause != "two" {
+	if first.State != devices.Unknown || st.Cause.Text != "two" {
 		t.Errorf("states: %+v, %+v", first, st)
 	}
 	b.keep(t.Context())
@@ -195,7 +195,7 @@ func TestPublishingOnCommand(t *testing.T) {
 		"yard": "yard is unknown: not heard of since the edge started",
 		"moon": "gate-7 has no camera moon",
 	} {
-		if r := do(api.Command{Kind: api.CommandPublish, Device: device}); r.OK || r.Cause != want {
+		if r := do(api.Command{Kind: api.CommandPublish, Device: device}); r.OK || r.Cause.Text != want {
 			t.Errorf("%s: %+v, want %q", device, r, want)
 		}
 	}
@@ -222,7 +222,7 @@ func TestPublishingOnCommand(t *testing.T) {
 			t.Errorf("stop: %+v", r)
 		}
 	}
-	if r := do(api.Command{Kind: "dance", Device: "yard"}); r.OK || !strings.Contains(r.Cause, "does not know") {
+	if r := do(api.Command{Kind: "dance", Device: "yard"}); r.OK || !strings.Contains(r.Cause.Text, "does not know") {
 		t.Errorf("dance: %+v", r)
 	}
 	cancel()

@@ -56,7 +56,7 @@ func (p *publisher) command(ctx context.Context, c api.Command) api.Result {
 	case p.asks <- a:
 		return <-a.answer
 	case <-ctx.Done():
-		return api.Result{Cause: "the edge is stopping"}
+		return refusal("the edge is stopping")
 	}
 }
 
@@ -99,15 +99,15 @@ func (p *publisher) carryOut(ctx context.Context, c api.Command, running map[str
 	cam := p.camera(c.Device)
 	switch {
 	case cam == nil:
-		return api.Result{Cause: fmt.Sprintf("%s has no camera %s", p.edge.o.Document.Edge, c.Device)}
+		return refusal(fmt.Sprintf("%s has no camera %s", p.edge.o.Document.Edge, c.Device))
 	case c.Kind == api.CommandStop:
 		stop(running, c.Device)
 		return api.Result{OK: true}
 	case c.Kind != api.CommandPublish:
-		return api.Result{Cause: fmt.Sprintf("this edge does not know the command %q", c.Kind)}
+		return refusal(fmt.Sprintf("this edge does not know the command %q", c.Kind))
 	}
 	if st, _ := p.edge.board.get(c.Device); st.State != devices.Online {
-		return api.Result{Cause: fmt.Sprintf("%s is %s: %s", c.Device, st.State, st.Cause)}
+		return refusal(fmt.Sprintf("%s is %s: %s", c.Device, st.State, st.Cause))
 	}
 	// Until is by the hub's clock, and this edge's may be wrong: only the difference counts.
 	d := maxPublish
@@ -115,18 +115,18 @@ func (p *publisher) carryOut(ctx context.Context, c api.Command, running map[str
 		d = min(c.Until.Sub(c.Issued), maxPublish)
 	}
 	if d <= 0 {
-		return api.Result{Cause: "the command was over before it came"}
+		return refusal("the command was over before it came")
 	}
 	if pub := running[c.Device]; pub != nil {
 		pub.end.Reset(d)
 		return api.Result{OK: true}
 	}
 	if len(running) >= maxPublishings {
-		return api.Result{Cause: fmt.Sprintf("this edge already sends %d cameras, and no more at a time", len(running))}
+		return refusal(fmt.Sprintf("this edge already sends %d cameras, and no more at a time", len(running)))
 	}
 	client, err := p.client()
 	if err != nil {
-		return api.Result{Cause: err.Error()}
+		return refusal(err.Error())
 	}
 	sending, cancel := context.WithCancel(ctx)
 	running[c.Device] = &publication{cancel: cancel, end: time.AfterFunc(d, func() {
@@ -142,6 +142,8 @@ func (p *publisher) carryOut(ctx context.Context, c api.Command, running map[str
 	}()
 	return api.Result{OK: true}
 }
+
+func refusal(text string) api.Result { return api.Result{Cause: devices.Cause{Text: text}} }
 
 func (p *publisher) camera(name string) *camera {
 	for _, c := range p.edge.cameras {

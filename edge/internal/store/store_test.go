@@ -196,7 +196,7 @@ func TestLanesHaveTheirOwnOrder(t *testing.T) {
 	ctx := t.Context()
 	a, b := incident(1), incident(2)
 	must(t, s.SaveIncident(ctx, a))
-	must(t, s.SaveStatus(ctx, devices.Status{Device: "yard", State: devices.Offline, Cause: "no pictures", Since: a.Opened}))
+	must(t, s.SaveStatus(ctx, devices.Status{Device: "yard", State: devices.Offline, Cause: devices.Cause{Text: "no pictures"}, Since: a.Opened}))
 	must(t, s.SaveIncident(ctx, b))
 	must(t, s.SaveStatus(ctx, devices.Status{Device: "yard", State: devices.Online, Since: b.Opened}))
 	must(t, s.SaveReadings(ctx, []devices.Reading{{Device: "river", Time: a.Opened, Value: 1, Quality: devices.Good}}))

@@ -56,7 +56,7 @@ func (e *edge) command(_ context.Context, c api.Command) api.Result {
 	defer e.mu.Unlock()
 	e.commands = append(e.commands, c)
 	if c.Kind == api.CommandPublish {
-		return api.Result{Cause: "yard is offline: no pictures for 20 s"}
+		return api.Result{Cause: devices.Cause{Text: "yard is offline: no pictures for 20 s"}}
 	}
 	return api.Result{OK: true}
 }
@@ -279,7 +279,7 @@ func TestCommandsComeOverANewLine(t *testing.T) {
 		return n == 2
 	})
 	h.do(func() {
-		if h.results["a"].OK || !strings.Contains(h.results["a"].Cause, "offline") || !h.results["b"].OK {
+		if h.results["a"].OK || !strings.Contains(h.results["a"].Cause.Text, "offline") || !h.results["b"].OK {
 			t.Errorf("results: %+v", h.results)
 		}
 		if h.streams != 2 {

@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"gridpost/devices"
 	"gridpost/hub/api"
 	"gridpost/hub/internal/auth"
 	"gridpost/hub/internal/relay"
@@ -180,7 +181,7 @@ func TestCommander(t *testing.T) {
 	if err := st.Seen(t.Context(), "gate-7"); err != nil {
 		t.Fatal(err)
 	}
-	for _, result := range []api.Result{{OK: true}, {Cause: "the camera is offline"}} {
+	for _, result := range []api.Result{{OK: true}, {Cause: devices.Cause{Text: "the camera is offline"}}} {
 		done := make(chan string, 1)
 		go func() { done <- ask(t.Context()) }()
 		var queued []store.QueuedCommand
@@ -200,7 +201,7 @@ func TestCommander(t *testing.T) {
 		if err := st.FinishCommand(t.Context(), "gate-7", command.ID, result); err != nil {
 			t.Fatal(err)
 		}
-		if got := <-done; got != result.Cause {
+		if got := <-done; got != result.Cause.Text {
 			t.Errorf("%q, want %q", got, result.Cause)
 		}
 	}

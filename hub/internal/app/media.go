@@ -87,7 +87,7 @@ func (c commander) wait(ctx context.Context, edge, id string) error {
 		case done && result.OK:
 			return nil
 		case done:
-			return relay.Refused{Cause: result.Cause}
+			return relay.Refused{Cause: result.Cause.Text}
 		}
 		select {
 		case <-ctx.Done():

@@ -87,7 +87,7 @@ func (s *Server) result(w http.ResponseWriter, r *http.Request, edge string) {
 	if !read(w, r, maxResult, &in) {
 		return
 	}
-	in.Cause = clip(in.Cause)
+	in.Cause = clipCause(in.Cause)
 	err := s.o.Store.FinishCommand(r.Context(), edge, r.PathValue("id"), in)
 	switch {
 	case errors.Is(err, store.ErrNotFound):

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"gridpost/devices"
 	"gridpost/hub/api"
 )
 
@@ -55,12 +56,12 @@ func TestCommandsComeAndAreAnswered(t *testing.T) {
 	if err != nil || e.State != "online" {
 		t.Errorf("%+v, %v", e, err)
 	}
-	for _, answer := range []api.Result{{OK: false, Cause: "no such camera"}, {OK: true}} {
+	for _, answer := range []api.Result{{OK: false, Cause: devices.Cause{Text: "no such camera"}}, {OK: true}} {
 		if res := p.call(t, c, "POST", "/edge/v1/commands/after", answer, nil); res.StatusCode != http.StatusNoContent {
 			t.Errorf("answering: %s", res.Status)
 		}
 	}
-	if got, done, err := p.store.CommandResult(t.Context(), "after"); !done || got.OK || got.Cause != "no such camera" || err != nil {
+	if got, done, err := p.store.CommandResult(t.Context(), "after"); !done || got.OK || got.Cause.Text != "no such camera" || err != nil {
 		t.Errorf("%+v, %v, %v: want the first answer", got, done, err)
 	}
 	if res := p.call(t, c, "POST", "/edge/v1/commands/for%20another", api.Result{OK: true}, nil); res.StatusCode != http.StatusNotFound {

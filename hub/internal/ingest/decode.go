@@ -66,7 +66,7 @@ func (c checks) decode(e api.Event) (any, error) {
 		if err := parse(e.Data, &v); err != nil {
 			return nil, err
 		}
-		v.Cause = clip(v.Cause)
+		v.Cause = clipCause(v.Cause)
 		return v, errors.Join(c.device(v.Device), oneOf("state", v.State, devices.Online, devices.Offline, devices.Unknown))
 	case api.KindReadings:
 		var v []devices.Reading
@@ -219,9 +219,27 @@ func health(v *api.Health) error {
 		return fmt.Errorf("it has more than %d problems or %d counters", maxProblems, maxCounters)
 	}
 	for i := range v.Problems {
-		v.Problems[i] = clip(v.Problems[i])
+		v.Problems[i] = clipCause(v.Problems[i])
 	}
 	return nil
+}
+
+// maxParams bounds the parameters of a cause.
+const maxParams = 20
+
+// clipCause bounds a cause.
+func clipCause(c devices.Cause) devices.Cause {
+	out := devices.Cause{Code: clip(c.Code), Text: clip(c.Text)}
+	for name, value := range c.Params {
+		if len(out.Params) == maxParams {
+			break
+		}
+		if out.Params == nil {
+			out.Params = map[string]string{}
+		}
+		out.Params[clip(name)] = clip(value)
+	}
+	return out
 }
 
 // clip bounds a text for people, without cutting a character in two.

@@ -54,7 +54,7 @@ func (s *Store) FinishCommand(ctx context.Context, edge, id string, r api.Result
 	return s.update(ctx, func(t *tx) error {
 		err := affected(t.exec(`UPDATE commands SET finished_at = coalesce(finished_at, ?), ok = coalesce(ok, ?),
 			cause = CASE WHEN finished_at IS NULL THEN ? ELSE cause END WHERE id = ? AND edge = ?`,
-			millis(t.now), r.OK, r.Cause, id, edge))
+			millis(t.now), r.OK, r.Cause.Text, id, edge))
 		if err != nil {
 			return fmt.Errorf("finishing a command of edge %s: %w", edge, err)
 		}
@@ -67,7 +67,7 @@ func (s *Store) FinishCommand(ctx context.Context, edge, id string, r api.Result
 func (s *Store) CommandResult(ctx context.Context, id string) (r api.Result, done bool, err error) {
 	var finished sql.NullInt64
 	var ok sql.NullBool
-	err = found(s.read.QueryRowContext(ctx, `SELECT finished_at, ok, cause FROM commands WHERE id = ?`, id))(&finished, &ok, &r.Cause)
+	err = found(s.read.QueryRowContext(ctx, `SELECT finished_at, ok, cause FROM commands WHERE id = ?`, id))(&finished, &ok, &r.Cause.Text)
 	if err != nil {
 		return r, false, fmt.Errorf("reading the answer to a command: %w", err)
 	}

@@ -189,7 +189,7 @@ func (t *tx) putDevice(edge string, d api.Device) error {
 // inventory is on its way in another lane, or it is gone.
 func (t *tx) status(edge string, st devices.Status) error {
 	err := affected(t.exec(`UPDATE devices SET state = ?, cause = ?, since = ? WHERE edge = ? AND name = ?`,
-		string(st.State), st.Cause, nullMillis(st.Since), edge, st.Device))
+		string(st.State), st.Cause.Text, nullMillis(st.Since), edge, st.Device))
 	if err != nil {
 		return fmt.Errorf("noting the state of %s/%s: %w", edge, st.Device, err)
 	}

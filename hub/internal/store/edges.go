@@ -236,9 +236,13 @@ func scanEdge(scan func(...any) error) (api.EdgeRecord, error) {
 		e.State = "offline"
 	}
 	if health.Valid {
-		e.Health = new(api.Health)
-		if err := json.Unmarshal([]byte(health.String), e.Health); err != nil {
+		var h api.Health
+		if err := json.Unmarshal([]byte(health.String), &h); err != nil {
 			return e, fmt.Errorf("reading the health of edge %s: %w", e.Name, err)
+		}
+		e.Health = &api.EdgeHealth{Time: h.Time, Problems: make([]string, len(h.Problems)), Causes: h.Problems, Counters: h.Counters}
+		for i, p := range h.Problems {
+			e.Health.Problems[i] = p.Text
 		}
 	}
 	return e, nil

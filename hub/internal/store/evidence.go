@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"gridpost/devices"
 	"gridpost/hub/api"
 	"gridpost/hub/internal/notify"
 )
@@ -134,7 +135,7 @@ func (s *Store) CompleteEvidence(ctx context.Context, edge string, u Upload) err
 
 func healthText(h api.Health) (text, problems string, err error) {
 	if h.Problems == nil {
-		h.Problems = []string{}
+		h.Problems = []devices.Cause{}
 	}
 	body, err := json.Marshal(h)
 	if err != nil {

@@ -152,7 +152,7 @@ func TestDevicesComeGoAndFallSilent(t *testing.T) {
 	got := apply("a",
 		Event{Lane: api.LaneTelemetry, Seq: 1, Value: reading},
 		Event{Lane: api.LaneState, Seq: 1, Value: inv},
-		Event{Lane: api.LaneState, Seq: 2, Value: devices.Status{Device: "yard", State: devices.Offline, Cause: "no pictures for 10 s", Since: now}},
+		Event{Lane: api.LaneState, Seq: 2, Value: devices.Status{Device: "yard", State: devices.Offline, Cause: devices.Cause{Text: "no pictures for 10 s"}, Since: now}},
 		Event{Lane: api.LaneState, Seq: 3, Value: devices.Status{Device: "gone", State: devices.Online}},
 	)
 	if len(got.Ack.Refused) != 1 || got.Ack.Refused[0].Seq != 3 || got.Ack.Committed[api.LaneState] != 3 {

@@ -1009,6 +1009,13 @@ export interface components {
             broken: number;
             next: string | null;
         };
+        Cause: {
+            code: string;
+            params?: {
+                [key: string]: string;
+            };
+            text: string;
+        };
         DeliveriesOutputBody: {
             deliveries: components["schemas"]["DeliveryRecord"][] | null;
             next: string | null;
@@ -1068,10 +1075,21 @@ export interface components {
         DutyOutputBody: {
             duty: components["schemas"]["OnDuty"][] | null;
         };
+        EdgeHealth: {
+            counters: {
+                [key: string]: number;
+            };
+            /** @description the same problems, as codes with parameters */
+            problem_codes: components["schemas"]["Cause"][] | null;
+            /** @description in English, worst first; empty: none */
+            problems: string[] | null;
+            /** Format: date-time */
+            time: string;
+        };
         EdgeRecord: {
             /** Format: date-time */
             created_at: string;
-            health?: components["schemas"]["Health"];
+            health?: components["schemas"]["EdgeHealth"];
             /** Format: date-time */
             last_seen: string | null;
             name: string;
@@ -1160,14 +1178,6 @@ export interface components {
              * @description when something is tried again at the earliest
              */
             next_at: string;
-        };
-        Health: {
-            counters: {
-                [key: string]: number;
-            };
-            problems: string[] | null;
-            /** Format: date-time */
-            time: string;
         };
         Incident: {
             assignee: string;
