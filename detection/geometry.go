@@ -126,25 +126,25 @@ func (p Point) Distance(o Point) float64 { return math.Hypot(o.X-p.X, o.Y-p.Y) }
 // Polygon is an area of the picture, by its corners in order.
 type Polygon []Point
 
-// Check returns in words why p is not a zone: too few or too many corners, a corner outside
-// the picture, edges that cross or touch each other, or no area.
+// Check returns why p is not an area: too few or too many corners, a corner outside the frame,
+// edges that cross or touch each other, or no area. The error completes the phrase "found ...".
 func (p Polygon) Check() error {
 	if len(p) < MinCorners || len(p) > MaxCorners {
-		return fmt.Errorf("has %d corners, expected %d to %d", len(p), MinCorners, MaxCorners)
+		return fmt.Errorf("%d corners, expected %d to %d", len(p), MinCorners, MaxCorners)
 	}
 	for i, c := range p {
 		if !c.InFrame() {
-			return fmt.Errorf("corner %d [%g, %g] is outside the picture, expected numbers from 0 to 1", i+1, c.X, c.Y)
+			return fmt.Errorf("corner %d [%g, %g] outside the frame, expected numbers from 0 to 1", i+1, c.X, c.Y)
 		}
 		if c == p[(i+1)%len(p)] {
-			return fmt.Errorf("corners %d and %d are the same point", i+1, (i+1)%len(p)+1)
+			return fmt.Errorf("corners %d and %d at the same point", i+1, (i+1)%len(p)+1)
 		}
 	}
 	if i, j, crosses := p.SelfIntersection(); crosses {
-		return fmt.Errorf("crosses itself: the edge from corner %d meets the edge from corner %d", i+1, j+1)
+		return fmt.Errorf("an intersection of the edges from corner %d and from corner %d", i+1, j+1)
 	}
 	if !(p.Area() > 0) {
-		return errors.New("covers nothing")
+		return errors.New("an area of zero")
 	}
 	return nil
 }

@@ -121,16 +121,16 @@ func TestPolygonCheck(t *testing.T) {
 		{square, ""},
 		{Polygon{{0, 0}, {0.5, 0}, {1, 0}, {1, 1}}, ""}, // a corner on a straight edge
 		{Polygon{{0, 0}, {1, 0}, {1, 1}, {0.5, 0.2}, {0, 1}}, ""},
-		{square[:2], "has 2 corners, expected 3 to 32"},
-		{make(Polygon, 33), "has 33 corners, expected 3 to 32"},
-		{Polygon{{0, 0}, {1, 1}, {1, 0}, {0, 1}}, "crosses itself: the edge from corner 1 meets the edge from corner 3"},
-		{Polygon{{0, 0}, {1, 0}, {0.5, 0}}, "crosses itself"},
-		{Polygon{{0, 0}, {1, 0}, {0.5, 0.5}, {0.5, 0}, {0, 0.5}}, "crosses itself"}, // a corner on another edge
-		{Polygon{{0, 0}, {0, 0}, {1, 1}}, "corners 1 and 2 are the same point"},
-		{Polygon{{0, 0}, {1, 0}, {1, 1}, {0, 0}}, "corners 4 and 1 are the same point"},
-		{Polygon{{0, 0}, {1.1, 0}, {1, 1}}, "corner 2 [1.1, 0] is outside the picture"},
-		{Polygon{{0, 0}, {math.NaN(), 0}, {1, 1}}, "corner 2 [NaN, 0] is outside the picture"},
-		{Polygon{{0, 0}, {math.Inf(1), 0}, {1, 1}}, "is outside the picture"},
+		{square[:2], "2 corners, expected 3 to 32"},
+		{make(Polygon, 33), "33 corners, expected 3 to 32"},
+		{Polygon{{0, 0}, {1, 1}, {1, 0}, {0, 1}}, "an intersection of the edges from corner 1 and from corner 3"},
+		{Polygon{{0, 0}, {1, 0}, {0.5, 0}}, "an intersection of the edges"},
+		{Polygon{{0, 0}, {1, 0}, {0.5, 0.5}, {0.5, 0}, {0, 0.5}}, "an intersection of the edges"}, // a corner on another edge
+		{Polygon{{0, 0}, {0, 0}, {1, 1}}, "corners 1 and 2 at the same point"},
+		{Polygon{{0, 0}, {1, 0}, {1, 1}, {0, 0}}, "corners 4 and 1 at the same point"},
+		{Polygon{{0, 0}, {1.1, 0}, {1, 1}}, "corner 2 [1.1, 0] outside the frame"},
+		{Polygon{{0, 0}, {math.NaN(), 0}, {1, 1}}, "corner 2 [NaN, 0] outside the frame"},
+		{Polygon{{0, 0}, {math.Inf(1), 0}, {1, 1}}, "outside the frame"},
 	} {
 		err := c.p.Check()
 		if (err == nil) != (c.want == "") || (err != nil && !strings.Contains(err.Error(), c.want)) {
@@ -183,7 +183,7 @@ func FuzzGeometry(f *testing.F) {
 				}
 			}
 			if inside && !(qx > -0.01 && qx < 1.01 && qy > -0.01 && qy < 1.01) {
-				t.Errorf("%v contains %v, which is outside the picture", p, q)
+				t.Errorf("%v contains %v, which outside the frame", p, q)
 			}
 			for _, c := range p {
 				if !p.Contains(c) {

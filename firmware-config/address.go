@@ -71,7 +71,7 @@ func (v value) expandURL() (string, bool) {
 	raw := v.node.Value
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok {
-		return v.text()
+		return v.Text()
 	}
 	authority := rest
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
@@ -79,7 +79,7 @@ func (v value) expandURL() (string, bool) {
 	}
 	at := strings.LastIndex(authority, "@")
 	if at < 0 {
-		return v.text()
+		return v.Text()
 	}
 	user, ok1 := v.substitute(rest[:at], escapeUserinfo)
 	tail, ok2 := v.substitute(rest[at:], func(s string) string { return s })
@@ -93,7 +93,7 @@ func escapeUserinfo(s string) string {
 
 // listen reads an address to listen on, host:port; port 0 lets the system choose.
 func (v value) listen(dst *string) {
-	s, ok := v.text()
+	s, ok := v.Text()
 	if !ok || s == "" {
 		return
 	}
@@ -112,7 +112,7 @@ func validPort(s string, least int) bool {
 
 // topic reads an MQTT topic filter.
 func (v value) topic(dst *string) {
-	s, ok := v.text()
+	s, ok := v.Text()
 	if !ok {
 		return
 	}

@@ -9,7 +9,7 @@ package firmwareconfig
 import (
 	"time"
 
-	"gridpost/detection"
+	"gridpost/detection/rules"
 	"gridpost/devices"
 )
 
@@ -64,7 +64,7 @@ type Camera struct {
 	Detect    string         `yaml:"detect"`    // sub-stream for detection; empty: URL
 	Transport string         `yaml:"transport"` // auto (UDP, then TCP), tcp or udp; auto unless set
 	Place     *devices.Place `yaml:"place"`
-	Rules     []Rule         `yaml:"rules"`
+	Rules     []rules.Spec   `yaml:"rules"`
 }
 
 // Sensor is one topic's value.
@@ -77,36 +77,5 @@ type Sensor struct {
 	Scale float64        `yaml:"scale"` // factor from payload to Unit; 1 unless set
 	Every time.Duration  `yaml:"every"` // how often it speaks; offline after three times that
 	Place *devices.Place `yaml:"place"`
-	Rules []Rule         `yaml:"rules"`
-}
-
-// Rule opens and closes incidents. Which keys are allowed depends on Kind.
-type Rule struct {
-	Name     string             `yaml:"name"` // [a-z0-9-]{1,40}, unique on its device
-	Kind     detection.RuleKind `yaml:"kind"`
-	Severity detection.Severity `yaml:"severity"`
-
-	// zone and line
-	Polygon   []detection.Point   `yaml:"polygon"` // zone: 3..32 corners that do not cross
-	Line      []detection.Point   `yaml:"line"`    // line: exactly two points
-	Direction detection.Direction `yaml:"direction"`
-	Classes   []string            `yaml:"classes"`  // empty: any; without a model everything is "motion" and classes are not judged
-	MinSize   float64             `yaml:"min_size"` // least area of the box as a fraction of the picture, 0..1
-
-	// above and below
-	Value *float64 `yaml:"value"`
-
-	// For is how long the condition must hold before an incident opens; for silence, how
-	// long nothing is heard.
-	For time.Duration `yaml:"for"`
-
-	// Clear is for zone and line a time ("3s": how long the condition must be over), for
-	// above and below a value (the other side of the hysteresis).
-	Clear Clear `yaml:"clear"`
-}
-
-// Clear is when an incident is over: after a time, or beyond a value.
-type Clear struct {
-	After time.Duration
-	Value *float64
+	Rules []rules.Spec   `yaml:"rules"`
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"gridpost/detection/rules"
+
 	"go.yaml.in/yaml/v3"
 )
 
@@ -70,7 +72,12 @@ func Load(path string, getenv func(string) (string, bool)) (*Document, error) {
 // environment as it is. Messages show values as they were written, before ${NAME} is replaced,
 // and of URLs and passwords nothing.
 func Parse(name string, data []byte, getenv func(string) (string, bool)) (*Document, error) {
-	p := &parser{file: name, getenv: getenv}
+	return ParseWith(rules.Standard(), name, data, getenv)
+}
+
+// ParseWith is Parse for a document whose rules are of the kinds given.
+func ParseWith(kinds rules.Registry, name string, data []byte, getenv func(string) (string, bool)) (*Document, error) {
+	p := &parser{file: name, getenv: getenv, kinds: kinds}
 	root := p.syntax(data)
 	if root == nil {
 		return nil, p.problems
@@ -89,6 +96,7 @@ func Parse(name string, data []byte, getenv func(string) (string, bool)) (*Docum
 type parser struct {
 	file     string
 	getenv   func(string) (string, bool)
+	kinds    rules.Registry
 	problems Problems
 }
 

@@ -2,14 +2,16 @@ package firmwareconfig
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"gridpost/detection"
+	"gridpost/detection/rules"
 	"gridpost/devices"
 
 	"go.uber.org/goleak"
@@ -105,7 +107,20 @@ func TestSite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	num := func(f float64) *float64 { return &f }
+	wantRules := []string{
+		"yard zone moderate {tracked:{classes:[person] minSize:0.01 clear:3000000000} area:[{X:0.1 Y:0.4} {X:0.9 Y:0.4} {X:0.9 Y:1} {X:0.1 Y:1}] hold:1000000000}",
+		"gate line minor {tracked:{classes:[] minSize:0 clear:3000000000} at:{A:{X:0.2 Y:0.5} B:{X:0.8 Y:0.5}} direction:down}",
+		"flood above severe value 3.2 {detection:false direction: classes:[] for:10s}",
+		"silent silence minor {hold:300000000000}",
+	}
+	specs := append(slices.Clone(got.Cameras[0].Rules), got.Sensors[0].Rules...)
+	for i, s := range specs {
+		if text := ruleText(s); text != wantRules[i] {
+			t.Errorf("rule %d is\n%s, expected\n%s", i, text, wantRules[i])
+		}
+	}
+	notes := Notes(got)
+	got.Cameras[0].Rules, got.Sensors[0].Rules = nil, nil // compared above
 	want := &Document{
 		Edge: "gate-7",
 		Hub:  Hub{URL: "https://hub.example:8443"},
@@ -117,32 +132,15 @@ func TestSite(t *testing.T) {
 		Cameras: []Camera{{
 			Name: "yard", URL: "rtsp://viewer:ya-s3cret-value@10.0.0.11/main", Detect: "rtsp://viewer:ya-s3cret-value@10.0.0.11/sub", Transport: "auto",
 			Place: &devices.Place{Lat: 30.9201, Lon: 120.9302, Heading: 135, FOV: 90, Range: 60, Height: 4},
-			Rules: []Rule{
-				{
-					Name: "yard", Kind: detection.Zone, Severity: detection.Moderate,
-					Polygon: []detection.Point{{X: 0.1, Y: 0.4}, {X: 0.9, Y: 0.4}, {X: 0.9, Y: 1}, {X: 0.1, Y: 1}},
-					Classes: []string{"person"}, MinSize: 0.01, For: time.Second, Clear: Clear{After: 3 * time.Second},
-				},
-				{
-					Name: "gate", Kind: detection.Line, Severity: detection.Minor,
-					Line:      []detection.Point{{X: 0.2, Y: 0.5}, {X: 0.8, Y: 0.5}},
-					Direction: detection.Down, Clear: Clear{After: 3 * time.Second},
-				},
-			},
 		}},
 		Sensors: []Sensor{{
 			Name: "river", Topic: "sensors/river", Value: "$.level", Unit: "m", Scale: 1, Every: 30 * time.Second,
 			Place: &devices.Place{Lat: 30.9210, Lon: 120.9311},
-			Rules: []Rule{
-				{Name: "flood", Kind: detection.Above, Severity: detection.Severe, Value: num(3.2), Clear: Clear{Value: num(3)}, For: 10 * time.Second},
-				{Name: "silent", Kind: detection.Silence, Severity: detection.Minor, For: 5 * time.Minute},
-			},
 		}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("found\n%+v\nexpected\n%+v", got, want)
 	}
-	notes := Notes(got)
 	wantNotes := []string{
 		"mqtt.users: the embedded broker has no users, so nobody can publish to it",
 		"cameras[0].rules[0].classes (yard/yard): without a model everything that moves counts, whatever its class",
@@ -150,6 +148,15 @@ func TestSite(t *testing.T) {
 	if !reflect.DeepEqual(notes, wantNotes) {
 		t.Errorf("notes %q, expected %q", notes, wantNotes)
 	}
+}
+
+// ruleText writes a rule out, terms and all.
+func ruleText(s rules.Spec) string {
+	head := fmt.Sprintf("%s %s %s ", s.Name, s.Kind, s.Severity)
+	if d := s.Terms.Describe(); d.Value != nil {
+		return head + fmt.Sprintf("value %g {detection:%v direction:%s classes:%v for:%v}", *d.Value, d.Detection, d.Direction, d.Classes, d.For)
+	}
+	return head + strings.TrimPrefix(fmt.Sprintf("%+v", s.Terms), "&")
 }
 
 func TestDefaultsAndEnvironment(t *testing.T) {
@@ -166,12 +173,17 @@ func TestDefaultsAndEnvironment(t *testing.T) {
 	if got := doc.Cameras[1].Transport; got != "auto" {
 		t.Errorf("transport %q", got)
 	}
-	zone, line, frost := doc.Cameras[0].Rules[0], doc.Cameras[0].Rules[1], doc.Sensors[1].Rules[0]
-	if zone.Clear.After != 3*time.Second || line.Clear.After != time.Minute || line.Direction != detection.Left {
-		t.Errorf("zone %+v, line %+v", zone, line)
+	for text, s := range map[string]rules.Spec{
+		"a zone extreme {tracked:{classes:[] minSize:0 clear:3000000000} area:[{X:0 Y:0} {X:1 Y:0} {X:1 Y:1} {X:0.5 Y:0.5} {X:0 Y:1}] hold:0}": doc.Cameras[0].Rules[0],
+		"b line minor {tracked:{classes:[person car] minSize:0 clear:60000000000} at:{A:{X:0 Y:0} B:{X:1 Y:1}} direction:left}":                doc.Cameras[0].Rules[1],
+		"frost below minor value -2 {detection:false direction: classes:[] for:0s}":                                                            doc.Sensors[1].Rules[0],
+	} {
+		if got := ruleText(s); got != text {
+			t.Errorf("rule is\n%s, expected\n%s", got, text)
+		}
 	}
-	if *frost.Value != -2 || *frost.Clear.Value != 1 || doc.Sensors[1].Scale != 0.1 || doc.Sensors[0].Unit != "1" {
-		t.Errorf("frost %+v of %+v", frost, doc.Sensors[1])
+	if doc.Sensors[1].Scale != 0.1 || doc.Sensors[0].Unit != "1" {
+		t.Errorf("sensors %+v", doc.Sensors)
 	}
 }
 

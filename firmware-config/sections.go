@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"gridpost/detection/rules/param"
 	"gridpost/devices"
 )
 
@@ -21,9 +22,6 @@ const (
 	maxRules   = 64
 )
 
-// longest is the longest time that a document may name.
-const longest = 7 * 24 * time.Hour
-
 func (p *parser) document(v value, doc *Document) {
 	names := firsts{}
 	v.fields(
@@ -34,10 +32,10 @@ func (p *parser) document(v value, doc *Document) {
 		may("mqtt", func(v value) { p.mqtt(v, &doc.MQTT) }),
 		may("detection", func(v value) { p.detection(v, &doc.Detection) }),
 		may("cameras", func(v value) {
-			v.items(maxCameras, func(_ int, v value) { doc.Cameras = append(doc.Cameras, p.camera(v, names)) })
+			v.items(maxCameras, func(v value) { doc.Cameras = append(doc.Cameras, p.camera(v, names)) })
 		}),
 		may("sensors", func(v value) {
-			v.items(maxSensors, func(_ int, v value) { doc.Sensors = append(doc.Sensors, p.sensor(v, names)) })
+			v.items(maxSensors, func(v value) { doc.Sensors = append(doc.Sensors, p.sensor(v, names)) })
 		}),
 	)
 }
@@ -47,10 +45,10 @@ func (p *parser) mqtt(v value, m *MQTT) {
 	v.fields(
 		may("listen", func(v value) { v.listen(&m.Listen) }),
 		may("users", func(v value) {
-			v.items(maxUsers, func(_ int, v value) { m.Users = append(m.Users, p.user(v, users)) })
+			v.items(maxUsers, func(v value) { m.Users = append(m.Users, p.user(v, users)) })
 		}),
 		may("brokers", func(v value) {
-			v.items(maxBrokers, func(_ int, v value) { m.Brokers = append(m.Brokers, p.broker(v)) })
+			v.items(maxBrokers, func(v value) { m.Brokers = append(m.Brokers, p.broker(v)) })
 		}),
 	)
 }
@@ -59,12 +57,12 @@ func (p *parser) user(v value, names firsts) MQTTUser {
 	var u MQTTUser
 	v.fields(
 		must("name", func(v value) {
-			v.into(&u.Name)
+			param.Text(&u.Name)(v)
 			names.once(v, u.Name, "user")
 		}),
 		must("password", func(v value) { v.secret(&u.Password) }),
 		must("topics", func(v value) {
-			v.items(maxTopics, func(_ int, v value) {
+			v.items(maxTopics, func(v value) {
 				var t string
 				v.topic(&t)
 				u.Topics = append(u.Topics, t)
@@ -81,9 +79,9 @@ func (p *parser) broker(v value) Broker {
 	var b Broker
 	v.fields(
 		must("url", func(v value) { v.url(&b.URL, urlForm{schemes: []string{"mqtt", "mqtts"}, bare: true}) }),
-		may("username", func(v value) { v.into(&b.Username) }),
+		may("username", by(param.Text(&b.Username))),
 		may("password", func(v value) { v.secret(&b.Password) }),
-		may("ca", func(v value) { v.into(&b.CA) }),
+		may("ca", by(param.Text(&b.CA))),
 	)
 	if b.Password != "" && b.Username == "" {
 		v.p.fail(v.node.Line, v.join("username"), "expected a name beside the password, found nothing")
@@ -96,9 +94,9 @@ func (p *parser) broker(v value) Broker {
 
 func (p *parser) detection(v value, d *Detection) {
 	v.fields(
-		may("model", func(v value) { v.into(&d.Model) }),
-		may("labels", func(v value) { v.into(&d.Labels) }),
-		may("rate", func(v value) { v.number(&d.Rate, 1, 30) }),
+		may("model", by(param.Text(&d.Model))),
+		may("labels", by(param.Text(&d.Labels))),
+		may("rate", by(param.Number(&d.Rate, 1, 30))),
 	)
 	if d.Labels != "" && d.Model == "" {
 		v.p.fail(v.node.Line, v.join("model"), "expected an ONNX file beside the labels, found nothing")
@@ -115,7 +113,7 @@ func (p *parser) camera(v value, names firsts) Camera {
 		}),
 		must("url", func(v value) { v.url(&c.URL, rtsp) }),
 		may("detect", func(v value) { v.url(&c.Detect, rtsp) }),
-		may("transport", func(v value) { oneOf(v, &c.Transport, "auto", "tcp", "udp") }),
+		may("transport", by(param.OneOf(&c.Transport, "auto", "tcp", "udp"))),
 		may("place", func(v value) { c.Place = p.place(v, devices.Camera) }),
 		may("rules", func(v value) { c.Rules = p.rules(v, devices.Camera) }),
 	)
@@ -134,12 +132,12 @@ func (p *parser) sensor(v value, names firsts) Sensor {
 		may("time", func(v value) { v.jsonPath(&s.Time) }),
 		may("unit", func(v value) { v.unit(&s.Unit) }),
 		may("scale", func(v value) {
-			v.number(&s.Scale, -math.MaxFloat64, math.MaxFloat64)
+			param.Number(&s.Scale, -math.MaxFloat64, math.MaxFloat64)(v)
 			if s.Scale == 0 {
 				v.fail("expected a factor other than 0, found %s", v.found())
 			}
 		}),
-		may("every", func(v value) { v.duration(&s.Every, 100*time.Millisecond, longest) }),
+		may("every", by(param.Duration(&s.Every, 100*time.Millisecond, param.Longest))),
 		may("place", func(v value) { s.Place = p.place(v, devices.Sensor) }),
 		may("rules", func(v value) { s.Rules = p.rules(v, devices.Sensor) }),
 	)
@@ -151,18 +149,18 @@ func (p *parser) place(v value, kind devices.Kind) *devices.Place {
 	var pl devices.Place
 	heading := false
 	fields := []field{
-		must("lat", func(v value) { v.number(&pl.Lat, -90, 90) }),
-		must("lon", func(v value) { v.number(&pl.Lon, -180, 180) }),
-		may("height", func(v value) { v.number(&pl.Height, -500, 1000) }),
+		must("lat", by(param.Number(&pl.Lat, -90, 90))),
+		must("lon", by(param.Number(&pl.Lon, -180, 180))),
+		may("height", by(param.Number(&pl.Height, -500, 1000))),
 	}
 	if kind == devices.Camera {
 		fields = append(fields,
 			may("heading", func(v value) {
 				heading = true
-				v.number(&pl.Heading, 0, 360)
+				param.Number(&pl.Heading, 0, 360)(v)
 			}),
-			may("fov", func(v value) { v.number(&pl.FOV, 0, 360) }),
-			may("range", func(v value) { v.number(&pl.Range, 0, 10000) }),
+			may("fov", by(param.Number(&pl.FOV, 0, 360))),
+			may("range", by(param.Number(&pl.Range, 0, 10000))),
 		)
 	}
 	v.fields(fields...)
@@ -176,7 +174,7 @@ func (p *parser) place(v value, kind devices.Kind) *devices.Place {
 var jsonPathForm = regexp.MustCompile(`^\$(\.[\pL_][\pL\pN_-]*|\[[0-9]{1,6}\]|\['[^'\\]+'\]|\["[^"\\]+"\]){0,32}$`)
 
 func (v value) jsonPath(dst *string) {
-	s, ok := v.text()
+	s, ok := v.Text()
 	if !ok || s == "" {
 		return
 	}
@@ -189,7 +187,7 @@ func (v value) jsonPath(dst *string) {
 
 // unit reads a unit of measurement: a few characters as they are shown to people.
 func (v value) unit(dst *string) {
-	s, ok := v.text()
+	s, ok := v.Text()
 	if !ok {
 		return
 	}
@@ -225,14 +223,12 @@ func setDefaults(doc *Document) {
 		if c.Transport == "" {
 			c.Transport = "auto"
 		}
-		setRuleDefaults(c.Rules)
 	}
 	for i := range doc.Sensors {
 		s := &doc.Sensors[i]
 		if s.Scale == 0 {
 			s.Scale = 1
 		}
-		setRuleDefaults(s.Rules)
 	}
 }
 
@@ -269,7 +265,7 @@ func Notes(doc *Document) []string {
 			note("cameras[%d] (%s): it has no place, so it is never among the nearby cameras", i, c.Name)
 		}
 		for j, r := range c.Rules {
-			if len(r.Classes) > 0 && doc.Detection.Model == "" {
+			if len(r.Terms.Describe().Classes) > 0 && doc.Detection.Model == "" {
 				note("cameras[%d].rules[%d].classes (%s/%s): without a model everything that moves counts, whatever its class", i, j, c.Name, r.Name)
 			}
 		}

@@ -2,13 +2,13 @@ package firmwareconfig
 
 import (
 	"fmt"
-	"math"
 	"regexp"
 	"sort"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
+
+	"gridpost/detection/rules/param"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -59,6 +59,9 @@ type field struct {
 func may(key string, read func(value)) field { return field{key: key, read: read} }
 
 func must(key string, read func(value)) field { return field{key: key, required: true, read: read} }
+
+// by returns what reads a value with a reader that also rules use.
+func by(read param.Reader) func(value) { return func(v value) { read(v) } }
 
 // plainKey is what an unknown key may look like to be repeated in a message. "password:secret",
 // with the blank forgotten, is a key too.
@@ -131,6 +134,19 @@ func (v value) unknownKey(key *yaml.Node, fields []field) {
 	v.p.fail(key.Line, v.path, "expected one of the keys %s, found an unknown key", expected)
 }
 
+// child returns the value of a key of a mapping, the first one if it is given twice.
+func (v value) child(key string) (value, bool) {
+	if v.node.Kind != yaml.MappingNode {
+		return value{}, false
+	}
+	for i := 0; i+1 < len(v.node.Content); i += 2 {
+		if v.node.Content[i].Value == key {
+			return value{p: v.p, node: v.node.Content[i+1], path: v.join(key)}, true
+		}
+	}
+	return value{}, false
+}
+
 func (v value) join(key string) string {
 	if v.path == "" {
 		return key
@@ -146,31 +162,42 @@ func (v value) kindOnly() string {
 	return v.found()
 }
 
-// items reads a list of at most limit values.
-func (v value) items(limit int, each func(i int, item value)) {
+// items reads a list of at most limit values. It returns false after a problem with the list itself.
+func (v value) items(limit int, each func(item value)) bool {
 	if v.node.Kind != yaml.SequenceNode {
 		v.fail("expected a list, found %s", v.kindOnly())
-		return
+		return false
 	}
 	if len(v.node.Content) > limit {
 		v.fail("expected at most %d entries, found %d", limit, len(v.node.Content))
-		return
+		return false
 	}
 	for i, n := range v.node.Content {
-		each(i, value{p: v.p, node: n, path: fmt.Sprintf("%s[%d]", v.path, i)})
+		each(value{p: v.p, node: n, path: fmt.Sprintf("%s[%d]", v.path, i)})
 	}
+	return true
 }
 
-// text reads a scalar and puts the environment in. ok is false after a problem.
-func (v value) text() (s string, ok bool) { return v.expand(func(s string) string { return s }) }
+// Items implements param.Value.
+func (v value) Items(limit int, each func(item param.Value)) bool {
+	return v.items(limit, func(item value) { each(item) })
+}
 
-// expand reads a scalar and replaces each ${NAME} by escape of the variable's value.
-func (v value) expand(escape func(string) string) (s string, ok bool) {
+// Text implements param.Value: it reads a scalar and replaces each ${NAME} by the variable's value.
+func (v value) Text() (s string, ok bool) {
 	if v.node.Kind != yaml.ScalarNode || v.null() {
 		v.fail("expected a text, found %s", v.found())
 		return "", false
 	}
-	return v.substitute(v.node.Value, escape)
+	return v.substitute(v.node.Value, func(s string) string { return s })
+}
+
+// Fail implements param.Value.
+func (v value) Fail(expected, found string) {
+	if found == "" {
+		found = v.found()
+	}
+	v.fail("expected %s, found %s", expected, found)
 }
 
 var (
@@ -200,20 +227,13 @@ func (v value) substitute(s string, escape func(string) string) (string, bool) {
 	return s, ok
 }
 
-// into reads a text into dst.
-func (v value) into(dst *string) {
-	if s, ok := v.text(); ok {
-		*dst = s
-	}
-}
-
 // secret reads a text of which no message ever shows anything.
 func (v value) secret(dst *string) {
 	if v.node.Kind != yaml.ScalarNode {
 		v.fail("expected a text, found %s", v.kindOnly())
 		return
 	}
-	s, ok := v.text()
+	s, ok := v.Text()
 	if ok && s == "" {
 		v.fail("expected a password, found an empty text")
 		return
@@ -225,7 +245,7 @@ var nameForm = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
 
 // name reads the name of an edge, device or rule.
 func (v value) name(dst *string) {
-	s, ok := v.text()
+	s, ok := v.Text()
 	if !ok {
 		return
 	}
@@ -234,68 +254,4 @@ func (v value) name(dst *string) {
 		return
 	}
 	*dst = s
-}
-
-// number reads a number between least and most.
-func (v value) number(dst *float64, least, most float64) {
-	s, ok := v.text()
-	if !ok {
-		return
-	}
-	f, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
-	if err != nil || math.IsNaN(f) || f < least || f > most {
-		v.fail("expected a number%s, found %s", between(least, most), v.found())
-		return
-	}
-	*dst = f
-}
-
-func between(least, most float64) string {
-	if least == -math.MaxFloat64 && most == math.MaxFloat64 {
-		return ""
-	}
-	return fmt.Sprintf(" from %s to %s", strconv.FormatFloat(least, 'f', -1, 64), strconv.FormatFloat(most, 'f', -1, 64))
-}
-
-// duration reads a time such as 30s, between least and most.
-func (v value) duration(dst *time.Duration, least, most time.Duration) {
-	s, ok := v.text()
-	if !ok {
-		return
-	}
-	d, err := time.ParseDuration(strings.TrimSpace(s))
-	if err != nil || d < least || d > most {
-		v.fail("expected a time from %s to %s, such as 30s or 5m, found %s", words(least), words(most), v.found())
-		return
-	}
-	*dst = d
-}
-
-// words writes 168h0m0s as 168h.
-func words(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
-}
-
-// oneOf reads a word out of a set.
-func oneOf[T ~string](v value, dst *T, words ...T) {
-	s, ok := v.text()
-	if !ok {
-		return
-	}
-	list := make([]string, len(words))
-	for i, w := range words {
-		if s == string(w) {
-			*dst = w
-			return
-		}
-		list[i] = string(w)
-	}
-	v.fail("expected one of %s, found %s", strings.Join(list, ", "), v.found())
 }

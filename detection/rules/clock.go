@@ -3,15 +3,15 @@ package rules
 import "time"
 
 const (
-	// maxPictureGap is the longest time between two pictures that counts as passed: beyond it
-	// either the camera was away, and nothing is known, or its clock was set.
-	maxPictureGap = time.Minute
+	// maxFrameGap is the longest time between two frames that counts as passed: beyond it
+	// the camera was away, or its clock was set, and nothing is known of the time between.
+	maxFrameGap = time.Minute
 
 	// reordering is how far times may run backwards without a clock having been set.
 	reordering = time.Second
 
-	// stale is how many readings in a row must be older than the newest, until it is the newest
-	// that was wrong.
+	// stale is how many readings in a row must be older than the newest, until the newest is
+	// taken for the wrong one.
 	stale = 3
 )
 

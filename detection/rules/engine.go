@@ -3,124 +3,151 @@ package rules
 import (
 	"fmt"
 	"math"
-	"slices"
+	"reflect"
 	"time"
 
 	"gridpost/detection"
 	"gridpost/devices"
 )
 
-// blindAfter is how much longer than its clear time a zone's incident stays open when no picture
-// comes at all: a worker that lags or restarts is no reason to close it and to open another.
-const blindAfter = 30 * time.Second
-
 // maxAhead is how far a device's clock may be ahead of the machine's and still tell when a silence ended.
 const maxAhead = time.Minute
 
 // Engine holds the rules of one device. It is not safe for concurrent use.
 type Engine struct {
-	device   string
-	rules    map[string]restorer
-	zones    []*zone
-	lines    []*line
-	limits   []*threshold
-	silences []*silence
+	device string
+	newID  func() string
+	rules  []rule
 
-	pictures clock // by the times of pictures
+	frames   clock // by the times of frames
 	ticks    clock // by the machine's clock
 	readings order // by the times of readings
 
-	// By the clock of ticks: when the device was last heard and its last picture came. What
-	// comes between two ticks is put in its place at the second one.
-	heard, picture       time.Duration
-	newHeard, newPicture bool
-	spoke                time.Time // when it was last heard, by its own time
+	// By the clock of ticks: when the last frame and the last sign of life came. What comes
+	// between two ticks is attributed to the second one.
+	frame, active       time.Duration
+	newFrame, newActive bool
+	activeAt            time.Time // the last sign of life, by the device's own time
 }
 
-// restorer takes over an incident that was open when the edge stopped.
-type restorer interface {
-	kind() detection.RuleKind
-	restore(inc detection.Incident)
+// rule is a Spec at work.
+type rule struct {
+	spec  Spec
+	judge Judge
 }
 
-// NewEngine returns an Engine in which nothing is open. newID mints incident IDs. It refuses
-// specs that Check refuses, and two of one name.
+// NewEngine returns an Engine without open incidents. newID returns a new incident ID with each
+// call. It refuses specs that Check refuses, and two of one name; a document that was accepted
+// has neither.
 func NewEngine(device string, specs []Spec, newID func() string) (*Engine, error) {
-	e := &Engine{device: device, rules: make(map[string]restorer, len(specs))}
-	e.pictures.maxStep = maxPictureGap
-	for _, s := range specs {
-		if err := s.Check(); err != nil {
-			return nil, fmt.Errorf("rule %q of %s: %w", s.Name, device, err)
-		}
-		if e.rules[s.Name] != nil {
-			return nil, fmt.Errorf("rule %q of %s: name: used twice", s.Name, device)
-		}
-		s.Polygon, s.Line, s.Classes = slices.Clone(s.Polygon), slices.Clone(s.Line), slices.Clone(s.Classes)
-		if s.Clear == 0 {
-			s.Clear = DefaultClear
-		}
-		e.add(minter{device: device, spec: s, newID: newID})
+	e := &Engine{device: device, newID: newID}
+	e.frames.maxStep = maxFrameGap
+	rules, err := e.prepare(specs)
+	if err != nil {
+		return nil, err
 	}
+	e.rules = rules
 	return e, nil
 }
 
-func (e *Engine) add(m minter) {
-	switch m.spec.Kind {
-	case detection.Zone:
-		z := newZone(m)
-		e.zones, e.rules[m.spec.Name] = append(e.zones, z), z
-	case detection.Line:
-		l := newLine(m)
-		e.lines, e.rules[m.spec.Name] = append(e.lines, l), l
-	case detection.Above, detection.Below:
-		t := newThreshold(m)
-		e.limits, e.rules[m.spec.Name] = append(e.limits, t), t
-	case detection.Silence:
-		s := newSilence(m)
-		e.silences, e.rules[m.spec.Name] = append(e.silences, s), s
+// prepare makes the rules of specs without touching those of e.
+func (e *Engine) prepare(specs []Spec) ([]rule, error) {
+	rules := make([]rule, 0, len(specs))
+	names := make(map[string]bool, len(specs))
+	for _, s := range specs {
+		if err := s.Check(); err != nil {
+			return nil, fmt.Errorf("rule %q of %s: %w", s.Name, e.device, err)
+		}
+		if names[s.Name] {
+			return nil, fmt.Errorf("rule %q of %s: name: used twice", s.Name, e.device)
+		}
+		names[s.Name] = true
+		rules = append(rules, rule{spec: s, judge: s.Terms.Judge(Opener{device: e.device, spec: s, newID: e.newID})})
 	}
+	return rules, nil
+}
+
+func find(rules []rule, name string) *rule {
+	for i := range rules {
+		if rules[i].spec.Name == name {
+			return &rules[i]
+		}
+	}
+	return nil
+}
+
+// Open returns the incidents that are open, in the order of the rules.
+func (e *Engine) Open() []detection.Incident {
+	var open []detection.Incident
+	for _, r := range e.rules {
+		open = append(open, r.judge.Open()...)
+	}
+	return open
 }
 
 // Restore takes over the device's incidents that were open when the edge stopped, before anything
-// else is called. Those of rules that are gone or of another kind now, and second ones where
-// a rule has one at a time, would stay open for ever: they are returned as alerts, closed at the time given.
+// else is called. Timers of conditions and of clearing start anew. Incidents of other devices,
+// and those that are not open, are ignored. Nothing would ever close an incident whose rule is
+// gone or of another kind now, one that is damaged, and a second one of a rule that has one at a
+// time: they are returned as alerts, closed at the time given. No incident affects another one.
 func (e *Engine) Restore(open []detection.Incident, at time.Time) []detection.Incident {
-	var over []detection.Incident
-	taken := map[string]bool{}
+	var closed []detection.Incident
+	taken := make(map[string]bool, len(open))
 	for _, inc := range open {
-		if inc.State != detection.Open || inc.Device != e.device {
+		if inc.State != detection.Open || inc.Device != e.device || inc.ID == "" || taken[inc.ID] {
 			continue
 		}
-		r := e.rules[inc.Rule]
-		if r == nil || r.kind() != inc.Kind || (taken[inc.Rule] && inc.Kind != detection.Line) {
-			c := entry{inc: inc}
-			over = append(over, c.close(at))
-			continue
+		taken[inc.ID] = true
+		r := find(e.rules, inc.Rule)
+		if r == nil || r.spec.Kind != inc.Kind || checkIncident(inc) != nil || !r.judge.Restore(inc) {
+			o := OpenIncident{Incident: inc}
+			o.Incident.Version = max(o.Incident.Version, 0)
+			closed = append(closed, o.Close(at))
 		}
-		taken[inc.Rule] = true
-		r.restore(inc)
 	}
-	return over
+	return closed
 }
 
-// Tracks judges what a tracker made of the picture of time at and returns the alerts. A track whose
-// Last is not at is not seen in this picture.
-func (e *Engine) Tracks(at time.Time, tracks []detection.Track) []detection.Incident {
-	e.newPicture = true
-	alerts := e.Activity(at)
-	now := e.pictures.advance(at)
-	for _, z := range e.zones {
-		alerts = append(alerts, z.tracks(now, at, tracks)...)
+// Reconfigure replaces the rules by those of specs, for a document that has been reloaded. A rule
+// that has not changed goes on as if nothing had happened: its incidents stay open, and the timers
+// of its condition and of its clearing run on. A rule of the same name and kind with other terms
+// or severity keeps its open incidents, and its timers start anew. The incidents of other rules
+// are returned as alerts, closed at the time given. After an error nothing has changed.
+//
+// The IDs of tracks must go on being unique: keep the tracker, or call its Reset.
+func (e *Engine) Reconfigure(specs []Spec, at time.Time) ([]detection.Incident, error) {
+	next, err := e.prepare(specs)
+	if err != nil {
+		return nil, fmt.Errorf("changing the rules of %s: %w", e.device, err)
 	}
-	for _, l := range e.lines {
-		alerts = append(alerts, l.tracks(now, at, tracks)...)
+	var open []detection.Incident
+	for _, old := range e.rules {
+		if r := find(next, old.spec.Name); r != nil && reflect.DeepEqual(r.spec, old.spec) {
+			r.judge = old.judge
+		} else {
+			open = append(open, old.judge.Open()...)
+		}
+	}
+	e.rules = next
+	return e.Restore(open, at), nil
+}
+
+// Tracks judges what a tracker made of the frame of time at and returns the alerts. A track whose
+// Last is not at was not detected in this frame.
+func (e *Engine) Tracks(at time.Time, tracks []detection.Track) []detection.Incident {
+	e.newFrame = true
+	alerts := e.Activity(at)
+	now := e.frames.advance(at)
+	for _, r := range e.rules {
+		if j, ok := r.judge.(FrameJudge); ok {
+			alerts = append(alerts, j.Frame(now, at, tracks)...)
+		}
 	}
 	return alerts
 }
 
-// Reading judges one reading and returns the alerts. A reading that is older than the last, whose
-// quality is bad or whose value is not a finite number opens and closes nothing, but breaks a
-// silence.
+// Reading judges one reading and returns the alerts. A reading that is older than the last one,
+// whose quality is bad or whose value is not a finite number is only a sign of life.
 func (e *Engine) Reading(r devices.Reading) []detection.Incident {
 	alerts := e.Activity(r.Time)
 	if r.Quality == devices.Bad || math.IsNaN(r.Value) || math.IsInf(r.Value, 0) {
@@ -130,53 +157,53 @@ func (e *Engine) Reading(r devices.Reading) []detection.Incident {
 	if !ok {
 		return alerts
 	}
-	for _, l := range e.limits {
-		alerts = append(alerts, l.reading(now, r)...)
+	for _, rule := range e.rules {
+		if j, ok := rule.judge.(ReadingJudge); ok {
+			alerts = append(alerts, j.Reading(now, r)...)
+		}
 	}
 	return alerts
 }
 
-// Tick tells the machine's time, as time.Now returns it, and returns the alerts of rules that
+// Tick takes the machine's time, as time.Now returns it, and returns the alerts of rules that
 // time alone opens or closes. It is to be called once at the start, and then every second or so:
 // silence is measured by it, whatever the device's own clock says.
 func (e *Engine) Tick(now time.Time) []detection.Incident {
 	before, started := e.ticks.last, e.ticks.started
 	clock := e.ticks.advance(now)
-	if e.newPicture {
-		e.newPicture, e.picture = false, clock
+	if e.newFrame {
+		e.newFrame, e.frame = false, clock
 	}
-	if e.newHeard {
-		// It spoke since the last tick. Its own time says when exactly, if it can be right.
-		e.newHeard, e.heard = false, clock
-		if !e.spoke.After(now) && (!started || !e.spoke.Before(before)) {
-			e.heard = clock - now.Sub(e.spoke)
+	if e.newActive {
+		// A sign of life came since the last tick. The device's own time says when exactly, if
+		// it lies between the two ticks.
+		e.newActive, e.active = false, clock
+		if !e.activeAt.After(now) && (!started || !e.activeAt.Before(before)) {
+			e.active = clock - now.Sub(e.activeAt)
 		}
 	}
+	t := Tick{Now: now, Elapsed: clock, SinceFrame: clock - e.frame, SinceActivity: clock - e.active}
 	var alerts []detection.Incident
-	for _, z := range e.zones {
-		if clock-e.picture >= z.spec.Clear+blindAfter {
-			alerts = append(alerts, z.blind(now)...)
+	for _, r := range e.rules {
+		if j, ok := r.judge.(TickJudge); ok {
+			alerts = append(alerts, j.Tick(t)...)
 		}
-	}
-	for _, l := range e.lines {
-		alerts = append(alerts, l.tick(clock)...)
-	}
-	for _, s := range e.silences {
-		alerts = append(alerts, s.tick(clock-e.heard, now)...)
 	}
 	return alerts
 }
 
-// Activity notes that the device gave a sign of life, whatever it said, and returns the alerts that end a silence.
-// Tracks and Reading include it; a camera whose pictures nobody looks at needs it.
+// Activity notes a sign of life of the device, whatever it sent, and returns the alerts that end
+// a silence. Tracks and Reading include it; a camera without object detection needs it.
 func (e *Engine) Activity(at time.Time) []detection.Incident {
-	e.newHeard, e.spoke = true, at
+	e.newActive, e.activeAt = true, at
 	if e.ticks.started && at.After(e.ticks.last.Add(maxAhead)) {
 		at = e.ticks.last
 	}
 	var alerts []detection.Incident
-	for _, s := range e.silences {
-		alerts = append(alerts, s.broken(at)...)
+	for _, r := range e.rules {
+		if j, ok := r.judge.(ActivityJudge); ok {
+			alerts = append(alerts, j.Active(at)...)
+		}
 	}
 	return alerts
 }

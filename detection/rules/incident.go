@@ -1,37 +1,34 @@
 package rules
 
 import (
+	"errors"
+	"math"
 	"slices"
 	"time"
 
 	"gridpost/detection"
 )
 
-// changeEvery is the shortest time between an alert and one that says only that its incident changed.
+// changeEvery is the shortest time between an alert and one that only reports a change of its
+// incident.
 const changeEvery = time.Second
 
-// minter makes the incidents of one rule.
-type minter struct {
+// Opener opens the incidents of one rule.
+type Opener struct {
 	device string
 	spec   Spec
 	newID  func() string
 }
 
-func (m minter) kind() detection.RuleKind { return m.spec.Kind }
-
-// counts says whether the rule looks at things of class.
-func (m minter) counts(class string) bool {
-	return len(m.spec.Classes) == 0 || class == detection.Motion || slices.Contains(m.spec.Classes, class)
-}
-
-// open returns a new incident as its first alert.
-func (m minter) open(now time.Duration, at time.Time) *entry {
-	return &entry{alerted: now, inc: detection.Incident{
-		ID:       m.newID(),
-		Device:   m.device,
-		Rule:     m.spec.Name,
-		Kind:     m.spec.Kind,
-		Severity: m.spec.Severity,
+// Open returns a new incident that opened at a time of the device's frames or readings. now is
+// the same moment by the judge's clock.
+func (o Opener) Open(now time.Duration, at time.Time) *OpenIncident {
+	return &OpenIncident{alerted: now, Incident: detection.Incident{
+		ID:       o.newID(),
+		Device:   o.device,
+		Rule:     o.spec.Name,
+		Kind:     o.spec.Kind,
+		Severity: o.spec.Severity,
 		State:    detection.Open,
 		Opened:   at,
 		Updated:  at,
@@ -40,46 +37,83 @@ func (m minter) open(now time.Duration, at time.Time) *entry {
 	}}
 }
 
-// entry is an open incident and what its alerts have told of it.
-type entry struct {
-	inc     detection.Incident
-	alerted time.Duration // when the last alert was made, by the rule's clock
+// OpenIncident is an open incident and what has changed since its last alert.
+type OpenIncident struct {
+	Incident detection.Incident
+
+	alerted time.Duration // when the last alert was made, by the judge's clock
 	changed bool          // something worth an alert has changed since
 }
 
-// alert returns the incident as it is now. Its pointers are never written through again.
-func (e *entry) alert() detection.Incident { return e.inc }
+// Alert returns the incident as it is now. Its pointers are never written through again.
+func (o *OpenIncident) Alert() detection.Incident { return o.Incident }
 
-// show puts a track into the incident.
-func (e *entry) show(tr detection.Track) {
+// Show fills in the track that the incident is about.
+func (o *OpenIncident) Show(tr detection.Track) {
 	box := tr.Box
-	e.inc.Class, e.inc.Score, e.inc.Box, e.inc.TrackID = tr.Class, tr.Score, &box, tr.ID
+	o.Incident.Class, o.Incident.Score, o.Incident.Box, o.Incident.TrackID = tr.Class, tr.Score, &box, tr.ID
 }
 
-// touch notes that the incident was still going on at the time given.
-func (e *entry) touch(at time.Time) {
-	if at.After(e.inc.Updated) {
-		e.inc.Updated = at
+// Touch notes that the condition still held at the time given.
+func (o *OpenIncident) Touch(at time.Time) {
+	if at.After(o.Incident.Updated) {
+		o.Incident.Updated = at
 	}
 }
 
-// change returns the alert that is due because something changed, if one is.
-func (e *entry) change(now time.Duration) []detection.Incident {
-	if !e.changed || now-e.alerted < changeEvery {
+// Changed marks the incident as changed; Change returns the alert when it is due.
+func (o *OpenIncident) Changed() { o.changed = true }
+
+// Change returns the alert that reports a change, if there is one and the last alert is at least
+// a second old.
+func (o *OpenIncident) Change(now time.Duration) []detection.Incident {
+	if !o.changed || now-o.alerted < changeEvery {
 		return nil
 	}
-	e.changed, e.alerted = false, now
-	e.inc.Version++
-	return []detection.Incident{e.alert()}
+	o.changed, o.alerted = false, now
+	o.Incident.Version++
+	return []detection.Incident{o.Alert()}
 }
 
-// close returns the last alert. An incident never closes before it was last updated, even where a
+// Close returns the last alert. An incident never closes before its last update, even where a
 // clock was set back meanwhile.
-func (e *entry) close(at time.Time) detection.Incident {
-	if at.Before(e.inc.Updated) {
-		at = e.inc.Updated
+func (o *OpenIncident) Close(at time.Time) detection.Incident {
+	if at.Before(o.Incident.Updated) {
+		at = o.Incident.Updated
 	}
-	e.inc.State, e.inc.Closed = detection.Closed, at
-	e.inc.Version++
-	return e.alert()
+	o.Incident.State, o.Incident.Closed = detection.Closed, at
+	o.Incident.Version++
+	return o.Alert()
+}
+
+// openOf lists the incident of a rule that has at most one.
+func openOf(o *OpenIncident) []detection.Incident {
+	if o == nil {
+		return nil
+	}
+	return []detection.Incident{o.Alert()}
+}
+
+// checkIncident returns why an incident that was stored cannot be taken up again.
+func checkIncident(inc detection.Incident) error {
+	numbers := []float64{inc.Score}
+	if inc.Box != nil {
+		numbers = append(numbers, inc.Box.X, inc.Box.Y, inc.Box.W, inc.Box.H)
+	}
+	for _, v := range []*float64{inc.Value, inc.Limit} {
+		if v != nil {
+			numbers = append(numbers, *v)
+		}
+	}
+	switch {
+	case inc.Version < 1 || inc.Count < 0:
+		return errors.New("its version or count is out of range")
+	case inc.Opened.IsZero():
+		return errors.New("it has no time at which it opened")
+	case inc.Updated.Before(inc.Opened):
+		return errors.New("it was updated before it opened")
+	case slices.ContainsFunc(numbers, func(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }):
+		return errors.New("it has a number that is not finite")
+	}
+	return nil
 }

@@ -5,11 +5,13 @@ import (
 	"time"
 
 	"gridpost/detection"
+	"gridpost/detection/rules/param"
+	"gridpost/devices"
 )
 
 const (
 	// A foot is clearly on one side of a line when it is farther from it than the larger of
-	// these: a fraction of the picture, and one of the box's height, by which feet tremble.
+	// these: a fraction of the frame, and one of the box's height, by which feet tremble.
 	minMargin    = 0.015
 	heightMargin = 0.08
 
@@ -17,64 +19,116 @@ const (
 	beyond = 0.005
 
 	// steep is the part of a line's normal below which a direction is not judged by the line,
-	// which runs along it, but by the way that the thing went.
+	// which runs along it, but by the path of the object.
 	steep = 0.1
 
-	// The middle of the box must go at least these parts of the foot's way and of the box's own
-	// extent that way. For a thing that comes into the picture it is half of either.
-	wholeWay  = 0.4
+	// The center of the box must move at least these parts of the foot's path and of the box's own
+	// extent in that direction. For an object that enters the frame it is half of either.
+	wholePath = 0.4
 	wholeSize = 0.3
 
-	// pieceTime is how long after a crossing a piece of the same thing may cross without being another.
+	// pieceTime is how long after a crossing a piece of the same object may cross without being
+	// counted as another object.
 	pieceTime = time.Second
 
 	// maxCrossings bounds the open incidents of one line; the oldest closes early.
 	maxCrossings = 64
+
+	unset time.Duration = -1
 )
 
-// line opens an incident for each thing that crosses it.
+// lineKind opens an incident for each object that crosses a line.
+func lineKind() Kind {
+	return Kind{
+		Name:    detection.Line,
+		Devices: []devices.Kind{devices.Camera},
+		Terms: func() Terms {
+			return &lineTerms{tracked: tracked{clear: defaultClear}, direction: detection.AnyDirection}
+		},
+	}
+}
+
+type lineTerms struct {
+	tracked
+	at        detection.Segment
+	direction detection.Direction // of the crossings that count
+}
+
+func (t *lineTerms) Params() []param.Param {
+	return append(t.params(),
+		param.Required("line", segment(&t.at)),
+		param.Optional("direction", param.OneOf(&t.direction,
+			detection.AnyDirection, detection.Up, detection.Down, detection.Left, detection.Right)))
+}
+
+func (t *lineTerms) Check() error { return nil }
+
+func (t *lineTerms) Describe() Description {
+	return Description{Detection: true, Classes: t.classes, Direction: t.direction}
+}
+
+func (t *lineTerms) Judge(o Opener) Judge {
+	return &line{lineTerms: *t, opener: o, paths: map[uint64]*path{}}
+}
+
 type line struct {
-	minter
-	at   detection.Segment
-	ways map[uint64]*way // by track
-	open []*crossing     // by age
-	tock time.Duration   // the last tick
+	lineTerms
+	opener   Opener
+	paths    map[uint64]*path // by track
+	open     []*crossing      // by age
+	lastTick time.Duration
 }
 
 // way is where one track has been, seen from the line.
-type way struct {
+type path struct {
 	foot  detection.Point // where it was last
 	side  int             // -1, 1: the side on which it was clearly last; 0: none yet
 	from  detection.Point // where it was clearly on that side last
 	home  detection.Point // where it was clearly on that side first
 	mid   detection.Point // the middle of its box then
-	met   float64         // where it last crossed the endless line; see Segment.CrossingAt
+	met   float64         // where it last crossed the infinite line; see Segment.CrossingAt
 	area  float64         // of its box, smoothed
 	ready bool            // foot is set
 }
 
 type crossing struct {
-	entry
-	opened time.Duration // by the clock of pictures
-	tock   time.Duration // by the clock of ticks, the last one before it opened
+	OpenIncident
+	opened     time.Duration // by the clock of frames
+	openedTick time.Duration // by the clock of ticks, the last one before it opened; unset: no tick since it was restored
+	restored   bool          // no frame has come since it was restored: opened is not set
 }
 
-func newLine(m minter) *line {
-	return &line{minter: m, at: detection.Segment{A: m.spec.Line[0], B: m.spec.Line[1]}, ways: map[uint64]*way{}}
+// Open implements Judge.
+func (l *line) Open() []detection.Incident {
+	var open []detection.Incident
+	for _, c := range l.open {
+		open = append(open, c.Alert())
+	}
+	return open
 }
 
-// restore takes over a crossing; its clear time runs anew.
-func (l *line) restore(inc detection.Incident) {
-	l.open = append(l.open, &crossing{entry: entry{inc: inc}})
+// Restore implements Judge. The clear time of the crossing starts anew.
+func (l *line) Restore(inc detection.Incident) bool {
+	if len(l.open) >= maxCrossings {
+		return false
+	}
+	l.open = append(l.open, &crossing{OpenIncident: OpenIncident{Incident: inc}, openedTick: unset, restored: true})
+	return true
 }
 
-func (l *line) tracks(now time.Duration, at time.Time, tracks []detection.Track) []detection.Incident {
-	for id := range l.ways {
+// Frame implements FrameJudge.
+func (l *line) Frame(now time.Duration, at time.Time, tracks []detection.Track) []detection.Incident {
+	for id := range l.paths {
 		if !known(tracks, id) {
-			delete(l.ways, id)
+			delete(l.paths, id)
 		}
 	}
-	alerts := l.over(func(c *crossing) bool { return now-c.opened >= l.spec.Clear })
+	for _, c := range l.open {
+		if c.restored {
+			c.restored, c.opened, c.openedTick = false, now, l.lastTick
+		}
+	}
+	alerts := l.over(func(c *crossing) bool { return now-c.opened >= l.clear })
 	for _, tr := range tracks {
 		if !tr.Last.Equal(at) {
 			continue
@@ -84,22 +138,27 @@ func (l *line) tracks(now time.Duration, at time.Time, tracks []detection.Track)
 			continue
 		}
 		if len(l.open) >= maxCrossings {
-			alerts = append(alerts, l.open[0].close(at))
+			alerts = append(alerts, l.open[0].Close(at))
 			l.open = l.open[1:]
 		}
-		c := &crossing{entry: *l.minter.open(now, at), opened: now, tock: l.tock}
-		c.show(tr)
-		c.inc.Direction = dir
+		c := &crossing{OpenIncident: *l.opener.Open(now, at), opened: now, openedTick: l.lastTick}
+		c.Show(tr)
+		c.Incident.Direction = dir
 		l.open = append(l.open, c)
-		alerts = append(alerts, c.alert())
+		alerts = append(alerts, c.Alert())
 	}
 	return alerts
 }
 
-// tick closes crossings when pictures have stopped coming.
-func (l *line) tick(clock time.Duration) []detection.Incident {
-	l.tock = clock
-	return l.over(func(c *crossing) bool { return clock-c.tock >= l.spec.Clear+changeEvery })
+// Tick implements TickJudge. It closes crossings when frames have stopped coming.
+func (l *line) Tick(t Tick) []detection.Incident {
+	l.lastTick = t.Elapsed
+	for _, c := range l.open {
+		if c.openedTick == unset {
+			c.openedTick = t.Elapsed
+		}
+	}
+	return l.over(func(c *crossing) bool { return t.Elapsed-c.openedTick >= l.clear+changeEvery })
 }
 
 // over closes the crossings that are done, each at its clear time.
@@ -108,7 +167,7 @@ func (l *line) over(done func(*crossing) bool) []detection.Incident {
 	kept := l.open[:0]
 	for _, c := range l.open {
 		if done(c) {
-			alerts = append(alerts, c.close(c.inc.Opened.Add(l.spec.Clear)))
+			alerts = append(alerts, c.Close(c.Incident.Opened.Add(l.clear)))
 		} else {
 			kept = append(kept, c)
 		}
@@ -118,83 +177,85 @@ func (l *line) over(done func(*crossing) bool) []detection.Incident {
 	return alerts
 }
 
-// follow moves tr on and says whether, and which way, it has crossed as the rule wants it.
+// follow updates the path of tr and returns the direction in which it crossed the line, if it did and
+// the rule counts it.
 func (l *line) follow(tr detection.Track) (detection.Direction, bool) {
-	w := l.ways[tr.ID]
+	p := l.paths[tr.ID]
 	area := tr.Box.Area()
 	trail := tr.Trail
-	if w == nil {
-		w = &way{area: area}
-		l.ways[tr.ID] = w
+	if p == nil {
+		p = &path{area: area}
+		l.paths[tr.ID] = p
 	} else {
 		trail = trail[max(0, len(trail)-1):] // the rest has been followed before
 	}
-	w.area += 0.3 * (area - w.area)
+	p.area += 0.3 * (area - p.area)
 
 	var dir detection.Direction
 	var crossed bool
 	margin := max(minMargin, heightMargin*tr.Box.H)
 	for _, foot := range trail {
-		// Of the past only the feet are known; it had its present size then.
+		// Of the past only the feet are known; the box is taken to have had its present size.
 		box := tr.Box
 		box.X, box.Y = foot.X-box.W/2, foot.Y-box.H
-		from, to, ok := w.step(l.at, box, margin)
-		if !ok || !l.counts(tr.Class) || !(max(area, w.area) >= l.spec.MinSize) {
+		from, to, ok := p.step(l.at, box, margin)
+		if !ok || !l.counts(tr.Class) || !(max(area, p.area) >= l.minSize) {
 			continue
 		}
-		if d, wanted := l.direction(from, to); wanted {
+		if d, wanted := l.crossed(from, to); wanted {
 			dir, crossed = d, true
 		}
 	}
 	return dir, crossed
 }
 
-// step moves w to box. It is ok if the line has now been crossed between its ends: w was clearly
+// step moves p to box. ok reports that the line has now been crossed between its ends: p was clearly
 // on one side at from, and is clearly on the other at to.
-func (w *way) step(at detection.Segment, box detection.Box, margin float64) (from, to detection.Point, ok bool) {
+func (p *path) step(at detection.Segment, box detection.Box, margin float64) (from, to detection.Point, ok bool) {
 	foot := box.Foot()
-	if w.ready {
-		if met, crosses := at.CrossingAt(w.foot, foot); crosses {
-			w.met = met
+	if p.ready {
+		if met, crosses := at.CrossingAt(p.foot, foot); crosses {
+			p.met = met
 		}
 	}
-	w.foot, w.ready = foot, true
+	p.foot, p.ready = foot, true
 	d := at.SignedDistance(foot)
-	if !(math.Abs(d) > margin) { // so that what is no number is on neither side
+	if !(math.Abs(d) > margin) { // a NaN is on neither side
 		return from, to, false
 	}
 	side := 1
 	if d < 0 {
 		side = -1
 	}
-	from, to = w.from, foot
-	if w.side == -side {
-		if !w.wholly(at, box) {
+	from, to = p.from, foot
+	if p.side == -side {
+		if !p.wholly(at, box) {
 			return from, to, false
 		}
-		ok = w.met >= -beyond && w.met <= 1+beyond
+		ok = p.met >= -beyond && p.met <= 1+beyond
 	}
-	if w.side != side {
-		w.home, w.mid = foot, box.Center()
+	if p.side != side {
+		p.home, p.mid = foot, box.Center()
 	}
-	w.side, w.from = side, foot
+	p.side, p.from = side, foot
 	return from, to, ok
 }
 
-// wholly says whether all of the thing has gone over to where its foot is. A blob that only shrinks
-// or trembles, as what is left of a shadow does, moves its foot and stays where it is.
-func (w *way) wholly(at detection.Segment, box detection.Box) bool {
-	foot, mid := at.SignedDistance(box.Foot())-at.SignedDistance(w.home), at.SignedDistance(box.Center())-at.SignedDistance(w.mid)
+// wholly reports whether the whole object has moved to the side of its foot. A blob that only shrinks
+// or trembles, as the rest of a shadow does, moves its foot but not its center.
+func (p *path) wholly(at detection.Segment, box detection.Box) bool {
+	foot, mid := at.SignedDistance(box.Foot())-at.SignedDistance(p.home), at.SignedDistance(box.Center())-at.SignedDistance(p.mid)
 	if foot < 0 {
 		foot, mid = -foot, -mid
 	}
 	extent := (math.Abs(at.B.Y-at.A.Y)*box.W + math.Abs(at.B.X-at.A.X)*box.H) / at.Length()
-	return mid >= wholeWay*foot && mid >= wholeSize*extent
+	return mid >= wholePath*foot && mid >= wholeSize*extent
 }
 
-// direction names the way across the line from one point to another, and says whether the rule wants it.
-func (l *line) direction(from, to detection.Point) (detection.Direction, bool) {
-	// The normal of the line, towards the side on which to lies.
+// crossed returns the direction of a crossing from one point to another, and whether the rule
+// counts crossings of that direction.
+func (l *line) crossed(from, to detection.Point) (detection.Direction, bool) {
+	// The normal of the line, towards the side of to.
 	length := l.at.Length()
 	nx, ny := -(l.at.B.Y-l.at.A.Y)/length, (l.at.B.X-l.at.A.X)/length
 	if l.at.SignedDistance(to) < 0 {
@@ -206,7 +267,7 @@ func (l *line) direction(from, to detection.Point) (detection.Direction, bool) {
 		}
 		return n > 0
 	}
-	switch want := l.spec.Direction; want {
+	switch want := l.direction; want {
 	case detection.Up:
 		return want, along(-ny, from.Y-to.Y)
 	case detection.Down:
@@ -227,14 +288,14 @@ func (l *line) direction(from, to detection.Point) (detection.Direction, bool) {
 	return detection.Down, true
 }
 
-// piece says whether tr is a part of something that has just crossed the same way.
+// piece reports whether tr is a part of an object that has just crossed in the same direction.
 func (l *line) piece(now time.Duration, dir detection.Direction, tr detection.Track, tracks []detection.Track) bool {
 	for _, c := range l.open {
-		if c.inc.Direction != dir || c.inc.TrackID == tr.ID || now-c.opened > pieceTime {
+		if c.Incident.Direction != dir || c.Incident.TrackID == tr.ID || now-c.opened > pieceTime {
 			continue
 		}
 		for _, other := range tracks {
-			if other.ID == c.inc.TrackID && (tr.Box.CoveredBy(other.Box) > 0.5 || other.Box.CoveredBy(tr.Box) > 0.5) {
+			if other.ID == c.Incident.TrackID && (tr.Box.CoveredBy(other.Box) > 0.5 || other.Box.CoveredBy(tr.Box) > 0.5) {
 				return true
 			}
 		}

@@ -11,26 +11,28 @@ import (
 )
 
 // everything is a rule of each kind, some twice.
-func everything() []Spec {
+func everyobject() []Spec {
 	three := 3.0
-	whole := zoneSpec()
-	whole.Name, whole.For, whole.MinSize, whole.Clear = "whole", 0, 0, 500*time.Millisecond
-	slant := lineSpec(detection.Up)
-	slant.Name, slant.Line = "slant", []detection.Point{{X: 0.1, Y: 0.9}, {X: 0.9, Y: 0.2}}
+	whole := zoneSpec(func(t *zoneTerms) { t.hold, t.minSize, t.clear = 0, 0, 500*time.Millisecond })
+	slant := lineSpec(func(t *lineTerms) {
+		t.direction = detection.Up
+		t.at = detection.Segment{A: detection.Point{X: 0.1, Y: 0.9}, B: detection.Point{X: 0.9, Y: 0.2}}
+	})
+	whole.Name, slant.Name = "whole", "slant"
 	return []Spec{
-		zoneSpec(), whole, lineSpec(""), slant, floodSpec(),
-		{Name: "cold", Kind: detection.Below, Severity: detection.Minor, Value: 2, ClearValue: &three},
-		{Name: "silent", Kind: detection.Silence, Severity: detection.Minor, For: 20 * time.Second},
+		zoneSpec(), whole, lineSpec(), slant, floodSpec(),
+		spec("cold", detection.Minor, &thresholdTerms{sign: -1, value: 2, clear: &three}),
+		spec("silent", detection.Minor, &silenceTerms{hold: 20 * time.Second}),
 	}
 }
 
-// odd drives an Engine with whatever chance gives: things that come, go and jump, clocks that are
-// set, readings that are none, restarts.
+// odd drives an Engine with random input: objects that come, go and jump, clocks that are
+// set, readings that are not finite, restarts.
 type odd struct {
-	rng    *rand.Rand
-	now    time.Time
-	things map[uint64]detection.Point
-	nextID uint64
+	rng     *rand.Rand
+	now     time.Time
+	objects map[uint64]detection.Point
+	nextID  uint64
 }
 
 func (o *odd) step(e *Engine) []detection.Incident {
@@ -57,28 +59,28 @@ func (o *odd) step(e *Engine) []detection.Incident {
 		}
 		return e.Reading(r)
 	}
-	return e.Tracks(o.now, o.look())
+	return e.Tracks(o.now, o.tracks())
 }
 
-func (o *odd) look() []detection.Track {
-	if len(o.things) < 8 && o.rng.IntN(5) == 0 {
+func (o *odd) tracks() []detection.Track {
+	if len(o.objects) < 8 && o.rng.IntN(5) == 0 {
 		o.nextID++
-		o.things[o.nextID] = detection.Point{X: o.rng.Float64(), Y: o.rng.Float64()}
+		o.objects[o.nextID] = detection.Point{X: o.rng.Float64(), Y: o.rng.Float64()}
 	}
 	var tracks []detection.Track
 	for id := uint64(1); id <= o.nextID; id++ {
-		p, ok := o.things[id]
+		p, ok := o.objects[id]
 		if !ok {
 			continue
 		}
 		if o.rng.IntN(40) == 0 {
-			delete(o.things, id)
+			delete(o.objects, id)
 			continue
 		}
 		p.X += 0.2 * (o.rng.Float64() - 0.5)
 		p.Y += 0.2 * (o.rng.Float64() - 0.5)
-		o.things[id] = p
-		tr := thing(id, p.X, p.Y, o.now)
+		o.objects[id] = p
+		tr := object(id, p.X, p.Y, o.now)
 		switch o.rng.IntN(20) {
 		case 0:
 			tr.Last = o.now.Add(-time.Second) // coasting
@@ -95,12 +97,12 @@ func (o *odd) look() []detection.Track {
 
 func runOdd(t *testing.T, seed uint64, steps int) (opened map[string]int) {
 	t.Helper()
-	o := &odd{rng: rand.New(rand.NewPCG(seed, 9)), now: day, things: map[uint64]detection.Point{}} // repeatable
-	r := newRig(t, everything()...)
+	o := &odd{rng: rand.New(rand.NewPCG(seed, 9)), now: day, objects: map[uint64]detection.Point{}} // repeatable
+	r := newRig(t, everyobject()...)
 	for i := range steps {
 		alerts := o.step(r.e)
 		if o.rng.IntN(300) == 0 { // the edge is started again
-			e, err := NewEngine("gate", everything(), r.log.id)
+			e, err := NewEngine("gate", everyobject(), r.log.id)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -131,9 +133,9 @@ func TestAnySequenceOfAlertsIsInOrder(t *testing.T) {
 			total[rule] += n
 		}
 	}
-	for _, s := range everything() {
+	for _, s := range everyobject() {
 		if total[s.Name] == 0 {
-			t.Errorf("rule %s never opened anything: the test shows nothing of it", s.Name)
+			t.Errorf("rule %s never opened anything: the test shows nothing about it", s.Name)
 		}
 	}
 }
@@ -145,10 +147,10 @@ func FuzzEngine(f *testing.F) {
 	f.Add(uint64(3), 5e-324, 1e308, -1e308, 0.0)
 	f.Fuzz(func(t *testing.T, seed uint64, ax, ay, bx, by float64) {
 		runOdd(t, seed, 100)
-		r := newRig(t, everything()...)
+		r := newRig(t, everyobject()...)
 		for i, p := range []detection.Point{{X: ax, Y: ay}, {X: bx, Y: by}, {X: ax, Y: by}, {X: bx, Y: ay}, {X: ax, Y: ay}} {
 			now := at(float64(i) / 4)
-			tr := thing(1, p.X, p.Y, now)
+			tr := object(1, p.X, p.Y, now)
 			tr.Trail = append(tr.Trail, detection.Point{X: bx, Y: by}, p)
 			if err := r.log.take(r.e.Tracks(now, []detection.Track{tr})); err != nil {
 				t.Fatal(err)

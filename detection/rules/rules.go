@@ -1,114 +1,132 @@
 // Package rules turns the tracks and readings of one device into incidents that open, change
 // and close.
 //
-// An Engine is a plain state machine: it has no goroutine and no clock. What it returns is the
-// alert to store and send: the incident whole, its Version one higher than the last. A closed
-// incident is never heard of again; zone, above, below and silence rules have at most one
-// open incident each, line rules one for each crossing.
+// A Kind is one kind of rule: the keys that it has in a site document, the devices that it fits,
+// and the judge that opens and closes its incidents. A Registry is a set of kinds. A new kind is
+// one file of this package and one line in Standard.
+//
+// An Engine holds the rules of one device. It is a plain state machine: it has no goroutine and
+// no clock. What it returns are alerts to be stored and sent: the whole incident, its Version one
+// higher than before. Nothing follows the alert that closes an incident. Zone, above, below and
+// silence rules have at most one open incident each, line rules one for each crossing.
 //
 // Durations are measured along the times handed in, in a way that survives clocks that are set:
 // time that runs backwards counts as standing still, and so does a gap of more than a minute
-// between two pictures. It imports nothing of Gridpost but detection and devices.
+// between two frames. The package imports nothing of Gridpost but detection and devices.
 package rules
 
 import (
 	"errors"
 	"fmt"
-	"math"
+	"slices"
 	"time"
 
 	"gridpost/detection"
+	"gridpost/detection/rules/param"
+	"gridpost/devices"
 )
 
-// DefaultClear is how long a zone must be empty, or a crossing ago, before its incident closes.
-const DefaultClear = 3 * time.Second
+// Standard returns the kinds of rules that Gridpost has.
+func Standard() Registry {
+	return Registry{
+		zoneKind(),
+		lineKind(),
+		aboveKind(),
+		belowKind(),
+		silenceKind(),
+	}
+}
 
-// Spec is one rule of a device. Which fields count depends on Kind.
+// Kind is one kind of rule.
+type Kind struct {
+	Name    detection.RuleKind
+	Devices []devices.Kind // the devices that it fits
+
+	// Terms returns the terms of a new rule of this kind, with their defaults.
+	Terms func() Terms
+}
+
+// Fits reports whether rules of this kind may stand on a device.
+func (k Kind) Fits(device devices.Kind) bool { return slices.Contains(k.Devices, device) }
+
+// Terms are the parameters of one rule. Implementations are pointers to plain data, so that
+// reflect.DeepEqual tells whether a rule has changed.
+type Terms interface {
+	// Params lists the kind's keys in a site document. Their readers fill in the terms.
+	Params() []param.Param
+
+	// Check returns what is wrong between parameters that are right by themselves, as a
+	// *param.Error. It is called once, after all parameters have been read.
+	Check() error
+
+	// Describe returns what an operator is shown of the rule.
+	Describe() Description
+
+	// Judge returns the rule at work, with no incident open.
+	Judge(o Opener) Judge
+}
+
+// Description is what the hub shows of a rule, and what an edge needs to know to run it.
+type Description struct {
+	Detection bool                // it judges tracks, so its camera needs object detection
+	Value     *float64            // the limit, in the sensor's unit
+	Direction detection.Direction // of crossings
+	Classes   []string            // of the tracks that count; empty: any
+	For       time.Duration       // how long the condition must hold
+}
+
+// Spec is one rule of a device.
 type Spec struct {
-	Name     string // unique on its device
+	Name     string // [a-z0-9-]{1,40}, unique on its device
 	Kind     detection.RuleKind
 	Severity detection.Severity
-
-	Polygon   []detection.Point   // zone: 3..32 corners that do not cross
-	Line      []detection.Point   // line: two points
-	Direction detection.Direction // line; empty: any
-	Classes   []string            // zone and line: what counts; empty: anything. Tracks of class detection.Motion always count
-	MinSize   float64             // zone and line: least area of the box as a fraction of the picture, 0..1
-
-	Value      float64  // above and below: beyond it an incident opens
-	ClearValue *float64 // above and below: at or beyond it, the other way, the incident closes; nil: Value
-
-	For   time.Duration // zone, above, below: how long the condition must hold; silence: how long nothing is heard
-	Clear time.Duration // zone and line: how long it must be over; 0: DefaultClear
+	Terms    Terms
 }
 
-// Check says in words what is wrong with s, beginning with the key of the document that is to blame.
+// Check returns what makes s unusable.
 func (s Spec) Check() error {
-	if s.Name == "" {
-		return errors.New("name: missing")
+	switch {
+	case s.Name == "":
+		return errors.New("name: expected a value, found nothing")
+	case s.Kind == "" || s.Terms == nil:
+		return errors.New("kind: expected a value, found nothing")
 	}
-	if s.For < 0 || s.Clear < 0 {
-		return errors.New("for, clear: negative time")
-	}
-	switch s.Kind {
-	case detection.Zone:
-		if err := detection.Polygon(s.Polygon).Check(); err != nil {
-			return fmt.Errorf("polygon: %w", err)
-		}
-	case detection.Line:
-		return s.checkLine()
-	case detection.Above, detection.Below:
-		return s.checkThreshold()
-	case detection.Silence:
-		if s.For == 0 {
-			return errors.New("for: missing, expected how long nothing is heard")
-		}
-	default:
-		return fmt.Errorf("kind: %q, expected zone, line, above, below or silence", s.Kind)
-	}
-	return s.checkSize()
+	return s.Terms.Check()
 }
 
-func (s Spec) checkSize() error {
-	if !(s.MinSize >= 0 && s.MinSize <= 1) {
-		return fmt.Errorf("min_size: %g, expected a fraction of the picture from 0 to 1", s.MinSize)
-	}
-	return nil
-}
+// Registry is a set of kinds with different names.
+type Registry []Kind
 
-func (s Spec) checkLine() error {
-	if len(s.Line) != 2 {
-		return fmt.Errorf("line: %d points, expected 2", len(s.Line))
-	}
-	for i, p := range s.Line {
-		if !p.InFrame() {
-			return fmt.Errorf("line: point %d [%g, %g] is outside the picture, expected numbers from 0 to 1", i+1, p.X, p.Y)
+// Find returns the kind of a name.
+func (r Registry) Find(name detection.RuleKind) (Kind, bool) {
+	for _, k := range r {
+		if k.Name == name {
+			return k, true
 		}
 	}
-	if s.Line[0] == s.Line[1] {
-		return errors.New("line: its ends are the same point")
-	}
-	switch s.Direction {
-	case "", detection.AnyDirection, detection.Up, detection.Down, detection.Left, detection.Right:
-	default:
-		return fmt.Errorf("direction: %q, expected up, down, left, right or any", s.Direction)
-	}
-	return s.checkSize()
+	return Kind{}, false
 }
 
-func (s Spec) checkThreshold() error {
-	if math.IsNaN(s.Value) || math.IsInf(s.Value, 0) {
-		return fmt.Errorf("value: %g, expected a number", s.Value)
+// Names returns the names of all kinds, in their order.
+func (r Registry) Names() []detection.RuleKind {
+	names := make([]detection.RuleKind, len(r))
+	for i, k := range r {
+		names[i] = k.Name
 	}
-	if s.ClearValue == nil {
-		return nil
-	}
-	c := *s.ClearValue
-	if s.Kind == detection.Above && !(c <= s.Value) {
-		return fmt.Errorf("clear: %g, expected at most value, %g", c, s.Value)
-	}
-	if s.Kind == detection.Below && !(c >= s.Value) {
-		return fmt.Errorf("clear: %g, expected at least value, %g", c, s.Value)
+	return names
+}
+
+// For returns the kinds that fit a device.
+func (r Registry) For(device devices.Kind) Registry {
+	return slices.DeleteFunc(slices.Clone(r), func(k Kind) bool { return !k.Fits(device) })
+}
+
+// Check returns an error when two kinds have one name.
+func (r Registry) Check() error {
+	for i, k := range r {
+		if other, _ := r[:i].Find(k.Name); k.Name == "" || other.Name != "" {
+			return fmt.Errorf("rule kind %q: expected a name that no other kind has", k.Name)
+		}
 	}
 	return nil
 }

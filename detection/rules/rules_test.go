@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"gridpost/detection"
+	"gridpost/devices"
 
 	"go.uber.org/goleak"
 )
@@ -21,19 +23,43 @@ func at(seconds float64) time.Time {
 	return day.Add(time.Duration(math.Round(seconds*1000)) * time.Millisecond)
 }
 
-var yard = []detection.Point{{X: 0.2, Y: 0.4}, {X: 0.8, Y: 0.4}, {X: 0.8, Y: 1}, {X: 0.2, Y: 1}}
+var yard = detection.Polygon{{X: 0.2, Y: 0.4}, {X: 0.8, Y: 0.4}, {X: 0.8, Y: 1}, {X: 0.2, Y: 1}}
 
-func zoneSpec() Spec {
-	return Spec{Name: "yard", Kind: detection.Zone, Severity: detection.Moderate, Polygon: yard, MinSize: 0.01, For: time.Second}
+// spec returns a rule of the name given; its kind is that of its terms.
+func spec(name string, severity detection.Severity, terms Terms) Spec {
+	s := Spec{Name: name, Severity: severity, Terms: terms}
+	switch terms := terms.(type) {
+	case *zoneTerms:
+		s.Kind = detection.Zone
+	case *lineTerms:
+		s.Kind = detection.Line
+	case *silenceTerms:
+		s.Kind = detection.Silence
+	case *thresholdTerms:
+		s.Kind = detection.Above
+		if terms.sign < 0 {
+			s.Kind = detection.Below
+		}
+	}
+	return s
 }
 
-// thing is a track whose foot is at (x, y) in the picture of time t.
-func thing(id uint64, x, y float64, t time.Time) detection.Track {
+// zoneSpec returns a zone rule, changed as the edits say.
+func zoneSpec(edits ...func(*zoneTerms)) Spec {
+	terms := &zoneTerms{tracked: tracked{minSize: 0.01, clear: defaultClear}, area: yard, hold: time.Second}
+	for _, edit := range edits {
+		edit(terms)
+	}
+	return spec("yard", detection.Moderate, terms)
+}
+
+// object is a track whose foot is at (x, y) in the frame of time t.
+func object(id uint64, x, y float64, t time.Time) detection.Track {
 	b := detection.Box{X: x - 0.05, Y: y - 0.2, W: 0.1, H: 0.2}
 	return detection.Track{ID: id, Class: detection.Motion, Score: 1, Box: b, First: t, Last: t, Trail: []detection.Point{b.Foot()}}
 }
 
-// rig is an engine whose alerts are checked as they come and told in short.
+// rig is an engine whose alerts are checked as they come and summarised.
 type rig struct {
 	t   *testing.T
 	e   *Engine
@@ -59,23 +85,23 @@ func (r *rig) want(alerts []detection.Incident, lines ...string) {
 	}
 	var got []string
 	for _, a := range alerts {
-		got = append(got, tell(a))
+		got = append(got, summary(a))
 	}
 	if strings.Join(got, "\n") != strings.Join(lines, "\n") {
 		r.t.Errorf("got %q, want %q", got, lines)
 	}
 }
 
-// picture shows the engine things at the time given; each is id, x, y.
-func (r *rig) picture(seconds float64, things ...[3]float64) []detection.Incident {
+// frame passes tracks to the engine at the time given; each is id, x, y.
+func (r *rig) frame(seconds float64, objects ...[3]float64) []detection.Incident {
 	var tracks []detection.Track
-	for _, th := range things {
-		tracks = append(tracks, thing(uint64(th[0]), th[1], th[2], at(seconds)))
+	for _, o := range objects {
+		tracks = append(tracks, object(uint64(o[0]), o[1], o[2], at(seconds)))
 	}
 	return r.e.Tracks(at(seconds), tracks)
 }
 
-func tell(a detection.Incident) string {
+func summary(a detection.Incident) string {
 	since := func(t time.Time) string { return fmt.Sprintf("%.1f", t.Sub(day).Seconds()) }
 	var s string
 	switch {
@@ -119,11 +145,11 @@ func (l *ledger) take(alerts []detection.Incident) error {
 		before, seen := l.known[a.ID]
 		switch {
 		case a.ID == "" || a.Device == "" || a.Rule == "" || a.Kind == "" || a.Severity == "":
-			return fmt.Errorf("something is missing: %+v", a)
+			return fmt.Errorf("a field is empty: %+v", a)
 		case !seen && (a.Version != 1 || a.State != detection.Open):
 			return fmt.Errorf("an incident begins as %+v", a)
 		case seen && before.State == detection.Closed:
-			return fmt.Errorf("heard of after it closed: %+v", a)
+			return fmt.Errorf("an alert after it closed: %+v", a)
 		case seen && a.Version != before.Version+1:
 			return fmt.Errorf("version %d after %d: %+v", a.Version, before.Version, a)
 		case seen && !a.Opened.Equal(before.Opened):
@@ -166,26 +192,11 @@ func (l *ledger) open() []detection.Incident {
 
 func TestSpecsAreChecked(t *testing.T) {
 	two := 2.0
-	nan := math.NaN()
 	for want, s := range map[string]Spec{
-		"name: missing": {Kind: detection.Zone},
-		"kind: \"area\", expected zone, line, above, below or silence": {Name: "x", Kind: "area"},
-		"polygon: has 0 corners":                   {Name: "x", Kind: detection.Zone},
-		"polygon: crosses itself":                  {Name: "x", Kind: detection.Zone, Polygon: []detection.Point{{X: 0, Y: 0}, {X: 1, Y: 1}, {X: 1, Y: 0}, {X: 0, Y: 1}}},
-		"min_size: 2, expected":                    {Name: "x", Kind: detection.Zone, Polygon: yard, MinSize: 2},
-		"min_size: NaN, expected":                  {Name: "x", Kind: detection.Zone, Polygon: yard, MinSize: nan},
-		"line: 0 points, expected 2":               {Name: "x", Kind: detection.Line},
-		"line: its ends are the same point":        {Name: "x", Kind: detection.Line, Line: make([]detection.Point, 2)},
-		"line: point 2 [3, 0] is outside":          {Name: "x", Kind: detection.Line, Line: []detection.Point{{}, {X: 3}}},
-		"direction: \"north\", expected up, down":  {Name: "x", Kind: detection.Line, Line: []detection.Point{{}, {X: 1}}, Direction: "north"},
-		"clear: 2, expected at most value, 1":      {Name: "x", Kind: detection.Above, Value: 1, ClearValue: &two},
-		"clear: 2, expected at least value, 3":     {Name: "x", Kind: detection.Below, Value: 3, ClearValue: &two},
-		"value: NaN, expected a number":            {Name: "x", Kind: detection.Below, Value: nan},
-		"for: missing, expected how long":          {Name: "x", Kind: detection.Silence},
-		"for, clear: negative time":                {Name: "x", Kind: detection.Silence, For: -1},
-		"clear: NaN, expected at most value, 1":    {Name: "x", Kind: detection.Above, Value: 1, ClearValue: &nan},
-		"polygon: corner 1 [NaN, 0] is outside":    {Name: "x", Kind: detection.Zone, Polygon: []detection.Point{{X: nan}, {X: 1}, {Y: 1}}},
-		"rule \"x\" of gate: min_size: -1, expect": {Name: "x", Kind: detection.Line, Line: []detection.Point{{}, {X: 1}}, MinSize: -1},
+		"name: expected a value, found nothing":        spec("", detection.Minor, &silenceTerms{hold: time.Second}),
+		"kind: expected a value, found nothing":        {Name: "x", Kind: "area"},
+		"clear: expected a number not above value (1)": spec("x", detection.Minor, &thresholdTerms{sign: 1, value: 1, clear: &two}),
+		"clear: expected a number not below value (3)": spec("x", detection.Minor, &thresholdTerms{sign: -1, value: 3, clear: &two}),
 	} {
 		if _, err := NewEngine("gate", []Spec{s}, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
@@ -193,5 +204,22 @@ func TestSpecsAreChecked(t *testing.T) {
 	}
 	if _, err := NewEngine("gate", []Spec{zoneSpec(), zoneSpec()}, nil); err == nil || !strings.Contains(err.Error(), "used twice") {
 		t.Errorf("two rules of one name: %v", err)
+	}
+}
+
+func TestRegistry(t *testing.T) {
+	all := Standard()
+	if err := all.Check(); err != nil {
+		t.Fatal(err)
+	}
+	if err := append(all, zoneKind()).Check(); err == nil {
+		t.Error("two kinds of one name were accepted")
+	}
+	want := []detection.RuleKind{detection.Zone, detection.Line, detection.Silence}
+	if got := all.For(devices.Camera).Names(); !slices.Equal(got, want) {
+		t.Errorf("a camera may have %v, want %v", got, want)
+	}
+	if len(all) != 5 {
+		t.Errorf("asking for the kinds of a camera has changed the registry: %v", all.Names())
 	}
 }

@@ -15,7 +15,7 @@ func reading(seconds, value float64) devices.Reading {
 
 func floodSpec() Spec {
 	three := 3.0
-	return Spec{Name: "flood", Kind: detection.Above, Severity: detection.Severe, Value: 3.2, ClearValue: &three, For: 10 * time.Second}
+	return spec("flood", detection.Severe, &thresholdTerms{sign: 1, value: 3.2, clear: &three, hold: 10 * time.Second})
 }
 
 func TestAboveWithHysteresis(t *testing.T) {
@@ -25,7 +25,7 @@ func TestAboveWithHysteresis(t *testing.T) {
 	r.want(r.e.Reading(reading(6, 3.3)))
 	r.want(r.e.Reading(reading(15.9, 3.3)))
 	r.want(r.e.Reading(reading(16, 3.4)), "opened flood 16.0 value 3.4 count 3")
-	r.want(r.e.Reading(reading(17, 3.5)))                                         // hardly worse
+	r.want(r.e.Reading(reading(17, 3.5)))                                         // not much worse
 	r.want(r.e.Reading(reading(18, 4.1)), "changed flood 18.0 value 4.1 count 5") // worse
 	r.want(r.e.Reading(reading(19, 3.1)))                                         // within the hysteresis
 	r.want(r.e.Reading(reading(20, 3.3)))
@@ -35,25 +35,24 @@ func TestAboveWithHysteresis(t *testing.T) {
 }
 
 func TestBelowAtOnce(t *testing.T) {
-	r := newRig(t, Spec{Name: "cold", Kind: detection.Below, Severity: detection.Minor, Value: -2})
+	r := newRig(t, spec("cold", detection.Minor, &thresholdTerms{sign: -1, value: -2}))
 	r.want(r.e.Reading(reading(0, -2)))
 	r.want(r.e.Reading(reading(1, -2.1)), "opened cold 1.0 value -2.1")
-	r.want(r.e.Reading(reading(1.5, -9))) // worse, but told a moment ago
+	r.want(r.e.Reading(reading(1.5, -9))) // worse, but alerted a moment ago
 	r.want(r.e.Reading(reading(3, -2.5)), "changed cold 3.0 value -9 count 3")
 	r.want(r.e.Reading(reading(4, -2)), "closed cold 4.0 value -9 count 3")
 }
 
 func TestSwitchOfZeroAndOne(t *testing.T) {
-	r := newRig(t, Spec{Name: "door", Kind: detection.Above, Severity: detection.Minor, Value: 0})
+	r := newRig(t, spec("door", detection.Minor, &thresholdTerms{sign: 1}))
 	r.want(r.e.Reading(reading(0, 0)))
 	r.want(r.e.Reading(reading(1, 1)), "opened door 1.0 value 1")
 	r.want(r.e.Reading(reading(2, 0)), "closed door 2.0 value 1")
 }
 
-func TestReadingsThatCannotBeBelieved(t *testing.T) {
-	s := floodSpec()
-	s.For = 0
-	r := newRig(t, s)
+func TestReadingsThatAreNotUsable(t *testing.T) {
+	three := 3.0
+	r := newRig(t, spec("flood", detection.Severe, &thresholdTerms{sign: 1, value: 3.2, clear: &three}))
 	bad := reading(0, 9)
 	bad.Quality = devices.Bad
 	r.want(r.e.Reading(bad))
@@ -69,10 +68,10 @@ func TestReadingsThatCannotBeBelieved(t *testing.T) {
 }
 
 func TestSilence(t *testing.T) {
-	r := newRig(t, Spec{Name: "silent", Kind: detection.Silence, Severity: detection.Minor, For: 5 * time.Minute})
+	r := newRig(t, spec("silent", detection.Minor, &silenceTerms{hold: 5 * time.Minute}))
 	r.want(r.e.Tick(at(0)))
 	r.want(r.e.Tick(at(299)))
-	r.want(r.e.Tick(at(301)), "opened silent 300.0") // never heard since the start
+	r.want(r.e.Tick(at(301)), "opened silent 300.0") // no sign of life since the start
 	r.want(r.e.Tick(at(400)))
 	r.want(r.e.Reading(reading(410, 1)), "closed silent 410.0")
 	r.want(r.e.Tick(at(411)))
@@ -81,10 +80,10 @@ func TestSilence(t *testing.T) {
 }
 
 func TestSilenceByTheMachinesClock(t *testing.T) {
-	spec := Spec{Name: "silent", Kind: detection.Silence, Severity: detection.Minor, For: 5 * time.Minute}
-	r := newRig(t, spec)
+	silent := spec("silent", detection.Minor, &silenceTerms{hold: 5 * time.Minute})
+	r := newRig(t, silent)
 	r.want(r.e.Tick(at(0)))
-	for i := 1; i <= 20; i++ { // the sensor lives in 1970
+	for i := 1; i <= 20; i++ { // the sensor's clock stands in 1970
 		r.want(r.e.Reading(devices.Reading{Device: "gate", Time: time.Unix(int64(i), 0)}))
 		r.want(r.e.Tick(at(float64(60 * i))))
 	}
@@ -93,7 +92,7 @@ func TestSilenceByTheMachinesClock(t *testing.T) {
 	r.want(r.e.Reading(devices.Reading{Device: "gate", Time: at(1e9)}), "closed silent 1500.0") // and now in the future
 	r.want(r.e.Tick(at(1501)))
 
-	r = newRig(t, spec)
+	r = newRig(t, silent)
 	r.want(r.e.Tick(at(0)))
 	r.want(r.e.Tick(at(200)))
 	r.want(r.e.Tick(at(-1e8))) // the machine's clock was set back: nothing has passed
@@ -101,13 +100,13 @@ func TestSilenceByTheMachinesClock(t *testing.T) {
 	r.want(r.e.Tick(at(-1e8+100)), "opened silent -99999900.0")
 }
 
-func TestPicturesBreakACamerasSilence(t *testing.T) {
-	r := newRig(t, Spec{Name: "silent", Kind: detection.Silence, Severity: detection.Minor, For: 30 * time.Second})
+func TestFramesEndACamerasSilence(t *testing.T) {
+	r := newRig(t, spec("silent", detection.Minor, &silenceTerms{hold: 30 * time.Second}))
 	for i := range 100 {
 		r.want(r.e.Tick(at(float64(i))))
-		r.want(r.picture(float64(i) + 0.5))
+		r.want(r.frame(float64(i) + 0.5))
 	}
 	r.want(r.e.Tick(at(129.4)))
 	r.want(r.e.Tick(at(130)), "opened silent 129.5")
-	r.want(r.picture(131), "closed silent 131.0")
+	r.want(r.frame(131), "closed silent 131.0")
 }

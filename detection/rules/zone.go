@@ -4,21 +4,59 @@ import (
 	"time"
 
 	"gridpost/detection"
+	"gridpost/detection/rules/param"
+	"gridpost/devices"
 )
 
-// flicker is how long a thing may seem to be outside, or too small, without its stay having ended.
-// It is never more than half of the rule's own time.
-const flicker = 300 * time.Millisecond
+const (
+	// flicker is how long an object may seem to be outside, or too small, without its stay having
+	// ended. It is never more than half of the rule's own time.
+	flicker = 300 * time.Millisecond
 
-// zone opens one incident when anything has been inside for long enough.
+	// blindAfter is how much longer than its clear time a zone's incident stays open when no frame
+	// comes at all: a worker that lags or restarts is no reason to close it and to open another.
+	blindAfter = 30 * time.Second
+)
+
+// zoneKind opens one incident when any object has been inside an area for long enough.
+func zoneKind() Kind {
+	return Kind{
+		Name:    detection.Zone,
+		Devices: []devices.Kind{devices.Camera},
+		Terms:   func() Terms { return &zoneTerms{tracked: tracked{clear: defaultClear}} },
+	}
+}
+
+type zoneTerms struct {
+	tracked
+	area detection.Polygon
+	hold time.Duration // how long one object must be inside
+}
+
+func (t *zoneTerms) Params() []param.Param {
+	return append(t.params(),
+		param.Required("polygon", polygon(&t.area)),
+		param.Optional("for", param.Duration(&t.hold, 0, param.Longest)))
+}
+
+func (t *zoneTerms) Check() error { return nil }
+
+func (t *zoneTerms) Describe() Description {
+	return Description{Detection: true, Classes: t.classes, For: t.hold}
+}
+
+func (t *zoneTerms) Judge(o Opener) Judge {
+	return &zone{zoneTerms: *t, opener: o, flicker: min(flicker, t.hold/2), stays: map[uint64]*stay{}}
+}
+
 type zone struct {
-	minter
-	area    detection.Polygon
-	flicker time.Duration
-	stays   map[uint64]*stay // by track
-	open    *entry
-	last    time.Duration // when something was last inside
-	fresh   bool          // open was restored, and no picture has come since
+	zoneTerms
+	opener   Opener
+	flicker  time.Duration
+	stays    map[uint64]*stay // by track
+	open     *OpenIncident
+	last     time.Duration // when something was last inside
+	restored bool          // open was restored, and no frame has come since
 }
 
 // stay is one track's time inside.
@@ -27,15 +65,22 @@ type stay struct {
 	counted     bool
 }
 
-func newZone(m minter) *zone {
-	return &zone{minter: m, area: m.spec.Polygon, flicker: min(flicker, m.spec.For/2), stays: map[uint64]*stay{}}
+// Open implements Judge.
+func (z *zone) Open() []detection.Incident { return openOf(z.open) }
+
+// Restore implements Judge.
+func (z *zone) Restore(inc detection.Incident) bool {
+	if z.open != nil {
+		return false
+	}
+	z.open, z.restored = &OpenIncident{Incident: inc}, true
+	return true
 }
 
-func (z *zone) restore(inc detection.Incident) { z.open, z.fresh = &entry{inc: inc}, true }
-
-func (z *zone) tracks(now time.Duration, at time.Time, tracks []detection.Track) []detection.Incident {
-	if z.fresh {
-		z.fresh, z.last = false, now
+// Frame implements FrameJudge.
+func (z *zone) Frame(now time.Duration, at time.Time, tracks []detection.Track) []detection.Incident {
+	if z.restored {
+		z.restored, z.last = false, now
 	}
 	z.forget(tracks)
 	var alerts []detection.Incident
@@ -45,36 +90,36 @@ func (z *zone) tracks(now time.Duration, at time.Time, tracks []detection.Track)
 		}
 		z.last = now
 		if z.open != nil {
-			z.open.touch(at)
+			z.open.Touch(at)
 			z.rename(tr)
 		}
 		s := z.stays[tr.ID]
-		if s.counted || now-s.since < z.spec.For {
+		if s.counted || now-s.since < z.hold {
 			continue
 		}
 		s.counted = true
 		if z.open != nil {
-			z.open.inc.Count++
-			z.open.changed = true
+			z.open.Incident.Count++
+			z.open.Changed()
 			continue
 		}
-		z.open = z.minter.open(now, at)
-		z.open.show(tr)
-		alerts = append(alerts, z.open.alert())
+		z.open = z.opener.Open(now, at)
+		z.open.Show(tr)
+		alerts = append(alerts, z.open.Alert())
 	}
 	if z.open == nil {
 		return alerts
 	}
-	if over := now - z.last - z.spec.Clear; over >= 0 {
+	if over := now - z.last - z.clear; over >= 0 {
 		return append(alerts, z.close(at.Add(-over)))
 	}
-	return append(alerts, z.open.change(now)...)
+	return append(alerts, z.open.Change(now)...)
 }
 
-// inside keeps the book of tr's stay and says whether it is inside now.
+// inside updates tr's stay and reports whether it is inside now.
 func (z *zone) inside(now time.Duration, tr detection.Track) bool {
 	s := z.stays[tr.ID]
-	if z.counts(tr.Class) && tr.Box.Area() >= z.spec.MinSize && z.area.Contains(tr.Box.Foot()) {
+	if z.counts(tr.Class) && tr.Box.Area() >= z.minSize && z.area.Contains(tr.Box.Foot()) {
 		if s == nil {
 			s = &stay{since: now}
 			z.stays[tr.ID] = s
@@ -88,11 +133,12 @@ func (z *zone) inside(now time.Duration, tr detection.Track) bool {
 	return false
 }
 
-// rename corrects the class of what opened the incident, once more pictures have told better.
+// rename corrects the class of the object that opened the incident, once more frames have shown
+// it better.
 func (z *zone) rename(tr detection.Track) {
-	if tr.ID == z.open.inc.TrackID && tr.Class != z.open.inc.Class {
-		z.open.inc.Class = tr.Class
-		z.open.changed = true
+	if tr.ID == z.open.Incident.TrackID && tr.Class != z.open.Incident.Class {
+		z.open.Incident.Class = tr.Class
+		z.open.Changed()
 	}
 }
 
@@ -105,29 +151,24 @@ func (z *zone) forget(tracks []detection.Track) {
 	}
 }
 
-// blind closes what nobody has seen going on for a long time, and forgets who was there.
-func (z *zone) blind(at time.Time) []detection.Incident {
+// Tick implements TickJudge. Without frames for a long time the incident closes, because nobody
+// knows that its condition still holds, and all stays end.
+func (z *zone) Tick(t Tick) []detection.Incident {
+	if t.SinceFrame < z.clear+blindAfter {
+		return nil
+	}
 	clear(z.stays)
 	if z.open == nil {
 		return nil
 	}
-	return []detection.Incident{z.close(at)}
+	return []detection.Incident{z.close(t.Now)}
 }
 
 func (z *zone) close(at time.Time) detection.Incident {
-	inc := z.open.close(at)
+	inc := z.open.Close(at)
 	z.open = nil
 	for _, s := range z.stays {
 		s.counted = false
 	}
 	return inc
-}
-
-func known(tracks []detection.Track, id uint64) bool {
-	for i := range tracks {
-		if tracks[i].ID == id {
-			return true
-		}
-	}
-	return false
 }

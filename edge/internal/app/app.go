@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gridpost/detection"
+	"gridpost/detection/rules"
 	"gridpost/devices"
 	"gridpost/edge/internal/store"
 	"gridpost/hub/api"
@@ -215,21 +216,22 @@ func (e *edge) maintain(ctx context.Context) error {
 // inventory lists the document's devices for the hub: no addresses, no secrets.
 func inventory(doc *firmwareconfig.Document, version string) api.Inventory {
 	inv := api.Inventory{Version: version, Devices: []api.Device{}}
-	rules := func(all []firmwareconfig.Rule) []api.Rule {
+	describe := func(specs []rules.Spec) []api.Rule {
 		var out []api.Rule
-		for _, r := range all {
+		for _, s := range specs {
+			d := s.Terms.Describe()
 			out = append(out, api.Rule{
-				Name: r.Name, Kind: r.Kind, Severity: r.Severity,
-				Value: r.Value, Direction: r.Direction, Classes: r.Classes, ForMS: r.For.Milliseconds(),
+				Name: s.Name, Kind: s.Kind, Severity: s.Severity,
+				Value: d.Value, Direction: d.Direction, Classes: d.Classes, ForMS: d.For.Milliseconds(),
 			})
 		}
 		return out
 	}
 	for _, c := range doc.Cameras {
-		inv.Devices = append(inv.Devices, api.Device{Name: c.Name, Kind: devices.Camera, Place: c.Place, Rules: rules(c.Rules)})
+		inv.Devices = append(inv.Devices, api.Device{Name: c.Name, Kind: devices.Camera, Place: c.Place, Rules: describe(c.Rules)})
 	}
 	for _, s := range doc.Sensors {
-		inv.Devices = append(inv.Devices, api.Device{Name: s.Name, Kind: devices.Sensor, Place: s.Place, Unit: s.Unit, Rules: rules(s.Rules)})
+		inv.Devices = append(inv.Devices, api.Device{Name: s.Name, Kind: devices.Sensor, Place: s.Place, Unit: s.Unit, Rules: describe(s.Rules)})
 	}
 	return inv
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,7 +16,6 @@ import (
 	"gridpost/detection/track"
 	"gridpost/detection/wire"
 	"gridpost/devices"
-	"gridpost/edge/internal/ruleset"
 	"gridpost/hub/api"
 	"gridpost/streams"
 	"gridpost/streams/rtsp"
@@ -63,7 +63,7 @@ func newCamera(e *edge, doc firmwareconfig.Camera, open []detection.Incident, no
 		shots:   make(chan shot, 32),
 	}
 	var err error
-	if c.engine, err = rules.NewEngine(doc.Name, ruleset.Specs(doc.Rules), newID); err != nil {
+	if c.engine, err = rules.NewEngine(doc.Name, doc.Rules, newID); err != nil {
 		return nil, nil, err
 	}
 	closed := c.engine.Restore(open, now)
@@ -115,13 +115,8 @@ func (c *camera) newWorker(o Options) *supervisor.Supervisor {
 }
 
 // looksAtPictures says whether a camera's rules need a worker.
-func looksAtPictures(all []firmwareconfig.Rule) bool {
-	for _, r := range all {
-		if r.Kind == detection.Zone || r.Kind == detection.Line {
-			return true
-		}
-	}
-	return false
+func looksAtPictures(all []rules.Spec) bool {
+	return slices.ContainsFunc(all, func(s rules.Spec) bool { return s.Terms.Describe().Detection })
 }
 
 func (c *camera) note(where *string, cause string) {

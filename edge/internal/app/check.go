@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"gridpost/detection/rules"
-	"gridpost/edge/internal/ruleset"
 
 	firmwareconfig "gridpost/firmware-config"
 )
@@ -14,7 +13,7 @@ import (
 // what Run would stumble over.
 func Check(doc *firmwareconfig.Document) error {
 	for _, c := range doc.Cameras {
-		if _, err := rules.NewEngine(c.Name, ruleset.Specs(c.Rules), newID); err != nil {
+		if _, err := rules.NewEngine(c.Name, c.Rules, newID); err != nil {
 			return fmt.Errorf("checking the document: %w", err)
 		}
 	}

@@ -14,7 +14,6 @@ import (
 	"gridpost/devices/broker"
 	"gridpost/devices/decode"
 	"gridpost/devices/mqtt"
-	"gridpost/edge/internal/ruleset"
 
 	firmwareconfig "gridpost/firmware-config"
 )
@@ -58,7 +57,7 @@ func newSensors(e *edge, open []detection.Incident, now time.Time) (*sensors, []
 	var mappings []decode.Mapping
 	var closed []detection.Incident
 	for _, doc := range e.o.Document.Sensors {
-		engine, err := rules.NewEngine(doc.Name, ruleset.Specs(doc.Rules), newID)
+		engine, err := rules.NewEngine(doc.Name, doc.Rules, newID)
 		if err != nil {
 			return nil, nil, err
 		}

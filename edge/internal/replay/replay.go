@@ -23,7 +23,6 @@ import (
 	"gridpost/detection/supervisor"
 	"gridpost/detection/track"
 	"gridpost/detection/wire"
-	"gridpost/edge/internal/ruleset"
 
 	firmwareconfig "gridpost/firmware-config"
 )
@@ -79,7 +78,7 @@ func newPlayer(doc *firmwareconfig.Document, camera string, out io.Writer) (*pla
 		return nil, fmt.Errorf("the document has no camera %q, only %s", camera, strings.Join(names, ", "))
 	}
 	var minted int
-	engine, err := rules.NewEngine(camera, ruleset.Specs(doc.Cameras[i].Rules), func() string {
+	engine, err := rules.NewEngine(camera, doc.Cameras[i].Rules, func() string {
 		minted++
 		return strconv.Itoa(minted) // never printed, and the same every time
 	})

@@ -9,27 +9,27 @@ import (
 
 func TestZoneOpensAndCloses(t *testing.T) {
 	r := newRig(t, zoneSpec())
-	r.want(r.picture(0, [3]float64{1, 0.1, 0.9}))   // outside
-	r.want(r.picture(0.5, [3]float64{1, 0.3, 0.9})) // in
-	r.want(r.picture(1.0, [3]float64{1, 0.4, 0.9}))
-	r.want(r.picture(1.5, [3]float64{1, 0.5, 0.9}), "opened yard 1.5")
-	r.want(r.picture(2.0, [3]float64{1, 0.5, 1.0})) // on the edge of picture and zone
-	r.want(r.picture(2.5, [3]float64{1, 0.9, 0.9})) // out
-	r.want(r.picture(4.9))
-	r.want(r.picture(5.1), "closed yard 5.0")
-	r.want(r.picture(9))
+	r.want(r.frame(0, [3]float64{1, 0.1, 0.9}))   // outside
+	r.want(r.frame(0.5, [3]float64{1, 0.3, 0.9})) // in
+	r.want(r.frame(1.0, [3]float64{1, 0.4, 0.9}))
+	r.want(r.frame(1.5, [3]float64{1, 0.5, 0.9}), "opened yard 1.5")
+	r.want(r.frame(2.0, [3]float64{1, 0.5, 1.0})) // on the edge of picture and zone
+	r.want(r.frame(2.5, [3]float64{1, 0.9, 0.9})) // out
+	r.want(r.frame(4.9))
+	r.want(r.frame(5.1), "closed yard 5.0")
+	r.want(r.frame(9))
 }
 
 func TestZoneMergesWhoeverComes(t *testing.T) {
 	r := newRig(t, zoneSpec())
-	r.want(r.picture(0, [3]float64{1, 0.3, 0.9}))
-	r.want(r.picture(1, [3]float64{1, 0.3, 0.9}), "opened yard 1.0")
-	r.want(r.picture(1.2, [3]float64{2, 0.6, 0.9}, [3]float64{3, 0.7, 0.9}))
-	r.want(r.picture(1.4, [3]float64{2, 0.6, 0.9}, [3]float64{3, 0.7, 0.9}))
-	r.want(r.picture(2.4, [3]float64{2, 0.6, 0.9}, [3]float64{3, 0.7, 0.9}), "changed yard 2.4 count 3")
-	r.want(r.picture(2.5, [3]float64{4, 0.5, 0.9}))
-	r.want(r.picture(3.6, [3]float64{4, 0.5, 0.9}), "changed yard 3.6 count 4")
-	r.want(r.picture(6.7), "closed yard 6.6 count 4")
+	r.want(r.frame(0, [3]float64{1, 0.3, 0.9}))
+	r.want(r.frame(1, [3]float64{1, 0.3, 0.9}), "opened yard 1.0")
+	r.want(r.frame(1.2, [3]float64{2, 0.6, 0.9}, [3]float64{3, 0.7, 0.9}))
+	r.want(r.frame(1.4, [3]float64{2, 0.6, 0.9}, [3]float64{3, 0.7, 0.9}))
+	r.want(r.frame(2.4, [3]float64{2, 0.6, 0.9}, [3]float64{3, 0.7, 0.9}), "changed yard 2.4 count 3")
+	r.want(r.frame(2.5, [3]float64{4, 0.5, 0.9}))
+	r.want(r.frame(3.6, [3]float64{4, 0.5, 0.9}), "changed yard 3.6 count 4")
+	r.want(r.frame(6.7), "closed yard 6.6 count 4")
 }
 
 func TestZoneDoesNotFlap(t *testing.T) {
@@ -40,10 +40,10 @@ func TestZoneDoesNotFlap(t *testing.T) {
 		if i/10%2 == 1 {
 			x = 0.1
 		}
-		alerts = append(alerts, r.picture(float64(i)/10, [3]float64{1, x, 0.9})...)
+		alerts = append(alerts, r.frame(float64(i)/10, [3]float64{1, x, 0.9})...)
 	}
 	for i := range 20 {
-		alerts = append(alerts, r.picture(60+float64(i)/2)...)
+		alerts = append(alerts, r.frame(60+float64(i)/2)...)
 	}
 	if len(alerts) != 0 {
 		t.Errorf("somebody who never stays for a second: %d alerts", len(alerts))
@@ -54,7 +54,7 @@ func TestZoneDoesNotFlap(t *testing.T) {
 		if i >= 20 && i/10%2 == 1 {
 			x = 0.1
 		}
-		alerts = append(alerts, r.picture(100+float64(i)/10, [3]float64{1, x, 0.9})...)
+		alerts = append(alerts, r.frame(100+float64(i)/10, [3]float64{1, x, 0.9})...)
 	}
 	r.want(alerts, "opened yard 101.0")
 }
@@ -66,7 +66,7 @@ func TestZoneForgivesATremblingBox(t *testing.T) {
 		if i%4 == 3 { // one picture in four has the foot outside
 			x = 0.15
 		}
-		alerts := r.picture(float64(i)/10, [3]float64{1, x, 0.9})
+		alerts := r.frame(float64(i)/10, [3]float64{1, x, 0.9})
 		if i == 10 {
 			r.want(alerts, "opened yard 1.0")
 		} else {
@@ -76,24 +76,23 @@ func TestZoneForgivesATremblingBox(t *testing.T) {
 }
 
 func TestZoneLooksAtSizeAndClass(t *testing.T) {
-	s := zoneSpec()
-	s.For, s.Classes = 0, []string{"person"}
+	s := zoneSpec(func(t *zoneTerms) { t.hold, t.classes = 0, []string{"person"} })
 	r := newRig(t, s)
 	show := func(seconds float64, class string, w float64) []detection.Incident {
-		tr := thing(1, 0.5, 0.9, at(seconds))
+		tr := object(1, 0.5, 0.9, at(seconds))
 		tr.Class, tr.Box.W = class, w
 		return r.e.Tracks(at(seconds), []detection.Track{tr})
 	}
 	r.want(show(0, "car", 0.1))
 	r.want(show(1, "person", 0.04)) // 0.04 x 0.2 is too small
 	r.want(show(2, "person", 0.1), "opened yard 2.0")
-	r.want(r.picture(6), "closed yard 5.0")
+	r.want(r.frame(6), "closed yard 5.0")
 	r.want(show(7, detection.Motion, 0.1), "opened yard 7.0") // without a model nothing is known of classes
 }
 
 func TestCoastingTracksAreNotInside(t *testing.T) {
 	r := newRig(t, zoneSpec())
-	tr := thing(1, 0.5, 0.9, at(0))
+	tr := object(1, 0.5, 0.9, at(0))
 	for i := range 50 { // returned by the tracker, but last seen at 0
 		r.want(r.e.Tracks(at(float64(i)/10), []detection.Track{tr}))
 	}
@@ -102,37 +101,46 @@ func TestCoastingTracksAreNotInside(t *testing.T) {
 func TestZoneSurvivesClocks(t *testing.T) {
 	r := newRig(t, zoneSpec())
 	in := [3]float64{1, 0.5, 0.9}
-	r.want(r.picture(0, in))
-	r.want(r.picture(0.5, in))
-	r.want(r.picture(1e9, in)) // from 2026 to 2057: no time has passed
-	r.want(r.picture(1e9+0.4, in))
-	r.want(r.picture(1e9+0.6, in), "opened yard 1000000000.6")
-	r.want(r.picture(5, in)) // and back
-	r.want(r.picture(6, in))
-	r.want(r.picture(7))
-	r.want(r.picture(8.9))
-	r.want(r.picture(9), "closed yard 1000000000.6") // never before it opened
-	r.want(r.picture(10, in))
-	r.want(r.picture(9.9, in)) // pictures out of order
-	r.want(r.picture(10.9, in))
-	r.want(r.picture(11, in), "opened yard 11.0")
+	r.want(r.frame(0, in))
+	r.want(r.frame(0.5, in))
+	r.want(r.frame(1e9, in)) // from 2026 to 2057: no time has passed
+	r.want(r.frame(1e9+0.4, in))
+	r.want(r.frame(1e9+0.6, in), "opened yard 1000000000.6")
+	r.want(r.frame(5, in)) // and back
+	r.want(r.frame(6, in))
+	r.want(r.frame(7))
+	r.want(r.frame(8.9))
+	r.want(r.frame(9), "closed yard 1000000000.6") // never before it opened
+	r.want(r.frame(10, in))
+	r.want(r.frame(9.9, in)) // pictures out of order
+	r.want(r.frame(10.9, in))
+	r.want(r.frame(11, in), "opened yard 11.0")
 }
 
-func TestZoneWithoutPictures(t *testing.T) {
+func TestZoneWithoutFrames(t *testing.T) {
 	r := newRig(t, zoneSpec())
 	r.want(r.e.Tick(at(0)))
-	r.want(r.picture(0.1, [3]float64{1, 0.5, 0.9}))
-	r.want(r.picture(1.1, [3]float64{1, 0.5, 0.9}), "opened yard 1.1")
+	r.want(r.frame(0.1, [3]float64{1, 0.5, 0.9}))
+	r.want(r.frame(1.1, [3]float64{1, 0.5, 0.9}), "opened yard 1.1")
 	for i := 2; i < 35; i++ {
 		r.want(r.e.Tick(at(float64(i))))
 	}
 	r.want(r.e.Tick(at(35)), "closed yard 35.0")
-	r.want(r.picture(40, [3]float64{1, 0.5, 0.9}))
-	r.want(r.picture(41, [3]float64{1, 0.5, 0.9}), "opened yard 41.0")
+	r.want(r.frame(40, [3]float64{1, 0.5, 0.9}))
+	r.want(r.frame(41, [3]float64{1, 0.5, 0.9}), "opened yard 41.0")
 }
 
-func lineSpec(d detection.Direction) Spec {
-	return Spec{Name: "gate", Kind: detection.Line, Severity: detection.Minor, Line: []detection.Point{{X: 0.2, Y: 0.5}, {X: 0.8, Y: 0.5}}, Direction: d}
+// lineSpec returns a line rule, changed as the edits say.
+func lineSpec(edits ...func(*lineTerms)) Spec {
+	terms := &lineTerms{
+		tracked:   tracked{clear: defaultClear},
+		at:        detection.Segment{A: detection.Point{X: 0.2, Y: 0.5}, B: detection.Point{X: 0.8, Y: 0.5}},
+		direction: detection.AnyDirection,
+	}
+	for _, edit := range edits {
+		edit(terms)
+	}
+	return spec("gate", detection.Minor, terms)
 }
 
 // walk shows track id going from one place to another in n steps of 0.1 s and returns the alerts.
@@ -140,7 +148,7 @@ func (r *rig) walk(id uint64, start, x0, y0, x1, y1 float64, n int) []detection.
 	var alerts []detection.Incident
 	for i := range n + 1 {
 		f := float64(i) / float64(n)
-		alerts = append(alerts, r.picture(start+float64(i)/10, [3]float64{float64(id), x0 + f*(x1-x0), y0 + f*(y1-y0)})...)
+		alerts = append(alerts, r.frame(start+float64(i)/10, [3]float64{float64(id), x0 + f*(x1-x0), y0 + f*(y1-y0)})...)
 	}
 	return alerts
 }
@@ -174,10 +182,14 @@ func TestLineDirections(t *testing.T) {
 		{[]detection.Point{{X: 0, Y: 1}, {X: 1, Y: 0}}, detection.Left, 0.7, 0.7, 0.3, 0.3, "left"},
 		{[]detection.Point{{X: 0, Y: 1}, {X: 1, Y: 0}}, detection.Down, 0.7, 0.7, 0.3, 0.3, ""},
 	} {
-		s := lineSpec(c.want)
-		if c.line != nil {
-			s.Line = c.line
-		}
+		s := lineSpec(func(t *lineTerms) {
+			if t.direction = c.want; c.want == "" {
+				t.direction = detection.AnyDirection
+			}
+			if c.line != nil {
+				t.at = detection.Segment{A: c.line[0], B: c.line[1]}
+			}
+		})
 		r := newRig(t, s)
 		alerts := r.walk(1, 0, c.x0, c.y0, c.x1, c.y1, 20)
 		got := ""
@@ -191,36 +203,36 @@ func TestLineDirections(t *testing.T) {
 }
 
 func TestLineClosesAndCountsEachCrossing(t *testing.T) {
-	r := newRig(t, lineSpec(""))
+	r := newRig(t, lineSpec())
 	r.want(r.walk(1, 0, 0.5, 0.4, 0.5, 0.6, 10), "opened gate 0.6 down")
 	r.want(r.walk(2, 1.2, 0.6, 0.6, 0.6, 0.4, 10), "opened gate 1.8 up")
-	r.want(r.picture(3.5))
-	r.want(r.picture(4.9), "closed gate 3.6 down", "closed gate 4.8 up")
+	r.want(r.frame(3.5))
+	r.want(r.frame(4.9), "closed gate 3.6 down", "closed gate 4.8 up")
 }
 
 func TestLineIgnoresTrembling(t *testing.T) {
-	r := newRig(t, lineSpec(""))
-	r.want(r.picture(0, [3]float64{1, 0.5, 0.4}))
+	r := newRig(t, lineSpec())
+	r.want(r.frame(0, [3]float64{1, 0.5, 0.4}))
 	for i := range 100 { // stands on the line
-		r.want(r.picture(float64(i+1)/10, [3]float64{1, 0.5, 0.49 + 0.02*float64(i%2)}))
+		r.want(r.frame(float64(i+1)/10, [3]float64{1, 0.5, 0.49 + 0.02*float64(i%2)}))
 	}
-	r.want(r.picture(11, [3]float64{1, 0.5, 0.6}), "opened gate 11.0 down")
+	r.want(r.frame(11, [3]float64{1, 0.5, 0.6}), "opened gate 11.0 down")
 }
 
 func TestLineCountsWhatWasSeenBeforeItWasATrack(t *testing.T) {
-	r := newRig(t, lineSpec(""))
-	tr := thing(1, 0.5, 0.7, at(1))
+	r := newRig(t, lineSpec())
+	tr := object(1, 0.5, 0.7, at(1))
 	tr.Trail = []detection.Point{{X: 0.5, Y: 0.4}, {X: 0.5, Y: 0.55}, {X: 0.5, Y: 0.7}}
 	r.want(r.e.Tracks(at(1), []detection.Track{tr}), "opened gate 1.0 down")
 }
 
 func TestLineCountsPiecesOnce(t *testing.T) {
-	r := newRig(t, lineSpec(""))
+	r := newRig(t, lineSpec())
 	var alerts []detection.Incident
 	for i := range 21 {
 		y := 0.4 + 0.01*float64(i)
-		car := thing(1, 0.5, y, at(float64(i)/10))
-		lamp := thing(2, 0.52, y-0.03, at(float64(i)/10))
+		car := object(1, 0.5, y, at(float64(i)/10))
+		lamp := object(2, 0.52, y-0.03, at(float64(i)/10))
 		lamp.Box.X, lamp.Box.Y, lamp.Box.W, lamp.Box.H = 0.5, y-0.08, 0.04, 0.05
 		lamp.Trail = []detection.Point{lamp.Box.Foot()}
 		alerts = append(alerts, r.e.Tracks(at(float64(i)/10), []detection.Track{car, lamp})...)
@@ -228,8 +240,8 @@ func TestLineCountsPiecesOnce(t *testing.T) {
 	r.want(alerts, "opened gate 1.2 down")
 }
 
-func TestLineClosesWithoutPictures(t *testing.T) {
-	r := newRig(t, lineSpec(""))
+func TestLineClosesWithoutFrames(t *testing.T) {
+	r := newRig(t, lineSpec())
 	r.want(r.e.Tick(at(0)))
 	r.want(r.walk(1, 0, 0.5, 0.4, 0.5, 0.6, 10), "opened gate 0.6 down")
 	r.want(r.e.Tick(at(3)))
@@ -237,8 +249,7 @@ func TestLineClosesWithoutPictures(t *testing.T) {
 }
 
 func TestLineIsBounded(t *testing.T) {
-	s := lineSpec("")
-	s.Clear = time.Hour
+	s := lineSpec(func(t *lineTerms) { t.clear = time.Hour })
 	r := newRig(t, s)
 	for i := range 200 {
 		alerts := r.walk(uint64(i+1), float64(i)*2, 0.5, 0.4, 0.5, 0.6, 10)
@@ -254,9 +265,9 @@ func TestLineIsBounded(t *testing.T) {
 func TestRestore(t *testing.T) {
 	two := 2.0
 	specs := []Spec{
-		zoneSpec(), lineSpec(""),
-		{Name: "flood", Kind: detection.Above, Severity: detection.Severe, Value: 3, ClearValue: &two},
-		{Name: "silent", Kind: detection.Silence, Severity: detection.Minor, For: time.Minute},
+		zoneSpec(), lineSpec(),
+		spec("flood", detection.Severe, &thresholdTerms{sign: 1, value: 3, clear: &two}),
+		spec("silent", detection.Minor, &silenceTerms{hold: time.Minute}),
 	}
 	inc := func(id, rule string, kind detection.RuleKind) detection.Incident {
 		return detection.Incident{
@@ -278,11 +289,11 @@ func TestRestore(t *testing.T) {
 	r.want(r.e.Restore(open, at(0)), "closed yard 0.0", "closed was-here 0.0", "closed flood 0.0")
 	r.log.single["yard"], r.log.single["flood"], r.log.single["silent"] = "z", "f", "s"
 	r.want(r.e.Tick(at(0)))
-	// The first picture ends the silence. The rest has its whole clear time from there.
-	r.want(r.picture(1), "closed silent 1.0")
-	r.want(r.picture(3, [3]float64{9, 0.5, 0.9})) // somebody is still there
-	r.want(r.picture(5), "closed gate -90.0")
-	r.want(r.picture(6), "closed yard 6.0")
+	// The first frame ends the silence. The rest has its whole clear time from there.
+	r.want(r.frame(1), "closed silent 1.0")
+	r.want(r.frame(3, [3]float64{9, 0.5, 0.9})) // somebody is still there
+	r.want(r.frame(5), "closed gate -90.0")
+	r.want(r.frame(6), "closed yard 6.0")
 	r.want(r.e.Reading(reading(7, 2.5)))
 	r.want(r.e.Reading(reading(8, 1.9)), "closed flood 8.0 value 2.5")
 }
