@@ -10,8 +10,8 @@ import (
 	"gridpost/devices"
 )
 
-// everything is a rule of each kind, some twice.
-func everyobject() []Spec {
+// everyKind is a rule of each kind, some twice.
+func everyKind() []Spec {
 	three := 3.0
 	whole := zoneSpec(func(t *zoneTerms) { t.hold, t.minSize, t.clear = 0, 0, 500*time.Millisecond })
 	slant := lineSpec(func(t *lineTerms) {
@@ -33,6 +33,10 @@ type odd struct {
 	now     time.Time
 	objects map[uint64]detection.Point
 	nextID  uint64
+}
+
+func newOdd(seed uint64) *odd {
+	return &odd{rng: rand.New(rand.NewPCG(seed, 9)), now: day, objects: map[uint64]detection.Point{}} // repeatable
 }
 
 func (o *odd) step(e *Engine) []detection.Incident {
@@ -97,12 +101,12 @@ func (o *odd) tracks() []detection.Track {
 
 func runOdd(t *testing.T, seed uint64, steps int) (opened map[string]int) {
 	t.Helper()
-	o := &odd{rng: rand.New(rand.NewPCG(seed, 9)), now: day, objects: map[uint64]detection.Point{}} // repeatable
-	r := newRig(t, everyobject()...)
+	o := newOdd(seed)
+	r := newRig(t, everyKind()...)
 	for i := range steps {
 		alerts := o.step(r.e)
 		if o.rng.IntN(300) == 0 { // the edge is started again
-			e, err := NewEngine("gate", everyobject(), r.log.id)
+			e, err := NewEngine("gate", everyKind(), r.log.id)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -133,7 +137,7 @@ func TestAnySequenceOfAlertsIsInOrder(t *testing.T) {
 			total[rule] += n
 		}
 	}
-	for _, s := range everyobject() {
+	for _, s := range everyKind() {
 		if total[s.Name] == 0 {
 			t.Errorf("rule %s never opened anything: the test shows nothing about it", s.Name)
 		}
@@ -147,7 +151,7 @@ func FuzzEngine(f *testing.F) {
 	f.Add(uint64(3), 5e-324, 1e308, -1e308, 0.0)
 	f.Fuzz(func(t *testing.T, seed uint64, ax, ay, bx, by float64) {
 		runOdd(t, seed, 100)
-		r := newRig(t, everyobject()...)
+		r := newRig(t, everyKind()...)
 		for i, p := range []detection.Point{{X: ax, Y: ay}, {X: bx, Y: by}, {X: ax, Y: by}, {X: bx, Y: ay}, {X: ax, Y: ay}} {
 			now := at(float64(i) / 4)
 			tr := object(1, p.X, p.Y, now)

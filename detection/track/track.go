@@ -85,6 +85,10 @@ func New(o Options) *Tracker { return &Tracker{o: o.withDefaults()} }
 // Stats returns the counters so far.
 func (t *Tracker) Stats() Stats { return t.stats }
 
+// Reset ends all tracks, for a camera that is connected anew: the next frame need not continue the
+// last one. IDs of earlier tracks are not used again.
+func (t *Tracker) Reset() { t.started = false }
+
 // Update takes the next frame and returns every confirmed track by rising ID, also those that
 // this frame does not show: their Last is before f.Time. Frames of one session come by rising
 // PTS; a new session, a PTS that jumps back or a gap of more than 3 s ends all tracks. IDs are never used again.

@@ -286,3 +286,23 @@ func BenchmarkUpdate(b *testing.B) {
 		tr.Update(frames[i%len(frames)])
 	}
 }
+
+func TestResetEndsTracksAndKeepsIDs(t *testing.T) {
+	tr := New(Options{})
+	car := scene{actors: []actor{{from: detection.Point{X: 0.2, Y: 0.5}, to: detection.Point{X: 0.8, Y: 0.5}, end: 4 * time.Second, w: 0.2, h: 0.2}}, rate: 10, length: 2 * time.Second}
+	var before, after []detection.Track
+	for _, f := range car.frames() {
+		before = tr.Update(f)
+	}
+	tr.Reset()
+	for i, f := range car.frames() {
+		f.PTS += 2100 * time.Millisecond // the same session seems to go on
+		after = tr.Update(f)
+		if i == 0 && len(after) != 0 {
+			t.Errorf("the first frame after a reset has %d tracks", len(after))
+		}
+	}
+	if len(before) != 1 || len(after) != 1 || after[0].ID <= before[0].ID {
+		t.Errorf("before the reset %+v, after it %+v", before, after)
+	}
+}
