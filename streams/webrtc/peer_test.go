@@ -20,13 +20,19 @@ import (
 // start has a camera publish to h, with some of a group over already.
 func start(t *testing.T, h *hub, c *camera, before int) {
 	t.Helper()
+	startWith(t, h, c, before, PublishOptions{})
+}
+
+// startWith is start with options for the publisher.
+func startWith(t *testing.T, h *hub, c *camera, before int, o PublishOptions) {
+	t.Helper()
 	for range before {
 		c.shoot()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { c.run(ctx) })
-	published := h.publish(ctx, c.stream)
+	published := h.publishWith(ctx, c.stream, o)
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()

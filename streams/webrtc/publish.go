@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync"
 
 	"gridpost/streams"
 )
@@ -19,8 +20,54 @@ type PublishOptions struct {
 	Stream *streams.Stream
 	Logger *slog.Logger
 
-	// Ready, if set, is called once the endpoint has taken the offer.
+	// Ready, if set, is called once the endpoint has accepted the offer.
 	Ready func()
+
+	// Yield, if set, reports whether something more urgent than live video waits for the line, such
+	// as alerts that the hub has not received yet. While it returns true the publisher sends no
+	// media and no retransmissions, only what keeps the session alive (ICE, and one packet of fewer
+	// than 100 bytes every few seconds). When it returns false again, the publisher goes on with the
+	// next keyframe. It is called before each burst of packets and several times a second while it
+	// returns true, from a goroutine of Publish: it must not block.
+	Yield func() bool
+
+	// State, if set, receives what Publish counts, so that others can read it meanwhile. One State
+	// may serve several calls of Publish one after another; the counters go on then.
+	State *PublishState
+}
+
+// PublishStats says what a publication does and counts what it did.
+type PublishStats struct {
+	Congested bool  // the line carries less than the camera's stream; frames are left out
+	Yielding  bool  // PublishOptions.Yield returns true
+	Budget    int64 // bit/s that the publisher allows itself now, as estimated; 0 before the first session
+
+	SenderStats
+	Yields uint64 // times that Yielding became true
+}
+
+// PublishState makes the counters of a running Publish readable. The zero value is ready for use;
+// it may be read from any goroutine and must not be copied.
+type PublishState struct {
+	mu    sync.Mutex
+	stats PublishStats
+}
+
+// Stats returns the state and the counters up to now.
+func (s *PublishState) Stats() PublishStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stats
+}
+
+// update changes the state; s may be nil.
+func (s *PublishState) update(change func(*PublishStats)) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.stats)
 }
 
 // Publish sends a stream to a WHIP endpoint until ctx ends or the session dies; it begins with
@@ -53,6 +100,7 @@ func (e *Engine) Publish(ctx context.Context, o PublishOptions) error {
 	if err != nil {
 		return err
 	}
+	v.sender.yield, v.sender.state = o.Yield, o.State
 	to := endpoint{client: o.Client, url: o.URL, header: o.Header}
 	resource, err := to.negotiate(ctx, v.session)
 	defer func() {

@@ -28,7 +28,9 @@ type SenderStats struct {
 // no encoder to ask. Its sequence numbers have no gaps.
 type sender struct {
 	feed  *Feed
-	flush func() // after the last packet of a batch
+	flush func()        // after the last packet of a batch
+	yield func() bool   // see PublishOptions; nil: never
+	state *PublishState // nil for a viewer
 
 	// Set by Bind, before the connection stands.
 	write     webrtc.TrackLocalWriter
@@ -44,6 +46,7 @@ type sender struct {
 	cursor    uint64 // index of the next packet to send
 	sequence  uint64 // of it, extended: the header has the lower 16 bits
 	joined    bool   // a group was begun
+	skipped   uint64 // index of a group that is not to be joined; 0: none
 	spans     []span // what was sent as which sequence number; the newest last
 	offset    uint32 // from the feed's clock to the peer's
 	lastStamp uint32 // sent
@@ -139,6 +142,11 @@ func (s *sender) run(ctx context.Context) error {
 	var batch [burstPackets]*packet
 	told := false
 	for {
+		if s.yield != nil && s.yield() {
+			if err := s.pauseForYield(ctx); err != nil {
+				return err
+			}
+		}
 		if s.place(); s.joined && !told { // before the first packet, so that its age is known
 			told = true
 			if err := s.report(); err != nil {
@@ -172,6 +180,57 @@ func (s *sender) run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// How often a sender that yields asks again, and how often it shows that it is alive: the receiver
+// gives a session up after framesWithin.
+const (
+	yieldEvery     = 200 * time.Millisecond
+	keepAliveEvery = 3 * time.Second
+)
+
+// pauseForYield sends nothing but signs of life until yield returns false, and has the sender go on
+// with the next keyframe.
+func (s *sender) pauseForYield(ctx context.Context) error {
+	s.state.update(func(st *PublishStats) { st.Yielding = true; st.Yields++ })
+	defer s.state.update(func(st *PublishStats) { st.Yielding = false })
+	tick := time.NewTicker(yieldEvery)
+	defer tick.Stop()
+	alive := time.Now()
+	for s.yield() {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-s.feedback: // what is asked for now is obsolete when sending goes on
+		case now := <-tick.C:
+			if now.Sub(alive) < keepAliveEvery {
+				continue
+			}
+			alive = now
+			if err := s.keepAlive(); err != nil {
+				return err
+			}
+		}
+	}
+	s.again, s.restart = s.again[:0], false
+	if g, ok := s.feed.current(); ok && s.joined {
+		s.cursor, s.joined = g.index, false
+		s.skipped = g.index
+	}
+	return nil
+}
+
+// keepAlive sends a packet of padding, which no feed takes in, if the camera still sends frames.
+func (s *sender) keepAlive() error {
+	if at, _ := s.feed.clock(); time.Since(at) > keepAliveEvery {
+		return nil
+	}
+	h := s.plain
+	h.SequenceNumber, h.Timestamp, h.Padding = uint16(s.sequence), s.lastStamp, true
+	s.sequence++
+	_, err := s.write.WriteRTP(&h, []byte{1}) // the count of padding bytes (RFC 3550, section 5.1)
+	s.flush()
+	return err
 }
 
 // step sends the next packets, if there are any, and returns how many. What was asked for again
@@ -211,6 +270,9 @@ func (s *sender) place() {
 	g, ok := s.feed.current()
 	if !ok {
 		return
+	}
+	if g.index == s.skipped {
+		return // was passed over while the sender yielded
 	}
 	behind := g.index > s.cursor
 	switch {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 
@@ -29,6 +30,8 @@ func (n *nowhere) WriteRTP(h *rtp.Header, p []byte) (int, error) {
 func (n *nowhere) Write([]byte) (int, error) { return 0, n.fail }
 
 var _ webrtc.TrackLocalWriter = (*nowhere)(nil)
+
+func discardRTCP([]rtcp.Packet) error { return nil }
 
 func newTestSender(f *Feed) (*sender, *nowhere) {
 	n := &nowhere{}

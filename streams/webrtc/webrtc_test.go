@@ -164,14 +164,19 @@ func (h *hub) viewer(i int) *Viewer {
 // publish runs a publisher and returns its end.
 func (h *hub) publish(ctx context.Context, s *streams.Stream) <-chan error {
 	h.t.Helper()
+	return h.publishWith(ctx, s, PublishOptions{})
+}
+
+// publishWith is publish with further options.
+func (h *hub) publishWith(ctx context.Context, s *streams.Stream, o PublishOptions) <-chan error {
+	h.t.Helper()
 	engine, err := NewEngine(EngineOptions{})
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	ready, done := make(chan struct{}), make(chan error, 1)
-	go func() {
-		done <- engine.Publish(ctx, PublishOptions{URL: h.server.URL + "/whip", Stream: s, Ready: func() { close(ready) }})
-	}()
+	o.URL, o.Stream, o.Ready = h.server.URL+"/whip", s, func() { close(ready) }
+	go func() { done <- engine.Publish(ctx, o) }()
 	select {
 	case <-ready:
 	case err := <-done:
