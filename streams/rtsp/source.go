@@ -13,13 +13,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
 	"github.com/bluenviron/gortsplib/v4"
 	"github.com/bluenviron/gortsplib/v4/pkg/base"
 
+	"gridpost/devices/retry"
 	"gridpost/streams"
 )
 
@@ -132,7 +132,7 @@ func (s *Source) Run(ctx context.Context) error {
 	default:
 		return fmt.Errorf("reading the camera's transport: %q is none of auto, tcp, udp", s.o.Transport)
 	}
-	bound := s.o.RetryMin
+	backoff := retry.Policy{First: s.o.RetryMin, Longest: s.o.RetryMax}.New()
 	for {
 		began := time.Now()
 		n := newSession(s, address)
@@ -151,13 +151,16 @@ func (s *Source) Run(ctx context.Context) error {
 			s.count.unreadable.Add(1)
 		}
 		s.report(false, cause, "error", safe(err.Error(), address))
-		if n.shown && time.Since(began) > bound {
-			bound = s.o.RetryMin // it worked for longer than it was waited for
+		if n.shown && time.Since(began) > s.o.FrameTimeout {
+			backoff.Reset()
 		}
-		if !s.pause(ctx, err, bound) {
+		least := time.Duration(0)
+		if isRefusal(err) {
+			least = s.o.RetryMax / 2 // cameras lock an account after some wrong passwords
+		}
+		if !backoff.WaitAtLeast(ctx, least) {
 			return nil
 		}
-		bound = min(2*bound, s.o.RetryMax)
 	}
 }
 
@@ -182,24 +185,6 @@ func (s *Source) fallBack(err error, n *session) bool {
 		preferred = gortsplib.TransportUDP
 	}
 	return from == preferred // and not for ever to and fro
-}
-
-// pause waits before the next attempt: any time up to bound, so that cameras which were lost together do not come
-// back together. It reports false when ctx ended.
-func (s *Source) pause(ctx context.Context, err error, bound time.Duration) bool {
-	wait := rand.N(bound + 1)
-	if isRefusal(err) {
-		// Cameras lock an account after some wrong passwords.
-		wait = s.o.RetryMax/2 + rand.N(s.o.RetryMax/2+1)
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // report tells of a change of state; a state that stays is told once.
