@@ -51,7 +51,7 @@ func TestSize(t *testing.T) {
 	}
 }
 
-func TestIsKey(t *testing.T) {
+func TestIsKeyframe(t *testing.T) {
 	recovery := []byte{6, 6, 1, 0xc0, 0x80} // a recovery point at once
 	later := []byte{6, 6, 1, 0x60, 0x80}    // after 2 frames
 	longSEI := append(append([]byte{6, 5, 255, 2}, make([]byte, 257)...), 6, 1, 0xc0, 0x80)
@@ -79,7 +79,7 @@ func TestIsKey(t *testing.T) {
 	}
 }
 
-func TestBeginsPicture(t *testing.T) {
+func TestStartsAccessUnit(t *testing.T) {
 	for _, test := range []struct {
 		codec   streams.Codec
 		payload []byte

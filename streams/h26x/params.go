@@ -84,7 +84,7 @@ func (p *Params) Assemble(nalus [][]byte) (unit [][]byte, key, ok bool) {
 		unit = p.NALUs()
 	}
 	for _, nalu := range nalus {
-		if naluType(p.codec, nalu) < 0 || isPadding(p.codec, nalu) || key && IsParameterSet(p.codec, nalu) {
+		if IsDiscardable(p.codec, nalu) || key && IsParameterSet(p.codec, nalu) {
 			continue
 		}
 		unit = append(unit, nalu)
@@ -94,12 +94,12 @@ func (p *Params) Assemble(nalus [][]byte) (unit [][]byte, key, ok bool) {
 
 // identify returns the kind of a parameter set and its ID.
 func (p *Params) identify(nalu []byte) (kind int, id uint32, ok bool) {
-	t := naluType(p.codec, nalu)
+	t := TypeOf(p.codec, nalu)
 	if !IsParameterSet(p.codec, nalu) || len(nalu) < 4 {
 		return 0, 0, false
 	}
 	if p.codec == streams.H264 {
-		if t == h264SPS {
+		if t == H264SPS {
 			r := newBitReader(nalu[4:min(len(nalu), 20)]) // after profile, constraints and level
 			id = r.ue()
 			return 1, id, !r.failed && id < 32
@@ -110,9 +110,9 @@ func (p *Params) identify(nalu []byte) (kind int, id uint32, ok bool) {
 	}
 	r := newBitReader(nalu[2:min(len(nalu), 200)])
 	switch t {
-	case h265VPS:
+	case H265VPS:
 		return 0, r.bits(4), !r.failed
-	case h265SPS:
+	case H265SPS:
 		r.skip(4)
 		layers := int(r.bits(3))
 		r.skip(1)

@@ -19,10 +19,10 @@ const maxSide = 16384
 func Size(codec streams.Codec, sps []byte) (width, height int, err error) {
 	var w, h uint32
 	ok := false
-	switch t := naluType(codec, sps); {
-	case codec == streams.H264 && t == h264SPS:
+	switch t := TypeOf(codec, sps); {
+	case codec == streams.H264 && t == H264SPS:
 		w, h, ok = size264(sps[1:])
-	case codec == streams.H265 && t == h265SPS:
+	case codec == streams.H265 && t == H265SPS:
 		w, h, ok = size265(sps[2:])
 	default:
 		return 0, 0, fmt.Errorf("reading the picture size: %w: NALU type %d of %s", ErrParameterSet, t, codec)
@@ -38,8 +38,8 @@ func Size(codec streams.Codec, sps []byte) (width, height int, err error) {
 func SizeOf(codec streams.Codec, nalus [][]byte) (width, height int, err error) {
 	err = fmt.Errorf("reading the picture size: %w: there is none", ErrParameterSet)
 	for _, nalu := range nalus {
-		t := naluType(codec, nalu)
-		if codec == streams.H264 && t != h264SPS || codec == streams.H265 && t != h265SPS {
+		t := TypeOf(codec, nalu)
+		if codec == streams.H264 && t != H264SPS || codec == streams.H265 && t != H265SPS {
 			continue
 		}
 		if width, height, err = Size(codec, nalu); err == nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"gridpost/streams"
+	"gridpost/streams/h26x"
 )
 
 // Errors of an offer, for the HTTP answer.
@@ -72,7 +73,7 @@ func codecOf(u *streams.AccessUnit) (codec, error) {
 		return codec{coding: streams.H265, payloadType: 96}, nil
 	}
 	for _, n := range u.NALUs {
-		if len(n) >= 4 && n[0]&0x1f == naluSPS {
+		if len(n) >= 4 && h26x.TypeOf(u.Codec, n) == h26x.H264SPS {
 			fmtp := fmt.Sprintf("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=%02x%02x%02x", n[1], n[2], n[3])
 			return codec{coding: streams.H264, fmtp: fmtp, payloadType: 96}, nil
 		}

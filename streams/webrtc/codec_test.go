@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gridpost/streams"
+	"gridpost/streams/h26x"
 )
 
 const chromiumFormats = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n" +
@@ -97,37 +98,22 @@ func FuzzFragment(f *testing.F) {
 	})
 }
 
-func FuzzStartsKey(f *testing.F) {
-	f.Add([]byte{0x67, 1, 2, 3})
-	f.Add([]byte{0x78, 0, 2, 0x67, 1, 0, 0, 0x65})
-	f.Add([]byte{0x7c, 0x85, 1})
-	f.Add([]byte{0x62, 1, 0x93})
-	f.Add([]byte{0x60, 1, 0, 2, 0x40, 1})
-	f.Fuzz(func(_ *testing.T, p []byte) {
-		startsKey(streams.H264, p)
-		startsKey(streams.H265, p)
-	})
-}
-
 // join puts payloads together again as a depacketiser does.
-func join(hevc bool, payloads [][]byte) (nalus [][]byte) {
+func join(codec streams.Codec, payloads [][]byte) (nalus [][]byte) {
 	for _, p := range payloads {
-		header, aggregate, fragment := 1, p[0]&0x1f == naluSTAPA, p[0]&0x1f == naluFUA
-		if hevc {
-			header, aggregate, fragment = 2, p[0]>>1&0x3f == hevcAP, p[0]>>1&0x3f == hevcFU
-		}
-		switch {
-		case aggregate:
+		header := h26x.HeaderSize(codec)
+		switch t := h26x.TypeOf(codec, p); {
+		case codec == streams.H264 && t == h26x.RTPH264STAPA, codec == streams.H265 && t == h26x.RTPH265AP:
 			for rest := p[header:]; len(rest) > 0; {
 				n := int(binary.BigEndian.Uint16(rest))
 				nalus = append(nalus, rest[2:2+n])
 				rest = rest[2+n:]
 			}
-		case fragment:
+		case codec == streams.H264 && t == h26x.RTPH264FUA, codec == streams.H265 && t == h26x.RTPH265FU:
 			mark := p[header]
 			if mark&0x80 != 0 {
 				first := []byte{p[0]&0xe0 | mark&0x1f}
-				if hevc {
+				if codec == streams.H265 {
 					first = []byte{p[0]&0x81 | mark&0x3f<<1, p[1]}
 				}
 				nalus = append(nalus, first)
@@ -164,11 +150,11 @@ func TestPacketize(t *testing.T) {
 					t.Errorf("payload %d has %d bytes", i, len(p))
 				}
 			}
-			got := join(x.codec == streams.H265, payloads)
+			got := join(x.codec, payloads)
 			if want := x.nalus[x.dropped:]; !slices.EqualFunc(got, want, bytes.Equal) {
 				t.Errorf("%d units come back, want %d", len(got), len(want))
 			}
-			if startsKey(x.codec, payloads[0]) != x.key {
+			if h26x.StartsKeyframe(x.codec, payloads[0]) != x.key {
 				t.Error("key picture:", !x.key)
 			}
 		})

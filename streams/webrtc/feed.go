@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gridpost/streams"
+	"gridpost/streams/h26x"
 )
 
 // packet is one RTP payload of a feed and what every viewer's header says the same of.
@@ -114,7 +115,7 @@ func (w *feedWriter) write(payload []byte, timestamp uint32, marker bool) {
 		return // padding, as pacers send it
 	}
 	f := w.feed
-	starts := startsKey(f.format().coding, payload)
+	starts := h26x.StartsKeyframe(f.format().coding, payload)
 	if w.needKey && !starts {
 		return
 	}

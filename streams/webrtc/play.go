@@ -10,6 +10,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"gridpost/streams"
+	"gridpost/streams/h26x"
 )
 
 // PlayOptions say what is played, and what happens with it.
@@ -125,7 +126,7 @@ func (p *player) deliver(a arrived, lost uint64) {
 	f.Packets++
 	f.Bytes += len(a.payload)
 	f.Complete = f.Complete && lost == 0
-	f.Keyframe = f.Keyframe || startsKey(p.coding, a.payload)
+	f.Keyframe = f.Keyframe || h26x.StartsKeyframe(p.coding, a.payload)
 	if !a.marker {
 		return
 	}

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"gridpost/streams"
+	"gridpost/streams/h26x"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -214,13 +215,13 @@ type pictures struct {
 }
 
 func (p *pictures) add(x Packet) {
-	switch x.Payload[0] & 0x1f {
-	case naluFUA:
+	switch h26x.TypeOf(streams.H264, x.Payload) {
+	case h26x.RTPH264FUA:
 		if x.Payload[1]&0x80 != 0 {
 			p.payload.Reset()
 		}
 		p.payload.Write(x.Payload[2:])
-	case naluSTAPA:
+	case h26x.RTPH264STAPA:
 		return
 	default:
 		p.payload.Reset()
