@@ -62,7 +62,9 @@ func (h *health) problems() []string {
 	if cause != "" {
 		out = append(out, fmt.Sprintf("%d alerts are only in memory: %s", waiting, cause))
 	}
-	out = append(out, e.store.Problems()...)
+	for _, c := range e.store.Problems() {
+		out = append(out, c.Text)
+	}
 	out = append(out, e.sensors.problems()...)
 	out = append(out, e.link.problems()...)
 	if e.o.Worker == "" && h.wantsWorker() {
@@ -128,10 +130,8 @@ func (h *health) counters(ctx context.Context) map[string]uint64 {
 		n["edge_uplink_failures_total"] = st.Failures
 		n["edge_uplink_refused_events_total"] = st.Refused + st.Poison
 	}
-	if waiting, err := e.store.Waiting(ctx); err == nil {
-		for lane, count := range waiting {
-			n["edge_outbox_"+string(lane)] = count
-		}
+	for lane, count := range e.store.Waiting() {
+		n["edge_outbox_"+string(lane)] = count
 	}
 	return n
 }

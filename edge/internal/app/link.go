@@ -131,8 +131,8 @@ func (l *link) drain(ctx context.Context) {
 		if online, _ := up.State(); !online {
 			return
 		}
-		waiting, err := l.store.Waiting(ctx)
-		if err != nil || waiting[api.LaneAlerts]+waiting[api.LaneState] == 0 {
+		waiting := l.store.Waiting()
+		if waiting[api.LaneAlerts]+waiting[api.LaneState] == 0 {
 			return
 		}
 		if !sleep(ctx, 20*time.Millisecond) {

@@ -47,9 +47,9 @@ func (s *Store) Outbox(ctx context.Context, lane api.Lane, limit, maxBytes int) 
 // eventOverhead is about what an event's JSON takes beside its data.
 const eventOverhead = 128
 
-// Waiting returns how many events of each lane the hub has not committed; readings that are
+// waiting returns how many events of each lane the hub has not committed; readings that are
 // not packed yet count as one each.
-func (s *Store) Waiting(ctx context.Context) (map[api.Lane]uint64, error) {
+func (s *Store) waiting(ctx context.Context) (map[api.Lane]uint64, error) {
 	out := map[api.Lane]uint64{api.LaneAlerts: 0, api.LaneState: 0}
 	rows, err := s.incidents.QueryContext(ctx, `SELECT lane, count(*) FROM outbox GROUP BY lane`)
 	if err != nil {

@@ -25,6 +25,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"gridpost/devices"
+
 	sqlite "modernc.org/sqlite"
 )
 
@@ -69,7 +71,7 @@ type Store struct {
 	epoch    string
 	seq      uint64 // last telemetry number given
 	reserved uint64 // telemetry numbers up to here are promised by incidents.db
-	problems []string
+	problems []devices.Cause
 }
 
 // Open opens the store in o.Dir, and makes it when it is not there. A file that SQLite finds
@@ -107,13 +109,6 @@ func (s *Store) Epoch() string {
 	return s.epoch
 }
 
-// Problems returns what a person must know of the store, in words.
-func (s *Store) Problems() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]string(nil), s.problems...)
-}
-
 // Wake is signalled after something prompt (alerts, state) went into the outbox. One signal
 // may stand for many rows.
 func (s *Store) Wake() <-chan struct{} { return s.wake }
@@ -144,7 +139,10 @@ func (s *Store) openFile(ctx context.Context, name, synchronous string, pages in
 		}
 	}
 	s.o.Logger.Error("a damaged file was set aside", "file", name, "aside", aside, "error", err)
-	s.problems = append(s.problems, fmt.Sprintf("%s was damaged and has been set aside as %s; what it held has not all reached the hub", name, filepath.Base(aside)))
+	s.problems = append(s.problems, devices.Cause{
+		Code: "store_damaged", Params: map[string]string{"file": name, "copy": filepath.Base(aside)},
+		Text: fmt.Sprintf("%s was damaged and has been set aside as %s; what it held has not all reached the hub", name, filepath.Base(aside)),
+	})
 	db, err = openDB(ctx, path, synchronous, pages, schema)
 	return db, wrap("opening "+name, err)
 }

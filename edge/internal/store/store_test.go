@@ -304,8 +304,8 @@ func TestDamagedFileIsSetAside(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "telemetry.db"), []byte(strings.Repeat("not a database ", 1000)), 0o600))
 	s := open(t, Options{Dir: dir})
-	if p := s.Problems(); len(p) != 1 || !strings.Contains(p[0], "telemetry.db was damaged") {
-		t.Errorf("problems: %q", p)
+	if p := s.Problems(); len(p) != 1 || !strings.Contains(p[0].Text, "telemetry.db was damaged") {
+		t.Errorf("problems: %v", p)
 	}
 	must(t, s.SaveReadings(t.Context(), []devices.Reading{{Device: "river", Time: time.Now(), Quality: devices.Good}}))
 }
@@ -376,8 +376,7 @@ func TestThinning(t *testing.T) {
 	if len(outbox(t, s, api.LaneAlerts)) != 1 {
 		t.Error("an old incident that the hub has not got was forgotten")
 	}
-	w, err := s.Waiting(ctx)
-	must(t, err)
+	w := s.Waiting()
 	if w[api.LaneAlerts] != 1 || w[api.LaneTelemetry] != 610 {
 		t.Errorf("waiting: %v", w)
 	}

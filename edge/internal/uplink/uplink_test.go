@@ -96,8 +96,7 @@ func (e *edge) incidents(n int) []string {
 }
 
 func (e *edge) empty() bool {
-	w, err := e.store.Waiting(context.Background())
-	must(e.t, err)
+	w := e.store.Waiting()
 	return w[api.LaneAlerts]+w[api.LaneState]+w[api.LaneTelemetry] == 0
 }
 
