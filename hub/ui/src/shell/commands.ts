@@ -31,7 +31,7 @@ export function shellCommands(): Command[] {
   }));
   return [
     ...go,
-    { id: "palette", group: "general", keys: ["Ctrl+k", "/"], label: () => t("shell.palette"), palette: false, inFields: true, run: (e) => (e?.key === "/" && isTyping(e) ? undefined : palette.toggle()) },
+    { id: "palette", group: "general", keys: ["Ctrl+k", "/"], label: () => t("shell.palette"), palette: false, inFields: true, run: () => palette.toggle() },
     { id: "keys", group: "general", keys: ["?"], label: () => t("shell.keys"), run: () => palette.toggleKeys() },
     { id: "theme", group: "general", label: () => t(prefs.theme === "dark" ? "shell.theme.toLight" : "shell.theme.toDark"), run: () => (prefs.theme = prefs.theme === "dark" ? "light" : "dark") },
     { id: "language", group: "general", label: () => t("shell.language.other"), find: () => "language 语言 中文 english", run: () => (prefs.language = prefs.language === "en" ? "zh-CN" : "en") },
@@ -43,8 +43,4 @@ export function shellCommands(): Command[] {
     { id: "password", group: "general", label: () => t("password.title"), run: () => (shell.passwordOpen = true) },
     { id: "signout", group: "general", label: () => t("shell.signOut"), run: () => void signOut() },
   ];
-}
-
-function isTyping(e: KeyboardEvent): boolean {
-  return e.target instanceof HTMLElement && e.target.matches("input, textarea, select, [contenteditable]");
 }

@@ -18,7 +18,7 @@ export interface Command {
   when?: () => boolean;
   /** false: only by its key, not in the palette (moving the selection) */
   palette?: boolean;
-  /** also while a field has the focus; Ctrl and Escape commands usually */
+  /** also while a field has the focus or a dialog is open; never by a key that types a character */
   inFields?: boolean;
   /** more words that find it */
   find?: () => string;
@@ -40,10 +40,17 @@ export function keyName(e: Pick<KeyboardEvent, "key" | "ctrlKey" | "metaKey" | "
   return name + (key === " " ? "Space" : key);
 }
 
+/** Whether the key types a character in a field. AltGr types too, and Windows reports it as Ctrl+Alt. */
+export function typesCharacter(e: KeyboardEvent): boolean {
+  if ([...e.key].length !== 1) return e.key === "Dead" || e.key === "Process";
+  return e.getModifierState("AltGraph") || (!e.ctrlKey && !e.metaKey);
+}
+
+/** Whether the keys that somebody presses there are text: fields, and lists that are searched by typing. */
 function isField(target: EventTarget | null): boolean {
   if (!(target instanceof HTMLElement)) return false;
   if (target.isContentEditable || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement) return true;
-  return target instanceof HTMLInputElement && !["checkbox", "radio", "button", "submit", "range"].includes(target.type);
+  return target instanceof HTMLInputElement && !["checkbox", "radio", "button", "submit", "reset", "range", "color", "file", "image"].includes(target.type);
 }
 
 class Commands {
@@ -82,9 +89,13 @@ class Commands {
   press(e: KeyboardEvent): void {
     if (e.defaultPrevented || e.isComposing || ["Control", "Shift", "Alt", "Meta"].includes(e.key)) return;
     const name = keyName(e);
+    const typed = typesCharacter(e);
     const field = isField(e.target);
-    const plain = !name.startsWith("Ctrl+") && !name.startsWith("Alt+") && name.replace("Shift+", "").length === 1;
-    if (plain && !prefs.keys) return;
+    // What types a character belongs to the field, whatever a command asks for, and to an open dialog.
+    if (typed && (field || this.modal > 0 || !prefs.keys)) {
+      this.#prefix = "";
+      return;
+    }
     // A button or link that has the focus keeps its own keys.
     if ((name === "Enter" || name === "Space") && e.target instanceof Element && e.target.closest("button, a[href], summary, [role=menuitem]")) return;
     const sequence = this.#prefix && performance.now() - this.#prefixAt < sequenceWithin ? `${this.#prefix} ${name}` : "";

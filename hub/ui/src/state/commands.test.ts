@@ -4,7 +4,7 @@ import { find, score } from "./palette.svelte";
 import { prefs } from "./prefs.svelte";
 
 const key = (k: string, more: Partial<KeyboardEvent> = {}) => {
-  const e = { key: k, ctrlKey: false, metaKey: false, altKey: false, shiftKey: false, defaultPrevented: false, isComposing: false, target: null, prevented: false, ...more };
+  const e = { key: k, ctrlKey: false, metaKey: false, altKey: false, shiftKey: false, getModifierState: () => false, defaultPrevented: false, isComposing: false, target: null, prevented: false, ...more };
   return Object.assign(e, { preventDefault: () => (e.prevented = true) }) as unknown as KeyboardEvent & { prevented: boolean };
 };
 
@@ -64,6 +64,26 @@ describe("commands", () => {
     commands.press(key("k", { target, ctrlKey: true }));
     end();
     expect(ran).toEqual(["palette"]);
+  });
+
+  it("never take a key that types a character in a field, whatever they ask for", () => {
+    const printable = [...Array.from({ length: 95 }, (_, n) => String.fromCharCode(32 + n)), "é", "ß", "中", "。", "😀"];
+    const keys = printable.flatMap((k) => [keyName(key(k)), keyName(key(k, { shiftKey: true })), keyName(key(k, { ctrlKey: true, altKey: true }))]);
+    const end = commands.add(() => [command("greedy", { keys: [...keys, ...keys.map((k) => `g ${k}`)], inFields: true })]);
+    const target = new Field() as unknown as EventTarget;
+    for (const k of printable) {
+      const altGr = { ctrlKey: true, altKey: true, getModifierState: (m: string) => m === "AltGraph" };
+      for (const more of [{}, { shiftKey: true }, altGr, { isComposing: true }]) {
+        const e = key(k, { target, ...more });
+        commands.press(e);
+        expect(e.prevented, `${k} ${JSON.stringify(more)}`).toBe(false);
+      }
+    }
+    // The first key of a sequence does not wait in a field for the second one outside of it.
+    commands.press(key("g"));
+    commands.press(key("g", { target }));
+    end();
+    expect(ran).toEqual(["greedy"]);
   });
 
   it("wait while a dialog is open, or when they cannot be done", () => {

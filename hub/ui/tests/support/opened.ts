@@ -52,9 +52,10 @@ export const opened: Opened[] = [
   { name: "deliveries", path: (s) => s.views["webhooks"]!, open: async (p) => { await button(p, "admin.hooks.log").first().click(); await p.page.locator("main tbody tr").first().waitFor(); } },
 ];
 
-/** Opens one after the other; look is called while it is open. */
-export async function openEach(p: Person, scene: Scene, look: (name: string) => Promise<void>): Promise<void> {
+/** Opens one after the other, or those that are named; look is called while it is open. */
+export async function openEach(p: Person, scene: Scene, look: (name: string) => Promise<void>, names?: readonly string[]): Promise<void> {
   for (const o of opened) {
+    if (names && !names.includes(o.name)) continue;
     await p.follow("/welcome"); // so that a view is as new when it is come to
     await p.follow(o.path(scene));
     await settle(p.page, p.say);
