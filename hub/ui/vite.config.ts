@@ -45,5 +45,10 @@ export default defineConfig({
     ),
   },
   resolve: process.env["VITEST"] ? { conditions: ["browser"] } : {},
-  test: { include: ["src/**/*.test.ts"], environment: "node" },
+  test: {
+    projects: [
+      { extends: true, test: { name: "unit", include: ["src/**/*.test.ts"], exclude: ["src/**/*.svelte.test.ts"], environment: "node" } },
+      { extends: true, test: { name: "client", include: ["src/**/*.svelte.test.ts"], environment: "./tests/support/client.ts" } },
+    ],
+  },
 });

@@ -63,6 +63,7 @@ class Incidents {
   /** why the last fetch failed; null when it did not */
   error: unknown = $state(null);
   #closedNext: string | null | undefined = $state(undefined);
+  #closedPages = $state(0);
   #arrived = new Set<(i: Incident) => void>();
   #changed = new Set<(i: Incident, before: Incident | undefined) => void>();
   #round = 0;
@@ -72,6 +73,9 @@ class Incidents {
   get size(): number { return this.#all.size; }
   /** whether the hub has closed ones that have not been fetched */
   get moreClosed(): boolean { return this.#closedNext !== null; }
+
+  /** how many pages of closed ones have been fetched */
+  get closedPages(): number { return this.#closedPages; }
 
   get(id: string): Incident | undefined { return this.#all.get(id); }
 
@@ -161,6 +165,7 @@ class Incidents {
     if (this.#closedNext === null) return;
     const p = await this.#page({ state: "closed", limit: page, next: this.#closedNext ?? undefined });
     this.#closedNext = p.next;
+    this.#closedPages += 1;
   }
 
   /** One incident with its timeline. */

@@ -1,6 +1,6 @@
 // A list that an administrator's page shows: fetched when the page opens, again after each change, and,
 // where others change it too, every few seconds.
-import { untrack } from "svelte";
+import { onMount } from "svelte";
 
 export class Resource<T> {
   items = $state.raw<T[] | null>(null);
@@ -13,7 +13,7 @@ export class Resource<T> {
     private readonly fetch: (signal: AbortSignal) => Promise<T[]>,
     private readonly every = 0, // ms; 0: only when asked
   ) {
-    $effect(() => untrack(() => this.#start()));
+    onMount(() => this.#start());
   }
 
   #control: AbortController | null = null;

@@ -12,6 +12,8 @@ export type Series = Omit<Told, "at" | "mean" | "low" | "high"> & Record<"at" | 
 export type Picture = components["schemas"]["Picture"];
 
 const fresh = 60_000; // ms
+const pause = 120; // ms from what is shown to asking for it: what is only scrolled past is not asked for
+const round = 5000; // ms between looks at what has become old
 const most = 60; // devices in one request
 export const hour = 3_600_000; // ms, the length of the small curves
 
@@ -19,30 +21,43 @@ class Glance {
   readonly series = new SvelteMap<string, Series>();
   readonly pictures = new SvelteMap<string, Picture | null>();
   #asked = new Map<string, number>(); // when, by key
-  #waiting = new Map<string, "camera" | "sensor">();
+  #shown = new Set<readonly Device[]>();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #due = 0; // when the timer looks
+  #asking = false;
 
-  /** Says what is seen. */
-  want(devices: readonly Device[]): void {
-    const now = performance.now();
-    for (const d of devices) {
-      const key = deviceKey(d);
-      if (now - (this.#asked.get(key) ?? -Infinity) > fresh) this.#waiting.set(key, d.kind);
-    }
-    if (this.#waiting.size === 0 || this.#timer !== undefined) return;
-    this.#timer = setTimeout(() => void this.#ask(), 120); // what is only scrolled past is asked for once
+  /** Keeps what belongs to these devices fresh until the returned function is called. */
+  show(devices: readonly Device[]): () => void {
+    this.#shown.add(devices);
+    this.#later(pause);
+    return () => this.#shown.delete(devices);
   }
 
-  /** Forgets what was only scrolled past. */
-  drop(keep: ReadonlySet<string>): void {
-    for (const key of this.#waiting.keys()) if (!keep.has(key)) this.#waiting.delete(key);
+  #later(wait: number): void {
+    const due = performance.now() + wait;
+    // What changes all the time must not put off the next look.
+    if (this.#shown.size === 0 || (this.#timer !== undefined && this.#due <= due)) return;
+    clearTimeout(this.#timer);
+    this.#due = due;
+    this.#timer = setTimeout(() => void this.#look(), wait);
+  }
+
+  /** Asks for what is shown and old, and looks again later as long as anything is shown. */
+  async #look(): Promise<void> {
+    this.#timer = undefined;
+    if (!this.#asking) {
+      this.#asking = true;
+      await this.#ask();
+      this.#asking = false;
+    }
+    this.#later(round);
   }
 
   async #ask(): Promise<void> {
-    this.#timer = undefined;
-    const wanted = [...this.#waiting];
-    this.#waiting.clear();
     const now = performance.now();
+    const old = [...this.#shown].flat().filter((d) => now - (this.#asked.get(deviceKey(d)) ?? -Infinity) > fresh);
+    const wanted = [...new Map(old.map((d) => [deviceKey(d), d.kind]))];
+    if (wanted.length === 0) return;
     for (const [key] of wanted) this.#asked.set(key, now);
     const of = (kind: string) => wanted.filter(([, k]) => k === kind).map(([key]) => key);
     try {
