@@ -1,10 +1,9 @@
-// Package app puts the edge's daemon together: cameras, sensors, workers, rules, the store and
-// the line to the hub.
+// Package app wires the edge's daemon: cameras, sensors, the store, the connection to the hub, live
+// video, states and health.
 //
-// Every part works without the others: no hub, no worker, no broker or a full disk each cost
-// what they must and are said in words, in the device's state or the edge's health. One
-// goroutine per camera owns its tracker and its rules, and one owns those of all sensors. The
-// parts stop in the order of the data's way, so that what has been seen is kept.
+// Every part works without the others: no hub, no worker, no broker or a full disk each cost what
+// they must and are reported in the device's state or the edge's health. The parts stop in the
+// order of the data's way, so that what has been detected is saved.
 // The package must import nothing of the hub but hub/api.
 package app
 
@@ -17,14 +16,20 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
 
 	"gridpost/detection"
-	"gridpost/detection/rules"
 	"gridpost/devices"
+	"gridpost/devices/retry"
+	"gridpost/edge/internal/camera"
+	"gridpost/edge/internal/health"
+	"gridpost/edge/internal/hublink"
+	"gridpost/edge/internal/incidents"
+	"gridpost/edge/internal/presence"
+	"gridpost/edge/internal/publish"
+	"gridpost/edge/internal/sensor"
 	"gridpost/edge/internal/store"
-	"gridpost/hub/api"
+	"gridpost/streams"
 
 	firmwareconfig "gridpost/firmware-config"
 )
@@ -53,7 +58,7 @@ func (o Options) withDefaults() Options {
 // cannot be run at all: its store cannot be opened, or the document is another edge's.
 func Run(ctx context.Context, o Options) (err error) {
 	o = o.withDefaults()
-	link, err := newLink(o)
+	link, err := hublink.New(hublink.Options{URL: o.Document.Hub.URL, Edge: o.Document.Edge, Dir: o.Dir, Logger: o.Logger})
 	if err != nil {
 		return err
 	}
@@ -97,64 +102,100 @@ func lock(dir string) (unlock func() error, err error) {
 type edge struct {
 	o       Options
 	store   *store.Store
-	board   *board
-	sink    *sink
-	cameras []*camera
-	sensors *sensors
-	link    *link
-	publish *publisher
-	health  *health
+	states  *presence.States
+	alerts  *incidents.Writer
+	cameras []*camera.Camera
+	sensors *sensor.Sensors
+	link    *hublink.Link
+	publish *publish.Publisher
+	health  *health.Reporter
 }
 
-func newEdge(ctx context.Context, o Options, st *store.Store, l *link) (*edge, error) {
+func newEdge(ctx context.Context, o Options, st *store.Store, l *hublink.Link) (*edge, error) {
 	doc := o.Document
-	e := &edge{o: o, store: st, link: l}
-	e.board = newBoard(st, o.Logger)
-	e.sink = newSink(st, o.Logger)
-	// The inventory first: the hub must know a device before it hears of its state.
+	e := &edge{o: o, store: st, link: l, states: presence.New(st, o.Logger), alerts: incidents.New(st, o.Logger)}
+	// The inventory first: the hub must know a device before it gets its state.
 	if err := st.SaveInventory(ctx, inventory(doc, o.Version)); err != nil {
-		o.Logger.Error("the inventory could not be kept", "error", err)
+		o.Logger.Error("the inventory could not be saved", "error", err)
 	}
 	open, err := st.OpenIncidents(ctx)
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
-	var over []detection.Incident
-	known := map[string]bool{}
-	for i := range doc.Cameras {
-		c, closed, err := newCamera(e, doc.Cameras[i], open, now)
-		if err != nil {
-			return nil, err
-		}
-		e.cameras = append(e.cameras, c)
-		over, known[c.name] = append(over, closed...), true
-		e.board.expect(c.name)
-	}
-	s, closed, err := newSensors(e, open, now)
+	closed, err := e.addDevices(open, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	e.sensors, over = s, append(over, closed...)
-	for _, sensor := range doc.Sensors {
-		known[sensor.Name] = true
-		e.board.expect(sensor.Name)
-	}
-	for _, inc := range open {
-		if !known[inc.Device] { // the document no longer names it, so nobody else would close it
-			over = append(over, closing(inc, now))
-		}
-	}
-	// When the disk is full, the sink keeps them and tries again.
-	if err := e.sink.save(ctx, over); err != nil {
+	// When the disk is full, the writer retries them.
+	if err := e.alerts.Save(ctx, closed); err != nil {
 		o.Logger.Error("incidents of rules that are gone could not be closed yet", "error", err)
 	}
-	if e.publish, err = newPublisher(e); err != nil {
+	e.publish, err = publish.New(publish.Options{
+		Hub: doc.Hub.URL, Edge: doc.Edge, Client: l.Client, Stream: e.stream, Status: e.states.Get, Logger: o.Logger,
+	})
+	if err != nil {
 		return nil, err
 	}
-	l.bind(st, e.publish.command)
-	e.health = newHealth(e)
+	l.Bind(st, e.publish.Command)
+	e.health = health.New(health.Options{Store: st, Problems: e.problems, Counters: e.counters, Logger: o.Logger})
 	return e, nil
+}
+
+// addDevices makes the document's devices, and returns the alerts that close the incidents of rules
+// and devices that are gone.
+func (e *edge) addDevices(open []detection.Incident, now time.Time) (closed []detection.Incident, err error) {
+	doc := e.o.Document
+	known := map[string]bool{}
+	for i := range doc.Cameras {
+		c, err := e.newCamera(doc.Cameras[i])
+		if err != nil {
+			return nil, err
+		}
+		closed = append(closed, c.Restore(open, now)...)
+		e.cameras = append(e.cameras, c)
+		known[c.Name()] = true
+		e.states.Add(c.Name())
+	}
+	s, over, err := sensor.New(sensor.Options{
+		Document: doc, Alerts: e.alerts, Readings: e.store, OnState: e.states.Set, Listening: e.o.Listening, Logger: e.o.Logger,
+	}, open, now)
+	if err != nil {
+		return nil, err
+	}
+	e.sensors, closed = s, append(closed, over...)
+	for _, sensor := range doc.Sensors {
+		known[sensor.Name] = true
+		e.states.Add(sensor.Name)
+	}
+	for _, inc := range open {
+		if !known[inc.Device] { // the document no longer names it, so nothing else would close it
+			closed = append(closed, closing(inc, now))
+		}
+	}
+	return closed, nil
+}
+
+func (e *edge) newCamera(doc firmwareconfig.Camera) (*camera.Camera, error) {
+	return camera.New(camera.Options{
+		Config: doc, Detection: e.o.Document.Detection, Worker: e.o.Worker, Alerts: e.alerts, Evidence: e.store, Logger: e.o.Logger,
+		OnState: func(online bool, cause string) {
+			if online {
+				e.states.Set(doc.Name, devices.Online, "")
+				return
+			}
+			e.states.Set(doc.Name, devices.Offline, cause)
+		},
+	})
+}
+
+// stream returns a camera's main stream, or nil.
+func (e *edge) stream(name string) *streams.Stream {
+	for _, c := range e.cameras {
+		if c.Name() == name {
+			return c.Stream()
+		}
+	}
+	return nil
 }
 
 // closing returns the alert that closes an incident whose rule or device is gone.
@@ -164,86 +205,40 @@ func closing(inc detection.Incident, now time.Time) detection.Incident {
 	return inc
 }
 
-func newID() string {
-	// Version 7: the order of minting shows, and no two edges mint the same (RFC 9562).
-	id, err := uuid.NewV7()
-	if err != nil { // no randomness: an incident with another kind of ID is better than none
-		return uuid.NewSHA1(uuid.NameSpaceOID, []byte(time.Now().String())).String()
-	}
-	return id.String()
-}
-
 // run starts everything and stops it in the order of the data's way.
 func (e *edge) run(ctx context.Context) error {
 	s := newStages(ctx)
-	line := s.add() // stops last: what the others keep on their way out may still reach the hub
-	line.Go(e.link.run)
-	line.Go(e.publish.run)
+	hub := s.add() // stops last: what the others save while they stop may still reach the hub
+	hub.Go(e.link.Run)
+	hub.Go(e.publish.Run)
 
-	keep := s.add()
-	keep.Go(e.sink.run)
-	keep.Go(e.board.run)
-	keep.Go(e.health.run)
-	keep.Go(e.maintain)
+	save := s.add()
+	save.Go(e.alerts.Run)
+	save.Go(e.states.Run)
+	save.Go(e.health.Run)
+	save.Go(e.maintain)
 
-	judge := s.add()
-	judge.Go(e.sensors.run)
-	for _, c := range e.cameras {
-		judge.Go(c.judge)
-		judge.Go(c.takeSnapshots)
+	rules := s.add()
+	rules.Go(e.sensors.Run)
+
+	inputs := s.add()
+	for _, run := range e.sensors.Inputs() {
+		inputs.Go(run)
 	}
-
-	hear := s.add()
-	e.sensors.hear(hear)
 	for _, c := range e.cameras {
-		c.watch(hear)
+		inputs.Go(c.Run)
 	}
-	return s.wait(ctx, e.link.drain)
+	return s.wait(ctx, e.link.Drain)
 }
 
 // maintain thins and forgets what is old.
 func (e *edge) maintain(ctx context.Context) error {
 	for wait := time.Minute; ; wait = 10 * time.Minute {
-		if !sleep(ctx, wait) {
+		if !retry.Sleep(ctx, wait) {
 			return nil
 		}
 		if err := e.store.Maintain(ctx); err != nil && ctx.Err() == nil {
 			e.o.Logger.Warn("old readings could not be thinned", "error", err)
 		}
-	}
-}
-
-// inventory lists the document's devices for the hub: no addresses, no secrets.
-func inventory(doc *firmwareconfig.Document, version string) api.Inventory {
-	inv := api.Inventory{Version: version, Devices: []api.Device{}}
-	describe := func(specs []rules.Spec) []api.Rule {
-		var out []api.Rule
-		for _, s := range specs {
-			d := s.Terms.Describe()
-			out = append(out, api.Rule{
-				Name: s.Name, Kind: s.Kind, Severity: s.Severity,
-				Value: d.Value, Direction: d.Direction, Classes: d.Classes, ForMS: d.For.Milliseconds(),
-			})
-		}
-		return out
-	}
-	for _, c := range doc.Cameras {
-		inv.Devices = append(inv.Devices, api.Device{Name: c.Name, Kind: devices.Camera, Place: c.Place, Rules: describe(c.Rules)})
-	}
-	for _, s := range doc.Sensors {
-		inv.Devices = append(inv.Devices, api.Device{Name: s.Name, Kind: devices.Sensor, Place: s.Place, Unit: s.Unit, Rules: describe(s.Rules)})
-	}
-	return inv
-}
-
-// sleep waits for d and returns false when ctx ended before.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

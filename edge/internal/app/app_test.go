@@ -20,6 +20,7 @@ import (
 	"gridpost/detection"
 	"gridpost/devices"
 	"gridpost/devices/mqtt"
+	"gridpost/edge/internal/incidents"
 	"gridpost/edge/internal/store"
 	"gridpost/hub/api"
 	"gridpost/streams/simcam"
@@ -364,7 +365,7 @@ func TestIncidentsOfDevicesThatAreGoneAreClosed(t *testing.T) {
 	must(t, err)
 	now := time.Now().UTC()
 	must(t, s.SaveIncident(t.Context(), detection.Incident{
-		ID: newID(), Device: "old", Rule: "gate", Kind: detection.Line, Severity: detection.Minor, State: detection.Open, Opened: now, Updated: now, Version: 1, Count: 1,
+		ID: incidents.NewID(), Device: "old", Rule: "gate", Kind: detection.Line, Severity: detection.Minor, State: detection.Open, Opened: now, Updated: now, Version: 1, Count: 1,
 	}))
 	must(t, s.Close())
 	r := start(t, Options{Dir: dir, Document: document(t, "edge: gate-7\n")})
@@ -409,5 +410,3 @@ func TestCheck(t *testing.T) {
 		t.Errorf("a broker's authority that is not there: %v", err)
 	}
 }
-
-func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -5,20 +5,21 @@ import (
 	"time"
 
 	"gridpost/detection/rules"
+	"gridpost/edge/internal/incidents"
+	"gridpost/edge/internal/sensor"
 
 	firmwareconfig "gridpost/firmware-config"
 )
 
 // Check makes everything of a document that can be made without touching the site, and returns
-// what Run would stumble over.
+// the errors that Run would meet.
 func Check(doc *firmwareconfig.Document) error {
 	for _, c := range doc.Cameras {
-		if _, err := rules.NewEngine(c.Name, c.Rules, newID); err != nil {
+		if _, err := rules.NewEngine(c.Name, c.Rules, incidents.NewID); err != nil {
 			return fmt.Errorf("checking the document: %w", err)
 		}
 	}
-	e := &edge{o: Options{Document: doc}.withDefaults()}
-	if _, _, err := newSensors(e, nil, time.Now()); err != nil {
+	if _, _, err := sensor.New(sensor.Options{Document: doc}, nil, time.Now()); err != nil {
 		return fmt.Errorf("checking the document: %w", err)
 	}
 	return nil

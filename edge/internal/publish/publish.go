@@ -1,9 +1,11 @@
-package app
+// Package publish sends the live video of cameras to the hub while the hub wants it.
+package publish
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -11,7 +13,9 @@ import (
 
 	"gridpost/devices"
 	"gridpost/devices/problem"
+	"gridpost/devices/retry"
 	"gridpost/hub/api"
+	"gridpost/streams"
 	"gridpost/streams/webrtc"
 )
 
@@ -21,47 +25,57 @@ const (
 	maxPublishings = 16        // at a time: an uplink has its limits too
 )
 
-// publisher sends cameras' main streams to the hub while the hub wants them.
-type publisher struct {
-	edge   *edge
-	engine *webrtc.Engine
-	client func() (*http.Client, error) // that speaks to the hub
-	asks   chan ask
+// Options are what a Publisher needs.
+type Options struct {
+	Hub    string                                     // URL of the hub's edge port
+	Edge   string                                     // name of this edge
+	Client func() (*http.Client, error)               // returns the client that speaks to the hub
+	Stream func(camera string) *streams.Stream        // returns a camera's main stream, or nil
+	Status func(device string) (devices.Status, bool) // returns a device's state
+	Logger *slog.Logger
 }
 
-// ask is a command on its way to run.
-type ask struct {
+// Publisher sends cameras' main streams to the hub while the hub wants them.
+type Publisher struct {
+	o        Options
+	engine   *webrtc.Engine
+	commands chan request
+}
+
+// request is a command on its way to Run.
+type request struct {
 	command api.Command
 	answer  chan api.Result // room for one
 }
 
-// publication is a stream that the hub wants. It belongs to run's goroutine.
+// publication is a stream that the hub wants. It belongs to Run's goroutine.
 type publication struct {
 	cancel context.CancelFunc
 	end    *time.Timer
 }
 
-func newPublisher(e *edge) (*publisher, error) {
-	engine, err := webrtc.NewEngine(webrtc.EngineOptions{Logger: e.o.Logger})
+// New returns a Publisher. Run closes it.
+func New(o Options) (*Publisher, error) {
+	engine, err := webrtc.NewEngine(webrtc.EngineOptions{Logger: o.Logger})
 	if err != nil {
 		return nil, fmt.Errorf("starting WebRTC: %w", err)
 	}
-	return &publisher{edge: e, engine: engine, client: e.link.client, asks: make(chan ask)}, nil
+	return &Publisher{o: o, engine: engine, commands: make(chan request)}, nil
 }
 
-// command carries out a command of the hub. It returns as soon as the command is under way.
-func (p *publisher) command(ctx context.Context, c api.Command) api.Result {
-	a := ask{command: c, answer: make(chan api.Result, 1)}
+// Command carries out a command of the hub. It returns as soon as the command is under way.
+func (p *Publisher) Command(ctx context.Context, c api.Command) api.Result {
+	r := request{command: c, answer: make(chan api.Result, 1)}
 	select {
-	case p.asks <- a:
-		return <-a.answer
+	case p.commands <- r:
+		return <-r.answer
 	case <-ctx.Done():
 		return refusal("the edge is stopping")
 	}
 }
 
-// run owns the publications. They have all ended when it returns.
-func (p *publisher) run(ctx context.Context) error {
+// Run owns the publications. They have all ended when it returns.
+func (p *Publisher) Run(ctx context.Context) error {
 	running := map[string]*publication{}
 	over := make(chan string) // a publication that has reached its end
 	var wg sync.WaitGroup
@@ -72,7 +86,7 @@ func (p *publisher) run(ctx context.Context) error {
 		}
 		wg.Wait()
 		if err := p.engine.Close(); err != nil {
-			p.edge.o.Logger.Warn("closing WebRTC", "error", err)
+			p.o.Logger.Warn("closing WebRTC", "error", err)
 		}
 	}()
 	for {
@@ -81,8 +95,8 @@ func (p *publisher) run(ctx context.Context) error {
 			return nil
 		case device := <-over:
 			stop(running, device)
-		case a := <-p.asks:
-			a.answer <- p.carryOut(ctx, a.command, running, over, &wg)
+		case r := <-p.commands:
+			r.answer <- p.carryOut(ctx, r.command, running, over, &wg)
 		}
 	}
 }
@@ -95,18 +109,18 @@ func stop(running map[string]*publication, device string) {
 	}
 }
 
-func (p *publisher) carryOut(ctx context.Context, c api.Command, running map[string]*publication, over chan string, wg *sync.WaitGroup) api.Result {
-	cam := p.camera(c.Device)
+func (p *Publisher) carryOut(ctx context.Context, c api.Command, running map[string]*publication, over chan string, wg *sync.WaitGroup) api.Result {
+	stream := p.o.Stream(c.Device)
 	switch {
-	case cam == nil:
-		return refusal(fmt.Sprintf("%s has no camera %s", p.edge.o.Document.Edge, c.Device))
+	case stream == nil:
+		return refusal(fmt.Sprintf("%s has no camera %s", p.o.Edge, c.Device))
 	case c.Kind == api.CommandStop:
 		stop(running, c.Device)
 		return api.Result{OK: true}
 	case c.Kind != api.CommandPublish:
 		return refusal(fmt.Sprintf("this edge does not know the command %q", c.Kind))
 	}
-	if st, _ := p.edge.board.get(c.Device); st.State != devices.Online {
+	if st, _ := p.o.Status(c.Device); st.State != devices.Online {
 		return refusal(fmt.Sprintf("%s is %s: %s", c.Device, st.State, st.Cause))
 	}
 	// Until is by the hub's clock, and this edge's may be wrong: only the difference counts.
@@ -124,7 +138,7 @@ func (p *publisher) carryOut(ctx context.Context, c api.Command, running map[str
 	if len(running) >= maxPublishings {
 		return refusal(fmt.Sprintf("this edge already sends %d cameras, and no more at a time", len(running)))
 	}
-	client, err := p.client()
+	client, err := p.o.Client()
 	if err != nil {
 		return refusal(err.Error())
 	}
@@ -138,29 +152,21 @@ func (p *publisher) carryOut(ctx context.Context, c api.Command, running map[str
 	wg.Add(1)
 	go func() {
 		defer wg.Done()
-		p.send(sending, cam, client)
+		p.send(sending, c.Device, stream, client)
 	}()
 	return api.Result{OK: true}
 }
 
 func refusal(text string) api.Result { return api.Result{Cause: devices.Cause{Text: text}} }
 
-func (p *publisher) camera(name string) *camera {
-	for _, c := range p.edge.cameras {
-		if c.name == name {
-			return c
-		}
-	}
-	return nil
-}
-
 // send publishes a camera until ctx ends. A session that dies is followed by another, because
 // the hub has not said stop; a refusal that will not change is waited out longer.
-func (p *publisher) send(ctx context.Context, c *camera, client *http.Client) {
-	url := strings.TrimSuffix(p.edge.o.Document.Hub.URL, "/") + "/whip/" + p.edge.o.Document.Edge + "/" + c.name
+func (p *Publisher) send(ctx context.Context, camera string, stream *streams.Stream, client *http.Client) {
+	url := strings.TrimSuffix(p.o.Hub, "/") + "/whip/" + p.o.Edge + "/" + camera
+	logger := p.o.Logger.With("camera", camera)
 	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
 		began := time.Now()
-		err := p.engine.Publish(ctx, webrtc.PublishOptions{Client: client, URL: url, Stream: c.stream, Logger: c.logger})
+		err := p.engine.Publish(ctx, webrtc.PublishOptions{Client: client, URL: url, Stream: stream, Logger: logger})
 		if ctx.Err() != nil {
 			return
 		}
@@ -171,8 +177,8 @@ func (p *publisher) send(ctx context.Context, c *camera, client *http.Client) {
 		if errors.As(err, &refused) && refused.Status/100 == 4 {
 			wait = max(wait, 5*time.Second)
 		}
-		c.logger.Warn("the live picture's way to the hub broke off; it is tried again", "error", err, "in", wait)
-		if !sleep(ctx, wait) {
+		logger.Warn("publishing live video failed; it is retried", "error", err, "in", wait)
+		if !retry.Sleep(ctx, wait) {
 			return
 		}
 	}

@@ -1,0 +1,278 @@
+// Package camera runs one camera: its source, its worker, its tracker and rules, and the snapshots
+// of its incidents.
+package camera
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"gridpost/detection"
+	"gridpost/detection/rules"
+	"gridpost/detection/supervisor"
+	"gridpost/detection/track"
+	"gridpost/detection/wire"
+	"gridpost/edge/internal/incidents"
+	"gridpost/hub/api"
+	"gridpost/streams"
+	"gridpost/streams/rtsp"
+
+	firmwareconfig "gridpost/firmware-config"
+)
+
+// Alerts saves alerts durably.
+type Alerts interface {
+	// Save returns nil when the alerts are on the disk; otherwise they are retried later.
+	Save(ctx context.Context, alerts []detection.Incident) error
+}
+
+// Evidence saves evidence durably.
+type Evidence interface {
+	SaveEvidence(ctx context.Context, meta api.Evidence, data []byte) (api.Evidence, error)
+}
+
+// Options are what a Camera needs.
+type Options struct {
+	Config    firmwareconfig.Camera
+	Detection firmwareconfig.Detection
+	Worker    string // path of the worker's program; empty: nothing is detected
+	Alerts    Alerts
+	Evidence  Evidence
+
+	// OnState is called when the camera goes online or offline, with the cause. It must not block.
+	OnState func(online bool, cause string)
+
+	Logger *slog.Logger
+}
+
+// Camera is one camera with all that belongs to it. Only the goroutine of judge uses tracker and
+// engine once Run runs.
+type Camera struct {
+	o      Options
+	name   string
+	logger *slog.Logger
+
+	stream *streams.Stream // the main stream: for people
+	source *rtsp.Source
+	detect *streams.Stream // the stream for detection: the sub-stream, or the main one
+	sub    *rtsp.Source    // nil without a sub-stream
+	worker *supervisor.Supervisor
+
+	tracker   *track.Tracker
+	engine    *rules.Engine
+	results   chan wire.Result     // from the supervisor; a full queue drops, counted
+	snapshots chan snapshotRequest // a full queue drops, counted
+
+	droppedResults, savedSnapshots, missedSnapshots atomic.Uint64
+
+	mu          sync.Mutex
+	subCause    string // why the sub-stream has no frames; empty: it has, or there is none
+	workerCause string // why nothing is detected; empty: it is
+}
+
+const (
+	queueResults   = 128 // results that wait for the rules: some seconds of them
+	queueSnapshots = 32
+)
+
+// New returns a camera that has not been started.
+func New(o Options) (*Camera, error) {
+	c := &Camera{
+		o: o, name: o.Config.Name, logger: o.Logger.With("camera", o.Config.Name),
+		stream:    streams.New(streams.Options{Name: o.Config.Name}),
+		tracker:   track.New(track.Options{}),
+		results:   make(chan wire.Result, queueResults),
+		snapshots: make(chan snapshotRequest, queueSnapshots),
+	}
+	var err error
+	if c.engine, err = rules.NewEngine(c.name, o.Config.Rules, incidents.NewID); err != nil {
+		return nil, err
+	}
+	c.source = rtsp.NewSource(rtsp.Options{
+		URL: o.Config.URL, Transport: o.Config.Transport, Stream: c.stream, Logger: c.logger, OnState: o.OnState,
+	})
+	c.detect = c.stream
+	if o.Config.Detect != "" {
+		// Nobody asks for the past of a sub-stream, so its ring is small.
+		c.detect = streams.New(streams.Options{Name: c.name + "/detect", RingDuration: 2 * time.Second, RingBytes: 4 << 20})
+		c.sub = rtsp.NewSource(rtsp.Options{
+			URL: o.Config.Detect, Transport: o.Config.Transport, Stream: c.detect, Logger: c.logger.With("stream", "detect"),
+			OnState: func(_ bool, cause string) { c.setCause(&c.subCause, cause) },
+		})
+	}
+	if NeedsWorker(o.Config) && o.Worker != "" {
+		c.worker = c.newWorker()
+	}
+	return c, nil
+}
+
+func (c *Camera) newWorker() *supervisor.Supervisor {
+	d := c.o.Detection
+	return supervisor.New(supervisor.Options{
+		Binary: c.o.Worker, Camera: c.name, Logger: c.o.Logger,
+		Config: wire.Config{Model: d.Model, Labels: d.Labels, Rate: d.Rate},
+		Reader: func() *streams.Reader {
+			// From the last keyframe on, so that a worker that was restarted detects again at once.
+			return c.detect.Subscribe(streams.ReaderOptions{Backfill: true})
+		},
+		OnResult: c.queueResult,
+		OnState: func(running bool, cause string) {
+			if running {
+				cause = ""
+			}
+			c.setCause(&c.workerCause, cause)
+		},
+	})
+}
+
+// NeedsWorker says whether a camera's rules need object detection.
+func NeedsWorker(doc firmwareconfig.Camera) bool {
+	return slices.ContainsFunc(doc.Rules, func(s rules.Spec) bool { return s.Terms.Describe().Detection })
+}
+
+// Restore takes over the camera's open incidents, before Run, and returns the alerts that close
+// those of rules that it no longer has.
+func (c *Camera) Restore(open []detection.Incident, now time.Time) []detection.Incident {
+	return c.engine.Restore(open, now)
+}
+
+// Name returns the camera's name.
+func (c *Camera) Name() string { return c.name }
+
+// Stream returns the main stream.
+func (c *Camera) Stream() *streams.Stream { return c.stream }
+
+func (c *Camera) setCause(where *string, cause string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	*where = cause
+}
+
+// Problems returns what is wrong with detection. A camera without frames reports that by its own
+// state.
+func (c *Camera) Problems() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []string
+	if c.subCause != "" {
+		out = append(out, fmt.Sprintf("%s: nothing is detected, because the stream for detection has no pictures: %s", c.name, c.subCause))
+	}
+	if c.workerCause != "" {
+		out = append(out, fmt.Sprintf("%s: nothing is detected, because the worker stopped: %s", c.name, c.workerCause))
+	}
+	return out
+}
+
+// Run runs the camera until ctx ends. Its rules go on until its sources and its worker have stopped.
+func (c *Camera) Run(ctx context.Context) error {
+	judging, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var rules, inputs errgroup.Group
+	rules.Go(func() error { return c.judge(judging) })
+	rules.Go(func() error { return c.takeSnapshots(judging) })
+
+	inputs.Go(func() error { return c.source.Run(ctx) })
+	if c.sub != nil {
+		inputs.Go(func() error { return c.sub.Run(ctx) })
+	}
+	if c.worker != nil {
+		inputs.Go(func() error { return c.worker.Run(ctx) })
+	}
+	err := inputs.Wait()
+	stop()
+	if judged := rules.Wait(); err == nil {
+		err = judged
+	}
+	return err
+}
+
+// queueResult takes a result from the supervisor, whose goroutine must not wait for the disk.
+func (c *Camera) queueResult(r wire.Result) {
+	if !r.Analysed {
+		return
+	}
+	select {
+	case c.results <- r:
+	default:
+		c.droppedResults.Add(1)
+	}
+}
+
+// judge owns the camera's tracker and rules.
+func (c *Camera) judge(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	c.tick(ctx, time.Now())
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case r := <-c.results:
+			c.save(ctx, c.engine.Tracks(r.Frame.Time, c.tracker.Update(r.Frame)), &r)
+		case now := <-tick.C:
+			c.tick(ctx, now)
+		}
+	}
+}
+
+// tick lets time pass for the rules.
+func (c *Camera) tick(ctx context.Context, now time.Time) {
+	if last := c.stream.Stats().Last; now.Sub(last) < 2*time.Second {
+		// Frames end a camera's silence, whether a worker analyses them or not.
+		c.save(ctx, c.engine.Activity(last), nil)
+	}
+	c.save(ctx, c.engine.Tick(now), nil)
+}
+
+// save saves alerts, and requests a snapshot for those that open an incident at a frame.
+func (c *Camera) save(ctx context.Context, alerts []detection.Incident, r *wire.Result) {
+	if len(alerts) == 0 {
+		return
+	}
+	saved := c.o.Alerts.Save(ctx, alerts) == nil // why not is in the edge's health
+	if r == nil {
+		return
+	}
+	for _, inc := range alerts {
+		if inc.Version != 1 || inc.State != detection.Open {
+			continue
+		}
+		if !saved { // the hub refuses evidence of an incident that it does not have
+			c.missedSnapshots.Add(1)
+			continue
+		}
+		select {
+		case c.snapshots <- snapshotRequest{incident: inc, session: r.Frame.Session, pts: r.Frame.PTS, at: r.Frame.Time}:
+		default:
+			c.missedSnapshots.Add(1)
+		}
+	}
+}
+
+// Count adds the camera's counters to n.
+func (c *Camera) Count(n map[string]uint64) {
+	st, src := c.stream.Stats(), c.source.Stats()
+	n["edge_units_total"] += st.AccessUnits
+	n["edge_unit_bytes_total"] += st.Bytes
+	n["edge_units_dropped_total"] += st.Dropped
+	n["edge_camera_sessions_total"] += src.Sessions
+	n["edge_camera_lost_packets_total"] += src.LostPackets
+	n["edge_results_dropped_total"] += c.droppedResults.Load()
+	n["edge_snapshots_total"] += c.savedSnapshots.Load()
+	n["edge_snapshots_missed_total"] += c.missedSnapshots.Load()
+	if c.detect != c.stream {
+		n["edge_units_dropped_total"] += c.detect.Stats().Dropped
+	}
+	if c.worker != nil {
+		w := c.worker.Stats()
+		n["edge_worker_restarts_total"] += w.Restarts
+		n["edge_frames_analysed_total"] += w.Analysed
+		n["edge_worker_cpu_milliseconds_total"] += uint64(w.CPU.Milliseconds())
+	}
+}
