@@ -1,12 +1,12 @@
-// Package devices names what an edge has around it - cameras and sensors - and what sensors say.
+// Package devices has the types of cameras and sensors, of their states, and of what sensors send.
 //
-// It holds types only; mqtt, broker and decode bring readings in, onvif finds cameras.
-// It must not import streams, detection, edge or hub.
+// Packages mqtt and broker receive messages of sensors, and decode turns them into readings. The
+// package must not import streams, detection, edge or hub.
 package devices
 
 import "time"
 
-// Kind is what a device is.
+// Kind is the kind of a device.
 type Kind string
 
 // The kinds of devices.
@@ -26,14 +26,14 @@ type Place struct {
 	Height  float64 `json:"height,omitempty" yaml:"height"`   // metres above the ground
 }
 
-// State is whether a device does its work.
+// State is whether a device works.
 type State string
 
-// The states of a device. Every state but Online comes with a cause in words.
+// The states of a device. Every state but Online comes with a cause.
 const (
 	Online  State = "online"
 	Offline State = "offline"
-	Unknown State = "unknown" // not heard of since the edge or the hub started
+	Unknown State = "unknown" // nothing has come from it since the edge or the hub started
 )
 
 // Status is a device's state, why, and since when.
@@ -44,13 +44,13 @@ type Status struct {
 	Since  time.Time `json:"since"`
 }
 
-// Quality says whether a reading's value can be believed.
+// Quality says whether a reading's value can be used.
 type Quality string
 
 // The qualities of a reading.
 const (
 	Good Quality = "good"
-	Bad  Quality = "bad" // the sensor itself, or its decoder, says that the value is not to be used
+	Bad  Quality = "bad" // the sensor or the decoder marked the value as not usable
 )
 
 // Reading is one value of a sensor.

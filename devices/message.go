@@ -6,12 +6,12 @@ import "time"
 // what is longer.
 const MaxMessage = 64 << 10
 
-// Message is what a sensor published, before anybody has looked into it. Its payload is
-// hostile until a decoder has accepted it, and immutable.
+// Message is what a sensor published, before it is decoded. Its payload is not to be trusted, and
+// must not be changed.
 type Message struct {
 	Topic    string
 	Payload  []byte
-	Retained bool      // the broker kept it from before; it may be old
+	Retained bool      // the broker had stored it before; it may be old
 	Durable  bool      // the sender waits for an acknowledgement (QoS 1 or 2)
 	Received time.Time // when it reached this machine, by its wall clock
 }

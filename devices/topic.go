@@ -3,12 +3,13 @@ package devices
 import (
 	"errors"
 	"strings"
+	"unicode/utf8"
 )
 
-// CheckFilter says what is wrong with an MQTT topic filter (MQTT 3.1.1, section 4.7).
+// CheckFilter returns what is wrong with an MQTT topic filter (MQTT 3.1.1, section 4.7).
 func CheckFilter(filter string) error {
-	if filter == "" || len(filter) > 1024 || strings.ContainsRune(filter, 0) {
-		return errors.New("a topic filter has 1 to 1024 characters")
+	if filter == "" || len(filter) > 1024 || strings.ContainsRune(filter, 0) || !utf8.ValidString(filter) {
+		return errors.New("a topic filter has 1 to 1024 bytes of UTF-8 without NUL")
 	}
 	levels := strings.Split(filter, "/")
 	for i, level := range levels {
@@ -22,7 +23,7 @@ func CheckFilter(filter string) error {
 	return nil
 }
 
-// TopicMatches says whether a topic is among those that a filter names (MQTT 3.1.1, section
+// TopicMatches reports whether a topic is among those that a filter names (MQTT 3.1.1, section
 // 4.7). Topics that begin with $ are never matched by a wildcard in the first level.
 func TopicMatches(filter, topic string) bool {
 	if topic == "" || topic[0] == '$' && (filter == "" || filter[0] != '$') {

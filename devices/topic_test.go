@@ -37,7 +37,7 @@ func TestCheckFilter(t *testing.T) {
 			t.Errorf("%q: %v", good, err)
 		}
 	}
-	for _, bad := range []string{"", "a#", "#/a", "a+/b", "a\x00"} {
+	for _, bad := range []string{"", "a#", "#/a", "a+/b", "a\x00", "a\xff"} {
 		if CheckFilter(bad) == nil {
 			t.Errorf("%q was accepted", bad)
 		}

@@ -1,68 +1,39 @@
 package firmwareconfig
 
 import (
-	"net"
+	"errors"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"gridpost/devices"
+	"gridpost/devices/address"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// urlForm is what a URL has to look like.
-type urlForm struct {
-	schemes []string
-	bare    bool // scheme, host and port only: no user, path, query or fragment
-}
-
-func (f urlForm) example() string {
-	s := f.schemes[0] + "://host:port"
-	if !f.bare {
-		s = f.schemes[0] + "://user:password@host/path"
-	}
-	return s
-}
-
-// url reads a URL. Its messages show nothing of it but its scheme: the rest, and the errors of
-// url.Parse with it, may hold a password in any place where it does not belong.
-func (v value) url(dst *string, form urlForm) {
-	s, ok := v.expandURL()
-	if !ok || s == "" {
-		return
-	}
-	if !strings.Contains(s, "://") {
-		v.fail("expected a URL such as %s, found something without ://", form.example())
-		return
-	}
-	u, err := url.Parse(s)
-	if err != nil {
-		v.fail("expected a URL such as %s, found something that is none (special characters in a password need %%-encoding, or come from ${NAME})", form.example())
-		return
-	}
-	known := false
-	for _, scheme := range form.schemes {
-		known = known || u.Scheme == scheme
-	}
-	switch {
-	case !known:
-		v.fail("expected a URL that begins with %s://, found %s://", strings.Join(form.schemes, ":// or "), u.Scheme)
-	case u.Hostname() == "":
-		v.fail("expected a URL such as %s, found one without a host", form.example())
-	case !validPort(u.Port(), 1) && u.Port() != "":
-		v.fail("expected a port from 1 to 65535 in the URL, found another")
-	case form.bare && u.User != nil:
-		v.fail("expected a URL such as %s, found one with a user name in it", form.example())
-	case form.bare && (strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != ""):
-		v.fail("expected a URL such as %s, found one with more after the host", form.example())
-	default:
-		*dst = s
+// url returns what reads an address with one of the functions of package address. Problems show
+// nothing of the address but its scheme.
+func addressOf[T any](dst *T, parse func(string) (T, error)) func(value) {
+	return func(v value) {
+		s, ok := v.expandURL()
+		if !ok || s == "" {
+			return
+		}
+		a, err := parse(s)
+		var wrong *address.Error
+		switch {
+		case err == nil:
+			*dst = a
+		case errors.As(err, &wrong):
+			v.Fail(wrong.Expected, wrong.Found)
+		default:
+			v.fail("%s", err)
+		}
 	}
 }
 
-// expandURL puts the environment into a URL: percent-encoded into its user and password, which
-// are told apart from the rest before anything is put in, and as it is everywhere else.
+// expandURL fills in the environment in a URL: percent-encoded in its user and password, which
+// are told apart from the rest before anything is filled in, and as it is everywhere else.
 func (v value) expandURL() (string, bool) {
 	if v.node.Kind != yaml.ScalarNode {
 		v.fail("expected a URL, found %s", v.kindOnly())
@@ -97,17 +68,13 @@ func (v value) listen(dst *string) {
 	if !ok || s == "" {
 		return
 	}
-	host, port, err := net.SplitHostPort(s)
-	if err != nil || !validPort(port, 0) || strings.ContainsAny(host, "/@ ") {
-		v.fail("expected an address such as 0.0.0.0:1883, found %s", v.found())
+	err := address.CheckListen(s)
+	var wrong *address.Error
+	if errors.As(err, &wrong) {
+		v.Fail(wrong.Expected, wrong.Found)
 		return
 	}
 	*dst = s
-}
-
-func validPort(s string, least int) bool {
-	n, err := strconv.Atoi(s)
-	return err == nil && n >= least && n <= 65535
 }
 
 // topic reads an MQTT topic filter.

@@ -1,9 +1,13 @@
-// Package firmwareconfig holds the document that says what an edge is to do: its hub, its
-// cameras, its sensors and their rules.
+// Package firmwareconfig reads the document that configures an edge: its hub, its cameras, its
+// sensors and their rules.
 //
-// A document is accepted whole or refused whole; every complaint names file, line, key and
-// what was expected. It imports the words of devices and detection, never their adapters, and neither edge nor hub:
-// whoever runs the document turns it into its own parts.
+// A document is accepted as a whole or refused as a whole; every problem names file, line, key and
+// what was expected. Each value is parsed once, by the function of the package that works with it,
+// and the Document carries the result: an address, a path or the terms of a rule that was accepted
+// cannot be refused when the edge runs.
+//
+// The package imports the types of devices and detection and their parsers, no package that talks
+// to a device, and neither edge nor hub.
 package firmwareconfig
 
 import (
@@ -11,6 +15,8 @@ import (
 
 	"gridpost/detection/rules"
 	"gridpost/devices"
+	"gridpost/devices/address"
+	"gridpost/devices/decode"
 )
 
 // Document is one edge's configuration.
@@ -23,15 +29,15 @@ type Document struct {
 	Sensors   []Sensor  `yaml:"sensors"`
 }
 
-// Hub is where incidents go. An empty URL is an edge that stands alone.
+// Hub is where incidents are sent. Without a URL the edge works alone.
 type Hub struct {
-	URL string `yaml:"url"` // https://host:port of the hub's edge port
+	URL string `yaml:"url"` // https://host[:port] of the hub's edge port, as address.ParseHub returns it
 }
 
-// MQTT is where sensors are heard.
+// MQTT is how messages of sensors arrive.
 type MQTT struct {
 	Listen  string     `yaml:"listen"` // address of the embedded broker; empty: none
-	Users   []MQTTUser `yaml:"users"`  // who may use the embedded broker; nobody else gets in
+	Users   []MQTTUser `yaml:"users"`  // who may publish to the embedded broker; nobody else may connect
 	Brokers []Broker   `yaml:"brokers"`
 }
 
@@ -42,17 +48,17 @@ type MQTTUser struct {
 	Topics   []string `yaml:"topics"` // MQTT topic filters
 }
 
-// Broker is a broker elsewhere on the site.
+// Broker is another broker of the site.
 type Broker struct {
-	URL      string `yaml:"url"` // mqtt://, mqtts://
-	Username string `yaml:"username"`
-	Password string `yaml:"password"`
-	CA       string `yaml:"ca"` // path of a PEM file; empty: the system's authorities
+	URL      address.Broker `yaml:"url"` // mqtt://, mqtts://
+	Username string         `yaml:"username"`
+	Password string         `yaml:"password"`
+	CA       string         `yaml:"ca"` // path of a PEM file; empty: the system's authorities
 }
 
-// Detection is how pictures are looked at.
+// Detection is how objects are detected in frames.
 type Detection struct {
-	Model  string  `yaml:"model"`  // path of an ONNX file; empty: motion and size
+	Model  string  `yaml:"model"`  // path of an ONNX file; empty: motion detection
 	Labels string  `yaml:"labels"` // path of a file with one label a line
 	Rate   float64 `yaml:"rate"`   // frames analysed a second and camera, 1..30; 10 unless set
 }
@@ -60,22 +66,22 @@ type Detection struct {
 // Camera is one RTSP camera.
 type Camera struct {
 	Name      string         `yaml:"name"`      // [a-z0-9-]{1,40}, unique among devices
-	URL       string         `yaml:"url"`       // rtsp:// or rtsps://
-	Detect    string         `yaml:"detect"`    // sub-stream for detection; empty: URL
-	Transport string         `yaml:"transport"` // auto (UDP, then TCP), tcp or udp; auto unless set
+	URL       address.Stream `yaml:"url"`       // rtsp:// or rtsps://
+	Detect    address.Stream `yaml:"detect"`    // sub-stream for detection; zero: URL
+	Transport string         `yaml:"transport"` // auto (TCP first, UDP if the camera refuses it), tcp or udp; auto unless set
 	Place     *devices.Place `yaml:"place"`
 	Rules     []rules.Spec   `yaml:"rules"`
 }
 
-// Sensor is one topic's value.
+// Sensor is one value in the messages of a topic.
 type Sensor struct {
 	Name  string         `yaml:"name"`
 	Topic string         `yaml:"topic"` // MQTT topic filter
-	Value string         `yaml:"value"` // JSON path; empty: the payload itself is the value
-	Time  string         `yaml:"time"`  // JSON path of the time of measurement; empty: on arrival
+	Value decode.Path    `yaml:"value"` // zero: the payload itself is the value
+	Time  decode.Path    `yaml:"time"`  // of the time of measurement; zero: the time of arrival
 	Unit  string         `yaml:"unit"`
 	Scale float64        `yaml:"scale"` // factor from payload to Unit; 1 unless set
-	Every time.Duration  `yaml:"every"` // how often it speaks; offline after three times that
+	Every time.Duration  `yaml:"every"` // how often it sends a reading; offline after three times that; 0: not known
 	Place *devices.Place `yaml:"place"`
 	Rules []rules.Spec   `yaml:"rules"`
 }

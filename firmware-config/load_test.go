@@ -13,6 +13,8 @@ import (
 
 	"gridpost/detection/rules"
 	"gridpost/devices"
+	"gridpost/devices/address"
+	"gridpost/devices/decode"
 
 	"go.uber.org/goleak"
 )
@@ -101,6 +103,16 @@ func checkNoSecret(t *testing.T, message string) {
 	}
 }
 
+// parsed parses s with the function that the document uses.
+func parsed[T any](t *testing.T, parse func(string) (T, error), s string) T {
+	t.Helper()
+	v, err := parse(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
 // TestSite holds what the document of the issue means, value by value.
 func TestSite(t *testing.T) {
 	got, err := parseFile(t, "testdata/site.good.yml")
@@ -126,15 +138,15 @@ func TestSite(t *testing.T) {
 		Hub:  Hub{URL: "https://hub.example:8443"},
 		MQTT: MQTT{
 			Listen:  "0.0.0.0:1883",
-			Brokers: []Broker{{URL: "mqtts://10.0.0.5:8883", Username: "edge", Password: "mq-s3cret-value"}},
+			Brokers: []Broker{{URL: parsed(t, address.ParseBroker, "mqtts://10.0.0.5:8883"), Username: "edge", Password: "mq-s3cret-value"}},
 		},
 		Detection: Detection{Rate: 10},
 		Cameras: []Camera{{
-			Name: "yard", URL: "rtsp://viewer:ya-s3cret-value@10.0.0.11/main", Detect: "rtsp://viewer:ya-s3cret-value@10.0.0.11/sub", Transport: "auto",
+			Name: "yard", URL: parsed(t, address.ParseStream, "rtsp://viewer:ya-s3cret-value@10.0.0.11/main"), Detect: parsed(t, address.ParseStream, "rtsp://viewer:ya-s3cret-value@10.0.0.11/sub"), Transport: "auto",
 			Place: &devices.Place{Lat: 30.9201, Lon: 120.9302, Heading: 135, FOV: 90, Range: 60, Height: 4},
 		}},
 		Sensors: []Sensor{{
-			Name: "river", Topic: "sensors/river", Value: "$.level", Unit: "m", Scale: 1, Every: 30 * time.Second,
+			Name: "river", Topic: "sensors/river", Value: parsed(t, decode.ParsePath, "$.level"), Unit: "m", Scale: 1, Every: 30 * time.Second,
 			Place: &devices.Place{Lat: 30.9210, Lon: 120.9311},
 		}},
 	}
@@ -164,7 +176,7 @@ func TestDefaultsAndEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := doc.Cameras[0].URL, "rtsps://user:p%40ss%2Fwo%3Ard%3F%20s3cret%20%231%25@camera.lan:322/live?channel=1"; got != want {
+	if got, want := doc.Cameras[0].URL.URL().String(), "rtsps://user:p%40ss%2Fwo%3Ard%3F%20s3cret%20%231%25@camera.lan:322/live?channel=1"; got != want {
 		t.Errorf("URL %s, expected %s", got, want)
 	}
 	if got := doc.MQTT.Users[1].Password; got != "costs ${5}" {

@@ -3,16 +3,17 @@ package firmwareconfig
 import (
 	"fmt"
 	"math"
-	"regexp"
 	"strings"
 	"time"
 
 	"gridpost/detection/rules/param"
 	"gridpost/devices"
+	"gridpost/devices/address"
+	"gridpost/devices/decode"
 )
 
-// How many of each a document may have. They keep a slip of a generator from becoming a
-// thousand processes; no site comes near them.
+// Bounds of a document's lists. They keep a mistake of a generator from becoming a thousand
+// processes; no site comes near them.
 const (
 	maxCameras = 256
 	maxSensors = 4096
@@ -27,7 +28,7 @@ func (p *parser) document(v value, doc *Document) {
 	v.fields(
 		must("edge", func(v value) { v.name(&doc.Edge) }),
 		may("hub", func(v value) {
-			v.fields(may("url", func(v value) { v.url(&doc.Hub.URL, urlForm{schemes: []string{"https"}, bare: true}) }))
+			v.fields(may("url", addressOf(&doc.Hub.URL, address.ParseHub)))
 		}),
 		may("mqtt", func(v value) { p.mqtt(v, &doc.MQTT) }),
 		may("detection", func(v value) { p.detection(v, &doc.Detection) }),
@@ -57,7 +58,7 @@ func (p *parser) user(v value, names firsts) MQTTUser {
 	var u MQTTUser
 	v.fields(
 		must("name", func(v value) {
-			param.Text(&u.Name)(v)
+			v.login(&u.Name)
 			names.once(v, u.Name, "user")
 		}),
 		must("password", func(v value) { v.secret(&u.Password) }),
@@ -78,15 +79,15 @@ func (p *parser) user(v value, names firsts) MQTTUser {
 func (p *parser) broker(v value) Broker {
 	var b Broker
 	v.fields(
-		must("url", func(v value) { v.url(&b.URL, urlForm{schemes: []string{"mqtt", "mqtts"}, bare: true}) }),
-		may("username", by(param.Text(&b.Username))),
+		must("url", addressOf(&b.URL, address.ParseBroker)),
+		may("username", func(v value) { v.login(&b.Username) }),
 		may("password", func(v value) { v.secret(&b.Password) }),
 		may("ca", by(param.Text(&b.CA))),
 	)
 	if b.Password != "" && b.Username == "" {
 		v.p.fail(v.node.Line, v.join("username"), "expected a name beside the password, found nothing")
 	}
-	if b.CA != "" && strings.HasPrefix(b.URL, "mqtt:") {
+	if b.CA != "" && b.URL.Host != "" && !b.URL.TLS {
 		v.p.fail(v.node.Line, v.join("ca"), "expected an mqtts:// address beside a certificate authority, found mqtt://")
 	}
 	return b
@@ -105,14 +106,13 @@ func (p *parser) detection(v value, d *Detection) {
 
 func (p *parser) camera(v value, names firsts) Camera {
 	var c Camera
-	rtsp := urlForm{schemes: []string{"rtsp", "rtsps"}}
 	v.fields(
 		must("name", func(v value) {
 			v.name(&c.Name)
 			names.once(v, c.Name, "device")
 		}),
-		must("url", func(v value) { v.url(&c.URL, rtsp) }),
-		may("detect", func(v value) { v.url(&c.Detect, rtsp) }),
+		must("url", addressOf(&c.URL, address.ParseStream)),
+		may("detect", addressOf(&c.Detect, address.ParseStream)),
 		may("transport", by(param.OneOf(&c.Transport, "auto", "tcp", "udp"))),
 		may("place", func(v value) { c.Place = p.place(v, devices.Camera) }),
 		may("rules", func(v value) { c.Rules = p.rules(v, devices.Camera) }),
@@ -144,7 +144,7 @@ func (p *parser) sensor(v value, names firsts) Sensor {
 	return s
 }
 
-// place reads where a device stands. What a device sees is asked of cameras only.
+// place reads where a device stands. The keys about what a device sees are for cameras only.
 func (p *parser) place(v value, kind devices.Kind) *devices.Place {
 	var pl devices.Place
 	heading := false
@@ -170,22 +170,21 @@ func (p *parser) place(v value, kind devices.Kind) *devices.Place {
 	return &pl
 }
 
-// jsonPath is the part of JSONPath (RFC 9535) that names one value: members and indexes.
-var jsonPathForm = regexp.MustCompile(`^\$(\.[\pL_][\pL\pN_-]*|\[[0-9]{1,6}\]|\['[^'\\]+'\]|\["[^"\\]+"\]){0,32}$`)
-
-func (v value) jsonPath(dst *string) {
+// jsonPath reads the path of a value within a JSON payload.
+func (v value) jsonPath(dst *decode.Path) {
 	s, ok := v.Text()
 	if !ok || s == "" {
 		return
 	}
-	if !jsonPathForm.MatchString(s) {
-		v.fail("expected a JSON path such as $.level or $.values[0].level, found %s", v.found())
+	p, err := decode.ParsePath(s)
+	if err != nil {
+		v.fail("%s, found %s", err, v.found())
 		return
 	}
-	*dst = s
+	*dst = p
 }
 
-// unit reads a unit of measurement: a few characters as they are shown to people.
+// unit reads a unit of measurement: a few printable characters.
 func (v value) unit(dst *string) {
 	s, ok := v.Text()
 	if !ok {
@@ -198,10 +197,10 @@ func (v value) unit(dst *string) {
 	*dst = s
 }
 
-// firsts knows on which line each name was given first.
+// firsts maps each name to the line on which it was given first.
 type firsts map[string]int
 
-// once complains when name has been given before. An empty name has had its complaint.
+// once reports a name that has been given before. The problem of an empty name has been reported.
 func (f firsts) once(v value, name, what string) {
 	if name == "" {
 		return
@@ -213,7 +212,8 @@ func (f firsts) once(v value, name, what string) {
 	f[name] = v.node.Line
 }
 
-// setDefaults fills in what the document left out. It is the only place with defaults.
+// setDefaults fills in what the document left out of itself and its devices. The defaults of rules
+// belong to their kinds.
 func setDefaults(doc *Document) {
 	if doc.Detection.Rate == 0 {
 		doc.Detection.Rate = 10
@@ -250,10 +250,10 @@ func Notes(doc *Document) []string {
 		note("mqtt.listen: there are users but no embedded broker to use")
 	}
 	if len(doc.Sensors) > 0 && doc.MQTT.Listen == "" && len(doc.MQTT.Brokers) == 0 {
-		note("mqtt: there are sensors but no broker to hear them through")
+		note("mqtt: there are sensors but no broker through which their messages arrive")
 	}
 	for i, b := range doc.MQTT.Brokers {
-		if strings.HasPrefix(b.URL, "mqtt:") && b.Password != "" {
+		if !b.URL.TLS && b.Password != "" {
 			note("mqtt.brokers[%d].url: the password travels unencrypted; mqtts:// would protect it", i)
 		}
 	}

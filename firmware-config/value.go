@@ -227,18 +227,39 @@ func (v value) substitute(s string, escape func(string) string) (string, bool) {
 	return s, ok
 }
 
-// secret reads a text of which no message ever shows anything.
+// maxLogin bounds names and passwords in bytes. MQTT has room for 65,535 (version 3.1.1, section
+// 1.5.3).
+const maxLogin = 1024
+
+// login reads the name of an MQTT user.
+func (v value) login(dst *string) {
+	s, ok := v.Text()
+	if !ok {
+		return
+	}
+	if s == "" || len(s) > maxLogin || !utf8.ValidString(s) {
+		v.fail("expected a name of 1 to %d bytes, found another text", maxLogin)
+		return
+	}
+	*dst = s
+}
+
+// secret reads a password. No problem ever shows anything of it.
 func (v value) secret(dst *string) {
 	if v.node.Kind != yaml.ScalarNode {
 		v.fail("expected a text, found %s", v.kindOnly())
 		return
 	}
 	s, ok := v.Text()
-	if ok && s == "" {
+	switch {
+	case !ok:
+	case s == "":
 		v.fail("expected a password, found an empty text")
-		return
+	case len(s) > maxLogin:
+		v.fail("expected a password of at most %d bytes, found a longer one", maxLogin)
+	default:
+		*dst = s
 	}
-	*dst = s
 }
 
 var nameForm = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)

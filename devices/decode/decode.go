@@ -1,9 +1,9 @@
-// Package decode turns what sensors publish into readings.
+// Package decode turns messages of sensors into readings.
 //
-// A mapping says for each sensor which topic to look at, where in the JSON payload the value
-// and its time stand, and the unit and scale. Payloads are hostile: their size is bounded, what
-// does not fit a mapping is counted and logged once, and nothing that comes out is NaN,
-// infinite, or from the future. The package must import nothing of Gridpost but devices.
+// A mapping says for each sensor its topic, where in the JSON payload the value and its time are,
+// and the unit and scale. Payloads are hostile: their size is bounded, what
+// does not fit a mapping is counted and logged once, and no reading is NaN, infinite, or from the
+// future. The package must import nothing of Gridpost but devices.
 package decode
 
 import (
@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,9 +26,9 @@ import (
 // Mapping is how one sensor's messages are read.
 type Mapping struct {
 	Device string
-	Topic  string  // MQTT topic filter
-	Value  string  // JSON path; empty: the payload itself is the value
-	Time   string  // JSON path; empty: the time of arrival
+	Topic  string  // MQTT topic filter, as devices.CheckFilter accepts it
+	Value  Path    // zero: the payload itself is the value
+	Time   Path    // zero: the time of arrival
 	Unit   string  // of the readings
 	Scale  float64 // factor from the payload's value to Unit; 0: 1
 }
@@ -40,51 +41,34 @@ type Options struct {
 
 // Decoder is safe for concurrent use.
 type Decoder struct {
-	sensors []sensor
-	logger  *slog.Logger
+	mappings []Mapping
+	logger   *slog.Logger
 
-	mu    sync.Mutex
-	stats Stats
-	said  map[string]bool // by device: its messages are refused at present, which was logged
+	mu      sync.Mutex
+	stats   Stats
+	refused map[string]bool // by device: its last message was refused, which was logged
 }
 
-type sensor struct {
-	Mapping
-	value, time path
-}
-
-// Stats counts what a Decoder has met.
+// Stats are the counters of a Decoder.
 type Stats struct {
 	Readings   uint64 // made
 	Refused    uint64 // messages that do not fit the mapping of their sensor
-	Unmatched  uint64 // messages of topics that no sensor has
-	WrongClock uint64 // readings whose own time could not be believed: that of arrival was taken
+	Unmatched  uint64 // messages of topics that belong to no sensor
+	WrongClock uint64 // readings whose own time was not plausible: that of arrival was taken
 }
 
-// New checks the mappings.
-func New(o Options) (*Decoder, error) {
-	d := &Decoder{logger: o.Logger, said: map[string]bool{}}
+// New returns a Decoder of the mappings.
+func New(o Options) *Decoder {
+	d := &Decoder{mappings: slices.Clone(o.Mappings), logger: o.Logger, refused: map[string]bool{}}
 	if d.logger == nil {
 		d.logger = slog.New(slog.DiscardHandler)
 	}
-	for _, m := range o.Mappings {
-		s := sensor{Mapping: m}
-		err := devices.CheckFilter(m.Topic)
-		if err == nil && m.Value != "" {
-			s.value, err = parsePath(m.Value)
+	for i := range d.mappings {
+		if d.mappings[i].Scale == 0 {
+			d.mappings[i].Scale = 1
 		}
-		if err == nil && m.Time != "" {
-			s.time, err = parsePath(m.Time)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("sensor %s: %w", m.Device, err)
-		}
-		if s.Scale == 0 {
-			s.Scale = 1
-		}
-		d.sensors = append(d.sensors, s)
 	}
-	return d, nil
+	return d
 }
 
 // Stats returns the counts up to now.
@@ -94,17 +78,17 @@ func (d *Decoder) Stats() Stats {
 	return d.stats
 }
 
-// Decode returns a reading for each sensor that listens to the message's topic and understands
-// its payload. A payload that is not understood is no error for the caller: it is counted, and
-// logged once for each sensor until a good one has come.
+// Decode returns a reading for each sensor whose topic filter matches the message and whose
+// mapping fits its payload. A payload that does not fit is no error for the caller: it is counted,
+// and logged once for each sensor until a message fits again.
 func (d *Decoder) Decode(m devices.Message) []devices.Reading {
 	var out []devices.Reading
 	matched := false
 	var document any
 	var parsed bool
 	var parseErr error
-	for i := range d.sensors {
-		s := &d.sensors[i]
+	for i := range d.mappings {
+		s := &d.mappings[i]
 		if !devices.TopicMatches(s.Topic, m.Topic) {
 			continue
 		}
@@ -129,8 +113,8 @@ func (d *Decoder) Decode(m devices.Message) []devices.Reading {
 
 func (d *Decoder) count(device, topic string, wrongClock bool, err error) {
 	d.mu.Lock()
-	said := d.said[device]
-	d.said[device] = err != nil
+	logged := d.refused[device]
+	d.refused[device] = err != nil
 	if err != nil {
 		d.stats.Refused++
 	} else {
@@ -140,14 +124,14 @@ func (d *Decoder) count(device, topic string, wrongClock bool, err error) {
 		}
 	}
 	d.mu.Unlock()
-	if err != nil && !said {
-		d.logger.Warn("a sensor's message is not understood; further ones are only counted",
+	if err != nil && !logged {
+		d.logger.Warn("a sensor's message does not fit its mapping; further ones are only counted",
 			"device", device, "topic", topic, "error", err)
 	}
 }
 
-// parse reads a payload as JSON, numbers as they are written. What is no JSON is kept as text,
-// for sensors that publish a bare word or number.
+// parse reads a payload as JSON, numbers as they are written. A payload that is not JSON is taken as
+// text, for sensors that publish a bare word or number.
 func parse(payload []byte) (any, error) {
 	if len(payload) > devices.MaxMessage {
 		return nil, fmt.Errorf("the payload has more than %d bytes", devices.MaxMessage)
@@ -164,28 +148,28 @@ func parse(payload []byte) (any, error) {
 	return v, nil
 }
 
-func (s *sensor) read(document any, parseErr error, m devices.Message) (r devices.Reading, wrongClock bool, err error) {
+func (m *Mapping) read(document any, parseErr error, msg devices.Message) (r devices.Reading, wrongClock bool, err error) {
 	if parseErr != nil {
 		return r, false, parseErr
 	}
-	r = devices.Reading{Device: s.Device, Time: m.Received, Unit: s.Unit, Quality: devices.Good}
-	v, ok := s.value.in(document)
+	r = devices.Reading{Device: m.Device, Time: msg.Received, Unit: m.Unit, Quality: devices.Good}
+	v, ok := m.Value.in(document)
 	if !ok {
-		return r, false, fmt.Errorf("there is nothing at %s", s.Value)
+		return r, false, fmt.Errorf("there is no value at %s", m.Value)
 	}
-	if v == nil { // the sensor speaks, and says that it has no value
+	if v == nil { // null: the sensor works, and has no value
 		r.Quality = devices.Bad
 	} else if r.Value, err = number(v); err != nil {
 		return r, false, err
 	}
-	if r.Value *= s.Scale; math.IsNaN(r.Value) || math.IsInf(r.Value, 0) {
+	if r.Value *= m.Scale; math.IsNaN(r.Value) || math.IsInf(r.Value, 0) {
 		return r, false, errors.New("the value is out of range")
 	}
-	if s.Time == "" {
+	if m.Time.IsZero() {
 		return r, false, nil
 	}
-	if v, ok = s.time.in(document); ok {
-		if at, ok := moment(v); ok && believable(at, m.Received) {
+	if v, ok = m.Time.in(document); ok {
+		if at, ok := moment(v); ok && plausible(at, msg.Received) {
 			r.Time = at
 			return r, false, nil
 		}
@@ -193,7 +177,7 @@ func (s *sensor) read(document any, parseErr error, m devices.Message) (r device
 	return r, true, nil
 }
 
-// switched reads the states of switches, as sensors write them in practice.
+// switched returns the value of a switch's state, as sensors write them in practice.
 func switched(word string) (value float64, ok bool) {
 	switch word {
 	case "on", "open", "true", "yes", "alarm":
@@ -204,8 +188,8 @@ func switched(word string) (value float64, ok bool) {
 	return 0, false
 }
 
-// number makes a value of what JSON holds: a number, a truth, a number in quotes, or a
-// switch's state as a word.
+// number returns the value of a JSON number or boolean, or of a string that is a number or a
+// switch's state.
 func number(v any) (float64, error) {
 	var text string
 	switch c := v.(type) {
@@ -266,6 +250,6 @@ const (
 	maxPast   = 30 * 24 * time.Hour
 )
 
-func believable(at, received time.Time) bool {
+func plausible(at, received time.Time) bool {
 	return at.Before(received.Add(maxFuture)) && at.After(received.Add(-maxPast))
 }

@@ -27,11 +27,19 @@ func decoder(t testing.TB, log *bytes.Buffer, m ...Mapping) *Decoder {
 	if log != nil {
 		o.Logger = slog.New(slog.NewTextHandler(log, nil))
 	}
-	d, err := New(o)
+	return New(o)
+}
+
+func path(t testing.TB, s string) Path {
+	t.Helper()
+	if s == "" {
+		return Path{}
+	}
+	p, err := ParsePath(s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d
+	return p
 }
 
 func TestValues(t *testing.T) {
@@ -68,7 +76,7 @@ func TestValues(t *testing.T) {
 		{"$.level", strings.Repeat("[", 60000), 0, false},
 		{"", strings.Repeat("1", devices.MaxMessage+1), 0, false},
 	} {
-		d := decoder(t, nil, Mapping{Device: "river", Topic: "sensors/#", Value: c.path, Unit: "m"})
+		d := decoder(t, nil, Mapping{Device: "river", Topic: "sensors/#", Value: path(t, c.path), Unit: "m"})
 		got := d.Decode(message("sensors/river", c.payload))
 		if (len(got) == 1) != c.ok || c.ok && (got[0].Value != c.want || got[0].Unit != "m" || got[0].Quality != devices.Good || !got[0].Time.Equal(received())) {
 			t.Errorf("%s of %.60s: %+v", c.path, c.payload, got)
@@ -77,7 +85,7 @@ func TestValues(t *testing.T) {
 }
 
 func TestScaleAndNull(t *testing.T) {
-	d := decoder(t, nil, Mapping{Device: "river", Topic: "r", Value: "$.mm", Scale: 0.001})
+	d := decoder(t, nil, Mapping{Device: "river", Topic: "r", Value: path(t, "$.mm"), Scale: 0.001})
 	if got := d.Decode(message("r", `{"mm":3200}`)); len(got) != 1 || math.Abs(got[0].Value-3.2) > 1e-9 {
 		t.Errorf("scaled: %+v", got)
 	}
@@ -98,7 +106,7 @@ func TestTimes(t *testing.T) {
 		// What cannot be believed, or is no time: the time of arrival.
 		`0`: received(), `"1970-01-01T00:00:05Z"`: received(), `"2026-03-01T13:00:00Z"`: received(), `"soon"`: received(), `{}`: received(), `1e300`: received(),
 	} {
-		d := decoder(t, nil, Mapping{Device: "river", Topic: "r", Value: "$.v", Time: "$.t"})
+		d := decoder(t, nil, Mapping{Device: "river", Topic: "r", Value: path(t, "$.v"), Time: path(t, "$.t")})
 		got := d.Decode(message("r", `{"v":1,"t":`+text+`}`))
 		if len(got) != 1 || !got[0].Time.Equal(want) {
 			t.Errorf("%s became %+v", text, got)
@@ -112,8 +120,8 @@ func TestTimes(t *testing.T) {
 func TestGarbageIsCountedAndLoggedOnce(t *testing.T) {
 	var log bytes.Buffer
 	d := decoder(t, &log,
-		Mapping{Device: "river", Topic: "sensors/river", Value: "$.level"},
-		Mapping{Device: "all", Topic: "sensors/+", Value: "$.level"})
+		Mapping{Device: "river", Topic: "sensors/river", Value: path(t, "$.level")},
+		Mapping{Device: "all", Topic: "sensors/+", Value: path(t, "$.level")})
 	for range 100 {
 		d.Decode(message("sensors/river", "\x00\xff garbage"))
 	}
@@ -136,20 +144,13 @@ func TestGarbageIsCountedAndLoggedOnce(t *testing.T) {
 	}
 }
 
-func TestBadMappings(t *testing.T) {
-	for _, m := range []Mapping{
-		{Topic: ""},
-		{Topic: "a#"},
-		{Topic: "a", Value: "level"},
-		{Topic: "a", Value: "$.."},
-		{Topic: "a", Value: "$[x]"},
-		{Topic: "a", Value: "$['x"},
-		{Topic: "a", Value: "$.a b"},
-		{Topic: "a", Time: "$["},
-		{Topic: "a", Value: "$" + strings.Repeat(".a", 1001)},
+func TestBadPaths(t *testing.T) {
+	for _, s := range []string{
+		"", "level", "$..", "$[x]", "$['x", "$.a b", "$[", "$.1a", "$.-a", "$['']", "$['a\\b']", "$[1000000]", "$[-1]", "$a",
+		"$" + strings.Repeat(".a", 33), "$['" + strings.Repeat("a", 5000) + "']",
 	} {
-		if _, err := New(Options{Mappings: []Mapping{m}}); err == nil {
-			t.Errorf("%+v was accepted", m)
+		if p, err := ParsePath(s); err == nil {
+			t.Errorf("%q was accepted as %+v", s, p)
 		}
 	}
 }
@@ -160,10 +161,14 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add("$['a'][0].b", []byte(`{"a":[{"b":1}]}`))
 	f.Fuzz(func(t *testing.T, where string, payload []byte) {
-		d, err := New(Options{Mappings: []Mapping{{Device: "x", Topic: "#", Value: where, Time: "$.t", Scale: 1e10}}})
+		p, err := ParsePath(where)
 		if err != nil {
 			return
 		}
+		if p.String() != where {
+			t.Fatalf("%q became %q", where, p)
+		}
+		d := New(Options{Mappings: []Mapping{{Device: "x", Topic: "#", Value: p, Time: path(t, "$.t"), Scale: 1e10}}})
 		for _, r := range d.Decode(devices.Message{Topic: "a", Payload: payload, Received: received()}) {
 			if math.IsNaN(r.Value) || math.IsInf(r.Value, 0) || r.Time.After(received().Add(maxFuture)) || r.Time.Before(received().Add(-maxPast)) {
 				t.Fatalf("made %+v", r)

@@ -1,56 +1,61 @@
 package decode
 
 import (
-	"fmt"
+	"errors"
 	"strconv"
 	"strings"
 	"unicode"
 )
 
-// path names one value in a JSON document: the part of JSONPath (RFC 9535) made of member
-// names and indexes, such as $.values[0].level or $['water level'].
-type path []step
+// Path names one value in a JSON document: the part of JSONPath (RFC 9535) made of member names
+// and indexes, such as $.values[0].level or $['water level']. The zero value is no path.
+type Path struct {
+	text  string
+	steps []step
+}
 
-// step goes into a member of an object or, when name is empty and index is set, into an array.
+// step goes into a member of an object or into an element of an array.
 type step struct {
 	name  string
 	index int // -1 for a member
 }
 
-// maxSteps bounds a path.
-const maxSteps = 1000
+// Bounds of a Path.
+const (
+	maxSteps = 32
+	maxPath  = 4096   // bytes
+	maxIndex = 999999 // of an element
+)
 
-func parsePath(s string) (path, error) {
+// ParsePath parses s. Its error says what was expected.
+func ParsePath(s string) (Path, error) {
 	rest, ok := strings.CutPrefix(s, "$")
-	if !ok {
-		return nil, fmt.Errorf("the JSON path %q does not begin with $", s)
+	if !ok || len(s) > maxPath {
+		return Path{}, errPath
 	}
-	var p path
+	p := Path{text: s}
 	for rest != "" {
-		var st step
-		var err error
-		if st, rest, err = nextStep(rest); err != nil {
-			return nil, fmt.Errorf("the JSON path %q: %w", s, err)
+		st, after, ok := nextStep(rest)
+		if !ok || len(p.steps) == maxSteps {
+			return Path{}, errPath
 		}
-		if p = append(p, st); len(p) > maxSteps {
-			return nil, fmt.Errorf("the JSON path %q has more than %d steps", s, maxSteps)
-		}
+		p.steps, rest = append(p.steps, st), after
 	}
 	return p, nil
 }
 
-func nextStep(s string) (step, string, error) {
+var errPath = errors.New("expected a JSON path such as $.level or $.values[0].level")
+
+// IsZero reports whether p is no path.
+func (p Path) IsZero() bool { return p.text == "" }
+
+// String returns p as it was written.
+func (p Path) String() string { return p.text }
+
+// nextStep parses the first step of s and returns the rest.
+func nextStep(s string) (st step, rest string, ok bool) {
 	if rest, ok := strings.CutPrefix(s, "."); ok {
-		n := strings.IndexFunc(rest, func(r rune) bool {
-			return r != '_' && r != '-' && !unicode.IsLetter(r) && !unicode.IsNumber(r)
-		})
-		if n < 0 {
-			n = len(rest)
-		}
-		if n == 0 {
-			return step{}, "", fmt.Errorf("expected a name after the dot")
-		}
-		return step{name: rest[:n], index: -1}, rest[n:], nil
+		return memberStep(rest)
 	}
 	for _, quote := range []string{"'", `"`} {
 		rest, ok := strings.CutPrefix(s, "["+quote)
@@ -58,25 +63,31 @@ func nextStep(s string) (step, string, error) {
 			continue
 		}
 		name, rest, ok := strings.Cut(rest, quote+"]")
-		if !ok || name == "" {
-			return step{}, "", fmt.Errorf("a name in brackets does not end")
-		}
-		return step{name: name, index: -1}, rest, nil
+		return step{name: name, index: -1}, rest, ok && name != "" && !strings.ContainsAny(name, quote+`\`)
 	}
 	if rest, ok := strings.CutPrefix(s, "["); ok {
 		digits, rest, ok := strings.Cut(rest, "]")
-		n, err := strconv.ParseUint(digits, 10, 20)
-		if !ok || err != nil {
-			return step{}, "", fmt.Errorf("expected a number in brackets")
-		}
-		return step{index: int(n)}, rest, nil
+		n, err := strconv.ParseUint(digits, 10, 32)
+		return step{index: int(n)}, rest, ok && err == nil && n <= maxIndex
 	}
-	return step{}, "", fmt.Errorf("expected . or [ at %q", s)
+	return step{}, "", false
+}
+
+// memberStep parses a name after a dot: a letter or _, then letters, digits, _ and -.
+func memberStep(s string) (st step, rest string, ok bool) {
+	n := strings.IndexFunc(s, func(r rune) bool {
+		return r != '_' && r != '-' && !unicode.IsLetter(r) && !unicode.IsNumber(r)
+	})
+	if n < 0 {
+		n = len(s)
+	}
+	starts := strings.IndexFunc(s, func(r rune) bool { return r == '_' || unicode.IsLetter(r) }) == 0
+	return step{name: s[:n], index: -1}, s[n:], starts
 }
 
 // in returns the value that p names in a decoded document.
-func (p path) in(v any) (any, bool) {
-	for _, st := range p {
+func (p Path) in(v any) (any, bool) {
+	for _, st := range p.steps {
 		switch c := v.(type) {
 		case map[string]any:
 			member, ok := c[st.name]

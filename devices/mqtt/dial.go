@@ -19,73 +19,60 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"gridpost/devices"
+	"gridpost/devices/address"
 )
 
-// Server is a broker and how to enter it.
+// Server is a broker and how to log in to it.
 type Server struct {
-	URL      string // mqtt://host:port or mqtts://host:port
+	Address  address.Broker
 	ClientID string // unique at the broker, and the same after each start
 	Username string
 	Password string
 	CA       string // path of a PEM file; empty: the system's authorities
 }
 
-// endpoint is a checked Server.
-type endpoint struct {
-	Server
-	host string // host:port, for words and logs; never the URL
-	tls  *tls.Config
+// errCA is wrapped by the errors of ReadCA.
+var errCA = errors.New("reading the broker's authority")
+
+// ReadCA reads a file of certificates. It is read for each connection, so that a file that is
+// missing, or replaced, concerns this broker only.
+func ReadCA(path string) (*x509.CertPool, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errCA, err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(raw) {
+		return nil, fmt.Errorf("%w: %s holds no PEM certificate", errCA, path)
+	}
+	return pool, nil
 }
 
-func (s Server) check() (endpoint, error) {
-	u, err := url.Parse(s.URL)
-	if err != nil || u.Hostname() == "" {
-		return endpoint{}, errors.New("the broker's address: expected mqtt://host:port or mqtts://host:port")
+// tlsConfig returns how to encrypt the connection, or nil when it is not encrypted.
+func (s Server) tlsConfig() (*tls.Config, error) {
+	if !s.Address.TLS {
+		return nil, nil
 	}
-	e := endpoint{Server: s}
-	port := u.Port()
-	switch u.Scheme {
-	case "mqtt", "tcp":
-		if port == "" {
-			port = "1883"
-		}
-	case "mqtts", "ssl", "tls":
-		if port == "" {
-			port = "8883"
-		}
-		e.tls = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.Hostname()}
-	default:
-		return endpoint{}, fmt.Errorf("the broker's address: expected mqtt:// or mqtts://, not %s://", u.Scheme)
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: s.Address.Name}
+	if s.CA == "" {
+		return cfg, nil
 	}
-	e.host = net.JoinHostPort(u.Hostname(), port)
-	if s.CA != "" {
-		raw, err := os.ReadFile(s.CA)
-		if err != nil {
-			return endpoint{}, fmt.Errorf("reading the broker's authority: %w", err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(raw) {
-			return endpoint{}, fmt.Errorf("reading the broker's authority: %s holds no PEM certificate", s.CA)
-		}
-		if e.tls == nil {
-			return endpoint{}, errors.New("the broker's authority: only mqtts:// uses one")
-		}
-		e.tls.RootCAs = pool
-	}
-	return e, nil
+	var err error
+	cfg.RootCAs, err = ReadCA(s.CA)
+	return cfg, err
 }
 
 // dial connects and bounds what the broker may send.
-func (e endpoint) dial(ctx context.Context) (net.Conn, error) {
+func (s Server) dial(ctx context.Context, cfg *tls.Config) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	d := &net.Dialer{KeepAlive: 15 * time.Second}
 	var conn net.Conn
 	var err error
-	if e.tls != nil {
-		conn, err = (&tls.Dialer{NetDialer: d, Config: e.tls}).DialContext(ctx, "tcp", e.host)
+	if cfg != nil {
+		conn, err = (&tls.Dialer{NetDialer: d, Config: cfg}).DialContext(ctx, "tcp", s.Address.Host)
 	} else {
-		conn, err = d.DialContext(ctx, "tcp", e.host)
+		conn, err = d.DialContext(ctx, "tcp", s.Address.Host)
 	}
 	if err != nil {
 		return nil, err
@@ -147,32 +134,46 @@ func (f *frame) scan(p []byte) error {
 	return nil
 }
 
-// words says for a person why a broker cannot be used.
-func (e endpoint) words(err error) string {
+// cause says why a broker cannot be used.
+func (s Server) cause(err error) devices.Cause {
+	host := s.Address.Host
+	is := func(code, text string, params ...string) devices.Cause {
+		c := devices.Cause{Code: code, Params: map[string]string{"broker": host}, Text: text}
+		for i := 0; i+1 < len(params); i += 2 {
+			c.Params[params[i]] = params[i+1]
+		}
+		return c
+	}
 	var dns *net.DNSError
 	var unknown x509.UnknownAuthorityError
 	var invalid x509.CertificateInvalidError
-	var host x509.HostnameError
+	var name x509.HostnameError
 	var timeout net.Error
+	var topics topicsRefused
+	reason := strings.TrimSpace(err.Error())
 	switch {
 	case errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword), errors.Is(err, packets.ErrorRefusedNotAuthorised):
-		return fmt.Sprintf("the broker at %s refuses the user name or password", e.host)
+		return is("broker_login_refused", fmt.Sprintf("the broker at %s refuses the user name or password", host))
 	case errors.Is(err, packets.ErrorRefusedIDRejected):
-		return fmt.Sprintf("the broker at %s refuses the client's name", e.host)
+		return is("broker_client_refused", fmt.Sprintf("the broker at %s refuses the client's name", host))
 	case errors.Is(err, packets.ErrorRefusedServerUnavailable):
-		return fmt.Sprintf("the broker at %s says that it is unavailable", e.host)
+		return is("broker_unavailable", fmt.Sprintf("the broker at %s says that it is unavailable", host))
+	case errors.As(err, &topics):
+		return is("broker_topics_refused", fmt.Sprintf("the broker at %s: %s", host, reason), "topics", string(topics))
+	case errors.Is(err, errCA):
+		return is("broker_authority_unreadable", fmt.Sprintf("the broker at %s: %s", host, reason), "reason", reason)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Sprintf("nothing answers at %s (connection refused)", e.host)
+		return is("broker_connection_refused", fmt.Sprintf("nothing answers at %s (connection refused)", host))
 	case errors.As(err, &dns):
-		return fmt.Sprintf("the name of the broker %s is not known", e.host)
-	case errors.As(err, &unknown), errors.As(err, &invalid), errors.As(err, &host):
-		return fmt.Sprintf("the certificate of the broker at %s cannot be trusted: %v", e.host, err)
+		return is("broker_name_unknown", fmt.Sprintf("the name of the broker %s is not known", host))
+	case errors.As(err, &unknown), errors.As(err, &invalid), errors.As(err, &name):
+		return is("broker_certificate_untrusted", fmt.Sprintf("the certificate of the broker at %s cannot be trusted: %v", host, err), "reason", reason)
 	case errors.Is(err, io.EOF):
-		return fmt.Sprintf("the broker at %s closed the connection", e.host)
+		return is("broker_closed_connection", fmt.Sprintf("the broker at %s closed the connection", host))
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return fmt.Sprintf("nothing answers at %s (timed out)", e.host)
+		return is("broker_timed_out", fmt.Sprintf("nothing answers at %s (timed out)", host))
 	}
-	return fmt.Sprintf("the broker at %s: %s", e.host, strings.TrimSpace(err.Error()))
+	return is("broker_failed", fmt.Sprintf("the broker at %s: %s", host, reason), "reason", reason)
 }
 
 // failure keeps the error of dialling, which paho would turn into text.
@@ -191,12 +192,17 @@ func (f *failure) or(err error) error {
 	return err
 }
 
-func (e endpoint) opener(ctx context.Context, f *failure) func(*url.URL, paho.ClientOptions) (net.Conn, error) {
+// opener returns how paho opens the connection.
+func (s Server) opener(ctx context.Context, f *failure) (paho.OpenConnectionFunc, error) {
+	cfg, err := s.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
 	return func(*url.URL, paho.ClientOptions) (net.Conn, error) {
-		conn, err := e.dial(ctx)
+		conn, err := s.dial(ctx, cfg)
 		f.mu.Lock()
 		f.err = err
 		f.mu.Unlock()
 		return conn, err
-	}
+	}, nil
 }

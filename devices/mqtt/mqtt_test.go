@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"gridpost/devices"
+	"gridpost/devices/address"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -81,7 +82,7 @@ func (m *mosquitto) stop() {
 }
 
 func (m *mosquitto) server(id string) Server {
-	return Server{URL: fmt.Sprintf("mqtt://127.0.0.1:%d", m.port), ClientID: id}
+	return Server{Address: address.Broker{Host: fmt.Sprintf("127.0.0.1:%d", m.port), Name: "127.0.0.1"}, ClientID: id}
 }
 
 func until(t *testing.T, what string, f func() bool) {
@@ -95,35 +96,35 @@ func until(t *testing.T, what string, f func() bool) {
 	}
 }
 
-// ear keeps what a subscriber heard.
-type ear struct {
-	mu     sync.Mutex
-	heard  []string
-	causes []string
-	online bool
-	fail   error
-	tries  int
+// recorder keeps what a subscriber received.
+type recorder struct {
+	mu       sync.Mutex
+	received []string
+	causes   []string
+	online   bool
+	fail     error
+	tries    int
 }
 
-func (e *ear) handle(_ context.Context, m devices.Message) error {
+func (e *recorder) handle(_ context.Context, m devices.Message) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.tries++
 	if e.fail != nil {
 		return e.fail
 	}
-	e.heard = append(e.heard, string(m.Payload))
+	e.received = append(e.received, string(m.Payload))
 	return nil
 }
 
-func (e *ear) state(online bool, cause string) {
+func (e *recorder) state(online bool, cause devices.Cause) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.online = online
-	e.causes = append(e.causes, cause)
+	e.causes = append(e.causes, cause.Text)
 }
 
-func (e *ear) is(f func(*ear) bool) func() bool {
+func (e *recorder) is(f func(*recorder) bool) func() bool {
 	return func() bool {
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -131,10 +132,10 @@ func (e *ear) is(f func(*ear) bool) func() bool {
 	}
 }
 
-func online(e *ear) bool  { return e.online }
-func offline(e *ear) bool { return !e.online && len(e.causes) > 0 }
+func online(e *recorder) bool  { return e.online }
+func offline(e *recorder) bool { return !e.online && len(e.causes) > 0 }
 
-func listen(t *testing.T, at Server, e *ear) (stop func()) {
+func listen(t *testing.T, at Server, e *recorder) (stop func()) {
 	t.Helper()
 	s, err := NewSubscriber(Options{Server: at, Filters: []string{"sensors/#"}, Handle: e.handle, OnState: e.state})
 	if err != nil {
@@ -170,19 +171,19 @@ func publisher(t *testing.T, at Server) func(string) {
 
 func TestBrokerStoppedAndStarted(t *testing.T) {
 	m := newMosquitto(t, "allow_anonymous true")
-	e := &ear{}
+	e := &recorder{}
 	stop := listen(t, m.server("edge"), e)
 	say := publisher(t, m.server("sensor"))
 	until(t, "online", e.is(online))
 	say("1")
-	until(t, "first message", e.is(func(e *ear) bool { return len(e.heard) == 1 }))
+	until(t, "first message", e.is(func(e *recorder) bool { return len(e.received) == 1 }))
 
 	m.stop()
 	until(t, "offline", e.is(offline))
 	m.start()
 	until(t, "online again", e.is(online))
 	say("2")
-	until(t, "second message", e.is(func(e *ear) bool { return len(e.heard) == 2 }))
+	until(t, "second message", e.is(func(e *recorder) bool { return len(e.received) == 2 }))
 
 	// Away for a while: what is sent meanwhile, and over a restart of the broker, arrives.
 	stop()
@@ -191,10 +192,10 @@ func TestBrokerStoppedAndStarted(t *testing.T) {
 	m.start()
 	say("4")
 	stop = listen(t, m.server("edge"), e)
-	until(t, "messages sent while away", e.is(func(e *ear) bool { return len(e.heard) == 4 }))
+	until(t, "messages sent while away", e.is(func(e *recorder) bool { return len(e.received) == 4 }))
 	stop()
-	if got := strings.Join(e.heard, " "); got != "1 2 3 4" {
-		t.Errorf("heard %s", got)
+	if got := strings.Join(e.received, " "); got != "1 2 3 4" {
+		t.Errorf("received %s", got)
 	}
 	found := false
 	for _, c := range e.causes {
@@ -207,43 +208,43 @@ func TestBrokerStoppedAndStarted(t *testing.T) {
 
 func TestNotAcknowledgedBeforeStored(t *testing.T) {
 	m := newMosquitto(t, "allow_anonymous true")
-	e := &ear{fail: errors.New("the disk is full")}
+	e := &recorder{fail: errors.New("the disk is full")}
 	stop := listen(t, m.server("edge"), e)
 	say := publisher(t, m.server("sensor"))
 	until(t, "online", e.is(online))
 	say("1")
 	say("2")
-	until(t, "a try", e.is(func(e *ear) bool { return e.tries > 0 }))
+	until(t, "a try", e.is(func(e *recorder) bool { return e.tries > 0 }))
 	stop() // as a crash would: the message has been delivered, but not stored
 	e.mu.Lock()
 	e.fail = nil
 	e.mu.Unlock()
 	stop = listen(t, m.server("edge"), e)
-	until(t, "delivered again", e.is(func(e *ear) bool { return len(e.heard) == 2 }))
+	until(t, "delivered again", e.is(func(e *recorder) bool { return len(e.received) == 2 }))
 	stop()
-	if got := strings.Join(e.heard, " "); got != "1 2" {
-		t.Errorf("heard %s", got)
+	if got := strings.Join(e.received, " "); got != "1 2" {
+		t.Errorf("received %s", got)
 	}
 }
 
 func TestHandlerIsTriedAgain(t *testing.T) {
 	m := newMosquitto(t, "allow_anonymous true")
-	e := &ear{fail: errors.New("the disk is full")}
+	e := &recorder{fail: errors.New("the disk is full")}
 	stop := listen(t, m.server("edge"), e)
 	defer stop()
 	say := publisher(t, m.server("sensor"))
 	until(t, "online", e.is(online))
 	say("1")
-	until(t, "a try", e.is(func(e *ear) bool { return e.tries > 0 }))
+	until(t, "a try", e.is(func(e *recorder) bool { return e.tries > 0 }))
 	e.mu.Lock()
 	e.fail = nil
 	e.mu.Unlock()
-	until(t, "stored at last", e.is(func(e *ear) bool { return len(e.heard) == 1 }))
+	until(t, "stored at last", e.is(func(e *recorder) bool { return len(e.received) == 1 }))
 }
 
 func TestRefusalIsSaidInWords(t *testing.T) {
 	m := newMosquitto(t, "allow_anonymous false")
-	e := &ear{}
+	e := &recorder{}
 	at := m.server("edge")
 	at.Username, at.Password = "edge", "s3cret"
 	stop := listen(t, at, e)
@@ -256,24 +257,51 @@ func TestRefusalIsSaidInWords(t *testing.T) {
 	}
 }
 
-func TestTooLongIsThrownAway(t *testing.T) {
+func TestTooLongIsDropped(t *testing.T) {
 	m := newMosquitto(t, "allow_anonymous true")
-	e := &ear{}
+	e := &recorder{}
 	stop := listen(t, m.server("edge"), e)
 	defer stop()
 	say := publisher(t, m.server("sensor"))
 	until(t, "online", e.is(online))
 	say(strings.Repeat("x", devices.MaxMessage+1))
 	say("short")
-	until(t, "the short one", e.is(func(e *ear) bool { return len(e.heard) == 1 && e.heard[0] == "short" }))
+	until(t, "the short one", e.is(func(e *recorder) bool { return len(e.received) == 1 && e.received[0] == "short" }))
 }
 
-func TestBadServers(t *testing.T) {
-	for _, s := range []Server{
-		{URL: "http://10.0.0.5"}, {URL: "mqtt://"}, {URL: "::"}, {URL: "mqtt://10.0.0.5", CA: "/etc/hostname"}, {URL: "mqtts://10.0.0.5", CA: "/nowhere"},
-	} {
-		if _, err := s.check(); err == nil {
-			t.Errorf("%+v was accepted", s)
+func TestIncompleteServersAreRefused(t *testing.T) {
+	for _, s := range []Server{{}, {Address: address.Broker{Host: "h:1"}}, {ClientID: "x"}} {
+		if _, err := NewPublisher(s); err == nil {
+			t.Errorf("a publisher to %+v was accepted", s)
+		}
+		if _, err := NewSubscriber(Options{Server: s, Filters: []string{"#"}, Handle: (&recorder{}).handle}); err == nil {
+			t.Errorf("a subscriber to %+v was accepted", s)
+		}
+	}
+}
+
+// TestUnreadableAuthorityIsAState: a file that is missing when the edge runs, although it was there
+// when the document was checked, concerns one broker and not the edge.
+func TestUnreadableAuthorityIsAState(t *testing.T) {
+	for _, ca := range []string{filepath.Join(t.TempDir(), "missing.pem"), "/etc/hostname"} {
+		causes := make(chan devices.Cause, 1)
+		s, err := NewSubscriber(Options{
+			Server:  Server{Address: address.Broker{Host: "127.0.0.1:1", Name: "127.0.0.1", TLS: true}, ClientID: "edge", CA: ca},
+			Filters: []string{"#"}, Handle: (&recorder{}).handle,
+			OnState: func(_ bool, cause devices.Cause) { causes <- cause },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- s.Run(ctx) }()
+		if cause := <-causes; cause.Code != "broker_authority_unreadable" || !strings.Contains(cause.Text, ca) || cause.Params["broker"] != "127.0.0.1:1" {
+			t.Errorf("%s: cause %+v", ca, cause)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("%s: Run ended with %v", ca, err)
 		}
 	}
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
 )
@@ -14,31 +12,31 @@ import (
 // Publisher sends messages to a broker, as a simulated sensor does. Use NewPublisher; Close it
 // at the end. It is safe for concurrent use, and sends one message at a time.
 type Publisher struct {
-	at endpoint
+	at Server
 
 	sending chan struct{} // held by the one that sends: a mutex that can be waited for with a context
 
-	mu     sync.Mutex
+	mu   sync.Mutex
+	conn *connection // nil: none
+}
+
+// connection is a client and a context that ends, with its cause, when the connection is lost.
+type connection struct {
 	client paho.Client
-	lost   chan error
-	gone   *atomic.Bool // the connection has been lost
+	ctx    context.Context
+	lost   context.CancelCauseFunc
 }
 
 // NewPublisher checks s. It connects when there is something to send.
 func NewPublisher(s Server) (*Publisher, error) {
-	at, err := s.check()
-	if err != nil {
-		return nil, err
+	if s.Address.Host == "" || s.ClientID == "" {
+		return nil, errors.New("a publisher needs an address and a client ID")
 	}
-	if s.ClientID == "" {
-		return nil, errors.New("a publisher needs a client ID")
-	}
-	return &Publisher{at: at, sending: make(chan struct{}, 1)}, nil
+	return &Publisher{at: s, sending: make(chan struct{}, 1)}, nil
 }
 
 // Publish sends a message with QoS 1 and returns nil when the broker has acknowledged it.
-// While the broker cannot be reached it tries again, until ctx ends; then the error says what
-// was in the way.
+// While the broker cannot be reached it tries again, until ctx ends; then the error says why.
 func (p *Publisher) Publish(ctx context.Context, topic string, payload []byte, retain bool) error {
 	select {
 	case p.sending <- struct{}{}:
@@ -46,67 +44,72 @@ func (p *Publisher) Publish(ctx context.Context, topic string, payload []byte, r
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
+	for backoff := newReconnect(); ; {
 		err := p.once(ctx, topic, payload, retain)
 		if err == nil {
 			return nil
 		}
 		p.Close()
-		if !pause(ctx, rand.N(backoff)) {
-			return fmt.Errorf("publishing to %s: %s: %w", topic, p.at.words(err), ctx.Err())
+		if !backoff.Wait(ctx) {
+			return fmt.Errorf("publishing to %s: %s: %w", topic, p.at.cause(err).Text, ctx.Err())
 		}
 	}
 }
 
 func (p *Publisher) once(ctx context.Context, topic string, payload []byte, retain bool) error {
-	c, lost, gone, err := p.connect(ctx)
+	conn, err := p.connect(ctx)
 	if err != nil {
 		return err
 	}
-	if err := await(ctx, lost, c.Publish(topic, 1, retain, payload)); err != nil {
+	// A token also completes when its connection is lost, so that is looked at first.
+	ctx, done := context.WithCancelCause(ctx)
+	defer done(nil)
+	stop := context.AfterFunc(conn.ctx, func() { done(context.Cause(conn.ctx)) })
+	defer stop()
+	if err := await(ctx, conn.client.Publish(topic, 1, retain, payload)); err != nil {
 		return err
 	}
-	if gone.Load() { // a token also completes when its connection is lost
-		return errors.New("connection lost")
-	}
-	return nil
+	return context.Cause(conn.ctx)
 }
 
-func (p *Publisher) connect(ctx context.Context) (paho.Client, chan error, *atomic.Bool, error) {
+// connect returns the present connection, or a new one when there is none.
+func (p *Publisher) connect(ctx context.Context) (*connection, error) {
 	p.mu.Lock()
-	c, lost, gone := p.client, p.lost, p.gone
+	conn := p.conn
 	p.mu.Unlock()
-	if c != nil && c.IsConnectionOpen() {
-		return c, lost, gone, nil
+	if conn != nil && conn.client.IsConnectionOpen() {
+		return conn, nil
 	}
 	p.Close()
-	lost, gone = make(chan error, 1), new(atomic.Bool)
+	conn = &connection{}
+	conn.ctx, conn.lost = context.WithCancelCause(context.WithoutCancel(ctx)) // it outlives this message
 	dialing := &failure{}
-	opts := options(ctx, p.at, lost, dialing)
+	opts, err := options(ctx, p.at, conn.lost, dialing)
+	if err != nil {
+		conn.lost(err)
+		return nil, err
+	}
 	opts.SetCleanSession(true)
-	keep := opts.OnConnectionLost
-	opts.SetConnectionLostHandler(func(c paho.Client, err error) {
-		gone.Store(true)
-		keep(c, err)
-	})
-	c = paho.NewClient(opts)
-	if err := await(ctx, lost, c.Connect()); err != nil {
-		c.Disconnect(0)
-		return nil, nil, nil, dialing.or(err)
+	conn.client = paho.NewClient(opts)
+	if err := await(ctx, conn.client.Connect()); err != nil {
+		conn.client.Disconnect(0)
+		conn.lost(err)
+		return nil, dialing.or(err)
 	}
 	p.mu.Lock()
-	p.client, p.lost, p.gone = c, lost, gone
+	p.conn = conn
 	p.mu.Unlock()
-	return c, lost, gone, nil
+	return conn, nil
 }
 
 // Close ends the connection. A later Publish makes a new one.
 func (p *Publisher) Close() {
 	p.mu.Lock()
-	c := p.client
-	p.client = nil
+	conn := p.conn
+	p.conn = nil
 	p.mu.Unlock()
-	if c != nil {
-		c.Disconnect(100)
+	if conn != nil {
+		conn.client.Disconnect(100)
+		conn.lost(context.Canceled)
 	}
 }

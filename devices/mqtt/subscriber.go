@@ -1,7 +1,7 @@
-// Package mqtt hears sensors at a broker, and lets simulated sensors speak.
+// Package mqtt subscribes to the topics of sensors at a broker, and publishes for simulated sensors.
 //
 // A message is acknowledged after its handler has returned without error, and not before: the
-// broker keeps what this process has not kept. While the handler fails, the same message is
+// broker stores what this process has not stored. While the handler fails, the same message is
 // tried again and the broker holds back the rest.
 //
 // It is the only package that imports paho, which is used without its own reconnecting: a
@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sort"
 	"strings"
 	"sync/atomic"
@@ -23,66 +22,70 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"gridpost/devices"
+	"gridpost/devices/retry"
 )
 
 const (
-	dialTimeout  = 15 * time.Second // also of CONNACK, SUBACK and PUBACK
-	keepAlive    = 30 * time.Second
-	minBackoff   = 500 * time.Millisecond
-	maxBackoff   = 30 * time.Second
-	steadyAfter  = 30 * time.Second // a connection that held so long starts the back-off anew
-	handlerPause = time.Second      // first wait after a handler's error
+	dialTimeout = 15 * time.Second // also of CONNACK, SUBACK and PUBACK
+	keepAlive   = 30 * time.Second
+	steadyAfter = 30 * time.Second // a connection that lasted so long resets the back-off
 )
+
+// newReconnect returns the waits between connections.
+func newReconnect() *retry.Backoff {
+	return retry.Policy{First: 500 * time.Millisecond, Longest: 30 * time.Second}.New()
+}
+
+// newRehandle returns the waits between attempts to handle a message.
+func newRehandle() *retry.Backoff {
+	return retry.Policy{First: time.Second, Longest: 30 * time.Second}.New()
+}
 
 // Options are what a Subscriber needs.
 type Options struct {
 	Server  Server
 	Filters []string // MQTT topic filters
 
-	// Handle keeps a message; when it returns nil the message is acknowledged. It is called
+	// Handle stores a message; when it returns nil the message is acknowledged. It is called
 	// from Run's goroutine, one message at a time, in the broker's order.
 	Handle func(ctx context.Context, m devices.Message) error
 
 	// OnState is called from Run's goroutine when the broker becomes usable or stops being
-	// so, with a cause in words. It may be nil.
-	OnState func(online bool, cause string)
+	// so, with the cause. It may be nil.
+	OnState func(online bool, cause devices.Cause)
 
 	Logger *slog.Logger
 }
 
-// Subscriber hears a set of topics for as long as Run runs.
+// Subscriber subscribes to a set of topics for as long as Run runs.
 type Subscriber struct {
-	o  Options
-	at endpoint
+	o Options
 
-	online bool
-	cause  string
-	told   bool
+	// The state that OnState was last called with; reported: it was called.
+	online   bool
+	cause    devices.Cause
+	reported bool
 
 	messages, dropped, tooLong, sessions atomic.Uint64
 }
 
-// Stats counts what a Subscriber has met.
+// Stats are the counters of a Subscriber.
 type Stats struct {
 	Messages uint64 // handled and acknowledged
 	Dropped  uint64 // QoS 0, lost because the queue was full
-	TooLong  uint64 // longer than devices.MaxMessage, acknowledged and thrown away
+	TooLong  uint64 // longer than devices.MaxMessage, acknowledged and dropped
 	Sessions uint64 // connections that came to subscribe
 }
 
 // NewSubscriber checks o.
 func NewSubscriber(o Options) (*Subscriber, error) {
-	at, err := o.Server.check()
-	if err != nil {
-		return nil, err
-	}
-	if o.Server.ClientID == "" || o.Handle == nil || len(o.Filters) == 0 {
-		return nil, errors.New("a subscriber needs a client ID, topics and a handler")
+	if o.Server.Address.Host == "" || o.Server.ClientID == "" || o.Handle == nil || len(o.Filters) == 0 {
+		return nil, errors.New("a subscriber needs an address, a client ID, topics and a handler")
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Subscriber{o: o, at: at}, nil
+	return &Subscriber{o: o}, nil
 }
 
 // Stats may be called at any time, from any goroutine.
@@ -90,36 +93,35 @@ func (s *Subscriber) Stats() Stats {
 	return Stats{s.messages.Load(), s.dropped.Load(), s.tooLong.Load(), s.sessions.Load()}
 }
 
-// Run hears the topics until ctx ends, through any number of connections, and returns nil.
+// Run receives messages until ctx ends, through any number of connections, and returns nil.
 func (s *Subscriber) Run(ctx context.Context) error {
-	backoff := minBackoff
+	backoff := newReconnect()
 	for {
 		began := time.Now()
 		err := s.session(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		s.tell(false, s.at.words(err))
+		s.report(false, s.o.Server.cause(err))
 		if time.Since(began) > steadyAfter {
-			backoff = minBackoff
+			backoff.Reset()
 		}
-		if !pause(ctx, rand.N(backoff)+50*time.Millisecond) {
+		if !backoff.Wait(ctx) {
 			return nil
 		}
-		backoff = min(2*backoff, maxBackoff)
 	}
 }
 
-// tell passes a change of state on; the same state with another cause is a change.
-func (s *Subscriber) tell(online bool, cause string) {
-	if s.told && s.online == online && s.cause == cause {
+// report passes a change of state on; the same state with another cause is a change.
+func (s *Subscriber) report(online bool, cause devices.Cause) {
+	if s.reported && s.online == online && s.cause.Equal(cause) {
 		return
 	}
-	s.told, s.online, s.cause = true, online, cause
+	s.reported, s.online, s.cause = true, online, cause
 	if online {
-		s.o.Logger.Info("hearing sensors", "broker", s.at.host, "topics", len(s.o.Filters))
+		s.o.Logger.Info("subscribed to sensors", "broker", s.o.Server.Address.Host, "topics", len(s.o.Filters))
 	} else {
-		s.o.Logger.Warn("not hearing sensors", "broker", s.at.host, "cause", cause)
+		s.o.Logger.Warn("no messages of sensors", "broker", s.o.Server.Address.Host, "cause", cause.Text)
 	}
 	if s.o.OnState != nil {
 		s.o.OnState(online, cause)
@@ -129,9 +131,13 @@ func (s *Subscriber) tell(online bool, cause string) {
 // session is one connection, from dialling to its end. It always returns an error.
 func (s *Subscriber) session(ctx context.Context) error {
 	q := newQueue()
-	lost := make(chan error, 1)
+	ctx, lost := context.WithCancelCause(ctx)
+	defer lost(nil)
 	dialing := &failure{}
-	opts := options(ctx, s.at, lost, dialing)
+	opts, err := options(ctx, s.o.Server, lost, dialing)
+	if err != nil {
+		return err
+	}
 	opts.SetCleanSession(false) // the broker keeps what comes while this edge is away
 	opts.SetAutoAckDisabled(true)
 	// The handler below never waits, so order costs nothing: a door's "closed" must not
@@ -141,24 +147,22 @@ func (s *Subscriber) session(ctx context.Context) error {
 
 	c := paho.NewClient(opts)
 	defer c.Disconnect(0)
-	if err := await(ctx, lost, c.Connect()); err != nil {
+	if err := await(ctx, c.Connect()); err != nil {
 		return dialing.or(err)
 	}
-	if err := s.subscribe(ctx, c, lost); err != nil {
+	if err := s.subscribe(ctx, c); err != nil {
 		return err
 	}
 	s.sessions.Add(1)
-	s.tell(true, "")
+	s.report(true, devices.Cause{})
 	for {
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
-		case err := <-lost:
-			return fmt.Errorf("connection lost: %w", err)
+			return context.Cause(ctx)
 		case <-q.overflow:
 			return errors.New("more messages wait to be stored than can be held; starting again from the last one stored")
 		case <-q.ready:
-			if err := s.drain(ctx, q, lost); err != nil {
+			if err := s.drain(ctx, q); err != nil {
 				return err
 			}
 		}
@@ -169,8 +173,8 @@ func (s *Subscriber) session(ctx context.Context) error {
 func (s *Subscriber) take(q *queue, m paho.Message) {
 	if len(m.Payload()) > devices.MaxMessage {
 		if s.tooLong.Add(1) == 1 {
-			s.o.Logger.Warn("a message is too long and is thrown away; further ones are only counted",
-				"broker", s.at.host, "topic", m.Topic(), "bytes", len(m.Payload()), "limit", devices.MaxMessage)
+			s.o.Logger.Warn("a message is too long and is dropped; further ones are only counted",
+				"broker", s.o.Server.Address.Host, "topic", m.Topic(), "bytes", len(m.Payload()), "limit", devices.MaxMessage)
 		}
 		q.push(queued{ack: m.Ack, skip: true})
 		return
@@ -179,26 +183,22 @@ func (s *Subscriber) take(q *queue, m paho.Message) {
 		Topic: m.Topic(), Payload: m.Payload(), Retained: m.Retained(), Durable: m.Qos() > 0, Received: time.Now(),
 	}})
 	if !ok && s.dropped.Add(1) == 1 {
-		s.o.Logger.Warn("messages come faster than they can be stored; those of QoS 0 are dropped and counted", "broker", s.at.host)
+		s.o.Logger.Warn("messages come faster than they can be stored; those of QoS 0 are dropped and counted", "broker", s.o.Server.Address.Host)
 	}
 }
 
-// drain handles everything that is queued. It returns an error when the connection is not
-// worth keeping.
-func (s *Subscriber) drain(ctx context.Context, q *queue, lost chan error) error {
+// drain handles everything that is queued. It returns an error when ctx ends, which is when the
+// connection is lost: nothing can be acknowledged any more, and the broker sends the rest again.
+func (s *Subscriber) drain(ctx context.Context, q *queue) error {
 	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case err := <-lost: // acknowledging is over; the broker sends again what is left here
-			return fmt.Errorf("connection lost: %w", err)
-		default:
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		e, ok := q.pop()
 		if !ok {
 			return nil
 		}
-		for wait := handlerPause; !e.skip; wait = min(2*wait, maxBackoff) {
+		for backoff := newRehandle(); !e.skip; {
 			err := s.o.Handle(ctx, e.message)
 			if err == nil {
 				s.messages.Add(1)
@@ -209,12 +209,8 @@ func (s *Subscriber) drain(ctx context.Context, q *queue, lost chan error) error
 				break
 			}
 			s.o.Logger.Warn("a message could not be stored; it is tried again and not acknowledged", "topic", e.message.Topic, "error", err)
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case err := <-lost: // the broker sends it again
-				return fmt.Errorf("connection lost: %w", err)
-			case <-time.After(wait):
+			if !backoff.Wait(ctx) {
+				return context.Cause(ctx)
 			}
 		}
 		e.ack()
@@ -223,13 +219,13 @@ func (s *Subscriber) drain(ctx context.Context, q *queue, lost chan error) error
 
 // subscribe asks for all topics in one packet and looks at each answer: a broker that knows
 // the session may still have lost its subscriptions.
-func (s *Subscriber) subscribe(ctx context.Context, c paho.Client, lost chan error) error {
+func (s *Subscriber) subscribe(ctx context.Context, c paho.Client) error {
 	filters := make(map[string]byte, len(s.o.Filters))
 	for _, f := range s.o.Filters {
 		filters[f] = 1
 	}
 	t := c.SubscribeMultiple(filters, nil)
-	if err := await(ctx, lost, t); err != nil {
+	if err := await(ctx, t); err != nil {
 		return fmt.Errorf("subscribing: %w", err)
 	}
 	st, ok := t.(*paho.SubscribeToken)
@@ -244,54 +240,48 @@ func (s *Subscriber) subscribe(ctx context.Context, c paho.Client, lost chan err
 	}
 	if len(refused) > 0 {
 		sort.Strings(refused)
-		return fmt.Errorf("it refuses the topics %s", strings.Join(refused, ", "))
+		return topicsRefused(strings.Join(refused, ", "))
 	}
 	return nil
 }
 
-// options are what subscriber and publisher have in common.
-func options(ctx context.Context, at endpoint, lost chan error, dialing *failure) *paho.ClientOptions {
+// topicsRefused lists the topics that a broker does not let this edge subscribe to.
+type topicsRefused string
+
+// Error implements error.
+func (t topicsRefused) Error() string { return "it refuses the topics " + string(t) }
+
+// options are what subscriber and publisher have in common. lost is called with the reason when a
+// connection that was established ends.
+func options(ctx context.Context, at Server, lost context.CancelCauseFunc, dialing *failure) (*paho.ClientOptions, error) {
+	open, err := at.opener(ctx, dialing)
+	if err != nil {
+		return nil, err
+	}
 	opts := paho.NewClientOptions()
-	opts.AddBroker("tcp://" + at.host)
+	// The connection is opened by the function below. The address here only has to parse as a URL,
+	// which that of an IPv6 zone does not.
+	opts.AddBroker("tcp://broker")
 	opts.SetClientID(at.ClientID).SetUsername(at.Username).SetPassword(at.Password)
 	opts.SetProtocolVersion(4)
 	opts.SetAutoReconnect(false).SetConnectRetry(false).SetResumeSubs(false)
 	opts.SetKeepAlive(keepAlive).SetPingTimeout(10 * time.Second)
 	opts.SetConnectTimeout(dialTimeout).SetWriteTimeout(dialTimeout)
-	opts.SetConnectionLostHandler(func(_ paho.Client, err error) {
-		select {
-		case lost <- err:
-		default:
-		}
-	})
-	opts.SetCustomOpenConnectionFn(at.opener(ctx, dialing))
-	return opts
+	opts.SetConnectionLostHandler(func(_ paho.Client, err error) { lost(fmt.Errorf("connection lost: %w", err)) })
+	opts.SetCustomOpenConnectionFn(open)
+	return opts, nil
 }
 
-// await waits for a token, the connection's end or ctx's, whichever comes first.
-func await(ctx context.Context, lost chan error, t paho.Token) error {
+// await waits for a token or for the end of ctx, whichever comes first.
+func await(ctx context.Context, t paho.Token) error {
 	timeout := time.NewTimer(dialTimeout + time.Second)
 	defer timeout.Stop()
 	select {
 	case <-t.Done():
 		return t.Error()
-	case err := <-lost:
-		lost <- err // whoever looks next must see it too; the channel has room for one
-		return fmt.Errorf("connection lost: %w", err)
 	case <-timeout.C:
 		return errors.New("no answer within 16 s")
 	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
+		return context.Cause(ctx)
 	}
 }

@@ -30,7 +30,7 @@ func TestTakesPicturesFromGStreamer(t *testing.T) {
 	for _, transport := range []string{Auto, TCP, UDP} {
 		t.Run(transport, func(t *testing.T) {
 			_, port := gstreamer(t, "0")
-			w := watch(t, Options{URL: address(port), Transport: transport})
+			w := watch(t, Options{URL: parsed(t, local(port)), Transport: transport})
 			w.expect(true, "")
 			units := w.units(30)
 			if !units[0].Keyframe || units[0].PTS != 0 || units[0].Session != 1 {
@@ -51,7 +51,7 @@ func TestComesBackAfterTheCameraWasStopped(t *testing.T) {
 	for _, transport := range []string{TCP, UDP} {
 		t.Run(transport, func(t *testing.T) {
 			port := freePort(t)
-			w := watch(t, Options{URL: address(port), Transport: transport})
+			w := watch(t, Options{URL: parsed(t, local(port)), Transport: transport})
 			w.expect(false, "connection refused") // absent at first
 
 			for session := uint32(1); session <= 2; session++ {
@@ -74,21 +74,21 @@ func TestWrongPassword(t *testing.T) {
 		{"viewer:hunter42@", "the camera refuses the user name or password (401)"},
 		{"", "the camera asks for a user name and password (401)"},
 	} {
-		w := watch(t, Options{URL: "rtsp://" + test.user + "127.0.0.1:" + port + "/main"})
+		w := watch(t, Options{URL: parsed(t, "rtsp://"+test.user+"127.0.0.1:"+port+"/main")})
 		w.expect(false, test.cause)
 		w.stop()
 		if strings.Contains(w.log.String(), "hunter42") {
 			t.Errorf("the password is in the log:\n%s", w.log)
 		}
 	}
-	w := watch(t, Options{URL: "rtsp://viewer:letmein@127.0.0.1:" + port + "/main"})
+	w := watch(t, Options{URL: parsed(t, "rtsp://viewer:letmein@127.0.0.1:"+port+"/main")})
 	w.expect(true, "")
 	w.units(5)
 }
 
 func TestAudioIsPassedOver(t *testing.T) {
 	_, port := gstreamer(t, "0", "--audio")
-	w := watch(t, Options{URL: address(port)})
+	w := watch(t, Options{URL: parsed(t, local(port))})
 	w.expect(true, "")
 	for _, u := range w.units(20) {
 		if u.Codec != streams.H264 || !h26x.ContainsFrame(u.Codec, u.NALUs) {
@@ -99,22 +99,22 @@ func TestAudioIsPassedOver(t *testing.T) {
 
 func TestTransportThatTheCameraRefuses(t *testing.T) {
 	_, port := gstreamer(t, "0", "--transport", "udp")
-	w := watch(t, Options{URL: address(port), Transport: Auto})
+	w := watch(t, Options{URL: parsed(t, local(port)), Transport: Auto})
 	w.expect(true, "")
 	w.units(5)
 
 	_, port = gstreamer(t, "0", "--transport", "tcp")
-	w = watch(t, Options{URL: address(port), Transport: UDP})
+	w = watch(t, Options{URL: parsed(t, local(port)), Transport: UDP})
 	w.expect(true, "")
 	w.units(5)
 
 	_, port = gstreamer(t, "0", "--transport", "udp")
-	w = watch(t, Options{URL: address(port), Transport: TCP})
+	w = watch(t, Options{URL: parsed(t, local(port)), Transport: TCP})
 	w.expect(false, "461")
 }
 
 func TestUnknownPath(t *testing.T) {
 	_, port := gstreamer(t, "0")
-	w := watch(t, Options{URL: "rtsp://127.0.0.1:" + port + "/other"})
+	w := watch(t, Options{URL: parsed(t, "rtsp://127.0.0.1:"+port+"/other")})
 	w.expect(false, "404")
 }

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"gridpost/devices/address"
 	"gridpost/streams"
 )
 
@@ -168,4 +169,14 @@ func (b *logBuffer) String() string {
 	return b.buf.String()
 }
 
-func address(port string) string { return fmt.Sprintf("rtsp://127.0.0.1:%s/main", port) }
+// parsed returns the address of a stream.
+func parsed(t *testing.T, s string) address.Stream {
+	t.Helper()
+	a, err := address.ParseStream(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func local(port string) string { return fmt.Sprintf("rtsp://127.0.0.1:%s/main", port) }

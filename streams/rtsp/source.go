@@ -19,6 +19,7 @@ import (
 	"github.com/bluenviron/gortsplib/v4"
 	"github.com/bluenviron/gortsplib/v4/pkg/base"
 
+	"gridpost/devices/address"
 	"gridpost/devices/retry"
 	"gridpost/streams"
 )
@@ -33,7 +34,7 @@ const (
 
 // Options of a Source. The zero value of a field takes the default that it names.
 type Options struct {
-	URL       string          // rtsp:// or rtsps://, with user name and password if the camera wants them
+	URL       address.Stream  // with user name and password if the camera requires them
 	Transport string          // Auto, TCP or UDP; default Auto
 	Stream    *streams.Stream // where the units go; the source is its only publisher
 	Logger    *slog.Logger    // default: nothing is logged
@@ -120,10 +121,10 @@ func (s *Source) Stats() Stats {
 // Run takes pictures until ctx ends, and returns nil then. It returns an error at once when the options can
 // never work. It is called once.
 func (s *Source) Run(ctx context.Context) error {
-	address, err := base.ParseURL(s.o.URL)
-	if err != nil || address.Host == "" {
-		return errors.New("reading the camera's address: it is not an rtsp:// or rtsps:// URL") // the cause may hold the password
+	if s.o.URL.IsZero() {
+		return errors.New("a source needs an address")
 	}
+	url := (*base.URL)(s.o.URL.URL())
 	switch s.o.Transport {
 	case Auto, TCP:
 		s.transport = gortsplib.TransportTCP
@@ -135,7 +136,7 @@ func (s *Source) Run(ctx context.Context) error {
 	backoff := retry.Policy{First: s.o.RetryMin, Longest: s.o.RetryMax}.New()
 	for {
 		began := time.Now()
-		n := newSession(s, address)
+		n := newSession(s, url)
 		err := n.run(ctx)
 		if ctx.Err() != nil {
 			return nil
@@ -146,11 +147,11 @@ func (s *Source) Run(ctx context.Context) error {
 		if s.fallBack(err, n) {
 			continue
 		}
-		cause, understood := causeOf(err, address, s.o)
+		cause, understood := causeOf(err, url, s.o)
 		if !understood {
 			s.count.unreadable.Add(1)
 		}
-		s.report(false, cause, "error", safe(err.Error(), address))
+		s.report(false, cause, "error", safe(err.Error(), url))
 		if n.shown && time.Since(began) > s.o.FrameTimeout {
 			backoff.Reset()
 		}

@@ -24,7 +24,7 @@ func TestSilentUDPFallsBackToTCP(t *testing.T) {
 		}
 		c.pictures()
 	}}
-	w := watch(t, Options{URL: f.start(t), Transport: UDP, UDPTimeout: 200 * time.Millisecond})
+	w := watch(t, Options{URL: parsed(t, f.start(t)), Transport: UDP, UDPTimeout: 200 * time.Millisecond})
 	w.expect(true, "")
 	w.units(10)
 	if w.source.Stats().Attempts != 2 {
@@ -34,7 +34,7 @@ func TestSilentUDPFallsBackToTCP(t *testing.T) {
 
 func TestCameraThatAnswersButSendsNothing(t *testing.T) {
 	f := &fake{play: func(c *fakeConn) { c.silence() }}
-	w := watch(t, Options{URL: f.start(t), FrameTimeout: 300 * time.Millisecond})
+	w := watch(t, Options{URL: parsed(t, f.start(t)), FrameTimeout: 300 * time.Millisecond})
 	w.expect(false, "connected, but no ")
 	if st := w.source.Stats(); st.Sessions != 0 {
 		t.Errorf("a session without pictures counts: %+v", st)
@@ -48,7 +48,7 @@ func TestCameraThatFreezes(t *testing.T) {
 		}
 		c.silence()
 	}}
-	w := watch(t, Options{URL: f.start(t), FrameTimeout: 300 * time.Millisecond})
+	w := watch(t, Options{URL: parsed(t, f.start(t)), FrameTimeout: 300 * time.Millisecond})
 	w.expect(true, "")
 	w.expect(false, "connected, but no pictures for 300 ms")
 	w.expect(true, "")
@@ -61,13 +61,13 @@ func TestCameraWithoutKeyPictures(t *testing.T) {
 		for n := 1; c.picture(5*n+1, uint32(n)*3600); n++ {
 		}
 	}}
-	w := watch(t, Options{URL: f.start(t), FrameTimeout: 300 * time.Millisecond})
+	w := watch(t, Options{URL: parsed(t, f.start(t)), FrameTimeout: 300 * time.Millisecond})
 	w.expect(false, "connected, but no key picture within 300 ms")
 }
 
 func TestCameraWithoutVideo(t *testing.T) {
 	f := &fake{sdp: "m=audio 0 RTP/AVP 8\r\na=control:audio\r\n"}
-	w := watch(t, Options{URL: f.start(t)})
+	w := watch(t, Options{URL: parsed(t, f.start(t))})
 	w.expect(false, "the camera offers no H.264 or H.265 video")
 }
 
@@ -75,7 +75,7 @@ func TestBackChannelIsPassedOver(t *testing.T) {
 	f := &fake{play: (*fakeConn).pictures}
 	f.sdp = "m=audio 0 RTP/AVP 8\r\na=sendonly\r\na=control:back\r\n" +
 		strings.Replace(videoSDP(), "a=control:video", "a=sendonly\r\na=control:odd", 1) + videoSDP()
-	w := watch(t, Options{URL: f.start(t)})
+	w := watch(t, Options{URL: parsed(t, f.start(t))})
 	w.expect(true, "")
 	w.units(10)
 }
@@ -89,7 +89,7 @@ func TestKeepaliveWellInsideTheTimeout(t *testing.T) {
 			heard <- time.Now()
 		}
 	}}
-	w := watch(t, Options{URL: f.start(t)})
+	w := watch(t, Options{URL: parsed(t, f.start(t))})
 	w.expect(true, "")
 	last := time.Now()
 	for range 2 {
@@ -137,7 +137,7 @@ func TestGarbage(t *testing.T) {
 				_, _ = c.Write(answer)
 				return true
 			}}
-			w := watch(t, Options{URL: f.start(t), ConnectTimeout: 300 * time.Millisecond})
+			w := watch(t, Options{URL: parsed(t, f.start(t)), ConnectTimeout: 300 * time.Millisecond})
 			for deadline := time.Now().Add(patience); w.source.Stats().Attempts < 6; {
 				if time.Now().After(deadline) {
 					t.Fatal("it is not tried again")
@@ -163,7 +163,7 @@ func TestGarbageAmongThePackets(t *testing.T) {
 			_, _ = c.Write([]byte{'$', 9, 0, 4, 255, 255, 255, 1}) // a channel that nobody set up
 		}
 	}}
-	w := watch(t, Options{URL: f.start(t)})
+	w := watch(t, Options{URL: parsed(t, f.start(t))})
 	w.expect(true, "")
 	w.units(50)
 	if n := w.source.Stats().DecodeErrors; n < 50 {
@@ -188,7 +188,7 @@ func TestTimeStampsThatJump(t *testing.T) {
 			}
 		}
 	}}
-	w := watch(t, Options{URL: f.start(t)})
+	w := watch(t, Options{URL: parsed(t, f.start(t))})
 	units := w.units(80)
 	if units[79].Session != 1 {
 		t.Errorf("the session did not survive; log:\n%s", w.log)
@@ -214,7 +214,7 @@ func TestLostPacketsCostWholeGroups(t *testing.T) {
 			}
 		}
 	}}
-	w := watch(t, Options{URL: f.start(t)})
+	w := watch(t, Options{URL: parsed(t, f.start(t))})
 	units := w.units(12)
 	var got []int
 	for _, u := range units {
@@ -241,7 +241,7 @@ func TestSessionThatTheCameraForgets(t *testing.T) {
 		for ; c.picture(n, uint32(n)*3600); n++ {
 		}
 	}
-	w := watch(t, Options{URL: f.start(t)})
+	w := watch(t, Options{URL: parsed(t, f.start(t))})
 	w.expect(true, "")
 	w.expect(false, "the camera ended the session")
 	w.expect(true, "")
@@ -258,7 +258,7 @@ func TestCameraThatNeverShakesHands(t *testing.T) {
 		}
 	}()
 	for _, scheme := range []string{"rtsp", "rtsps"} {
-		w := watch(t, Options{URL: scheme + "://" + listen.Addr().String() + "/main", ConnectTimeout: 300 * time.Millisecond})
+		w := watch(t, Options{URL: parsed(t, scheme+"://"+listen.Addr().String()+"/main"), ConnectTimeout: 300 * time.Millisecond})
 		w.expect(false, "does not speak RTSP, or too slowly")
 		w.stop()
 	}
@@ -273,13 +273,13 @@ func TestCameraThatRedirectsForEver(t *testing.T) {
 		c.printf("RTSP/1.0 302 Found\r\nCSeq: 2\r\nLocation: rtsp://%s/main\r\n\r\n", f.listen.Addr())
 		return true
 	}
-	w := watch(t, Options{URL: f.start(t), ConnectTimeout: 500 * time.Millisecond})
+	w := watch(t, Options{URL: parsed(t, f.start(t)), ConnectTimeout: 500 * time.Millisecond})
 	w.expect(false, "")
 }
 
 func TestAddressThatCanNeverWork(t *testing.T) {
 	for _, o := range []Options{
-		{URL: "http://127.0.0.1/"}, {URL: "rtsp://"}, {URL: "rtsp://u:se/cret@127.0.0.1/"}, {URL: "rtsp://127.0.0.1/", Transport: "tpc"},
+		{}, {URL: parsed(t, "rtsp://u:cret@127.0.0.1/"), Transport: "tpc"},
 	} {
 		err := NewSource(o).Run(t.Context())
 		if err == nil || strings.Contains(err.Error(), "cret") {

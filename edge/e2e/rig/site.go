@@ -10,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"gridpost/devices/address"
 	"gridpost/devices/mqtt"
 	"gridpost/streams/simcam"
 )
@@ -152,7 +153,7 @@ type Sensor struct {
 
 // Sensor returns the sensor called name. The caller closes it.
 func (s *Site) Sensor(name string) (*Sensor, error) {
-	p, err := mqtt.NewPublisher(mqtt.Server{URL: "mqtt://" + s.broker, ClientID: "rig-" + name, Username: sensorUser, Password: sensorPassword})
+	p, err := mqtt.NewPublisher(mqtt.Server{Address: address.Broker{Host: s.broker}, ClientID: "rig-" + name, Username: sensorUser, Password: sensorPassword})
 	if err != nil {
 		return nil, fmt.Errorf("making the sensor %s: %w", name, err)
 	}

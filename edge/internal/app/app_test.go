@@ -19,6 +19,7 @@ import (
 
 	"gridpost/detection"
 	"gridpost/devices"
+	"gridpost/devices/address"
 	"gridpost/devices/mqtt"
 	"gridpost/edge/internal/incidents"
 	"gridpost/edge/internal/store"
@@ -298,7 +299,7 @@ sensors:
   - {name: door, topic: sensors/door, every: 300ms}
 `
 	r := start(t, Options{Document: document(t, doc)})
-	p, err := mqtt.NewPublisher(mqtt.Server{URL: "mqtt://" + <-r.broker, ClientID: "river", Username: "river", Password: "s3cret"})
+	p, err := mqtt.NewPublisher(mqtt.Server{Address: address.Broker{Host: <-r.broker}, ClientID: "river", Username: "river", Password: "s3cret"})
 	must(t, err)
 	defer p.Close()
 	say := func(payload string) {
@@ -337,7 +338,7 @@ sensors:
 	r.stop()
 	without := strings.Replace(doc, "      - {name: silent, kind: silence, for: 1s, severity: minor}\n", "", 1)
 	r = start(t, Options{Dir: r.dir, Document: document(t, without)})
-	p2, err := mqtt.NewPublisher(mqtt.Server{URL: "mqtt://" + <-r.broker, ClientID: "river", Username: "river", Password: "s3cret"})
+	p2, err := mqtt.NewPublisher(mqtt.Server{Address: address.Broker{Host: <-r.broker}, ClientID: "river", Username: "river", Password: "s3cret"})
 	must(t, err)
 	defer p2.Close()
 	p = p2

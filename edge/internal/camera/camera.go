@@ -98,7 +98,7 @@ func New(o Options) (*Camera, error) {
 		URL: o.Config.URL, Transport: o.Config.Transport, Stream: c.stream, Logger: c.logger, OnState: o.OnState,
 	})
 	c.detect = c.stream
-	if o.Config.Detect != "" {
+	if !o.Config.Detect.IsZero() {
 		// Nobody asks for the past of a sub-stream, so its ring is small.
 		c.detect = streams.New(streams.Options{Name: c.name + "/detect", RingDuration: 2 * time.Second, RingBytes: 4 << 20})
 		c.sub = rtsp.NewSource(rtsp.Options{

@@ -100,10 +100,7 @@ func New(o Options, open []detection.Incident, now time.Time) (*Sensors, []detec
 			Device: doc.Name, Topic: doc.Topic, Value: doc.Value, Time: doc.Time, Unit: doc.Unit, Scale: doc.Scale,
 		})
 	}
-	var err error
-	if s.decoder, err = decode.New(decode.Options{Mappings: mappings, Logger: o.Logger}); err != nil {
-		return nil, nil, err
-	}
+	s.decoder = decode.New(decode.Options{Mappings: mappings, Logger: o.Logger})
 	return s, closed, s.subscribe()
 }
 
@@ -121,10 +118,10 @@ func (s *Sensors) subscribe() error {
 		key := fmt.Sprintf("broker %d", i)
 		sub, err := mqtt.NewSubscriber(mqtt.Options{
 			// The same name after each start: the broker keeps what comes meanwhile under it.
-			Server:  mqtt.Server{URL: b.URL, ClientID: "gridpost-" + doc.Edge, Username: b.Username, Password: b.Password, CA: b.CA},
+			Server:  mqtt.Server{Address: b.URL, ClientID: "gridpost-" + doc.Edge, Username: b.Username, Password: b.Password, CA: b.CA},
 			Filters: filters,
 			Handle:  s.handle,
-			OnState: func(_ bool, cause string) { s.note(key, cause) },
+			OnState: func(_ bool, cause devices.Cause) { s.note(key, cause.Text) },
 			Logger:  s.o.Logger,
 		})
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"gridpost/devices/address"
 	"gridpost/devices/mqtt"
 	"gridpost/streams/simcam"
 	"gridpost/streams/simcam/footage"
@@ -119,7 +120,7 @@ func (s *show) devices(ctx context.Context, fail func(error)) (_ site, stop func
 		return st, nil, err
 	}
 	for _, sn := range st.Sensors {
-		p, err := mqtt.NewPublisher(mqtt.Server{URL: "mqtt://" + st.Broker, ClientID: "sensor-" + sn.Name, Username: sensorUser, Password: st.Secret})
+		p, err := mqtt.NewPublisher(mqtt.Server{Address: address.Broker{Host: st.Broker}, ClientID: "sensor-" + sn.Name, Username: sensorUser, Password: st.Secret})
 		if err != nil {
 			stop()
 			return st, nil, fmt.Errorf("making the sensor %s: %w", sn.Name, err)
