@@ -1,0 +1,279 @@
+package devices
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// CauseKind is a code with the sentence that NewCause makes of it.
+//
+// {name} in Template stands for the parameter of that name. A part in [brackets] is left out
+// unless all its parameters are given. Parameters named seconds, retry_in or *_seconds are
+// decimal numbers of seconds and are written as a duration. A cause within a cause has the
+// parameters cause (its sentence), cause_code and cause_NAME for each of its parameters; see
+// Cause.Because.
+type CauseKind struct {
+	Code     string
+	Template string
+}
+
+// Causes returns every code that edges and the hub use, in the order of the registry. The
+// console has words for each in every language. A code never changes its meaning.
+func Causes() []CauseKind {
+	return slices.Concat(cameraCauses(), sensorCauses(), workerCauses(), storeCauses(), hubCauses(), commandCauses())
+}
+
+func cameraCauses() []CauseKind {
+	return []CauseKind{
+		{"camera_password_missing", "the camera asks for a user name and password (401)"},
+		{"camera_password_refused", "the camera refuses the user name or password (401)"},
+		{"camera_access_refused", "the camera refuses access (403)"},
+		{"camera_stream_unknown", "the camera knows no stream at this path (404)"},
+		{"camera_full", "the camera has no room for another viewer ({status})"},
+		{"camera_transport_refused", "the camera serves neither TCP nor UDP as asked (461)"},
+		{"camera_status", "the camera answers {status}[ ({message})]"},
+		{"camera_no_video", "the camera offers no H.264 or H.265 video"},
+		{"camera_session_ended", "the camera ended the session"},
+		{"camera_closed_connection", "the camera closed the connection"},
+		{"camera_name_unknown", "the name {host} is not known"},
+		{"camera_connection_refused", "nothing answers at {address} (connection refused)"},
+		{"camera_no_route", "nothing answers at {address} (no route)"},
+		{"camera_timed_out", "nothing answers at {address} (no answer within {seconds})"},
+		{"camera_not_rtsp", "what answers at {address} does not speak RTSP, or too slowly"},
+		{"camera_not_understood", "what answers at {address} is not understood"},
+		{"camera_no_frames", "connected, but no frames for {seconds}"},
+		{"camera_no_keyframe", "connected, but no keyframe within {seconds}"},
+		{"camera_udp_silent", "connected, but nothing comes by UDP"},
+		{"camera_url_invalid", "the camera's address cannot be used[: {reason}]"},
+		{"device_not_heard", "not heard of since the edge started"},
+		{"device_failed", "it failed and is started again: {reason}"},
+		{"edge_not_heard", "its edge {edge} has not been heard of yet"},
+		{"edge_silent", "its edge {edge} has not been heard of since {since}"},
+	}
+}
+
+func sensorCauses() []CauseKind {
+	return []CauseKind{
+		{"broker_login_refused", "the broker at {broker} refuses the user name or password"},
+		{"broker_client_refused", "the broker at {broker} refuses the client's name"},
+		{"broker_unavailable", "the broker at {broker} says that it is unavailable"},
+		{"broker_topics_refused", "the broker at {broker} refuses the topics {topics}"},
+		{"broker_authority_unreadable", "the broker at {broker}: {reason}"},
+		{"broker_connection_refused", "nothing answers at {broker} (connection refused)"},
+		{"broker_name_unknown", "the name of the broker {broker} is not known"},
+		{"broker_certificate_untrusted", "the certificate of the broker at {broker} cannot be trusted: {reason}"},
+		{"broker_closed_connection", "the broker at {broker} closed the connection"},
+		{"broker_timed_out", "nothing answers at {broker} (timed out)"},
+		{"broker_failed", "the broker at {broker}: {reason}"},
+		{"listener_address_in_use", "sensors cannot connect: another program uses {address}"},
+		{"listener_failed", "sensors cannot connect: {reason}"},
+		{"sensor_silent", "no reading for more than {seconds}, expected every {every_seconds}[; {cause}]"},
+		{"sensor_never_read", "no reading since the edge started, expected every {every_seconds}[; {cause}]"},
+	}
+}
+
+func workerCauses() []CauseKind {
+	const retry = "[; it has failed so often that the next start is only in {retry_in}]"
+	return []CauseKind{
+		{"worker_missing", "there is no worker program on this edge: its cameras are recorded and relayed, but nothing is detected"},
+		{"worker_not_executable", "the worker cannot be started: {detail}" + retry},
+		{"worker_user", "the worker's user cannot be used: {detail}" + retry},
+		{"worker_quarantined", "detection is off for {retry_in} after {crashes} crashes in a row: {cause}"},
+		{"worker_not_ready", "the worker was not ready within {seconds}" + retry},
+		{"worker_gave_up", "the worker gave up: {detail}" + retry},
+		{"worker_memory", "the worker needed more memory than it may use[: {detail}]" + retry},
+		{"worker_exited", "the worker exited with status {status}[, saying: {output}]" + retry},
+		{"worker_aborted", "the worker aborted, as native code does on unexpected input[; it said: {output}]" + retry},
+		{"worker_signal", "the worker was ended by signal {signal}[, saying: {output}]" + retry},
+		{"worker_violation", "the worker tried what workers may not do and was ended[, saying: {output}]" + retry},
+		{"worker_hung", "the worker gave no answer for {seconds} and was killed" + retry},
+		{"worker_protocol", "the worker sent an invalid message[: {detail}]" + retry},
+		{"worker_stream_closed", "the camera's stream was closed" + retry},
+		{"worker_failed", "the worker failed[: {detail}][, saying: {output}]" + retry},
+		{"detection_no_frames", "{device}: nothing is detected, because the stream for detection has no frames: {cause}"},
+		{"detection_stopped", "{device}: nothing is detected: {cause}"},
+	}
+}
+
+func storeCauses() []CauseKind {
+	return []CauseKind{
+		{"alerts_lost", "{count} alerts are lost, because they could not be stored for too long"},
+		{"alerts_in_memory", "{count} alerts are only in memory[: {cause}][: {reason}]"},
+		{"alerts_dropped", "{count} alerts were dropped, because too many waited for the hub"},
+		{"readings_not_stored", "readings cannot be stored and are not acknowledged[: {cause}][: {reason}]"},
+		{"readings_dropped", "{count} readings were dropped[: {cause}]"},
+		{"evidence_dropped", "{count} files of evidence were dropped[: {cause}]"},
+		{"snapshots_missed", "{count} snapshots could not be taken[: {reason}]"},
+		{"disk_full", "the disk is full"},
+		{"store_full", "the store is full"},
+		{"store_damaged", "{file} was damaged and has been set aside as {copy}; what it held has not all reached the hub"},
+		{"store_salvaged", "{file} was damaged; what could be read of it was kept, and the damaged file is {copy}"},
+		{"store_restored", "{file} was restored from an older copy"},
+		{"store_failed", "writing to the store fails: {reason}"},
+		{"wal_damaged", "the last changes of {file} could not be read after a power cut"},
+		{"clock_untrusted", "the clock of this edge is not synchronized"},
+		{"reload_refused", "the new configuration was refused and changes nothing: {reason}"},
+		{"more_problems", "and {count} more"},
+	}
+}
+
+func hubCauses() []CauseKind {
+	return []CauseKind{
+		{"hub_not_reached", "the hub has not been reached since the start"},
+		{"hub_connection_refused", "nothing answers at the hub's address {hub} (connection refused)"},
+		{"hub_refuses_edge", "the hub at {hub} refuses this edge: its certificate has been revoked or has expired, or is from another hub"},
+		{"hub_name_unknown", "the hub's name {hub} is not known"},
+		{"hub_certificate_expired", "the certificate of the hub at {hub} has expired, or this edge's clock is wrong"},
+		{"hub_refuses_certificate", "the hub at {hub} does not accept this edge's certificate[: {reason}]"},
+		{"hub_timed_out", "the hub at {hub} does not answer (timed out)"},
+		{"hub_answers", "the hub at {hub} answers {status}[: {reason}]"},
+		{"hub_unreachable", "the hub at {hub} cannot be reached: {reason}"},
+		{"hub_protocol", "the hub at {hub} does not speak this edge's protocol: one of the two must be updated"},
+		{"edge_copied", "another copy of this edge speaks to the hub: only one may run"},
+		{"not_enrolled", "this edge is not enrolled: {reason}"},
+		{"certificate_not_renewed", "the edge's certificate cannot be renewed and expires on {date}: {cause}"},
+		{"telemetry_failing", "readings do not reach the hub: {cause}"},
+		{"evidence_failing", "evidence does not reach the hub: {cause}"},
+		{"states_failing", "the states of devices do not reach the hub: {cause}"},
+		{"events_refused", "the hub refused {count} events"},
+		{"events_held", "{count} events wait for a hub that knows them"},
+	}
+}
+
+func commandCauses() []CauseKind {
+	return []CauseKind{
+		{"edge_stopping", "the edge is stopping"},
+		{"camera_unknown", "{edge} has no camera {device}"},
+		{"camera_not_online", "{device} is not online[: {cause}]"},
+		{"command_unknown", "this edge does not know the command {command}"},
+		{"command_expired", "the command had expired when it arrived"},
+		{"publications_full", "this edge already sends {count} cameras, and no more at a time"},
+		{"command_failed", "the command failed: {reason}"},
+	}
+}
+
+var templates = sync.OnceValue(func() map[string]string {
+	all := map[string]string{}
+	for _, k := range Causes() {
+		all[k.Code] = k.Template
+	}
+	return all
+})
+
+// NewCause returns the cause with the code and its English sentence. params are pairs of a
+// parameter's name and value; empty values are left out. A code that is not in the registry
+// becomes its own sentence.
+func NewCause(code string, params ...string) Cause {
+	c := Cause{Code: code}
+	for i := 0; i+1 < len(params); i += 2 {
+		if params[i+1] == "" {
+			continue
+		}
+		if c.Params == nil {
+			c.Params = map[string]string{}
+		}
+		c.Params[params[i]] = params[i+1]
+	}
+	c.Text = c.sentence()
+	return c
+}
+
+// Because returns the cause with another one as its reason.
+func (c Cause) Because(inner Cause) Cause {
+	if inner.IsZero() {
+		return c
+	}
+	params := maps.Clone(c.Params)
+	if params == nil {
+		params = map[string]string{}
+	}
+	params["cause"] = inner.Text
+	if inner.Code != "" {
+		params["cause_code"] = inner.Code
+	}
+	for name, value := range inner.Params {
+		params["cause_"+name] = value
+	}
+	out := Cause{Code: c.Code, Params: params}
+	out.Text = out.sentence()
+	return out
+}
+
+// With returns the cause with one more parameter.
+func (c Cause) With(name, value string) Cause {
+	params := maps.Clone(c.Params)
+	if params == nil {
+		params = map[string]string{}
+	}
+	params[name] = value
+	out := Cause{Code: c.Code, Params: params}
+	out.Text = out.sentence()
+	return out
+}
+
+// Seconds writes a duration as the value of a parameter in seconds.
+func Seconds(d time.Duration) string {
+	return strconv.FormatFloat(d.Round(time.Millisecond).Seconds(), 'f', -1, 64)
+}
+
+// isSeconds says whether a parameter is a number of seconds.
+func isSeconds(name string) bool {
+	return name == "seconds" || name == "retry_in" || strings.HasSuffix(name, "_seconds")
+}
+
+var (
+	optional = regexp.MustCompile(`\[[^\]]*\]`)
+	blank    = regexp.MustCompile(`\{\w+\}`)
+)
+
+// sentence fills the template of the code.
+func (c Cause) sentence() string {
+	template, ok := templates()[c.Code]
+	if !ok {
+		return c.Code
+	}
+	template = optional.ReplaceAllStringFunc(template, func(part string) string {
+		for _, b := range blank.FindAllString(part, -1) {
+			if c.Params[b[1:len(b)-1]] == "" {
+				return ""
+			}
+		}
+		return part[1 : len(part)-1]
+	})
+	return blank.ReplaceAllStringFunc(template, func(b string) string {
+		name := b[1 : len(b)-1]
+		value := c.Params[name]
+		if isSeconds(name) {
+			return duration(value)
+		}
+		return value
+	})
+}
+
+// duration writes a number of seconds as people read it: "300 ms", "10 s", "1h30m".
+func duration(seconds string) string {
+	n, err := strconv.ParseFloat(seconds, 64)
+	if err != nil || n < 0 || n > 1e9 {
+		return seconds + " s"
+	}
+	d := time.Duration(n * float64(time.Second))
+	switch {
+	case d < time.Second:
+		return strconv.FormatInt(d.Milliseconds(), 10) + " ms"
+	case d < time.Minute:
+		return strconv.FormatFloat(d.Round(100*time.Millisecond).Seconds(), 'f', -1, 64) + " s"
+	}
+	text := d.Round(time.Second).String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
