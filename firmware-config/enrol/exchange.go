@@ -16,11 +16,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
-	"strings"
 	"time"
 
+	"gridpost/devices/address"
 	"gridpost/devices/problem"
 )
 
@@ -43,9 +42,9 @@ type (
 // Enrol trades a token for an identity and installs it in dir, replacing the one that is there.
 // It may be repeated with the same token until it succeeds.
 func Enrol(ctx context.Context, dir, hubURL string, t Token) (*Identity, error) {
-	base, err := checkURL(hubURL)
+	base, err := address.ParseHub(hubURL)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the hub's address: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the data directory: %w", err)
@@ -75,9 +74,9 @@ func Enrol(ctx context.Context, dir, hubURL string, t Token) (*Identity, error) 
 // Renew asks the hub at hubURL for a new certificate for a new key, authenticated by the
 // present one, and puts it to use. c must be a client of this identity.
 func (id *Identity) Renew(ctx context.Context, c *http.Client, hubURL string) error {
-	base, err := checkURL(hubURL)
+	base, err := address.ParseHub(hubURL)
 	if err != nil {
-		return err
+		return fmt.Errorf("the hub's address: %w", err)
 	}
 	now := id.current()
 	key, keyPEM, err := pendingKey(id.dir)
@@ -199,12 +198,3 @@ func (r refusal) Error() string {
 }
 
 func (r refusal) Unwrap() error { return r.answer }
-
-// checkURL returns scheme and host of a hub's address.
-func checkURL(s string) (string, error) {
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" {
-		return "", fmt.Errorf("the hub's address %q: expected https://host:port", s)
-	}
-	return "https://" + u.Host, nil
-}
