@@ -21,6 +21,7 @@ const startLimit = 60 * time.Second // with the machine busy
 type Hub struct {
 	Programs Programs
 	Dir      string // of its data and its log
+	Config   string // configuration file; empty: none
 	*Client         // with an administrator's token
 
 	process *Process
@@ -34,7 +35,12 @@ type Hub struct {
 
 // StartHub starts a hub with a new data folder in dir and makes a token.
 func StartHub(ctx context.Context, p Programs, dir string) (*Hub, error) {
-	h := &Hub{Programs: p, Dir: dir}
+	return StartHubWith(ctx, p, dir, "")
+}
+
+// StartHubWith is StartHub with a configuration file.
+func StartHubWith(ctx context.Context, p Programs, dir, config string) (*Hub, error) {
+	h := &Hub{Programs: p, Dir: dir, Config: config}
 	h.at.Listen, h.at.EdgeListen, h.at.MediaListen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	if err := h.Start(ctx); err != nil {
 		return nil, err
@@ -48,18 +54,32 @@ func StartHub(ctx context.Context, p Programs, dir string) (*Hub, error) {
 }
 
 // Start starts the hub again after Stop or Kill, and returns when it is ready.
-func (h *Hub) Start(ctx context.Context) (err error) {
-	h.process, err = Start(filepath.Join(h.Dir, "hub.log"), h.Programs.Path("hub"), "run", "--data", h.data(),
-		"--listen", h.at.Listen, "--edge-listen", h.at.EdgeListen, "--media-listen", h.at.MediaListen)
-	if err != nil {
+func (h *Hub) Start(ctx context.Context) error {
+	if err := h.Launch(); err != nil {
 		return err
 	}
-	err = Until(ctx, startLimit, "the hub", h.ready)
+	err := Until(ctx, startLimit, "the hub", h.ready)
 	if err != nil {
 		h.Kill()
 	}
 	return err
 }
+
+// Launch starts the hub like Start, but does not wait until it is ready.
+func (h *Hub) Launch() (err error) {
+	args := []string{"run", "--data", h.data(), "--listen", h.at.Listen, "--edge-listen", h.at.EdgeListen, "--media-listen", h.at.MediaListen}
+	if h.Config != "" {
+		args = append(args, "--config", h.Config)
+	}
+	h.process, err = Start(filepath.Join(h.Dir, "hub.log"), h.Programs.Path("hub"), args...)
+	return err
+}
+
+// Process returns the hub's process.
+func (h *Hub) Process() *Process { return h.process }
+
+// Data returns the hub's data folder.
+func (h *Hub) Data() string { return h.data() }
 
 func (h *Hub) ready(ctx context.Context) error {
 	select {

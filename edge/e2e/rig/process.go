@@ -25,6 +25,11 @@ type Process struct {
 
 // Start starts a program, in a process group of its own. Its output is added to log.
 func Start(log, program string, args ...string) (*Process, error) {
+	return StartWith(log, nil, program, args...)
+}
+
+// StartWith is Start with additional environment variables, each as KEY=value.
+func StartWith(log string, env []string, program string, args ...string) (*Process, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", program, err)
@@ -32,6 +37,9 @@ func Start(log, program string, args ...string) (*Process, error) {
 	defer func() { _ = out.Close() }() // the process has its own
 	p := &Process{Log: log, cmd: exec.Command(program, args...), ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
+	if len(env) > 0 {
+		p.cmd.Env = append(os.Environ(), env...)
+	}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", program, err)
@@ -163,13 +171,19 @@ func CPU(pid int) (time.Duration, error) {
 }
 
 // Resident returns the bytes of memory that a process has in use.
-func Resident(pid int) (int64, error) {
+func Resident(pid int) (int64, error) { return memory(pid, "VmRSS:") }
+
+// PeakResident returns the most bytes of memory that a process has had in use since it started.
+func PeakResident(pid int) (int64, error) { return memory(pid, "VmHWM:") }
+
+// memory reads one line of /proc/PID/status (proc(5)).
+func memory(pid int, key string) (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, fmt.Errorf("reading a process's memory: %w", err)
 	}
 	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) == 3 && f[0] == "VmRSS:" {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == key {
 			kb, err := strconv.ParseInt(f[1], 10, 64)
 			if err != nil {
 				return 0, fmt.Errorf("reading a process's memory: %w", err)
@@ -177,5 +191,5 @@ func Resident(pid int) (int64, error) {
 			return kb << 10, nil
 		}
 	}
-	return 0, errors.New("reading a process's memory: no VmRSS")
+	return 0, fmt.Errorf("reading a process's memory: no %s", key)
 }

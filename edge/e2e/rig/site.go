@@ -18,13 +18,18 @@ import (
 // Map is a part of a site's document, in its words.
 type Map map[string]any
 
-const sensorUser, sensorPassword = "sensors", "not-a-secret"
+const sensorUser = "sensors"
+
+// SensorPassword is the password of the simulated sensors. It must not appear in any log.
+const SensorPassword = "not-a-secret-7c41"
 
 // Site is an edge with simulated cameras, and a broker that simulated sensors speak to.
 type Site struct {
 	Name     string
 	Dir      string // of its data, document and log
 	Cameras  *simcam.Server
+	Program  string   // of the edge; empty: the one of Programs
+	Env      []string // added to the edge's environment, each as KEY=value
 	document Map
 	broker   string // host:port
 	programs Programs
@@ -40,6 +45,9 @@ type SiteOptions struct {
 	Sensors   map[string][]Map // rules by name of the sensor, which is what its topic ends with
 	Places    map[string]Map   // of devices by name; the others stand at the square
 	Detection Map              // section of the document
+	HubURL    string           // where the edge connects to the hub; empty: the hub's own address
+	Broker    string           // URL of a broker outside of the edge; empty: the embedded broker
+	Time      string           // JSON path of the time in the sensors' messages; empty: time of arrival
 }
 
 // NewSite enrols an edge at the hub and writes its document. Start starts it. The caller runs
@@ -54,9 +62,16 @@ func NewSite(ctx context.Context, hub *Hub, o SiteOptions) (*Site, error) {
 	if err := l.Close(); err != nil {
 		return nil, fmt.Errorf("looking for a free port: %w", err)
 	}
+	address := hub.EdgeURL()
+	if o.HubURL != "" {
+		address = o.HubURL
+	}
 	s.document = Map{
-		"edge": o.Name, "hub": Map{"url": hub.EdgeURL()},
-		"mqtt": Map{"listen": s.broker, "users": []Map{{"name": sensorUser, "password": sensorPassword, "topics": []string{"sensors/#"}}}},
+		"edge": o.Name, "hub": Map{"url": address},
+		"mqtt": Map{"listen": s.broker, "users": []Map{{"name": sensorUser, "password": SensorPassword, "topics": []string{"sensors/#"}}}},
+	}
+	if o.Broker != "" {
+		s.document["mqtt"] = Map{"brokers": []Map{{"url": o.Broker, "username": sensorUser, "password": SensorPassword}}}
 	}
 	if o.Detection != nil {
 		s.document["detection"] = o.Detection
@@ -87,7 +102,11 @@ func (s *Site) devices(o SiteOptions) (err error) {
 	}
 	for name, rules := range o.Sensors {
 		at := o.place(name, Map{"lat": 30.9203, "lon": 120.9304})
-		sensors = append(sensors, Map{"name": name, "topic": "sensors/" + name, "value": "$.value", "unit": "m", "place": at, "rules": rules})
+		sensor := Map{"name": name, "topic": "sensors/" + name, "value": "$.value", "unit": "m", "place": at, "rules": rules}
+		if o.Time != "" {
+			sensor["time"] = o.Time
+		}
+		sensors = append(sensors, sensor)
 	}
 	s.document["cameras"], s.document["sensors"] = cameras, sensors
 	return nil
@@ -122,9 +141,22 @@ func (s *Site) write() error {
 
 // Start starts the edge, also again.
 func (s *Site) Start() (err error) {
-	s.process, err = Start(filepath.Join(s.Dir, s.Name+".log"), s.programs.Path("edge"), "run", "--config", s.file(), "--data", s.data())
+	program := s.Program
+	if program == "" {
+		program = s.programs.Path("edge")
+	}
+	s.process, err = StartWith(filepath.Join(s.Dir, s.Name+".log"), s.Env, program, "run", "--config", s.file(), "--data", s.data())
 	return err
 }
+
+// Process returns the edge's process.
+func (s *Site) Process() *Process { return s.process }
+
+// Document returns the path of the edge's configuration document.
+func (s *Site) Document() string { return s.file() }
+
+// BrokerAddress returns host:port of the embedded broker.
+func (s *Site) BrokerAddress() string { return s.broker }
 
 // PID returns the number of the edge's process.
 func (s *Site) PID() int { return s.process.PID() }
@@ -153,7 +185,7 @@ type Sensor struct {
 
 // Sensor returns the sensor called name. The caller closes it.
 func (s *Site) Sensor(name string) (*Sensor, error) {
-	p, err := mqtt.NewPublisher(mqtt.Server{Address: address.Broker{Host: s.broker}, ClientID: "rig-" + name, Username: sensorUser, Password: sensorPassword})
+	p, err := mqtt.NewPublisher(mqtt.Server{Address: address.Broker{Host: s.broker}, ClientID: "rig-" + name, Username: sensorUser, Password: SensorPassword})
 	if err != nil {
 		return nil, fmt.Errorf("making the sensor %s: %w", name, err)
 	}
