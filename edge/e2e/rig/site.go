@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -54,13 +55,9 @@ type SiteOptions struct {
 // Cameras, if there are any.
 func NewSite(ctx context.Context, hub *Hub, o SiteOptions) (*Site, error) {
 	s := &Site{Name: o.Name, Dir: o.Dir, programs: hub.Programs}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("looking for a free port: %w", err)
-	}
-	s.broker = l.Addr().String()
-	if err := l.Close(); err != nil {
-		return nil, fmt.Errorf("looking for a free port: %w", err)
+	var err error
+	if s.broker, err = FreeAddress(); err != nil {
+		return nil, err
 	}
 	address := hub.EdgeURL()
 	if o.HubURL != "" {
@@ -117,6 +114,32 @@ func (o SiteOptions) place(name string, square Map) Map {
 		return at
 	}
 	return square
+}
+
+// Clone returns an edge whose document and identity are those of s, with its data in dir, to which
+// the caller has copied them, and with a broker of its own. The cameras stay with s.
+func (s *Site) Clone(dir string) (*Site, error) {
+	address, err := FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	twin := &Site{Name: s.Name, Dir: dir, programs: s.programs, broker: address, document: maps.Clone(s.document)}
+	broker := maps.Clone(s.document["mqtt"].(Map))
+	broker["listen"] = address
+	twin.document["mqtt"] = broker
+	return twin, twin.write()
+}
+
+// FreeAddress returns an address of this machine that nobody listens on just now.
+func FreeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("looking for a free port: %w", err)
+	}
+	if err := l.Close(); err != nil {
+		return "", fmt.Errorf("looking for a free port: %w", err)
+	}
+	return l.Addr().String(), nil
 }
 
 func (s *Site) data() string { return filepath.Join(s.Dir, s.Name) }
@@ -184,8 +207,11 @@ type Sensor struct {
 }
 
 // Sensor returns the sensor called name. The caller closes it.
-func (s *Site) Sensor(name string) (*Sensor, error) {
-	p, err := mqtt.NewPublisher(mqtt.Server{Address: address.Broker{Host: s.broker}, ClientID: "rig-" + name, Username: sensorUser, Password: SensorPassword})
+func (s *Site) Sensor(name string) (*Sensor, error) { return NewSensor(s.broker, name) }
+
+// NewSensor returns a simulated sensor that publishes to the broker at host:port.
+func NewSensor(broker, name string) (*Sensor, error) {
+	p, err := mqtt.NewPublisher(mqtt.Server{Address: address.Broker{Host: broker}, ClientID: "rig-" + name, Username: sensorUser, Password: SensorPassword})
 	if err != nil {
 		return nil, fmt.Errorf("making the sensor %s: %w", name, err)
 	}
@@ -195,6 +221,11 @@ func (s *Site) Sensor(name string) (*Sensor, error) {
 // Publish sends a reading and returns when the edge has it on its disk.
 func (s *Sensor) Publish(ctx context.Context, value float64) error {
 	return s.publisher.Publish(ctx, s.topic, fmt.Appendf(nil, `{"value":%g}`, value), false)
+}
+
+// PublishText sends a message as it is and returns when the broker has acknowledged it.
+func (s *Sensor) PublishText(ctx context.Context, payload string) error {
+	return s.publisher.Publish(ctx, s.topic, []byte(payload), false)
 }
 
 // Close ends the sensor's connection.
