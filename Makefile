@@ -6,6 +6,8 @@
 #   make smoke   the demo without a person: one line of JSON, exit 0 if all of it worked
 #   make build   bin/edge, bin/hub, bin/worker      make lint   golangci-lint
 #   make bench   figures as JSON                    make deps   the Debian packages, nothing else
+#   make torture random faults for TORTURE=120 seconds (SEED=n repeats a plan, FAULTS=a,b only these),
+#                then one line of JSON: nothing acknowledged may be lost, doubled or wrong
 #   make console builds hub/ui/dist from its sources (dist is committed, so that building a hub needs
 #                no Node; where there is none, make fetches one for this folder)
 #   make console-test  the console's browser tests alone
@@ -197,6 +199,16 @@ lint: deps-build
 
 bench: build deps-demo
 	@$(GO) run ./edge/e2e/bench -programs bin -footage $(CACHE)/footage
+
+# Full disks need root, or sudo without a password, to mount a tmpfs.
+TORTURE ?= 120
+SEED ?= 0
+FAULTS ?=
+torture: build deps-test
+	@mkdir -p $(CACHE)
+	@$(GO) run ./edge/e2e/torture -programs bin -cache $(CACHE) -seconds $(TORTURE) -seed $(SEED) -only "$(FAULTS)"
+
+.PHONY: torture
 
 clean:
 	@rm -rf bin

@@ -17,8 +17,7 @@ import (
 const clockKey = "GRIDPOST_TORTURE_CLOCK"
 
 // shiftedClock is added to the standard library's package time. The file holds seconds as decimal
-// text; it is read again at most ten times per second, so that the clock can jump while the
-// program runs. Only the wall clock is shifted: timers and durations stay monotonic.
+// text; it is read again ten times per second, so that the clock can jump while the program runs. Only the wall clock is shifted: timers and durations stay monotonic.
 const shiftedClock = `package time
 
 import (
@@ -26,21 +25,29 @@ import (
 	"syscall"
 )
 
-var tortureShift, tortureRead atomic.Int64
+var tortureShift atomic.Int64
 
-func tortureSeconds() int64 {
-	now := runtimeNano()
-	last := tortureRead.Load()
-	if last != 0 && now-last < 100_000_000 || !tortureRead.CompareAndSwap(last, now) {
-		return tortureShift.Load()
-	}
+func init() {
 	path, ok := syscall.Getenv("` + clockKey + `")
 	if !ok {
-		return 0
+		return
 	}
+	tortureRead(path)
+	go func() {
+		for {
+			Sleep(100 * Millisecond)
+			tortureRead(path)
+		}
+	}()
+}
+
+// tortureSeconds is called on the scheduler's stack too, so that it must not do more than this.
+func tortureSeconds() int64 { return tortureShift.Load() }
+
+func tortureRead(path string) {
 	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
-		return tortureShift.Load()
+		return
 	}
 	var text [32]byte
 	n, _ := syscall.Read(fd, text[:])
@@ -55,7 +62,6 @@ func tortureSeconds() int64 {
 		}
 	}
 	tortureShift.Store(sign * seconds)
-	return sign * seconds
 }
 `
 

@@ -51,8 +51,9 @@ type Result struct {
 
 // Limits of what must hold.
 const (
-	drainLimit = 3 * time.Minute
-	edgeMemory = 150e6 // bytes
+	drainLimit = 2 * time.Minute
+	stuckAfter = 65 * time.Second // without a change, hub and edges will not agree
+	edgeMemory = 150e6            // bytes
 	hubMemory  = 400e6
 	lastFault  = time.Minute // that a fault may take beyond its time
 )
@@ -269,7 +270,7 @@ func (w *world) settle(ctx context.Context, r *Result) error {
 	publish(true, standing)
 	publish(true, anyone) // what was doubled comes before these: alerts keep their order
 	w.drain(ctx, false, r)
-	if err := rig.Until(ctx, drainLimit, "the webhooks", func(ctx context.Context) error {
+	if err := until(ctx, drainLimit, "the webhooks", func(ctx context.Context) error {
 		all, err := w.incidents(ctx)
 		if err == nil {
 			err = w.checkHistory(ctx, all)
@@ -300,14 +301,19 @@ func (w *world) settle(ctx context.Context, r *Result) error {
 // drain waits until hub and edges agree. What they do not agree about in time is a violation.
 func (w *world) drain(ctx context.Context, standing bool, r *Result) {
 	var o *outcome
-	err := rig.Until(ctx, drainLimit, "hub and edges to agree", func(ctx context.Context) (err error) {
-		if o, err = w.compare(ctx, standing); err == nil {
-			err = o.bad()
+	best, changed := -1, time.Now()
+	err := until(ctx, drainLimit, "hub and edges to agree", func(ctx context.Context) error {
+		now, err := w.compare(ctx, standing)
+		if err == nil {
+			o, err = now, now.bad()
+			if n := len(o.lost) + len(o.doubled) + len(o.wrong) + o.missingReadings; n != best {
+				best, changed = n, time.Now()
+			}
 		}
-		if err != nil {
-			return errors.Join(rig.ErrNotYet, err)
+		if err == nil || time.Since(changed) > stuckAfter {
+			return err
 		}
-		return nil
+		return errors.Join(rig.ErrNotYet, err)
 	})
 	if o != nil {
 		r.Incidents, r.Readings, r.Missing = o.incidents, o.readings, o.missingReadings
@@ -321,6 +327,23 @@ func (w *world) drain(ctx context.Context, standing bool, r *Result) {
 	if err != nil && (o == nil || o.bad() == nil) {
 		w.violate("%v", err)
 	}
+}
+
+// until is rig.Until for checks that cost the hub something: it leaves the hub half a second
+// between two, and a check that is cut off by the limit does not hide what the one before found.
+func until(ctx context.Context, limit time.Duration, what string, check func(context.Context) error) error {
+	var last time.Time
+	failed := rig.ErrNotYet
+	return rig.Until(ctx, limit, what, func(ctx context.Context) error {
+		if time.Since(last) < 500*time.Millisecond {
+			return failed
+		}
+		err := check(ctx)
+		if last = time.Now(); err == nil || ctx.Err() == nil {
+			failed = err
+		}
+		return failed
+	})
 }
 
 func megabytes(bytes int64) float64 { return float64(bytes/1e5) / 10 }

@@ -32,6 +32,7 @@ type site struct {
 	mqtt    *Line // to mosquitto
 	sensors []*sensor
 	clock   string // file of the clock's error
+	skewed  bool   // its clock has been wrong: then it dates readings by their arrival, and a repeated one is another one
 
 	older string // folder of an earlier copy of the data
 }
