@@ -59,12 +59,12 @@ func NewSite(ctx context.Context, hub *Hub, o SiteOptions) (*Site, error) {
 	if s.broker, err = FreeAddress(); err != nil {
 		return nil, err
 	}
-	address := hub.EdgeURL()
+	hubURL := hub.EdgeURL()
 	if o.HubURL != "" {
-		address = o.HubURL
+		hubURL = o.HubURL
 	}
 	s.document = Map{
-		"edge": o.Name, "hub": Map{"url": address},
+		"edge": o.Name, "hub": Map{"url": hubURL},
 		"mqtt": Map{"listen": s.broker, "users": []Map{{"name": sensorUser, "password": SensorPassword, "topics": []string{"sensors/#"}}}},
 	}
 	if o.Broker != "" {
@@ -119,13 +119,13 @@ func (o SiteOptions) place(name string, square Map) Map {
 // Clone returns an edge whose document and identity are those of s, with its data in dir, to which
 // the caller has copied them, and with a broker of its own. The cameras stay with s.
 func (s *Site) Clone(dir string) (*Site, error) {
-	address, err := FreeAddress()
+	listen, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	twin := &Site{Name: s.Name, Dir: dir, programs: s.programs, broker: address, document: maps.Clone(s.document)}
+	twin := &Site{Name: s.Name, Dir: dir, programs: s.programs, broker: listen, document: maps.Clone(s.document)}
 	broker := maps.Clone(s.document["mqtt"].(Map))
-	broker["listen"] = address
+	broker["listen"] = listen
 	twin.document["mqtt"] = broker
 	return twin, twin.write()
 }
