@@ -1,4 +1,4 @@
-// Package api holds what edges and the hub say to each other, as types only.
+// Package api holds what edges and the hub send to each other, as types only.
 //
 // An edge posts batches of events and the hub's answer is the acknowledgement; the hub sends
 // commands as server-sent events and the edge posts their results. All of it is JSON over
@@ -21,6 +21,7 @@ const (
 	PathEvents   = "POST /edge/v1/events"                // Batch -> Ack
 	PathCommands = "GET /edge/v1/commands"               // server-sent events, each data line a Command
 	PathResult   = "POST /edge/v1/commands/{id}"         // Result -> 204
+	PathCheck    = "POST /edge/v1/incidents/check"       // Check -> CheckAnswer
 	PathEvidence = "/edge/v1/evidence/{incident}/{name}" // HEAD tells Upload-Offset, PATCH appends from Upload-Offset; see Evidence
 	PathWHIP     = "POST /whip/{edge}/{device}"          // RFC 9725; also on the public port
 )
@@ -32,8 +33,8 @@ type Lane string
 // The lanes, first come first.
 const (
 	LaneAlerts    Lane = "alerts"    // incidents: never dropped, committed before anything else
-	LaneState     Lane = "state"     // inventory and device states
-	LaneTelemetry Lane = "telemetry" // readings and counters: thinned when the line is slow
+	LaneState     Lane = "state"     // inventory, device states and health: the newest values
+	LaneTelemetry Lane = "telemetry" // readings: thinned when the line is slow
 )
 
 // Kind says what an event's data is.
@@ -96,13 +97,31 @@ type Hello struct {
 	// Open lists the incidents that are open on the edge, or whose alerts still wait there. The
 	// hub ends the condition of every other open incident of this edge: the edge has lost its
 	// memory of it. The hub asks by Ack.Missing for those that it does not have in this version.
+	// null says that the edge cannot tell, because its store does not answer; then nothing ends.
 	Open []IncidentRef `json:"open"`
 }
 
 // IncidentRef names a version of an incident.
 type IncidentRef struct {
-	ID      string `json:"id"`
-	Version int    `json:"version"`
+	ID       string `json:"id"`
+	Version  int    `json:"version"`
+	Evidence int    `json:"evidence,omitempty"` // files of evidence that the hub has said it has
+}
+
+// Check asks which incidents of the last days the hub lacks: one that was restored from a backup
+// has forgotten what edges have long deleted from their outboxes. At most MaxCheck a request.
+type Check struct {
+	Epoch     string        `json:"epoch"`
+	Incidents []IncidentRef `json:"incidents"`
+}
+
+// MaxCheck bounds the incidents of a Check.
+const MaxCheck = 500
+
+// CheckAnswer lists the IDs of the Check that the hub does not have, or has in an older version or
+// with less evidence. The edge sends them again, whole.
+type CheckAnswer struct {
+	Missing []string `json:"missing"`
 }
 
 // ProtocolVersion is sent with every request and answer between edge and hub, in the header
