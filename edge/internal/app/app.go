@@ -29,6 +29,8 @@ import (
 	"gridpost/edge/internal/publish"
 	"gridpost/edge/internal/sensor"
 	"gridpost/edge/internal/store"
+	"gridpost/edge/internal/uplink"
+	"gridpost/hub/api"
 	"gridpost/streams"
 
 	firmwareconfig "gridpost/firmware-config"
@@ -45,11 +47,16 @@ type Options struct {
 	// Listening is called with the address of the embedded broker each time it has been
 	// bound. It may be nil.
 	Listening func(address string)
+
+	states *uplink.States // for tests that look at them; nil: its own
 }
 
 func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.states == nil {
+		o.states = uplink.NewStates()
 	}
 	return o
 }
@@ -113,11 +120,9 @@ type edge struct {
 
 func newEdge(ctx context.Context, o Options, st *store.Store, l *hublink.Link) (*edge, error) {
 	doc := o.Document
-	e := &edge{o: o, store: st, link: l, states: presence.New(st, o.Logger), alerts: incidents.New(st, o.Logger)}
-	// The inventory first: the hub must know a device before it gets its state.
-	if err := st.SaveInventory(ctx, inventory(doc, o.Version)); err != nil {
-		o.Logger.Error("the inventory could not be saved", "error", err)
-	}
+	newest := o.states
+	newest.SetInventory(inventory(doc, o.Version))
+	e := &edge{o: o, store: st, link: l, states: presence.New(announcer{newest}, o.Logger), alerts: incidents.New(st, o.Logger)}
 	open, err := st.OpenIncidents(ctx)
 	if err != nil {
 		return nil, err
@@ -136,9 +141,22 @@ func newEdge(ctx context.Context, o Options, st *store.Store, l *hublink.Link) (
 	if err != nil {
 		return nil, err
 	}
-	l.Bind(st, e.publish.Command)
-	e.health = health.New(health.Options{Store: st, Problems: e.problems, Counters: e.counters, Logger: o.Logger})
+	l.Bind(st, newest, e.publish.Command)
+	e.health = health.New(health.Options{Store: announcer{newest}, Problems: e.problems, Counters: e.counters, Logger: o.Logger})
 	return e, nil
+}
+
+// announcer announces states to the hub.
+type announcer struct{ states *uplink.States }
+
+func (a announcer) SaveStatus(_ context.Context, st devices.Status) error {
+	a.states.SetStatus(st)
+	return nil
+}
+
+func (a announcer) SaveHealth(_ context.Context, h api.Health) error {
+	a.states.SetHealth(h)
+	return nil
 }
 
 // addDevices makes the document's devices, and returns the alerts that close the incidents of rules

@@ -23,6 +23,7 @@ import (
 	"gridpost/devices/mqtt"
 	"gridpost/edge/internal/incidents"
 	"gridpost/edge/internal/store"
+	"gridpost/edge/internal/uplink"
 	"gridpost/hub/api"
 	"gridpost/streams/simcam"
 	"gridpost/streams/simcam/footage"
@@ -50,17 +51,18 @@ func document(t *testing.T, text string) *firmwareconfig.Document {
 type running struct {
 	t      *testing.T
 	dir    string
+	states *uplink.States
 	broker chan string // its address, once it is bound
 	stop   func()
 }
 
 func start(t *testing.T, o Options) *running {
 	t.Helper()
-	r := &running{t: t, dir: o.Dir, broker: make(chan string, 1)}
+	r := &running{t: t, dir: o.Dir, states: uplink.NewStates(), broker: make(chan string, 1)}
 	if r.dir == "" {
 		r.dir = t.TempDir()
 	}
-	o.Dir, o.Version = r.dir, "test"
+	o.Dir, o.Version, o.states = r.dir, "test", r.states
 	o.Listening = func(address string) { r.broker <- address }
 	// The line that says that the edge runs also says that its store can be looked into.
 	log := &logWatch{line: "the edge runs", seen: make(chan struct{})}
@@ -120,15 +122,15 @@ type kept struct {
 	health    api.Health
 }
 
-// look reads the store; a second process may do so while the edge runs.
-func look(t *testing.T, dir string) (k kept) {
+// look reads the states, and the store; a second process may do so while the edge runs.
+func look(t *testing.T, r *running) (k kept) {
 	t.Helper()
-	s, err := store.Open(t.Context(), store.Options{Dir: dir})
+	s, err := store.Open(t.Context(), store.Options{Dir: r.dir})
 	must(t, err)
 	defer func() { must(t, s.Close()) }()
-	k.statuses = map[string]devices.Status{}
-	for _, lane := range []api.Lane{api.LaneAlerts, api.LaneState, api.LaneTelemetry} {
-		events, err := s.Outbox(t.Context(), lane, 10000, 64<<20)
+	k.inventory, k.statuses, k.health = r.states.Snapshot()
+	for _, fetch := range []func(context.Context, int, int) ([]api.Event, error){s.Alerts, s.Telemetry} {
+		events, err := fetch(t.Context(), 10000, 64<<20)
 		must(t, err)
 		for _, e := range events {
 			switch e.Kind {
@@ -136,15 +138,8 @@ func look(t *testing.T, dir string) (k kept) {
 				k.incidents = append(k.incidents, into[detection.Incident](t, e))
 			case api.KindEvidence:
 				k.evidence = append(k.evidence, into[api.Evidence](t, e))
-			case api.KindInventory:
-				k.inventory = into[api.Inventory](t, e)
-			case api.KindStatus:
-				st := into[devices.Status](t, e)
-				k.statuses[st.Device] = st
 			case api.KindReadings:
 				k.readings = append(k.readings, into[[]devices.Reading](t, e)...)
-			case api.KindHealth:
-				k.health = into[api.Health](t, e)
 			}
 		}
 	}
@@ -158,11 +153,11 @@ func into[T any](t *testing.T, e api.Event) (v T) {
 }
 
 // until looks into the store again and again.
-func until(t *testing.T, dir, what string, f func(kept) bool) kept {
+func until(t *testing.T, r *running, what string, f func(kept) bool) kept {
 	t.Helper()
 	deadline := time.Now().Add(60 * time.Second)
 	for {
-		k := look(t, dir)
+		k := look(t, r)
 		if f(k) {
 			return k
 		}
@@ -221,7 +216,7 @@ cameras:
       - {name: walkway, kind: zone, polygon: [[0,0],[1,0],[1,1],[0,1]], for: 300ms, severity: moderate}
       - {name: silent, kind: silence, for: 20s, severity: minor}
 `)})
-	k := until(t, r.dir, "an incident with its snapshot, and health", func(k kept) bool {
+	k := until(t, r, "an incident with its snapshot, and health", func(k kept) bool {
 		return len(k.evidence) > 0 && k.health.Counters["edge_snapshots_total"] > 0
 	})
 	inc := k.incidents[0]
@@ -251,12 +246,12 @@ cameras:
 
 	// The sub-stream dies: the camera is still there for people, and what is missing is said.
 	server.SetPlaying("sub", false)
-	k = until(t, r.dir, "the sub-stream's loss", func(k kept) bool { return len(k.health.Problems) == 1 })
+	k = until(t, r, "the sub-stream's loss", func(k kept) bool { return len(k.health.Problems) == 1 })
 	if !strings.Contains(k.health.Problems[0].Text, "yard: nothing is detected, because the stream for detection has no pictures") || k.statuses["yard"].State != devices.Online {
 		t.Errorf("problems %q, status %+v", k.health.Problems, k.statuses["yard"])
 	}
 	server.SetPlaying("main", false)
-	k = until(t, r.dir, "the camera's loss", func(k kept) bool { return k.statuses["yard"].State == devices.Offline })
+	k = until(t, r, "the camera's loss", func(k kept) bool { return k.statuses["yard"].State == devices.Offline })
 	if k.statuses["yard"].Cause.Text == "" {
 		t.Error("offline without a cause")
 	}
@@ -270,7 +265,7 @@ cameras:
   - {name: yard, url: "`+server.URL("main")+`", rules: [{name: gate, kind: line, line: [[0,0.5],[1,0.5]], severity: minor}]}
   - {name: dark, url: "rtsp://127.0.0.1:1/x"}
 `)})
-	k := until(t, r.dir, "states and health", func(k kept) bool {
+	k := until(t, r, "states and health", func(k kept) bool {
 		return k.statuses["yard"].State == devices.Online && k.statuses["dark"].State == devices.Offline && len(k.health.Problems) > 0
 	})
 	if !strings.Contains(k.health.Problems[0].Text, "there is no worker program on this edge") {
@@ -312,7 +307,7 @@ sensors:
 	say(`garbage`)
 	say(`{"level": 3.5}`)
 	// Acknowledged means kept: no waiting here.
-	k := look(t, r.dir)
+	k := look(t, r)
 	if len(k.readings) != 2 || k.readings[0].Value != 2.5 || k.readings[1].Unit != "m" || k.readings[1].Quality != devices.Good {
 		t.Errorf("readings: %+v", k.readings)
 	}
@@ -320,7 +315,7 @@ sensors:
 		t.Fatalf("incidents: %+v", k.incidents)
 	}
 	flood := k.incidents[0].ID
-	k = until(t, r.dir, "silence, states and health", func(k kept) bool {
+	k = until(t, r, "silence, states and health", func(k kept) bool {
 		return len(k.incidents) == 2 && k.statuses["river"].State == devices.Offline && k.statuses["door"].State == devices.Offline && k.health.Counters != nil
 	})
 	if k.incidents[1].Rule != "silent" {
@@ -344,7 +339,7 @@ sensors:
 	p = p2
 	say(`{"level": 3.4}`)
 	say(`{"level": 2.9}`)
-	k = look(t, r.dir)
+	k = look(t, r)
 	closed := map[string]string{}
 	for _, inc := range k.incidents {
 		if inc.State == detection.Closed {
@@ -354,7 +349,7 @@ sensors:
 	if closed["flood"] != flood || closed["silent"] == "" {
 		t.Errorf("closed: %v, flood is %s", closed, flood)
 	}
-	k = until(t, r.dir, "health", func(k kept) bool { return k.health.Counters["edge_readings_total"] == 2 })
+	k = until(t, r, "health", func(k kept) bool { return k.health.Counters["edge_readings_total"] == 2 })
 	if _, ok := k.health.Counters["edge_outbox_alerts"]; !ok {
 		t.Errorf("counters: %v", k.health.Counters)
 	}
@@ -370,7 +365,7 @@ func TestIncidentsOfDevicesThatAreGoneAreClosed(t *testing.T) {
 	}))
 	must(t, s.Close())
 	r := start(t, Options{Dir: dir, Document: document(t, "edge: gate-7\n")})
-	k := until(t, dir, "the closing", func(k kept) bool { return len(k.incidents) == 2 })
+	k := until(t, r, "the closing", func(k kept) bool { return len(k.incidents) == 2 })
 	if k.incidents[1].State != detection.Closed || k.incidents[1].Version != 2 || k.incidents[1].Closed.IsZero() {
 		t.Errorf("closing: %+v", k.incidents[1])
 	}
@@ -381,7 +376,7 @@ func TestPortThatIsTakenIsSaid(t *testing.T) {
 	first := start(t, Options{Document: document(t, "edge: a\nmqtt: {listen: \"127.0.0.1:0\"}\n")})
 	address := <-first.broker
 	second := start(t, Options{Document: document(t, "edge: b\nmqtt: {listen: \""+address+"\"}\n")})
-	k := until(t, second.dir, "health", func(k kept) bool { return len(k.health.Problems) > 0 })
+	k := until(t, second, "health", func(k kept) bool { return len(k.health.Problems) > 0 })
 	if !strings.Contains(k.health.Problems[0].Text, "address already in use") {
 		t.Errorf("problems: %q", k.health.Problems)
 	}
@@ -398,7 +393,7 @@ func TestOneEdgeOnADirectory(t *testing.T) {
 
 func TestNotEnrolledIsSaid(t *testing.T) {
 	r := start(t, Options{Document: document(t, "edge: a\nhub: {url: \"https://127.0.0.1:1\"}\n")})
-	k := until(t, r.dir, "health", func(k kept) bool { return len(k.health.Problems) > 0 })
+	k := until(t, r, "health", func(k kept) bool { return len(k.health.Problems) > 0 })
 	if !strings.Contains(k.health.Problems[0].Text, "not enrolled") {
 		t.Errorf("problems: %q", k.health.Problems)
 	}

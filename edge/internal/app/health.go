@@ -21,7 +21,9 @@ func (e *edge) problems() []string {
 		out = append(out, c.Text)
 	}
 	out = append(out, e.sensors.Problems()...)
-	out = append(out, e.link.Problems()...)
+	for _, c := range e.link.Problems() {
+		out = append(out, c.Text)
+	}
 	if e.o.Worker == "" && e.needsWorker() {
 		out = append(out, "there is no worker program on this edge: its cameras are watched and relayed, but nothing is detected in their pictures")
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"gridpost/devices"
 	"gridpost/devices/retry"
 	"gridpost/edge/internal/store"
 	"gridpost/edge/internal/uplink"
@@ -29,6 +30,7 @@ type Options struct {
 type Link struct {
 	o       Options
 	store   *store.Store
+	states  *uplink.States
 	command func(context.Context, api.Command) api.Result
 
 	mu    sync.Mutex
@@ -61,8 +63,8 @@ func (l *Link) identity() (*enrol.Identity, error) {
 }
 
 // Bind says what the uplink works with; it is called before Run.
-func (l *Link) Bind(st *store.Store, command func(context.Context, api.Command) api.Result) {
-	l.store, l.command = st, command
+func (l *Link) Bind(st *store.Store, states *uplink.States, command func(context.Context, api.Command) api.Result) {
+	l.store, l.states, l.command = st, states, command
 }
 
 // Run works until ctx ends. An edge that is enrolled while it runs begins to send at once.
@@ -95,7 +97,7 @@ func (l *Link) Run(ctx context.Context) error {
 
 func (l *Link) start(id *enrol.Identity) *uplink.Uplink {
 	up := uplink.New(uplink.Options{
-		URL: l.o.URL, Identity: id, Store: l.store, Command: l.command, Logger: l.o.Logger,
+		URL: l.o.URL, Identity: id, Store: l.store, States: l.states, Command: l.command, Logger: l.o.Logger,
 	})
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -120,7 +122,7 @@ func (l *Link) Client() (*http.Client, error) {
 }
 
 // Problems returns what an operator must know of the connection.
-func (l *Link) Problems() []string {
+func (l *Link) Problems() []devices.Cause {
 	l.mu.Lock()
 	up, cause := l.up, l.cause
 	l.mu.Unlock()
@@ -128,27 +130,14 @@ func (l *Link) Problems() []string {
 	case up != nil:
 		return up.Problems()
 	case cause != "":
-		return []string{cause}
+		return []devices.Cause{{Text: cause}}
 	}
 	return nil
 }
 
 // Drain waits until the hub has all alerts and states, if it is there, or until ctx ends.
 func (l *Link) Drain(ctx context.Context) {
-	up := l.Uplink()
-	if up == nil {
-		return
-	}
-	for {
-		if online, _ := up.State(); !online {
-			return
-		}
-		waiting := l.store.Waiting()
-		if waiting[api.LaneAlerts]+waiting[api.LaneState] == 0 {
-			return
-		}
-		if !retry.Sleep(ctx, 20*time.Millisecond) {
-			return
-		}
+	if up := l.Uplink(); up != nil {
+		up.Drain(ctx)
 	}
 }

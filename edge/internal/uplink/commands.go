@@ -9,47 +9,52 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"gridpost/devices/problem"
 	"gridpost/hub/api"
 )
 
 const (
 	commandTimeout = 30 * time.Second
-	maxCommands    = 16        // results on their way at a time; further commands wait on the line
+	maxCommands    = 16        // results on their way at a time; further commands wait in the stream
 	maxLine        = 64 << 10  // bytes of one line of the stream
 	maxData        = 256 << 10 // bytes of one command
 
 	// silentFor is how long the stream of commands may be silent. The hub sends a comment
-	// line every 15 s or sooner, so a dead line is found out.
+	// line every 15 s or sooner, so a dead connection is noticed.
 	silentFor = 45 * time.Second
 )
 
-// commands listens to the hub until ctx ends, over any number of connections.
+// commands receives the hub's commands until ctx ends, over any number of connections.
 func (u *Uplink) commands(ctx context.Context) {
 	var workers errgroup.Group
 	workers.SetLimit(maxCommands)
-	b := u.backoff()
+	w := u.waits(longestOther)
 	for ctx.Err() == nil {
 		opened, err := u.listen(ctx, func(c api.Command) {
 			result := u.carryOut(ctx, c)
-			workers.Go(func() error { u.report(ctx, c, result); return nil })
+			workers.Go(func() error { u.sendResult(ctx, c, result); return nil })
 		})
 		if ctx.Err() != nil {
 			break
 		}
-		u.o.Logger.Debug("the line for commands ended", "cause", words(u.o.URL, err))
 		if opened {
-			b.reset()
+			// A stream ends when the hub stops; that is no failure yet.
+			u.o.Logger.Debug("the stream of commands ended", "error", err)
+			w.reset()
+		} else {
+			u.report(loopCommands, err)
 		}
-		if !b.wait(ctx, err, nil) {
+		if !w.after(ctx, err, u.recovered[loopCommands]) {
 			break
 		}
 	}
-	_ = workers.Wait() // they report to the hub, not to us
+	_ = workers.Wait() // their failures have been logged
 }
 
 // listen is one connection. It always returns an error; opened says that the hub answered.
@@ -61,18 +66,19 @@ func (u *Uplink) listen(ctx context.Context, each func(api.Command)) (opened boo
 		return false, err
 	}
 	req.Header.Set("Accept", "text/event-stream")
-	watchdog := time.AfterFunc(silentFor, func() { cancel(errors.New("the hub has been silent for 45 s")) })
+	req.Header.Set(api.HeaderProtocol, strconv.Itoa(api.ProtocolVersion))
+	watchdog := time.AfterFunc(silentFor, func() { cancel(errNoProgress) })
 	defer watchdog.Stop()
-	resp, err := u.client.Do(req)
+	resp, err := u.alerts.Do(req)
 	if err != nil {
-		return false, err
+		return false, causeOf(ctx, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
+	u.observe(resp)
 	if resp.StatusCode != http.StatusOK {
-		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxLine)) // what came is enough for the words
-		return false, newHTTPError(resp, body)
+		return false, problem.FromResponse(resp)
 	}
-	u.seen()
+	u.report(loopCommands, nil)
 	err = readEvents(resp.Body, func() { watchdog.Reset(silentFor) }, func(data []byte) {
 		var c api.Command
 		if err := json.Unmarshal(data, &c); err != nil || c.ID == "" {
@@ -81,13 +87,10 @@ func (u *Uplink) listen(ctx context.Context, each func(api.Command)) (opened boo
 		}
 		each(c)
 	})
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-		err = cause
-	}
-	return true, err
+	return true, causeOf(ctx, err)
 }
 
-// readEvents takes a stream of server-sent events apart (HTML, section 9.2.6), as far as
+// readEvents parses a stream of server-sent events (HTML, section 9.2.6), as far as
 // commands need it: data lines up to a blank line. alive is called for every line.
 func readEvents(r io.Reader, alive func(), each func(data []byte)) error {
 	lines := bufio.NewScanner(r)
@@ -121,8 +124,7 @@ func readEvents(r io.Reader, alive func(), each func(data []byte)) error {
 	return io.ErrUnexpectedEOF
 }
 
-// carryOut does what the hub asks for: in the hub's order, so that a stop never overtakes what
-// it is to stop.
+// carryOut runs a command; in the hub's order, so that a stop never overtakes what it is to stop.
 func (u *Uplink) carryOut(ctx context.Context, c api.Command) api.Result {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
@@ -131,19 +133,20 @@ func (u *Uplink) carryOut(ctx context.Context, c api.Command) api.Result {
 	return result
 }
 
-// report tells the hub how a command went, a few times if need be: a hub that gets no result
-// asks again, and doing it again is harmless.
-func (u *Uplink) report(ctx context.Context, c api.Command, result api.Result) {
-	b := u.backoff()
+// sendResult sends the hub the result of a command, a few times if need be: a hub that gets none
+// sends the command again, which is harmless.
+func (u *Uplink) sendResult(ctx context.Context, c api.Command, result api.Result) {
+	w := u.waits(longestOther)
 	path := strings.Replace(pathOf(api.PathResult), "{id}", url.PathEscape(c.ID), 1)
 	for range 5 {
-		err := u.postJSON(ctx, path, result, nil)
-		var refused *httpError
-		if err == nil || errors.As(err, &refused) && refused.status == http.StatusNotFound {
-			return // told, or nobody waits for it any more
+		_, err := u.postJSON(ctx, u.alerts, path, result, nil)
+		var refused *problem.Error
+		if err == nil || errors.As(err, &refused) && refused.Status == http.StatusNotFound {
+			return // delivered, or nobody waits for it any more
 		}
-		if !b.wait(ctx, err, nil) {
+		if !w.after(ctx, err, nil) {
 			return
 		}
 	}
+	u.o.Logger.Warn("the result of a command could not be sent", "kind", c.Kind, "device", c.Device)
 }

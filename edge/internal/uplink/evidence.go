@@ -11,103 +11,281 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
+	"gridpost/devices/problem"
+	"gridpost/devices/retry"
 	"gridpost/hub/api"
 )
 
-// pieceSize is how much evidence travels in one request: less than the hub allows, so that a
-// slow line is not taken for long and a broken one loses little.
-const pieceSize = 256 << 10
+// Bounds of evidence.
+const (
+	firstPiece    = 32 << 10 // bytes in one request
+	leastPiece    = 4 << 10
+	mostPiece     = 512 << 10 // less than the hub allows
+	evidenceBatch = 16        // files looked up at a time
+	maxPostponed  = 1000      // files that wait for another attempt; of more, the one due first is tried earlier
+	firstRetry    = 5 * time.Second
+	longestRetry  = 15 * time.Minute
+)
 
-// evidence uploads the oldest file that waits, from where the hub has it, piece by piece. more
-// says that there may be another.
-func (u *Uplink) evidence(ctx context.Context) (more bool, err error) {
-	meta, ok, err := u.o.Store.NextEvidence(ctx)
-	if err != nil || !ok {
-		return false, err
+// The reasons for which evidence is lost; cause codes of gaps.
+const (
+	lostMissing = "file_missing"   // it is no longer on the disk
+	lostChanged = "file_damaged"   // its content is not what was announced
+	lostRefused = "refused_by_hub" // the hub no longer wants it
+	lostUnknown = "unknown_to_hub" // the hub does not know it although it was announced twice
+)
+
+// uploader uploads evidence, file by file. It belongs to one goroutine.
+type uploader struct {
+	u         *Uplink
+	pace      pace
+	postponed map[string]*postponed // by incident/name
+}
+
+// postponed is a file that waits for another attempt.
+type postponed struct {
+	due      time.Time
+	backoff  *retry.Backoff
+	enqueued string // epoch in which its incident was sent again because the hub did not know the file
+	err      error
+}
+
+func fileKey(meta api.Evidence) string { return meta.Incident + "/" + meta.Name }
+
+// sendEvidence uploads evidence while no alerts wait. A file that fails is postponed by itself and
+// stops no other; only a hub that is not reached stops all.
+func (u *Uplink) sendEvidence(ctx context.Context) {
+	up := &uploader{
+		u: u, postponed: map[string]*postponed{},
+		pace: pace{size: firstPiece, least: leastPiece, most: mostPiece, target: bulkTarget},
 	}
-	err = u.upload(ctx, meta)
-	if gone := new(lostError); errors.As(err, &gone) {
-		u.o.Logger.Error("evidence cannot be given to the hub", "incident", meta.Incident, "name", meta.Name, "cause", gone.Error())
-		err = nil
+	w := u.waits(longestOther)
+	for {
+		more, err := up.round(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			u.report(loopEvidence, up.stuck())
+			w.reset()
+			if !more && !retry.Sleep(ctx, u.o.Telemetry) {
+				return
+			}
+			continue
+		}
+		u.report(loopEvidence, err)
+		if !w.after(ctx, err, u.recovered[loopEvidence]) {
+			return
+		}
 	}
+}
+
+// stuck returns the error of a file that has been postponed, if there is one.
+func (up *uploader) stuck() error {
+	for _, p := range up.postponed {
+		if p.err != nil {
+			return p.err
+		}
+	}
+	return nil
+}
+
+// round uploads the files that are due. more says that there may be others. An error says that no
+// file can be uploaded at present.
+func (up *uploader) round(ctx context.Context) (more bool, err error) {
+	if _, ok := up.u.session.ready(ctx); !ok {
+		return false, ctx.Err()
+	}
+	now := time.Now()
+	files, err := up.u.o.Store.WaitingEvidence(ctx, evidenceBatch, func(meta api.Evidence) bool {
+		p := up.postponed[fileKey(meta)]
+		return p != nil && now.Before(p.due)
+	})
 	if err != nil {
-		return false, fmt.Errorf("uploading %s: %w", meta.Name, err)
+		return false, &storeError{err}
 	}
-	return true, u.o.Store.EvidenceDone(ctx, meta)
+	for _, meta := range files {
+		if err := up.one(ctx, meta); err != nil {
+			return false, err
+		}
+	}
+	return len(files) == evidenceBatch, nil
+}
+
+// one uploads a file and deals with what is wrong with it. An error is about all files.
+func (up *uploader) one(ctx context.Context, meta api.Evidence) error {
+	err := up.upload(ctx, meta)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var lost *lostError
+	var refused *problem.Error
+	switch {
+	case err == nil:
+		if err := up.u.o.Store.EvidenceDelivered(ctx, meta); err != nil {
+			return &storeError{err}
+		}
+		delete(up.postponed, fileKey(meta))
+		return nil
+	case errors.As(err, &lost):
+		return up.lose(ctx, meta, lost.reason)
+	case errors.As(err, &refused):
+		return up.refused(ctx, meta, refused)
+	case errors.As(err, new(*localError)), errors.As(err, new(*answerError)):
+		up.postpone(meta, err)
+		return nil
+	}
+	return err // the hub is not reached
+}
+
+func (up *uploader) lose(ctx context.Context, meta api.Evidence, reason string) error {
+	up.u.o.Logger.Error("evidence will never be at the hub", "incident", meta.Incident, "name", meta.Name, "reason", reason)
+	if err := up.u.o.Store.EvidenceLost(ctx, meta, reason); err != nil {
+		return &storeError{err}
+	}
+	delete(up.postponed, fileKey(meta))
+	return nil
+}
+
+// refused deals with a file that the hub does not take.
+func (up *uploader) refused(ctx context.Context, meta api.Evidence, err *problem.Error) error {
+	switch err.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusInsufficientStorage:
+		return err // about this edge or the hub, not about the file
+	case http.StatusGone:
+		return up.lose(ctx, meta, lostRefused)
+	case http.StatusNotFound:
+		return up.announceAgain(ctx, meta, err)
+	case http.StatusUnprocessableEntity:
+		// The hub got all bytes and another hash. If the file's own hash still is the announced one,
+		// they were damaged on their way, and the next attempt is a new one.
+		if sum, e := up.hash(meta); e == nil && sum != meta.SHA256 {
+			return up.lose(ctx, meta, lostChanged)
+		}
+	}
+	up.postpone(meta, err)
+	return nil
+}
+
+// announceAgain sends a file's incident again when the hub does not know the file: it may have been
+// restored from a backup. A file that it does not know after that is lost.
+func (up *uploader) announceAgain(ctx context.Context, meta api.Evidence, err error) error {
+	epoch, _, _ := up.u.session.present()
+	if p := up.postponed[fileKey(meta)]; p != nil && p.enqueued == epoch {
+		return up.lose(ctx, meta, lostUnknown)
+	}
+	if err := up.u.o.Store.Enqueue(ctx, []string{meta.Incident}); err != nil {
+		return &storeError{err}
+	}
+	up.postpone(meta, err).enqueued = epoch
+	return nil
+}
+
+// postpone lets a file wait for another attempt.
+func (up *uploader) postpone(meta api.Evidence, err error) *postponed {
+	key := fileKey(meta)
+	p := up.postponed[key]
+	if p == nil {
+		if len(up.postponed) >= maxPostponed {
+			up.forgetOne()
+		}
+		p = &postponed{backoff: retry.Policy{First: firstRetry, Longest: longestRetry}.New()}
+		up.postponed[key] = p
+		up.u.o.Logger.Warn("a file of evidence cannot be uploaded; it is tried again later", "incident", meta.Incident, "name", meta.Name, "error", err)
+	}
+	p.due, p.err = time.Now().Add(p.backoff.Next()), err
+	return p
+}
+
+// forgetOne makes room in postponed.
+func (up *uploader) forgetOne() {
+	first := ""
+	for key, p := range up.postponed {
+		if first == "" || p.due.Before(up.postponed[first].due) {
+			first = key
+		}
+	}
+	delete(up.postponed, first)
 }
 
 // lostError says that a file will never be at the hub.
-type lostError struct{ cause string }
+type lostError struct{ reason string }
 
-func (e *lostError) Error() string { return e.cause }
+func (e *lostError) Error() string { return e.reason }
 
-func (u *Uplink) upload(ctx context.Context, meta api.Evidence) error {
+// localError is a failure of this edge's disk with one file.
+type localError struct{ err error }
+
+func (e *localError) Error() string { return e.err.Error() }
+func (e *localError) Unwrap() error { return e.err }
+
+// upload sends what the hub lacks of a file, piece by piece.
+func (up *uploader) upload(ctx context.Context, meta api.Evidence) error {
 	path := strings.NewReplacer("{incident}", meta.Incident, "{name}", meta.Name).Replace(api.PathEvidence)
-	head, _, err := u.do(ctx, http.MethodHead, path, nil, nil)
-	if err != nil {
-		return u.judge(meta, err)
+	if !up.u.gate.pass(ctx) {
+		return ctx.Err()
 	}
-	if complete(head) {
-		return nil
-	}
-	f, err := u.o.Store.OpenEvidence(meta)
-	if errors.Is(err, os.ErrNotExist) {
-		return &lostError{"the file is no longer on this edge's disk"}
-	}
-	if err != nil {
+	head, _, err := up.u.do(ctx, up.u.bulk, http.MethodHead, path, nil, nil)
+	if err != nil || complete(head) {
 		return err
+	}
+	f, err := up.u.o.Store.OpenEvidence(meta)
+	if errors.Is(err, os.ErrNotExist) {
+		return &lostError{lostMissing}
+	}
+	if err != nil {
+		return &localError{err}
 	}
 	defer func() { _ = f.Close() }()
 	offset, err := strconv.ParseInt(head.Get("Upload-Offset"), 10, 64)
 	if err != nil || offset < 0 || offset > meta.Size {
-		return fmt.Errorf("the hub claims to have %q of %d bytes", head.Get("Upload-Offset"), meta.Size)
+		return &answerError{fmt.Sprintf("it claims to have %.20q of %d bytes of a file", head.Get("Upload-Offset"), meta.Size)}
 	}
-	piece := make([]byte, min(pieceSize, meta.Size))
 	for {
-		n, err := f.ReadAt(piece[:min(int64(len(piece)), meta.Size-offset)], offset)
-		if err != nil && !errors.Is(err, io.EOF) {
+		n, done, err := up.piece(ctx, f, path, meta, offset)
+		if err != nil {
 			return err
 		}
-		if n == 0 && offset < meta.Size {
-			return &lostError{"the file on this edge's disk is shorter than it was"}
-		}
-		answer, _, err := u.do(ctx, http.MethodPatch, path, http.Header{
-			"Content-Type":  {"application/offset+octet-stream"},
-			"Upload-Offset": {strconv.FormatInt(offset, 10)},
-		}, piece[:n])
-		if err != nil {
-			return u.judge(meta, err)
-		}
-		if offset += int64(n); offset >= meta.Size || complete(answer) {
+		if offset += n; done || offset >= meta.Size {
 			return nil
 		}
 	}
 }
 
-func complete(h http.Header) bool { return h.Get("Upload-Complete") == "?1" }
-
-// judge tells failures that pass from those that do not.
-func (u *Uplink) judge(meta api.Evidence, err error) error {
-	var refused *httpError
-	if !errors.As(err, &refused) {
-		return err
+// piece sends one piece of a file from offset on. done says that the hub has the whole file.
+func (up *uploader) piece(ctx context.Context, f *os.File, path string, meta api.Evidence, offset int64) (sent int64, done bool, err error) {
+	if !up.u.gate.pass(ctx) {
+		return 0, false, ctx.Err()
 	}
-	switch refused.status {
-	case http.StatusNotFound, http.StatusGone:
-		return &lostError{"the hub does not know, or no longer wants, this file: " + refused.Error()}
-	case http.StatusUnprocessableEntity:
-		// The hub got all bytes and another hash. If ours still is the announced one, the line
-		// garbled them, and the next try is a new one.
-		if sum, e := u.hash(meta); e == nil && sum != meta.SHA256 {
-			return &lostError{"the file on this edge's disk has changed since it was announced"}
+	piece := make([]byte, min(int64(up.pace.size), meta.Size-offset))
+	n, err := f.ReadAt(piece, offset)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0, false, &localError{err}
+	}
+	if n == 0 && offset < meta.Size {
+		return 0, false, &lostError{lostChanged}
+	}
+	began := time.Now()
+	answer, _, err := up.u.do(ctx, up.u.bulk, http.MethodPatch, path, http.Header{
+		"Content-Type":  {"application/offset+octet-stream"},
+		"Upload-Offset": {strconv.FormatInt(offset, 10)},
+	}, piece[:n])
+	if err != nil {
+		if broken(err) {
+			up.pace.failed(n)
 		}
+		return 0, false, err
 	}
-	return err
+	up.pace.done(n, time.Since(began))
+	return int64(n), complete(answer), nil
 }
 
-func (u *Uplink) hash(meta api.Evidence) (string, error) {
-	f, err := u.o.Store.OpenEvidence(meta)
+func complete(h http.Header) bool { return h.Get("Upload-Complete") == "?1" }
+
+func (up *uploader) hash(meta api.Evidence) (string, error) {
+	f, err := up.u.o.Store.OpenEvidence(meta)
 	if err != nil {
 		return "", err
 	}

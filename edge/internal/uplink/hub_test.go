@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"compress/gzip"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -40,6 +41,9 @@ type hub struct {
 	server *httptest.Server
 
 	mu       sync.Mutex
+	epoch    string
+	run      string     // of the hub
+	kinds    []api.Kind // that it knows
 	marks    map[string]uint64
 	applied  []string // data of applied events, in order
 	batches  []int    // sizes of the batches posted
@@ -58,7 +62,7 @@ type hub struct {
 func newHub(t *testing.T) *hub {
 	t.Helper()
 	h := &hub{
-		t: t, life: time.Hour, marks: map[string]uint64{}, files: map[string][]byte{}, results: map[string]api.Result{},
+		t: t, run: "first", life: time.Hour, marks: map[string]uint64{}, files: map[string][]byte{}, results: map[string]api.Result{},
 		serials: map[string]bool{}, commands: make(chan string, 10),
 	}
 	var err error
@@ -154,10 +158,11 @@ func (h *hub) issue(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *hub) events(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
+	body, err := readBody(r)
 	if err != nil {
 		return
 	}
+	w.Header().Set(api.HeaderProtocol, strconv.Itoa(api.ProtocolVersion))
 	var batch api.Batch
 	if json.Unmarshal(body, &batch) != nil {
 		w.WriteHeader(http.StatusBadRequest)
@@ -166,6 +171,17 @@ func (h *hub) events(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.serials[r.TLS.PeerCertificates[0].SerialNumber.String()] = true
+	if batch.Hello != nil {
+		h.epoch = batch.Epoch
+		_ = json.NewEncoder(w).Encode(api.Ack{Committed: map[api.Lane]uint64{}, Hub: h.run, Kinds: h.kinds})
+		return
+	}
+	if batch.Epoch != h.epoch {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusConflict)
+		_, _ = io.WriteString(w, `{"code":"`+api.CodeEpochSuperseded+`"}`)
+		return
+	}
 	h.batches = append(h.batches, len(batch.Events))
 	lose := false
 	if len(h.fail) > 0 {
@@ -189,7 +205,7 @@ func (h *hub) events(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	ack := api.Ack{Committed: map[api.Lane]uint64{}}
+	ack := api.Ack{Committed: map[api.Lane]uint64{}, Hub: h.run}
 	for _, e := range batch.Events {
 		key := batch.Epoch + "/" + string(e.Lane)
 		switch {
@@ -267,6 +283,18 @@ func (h *hub) evidence(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Upload-Offset", strconv.Itoa(len(have)))
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// readBody reads a body that may be compressed.
+func readBody(r *http.Request) ([]byte, error) {
+	if r.Header.Get("Content-Encoding") != "gzip" {
+		return io.ReadAll(r.Body)
+	}
+	z, err := gzip.NewReader(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(z)
 }
 
 // do locks the hub for f.

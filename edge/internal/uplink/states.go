@@ -107,6 +107,24 @@ func (s *States) Waiting() int {
 	return n
 }
 
+// Snapshot returns the present values. Those that were never set are zero.
+func (s *States) Snapshot() (inv api.Inventory, statuses map[string]devices.Status, h api.Health) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	statuses = make(map[string]devices.Status, len(s.statuses))
+	for _, st := range s.all() {
+		switch v := st.value.(type) {
+		case api.Inventory:
+			inv = v
+		case devices.Status:
+			statuses[v.Device] = v
+		case api.Health:
+			h = v
+		}
+	}
+	return inv, statuses, h
+}
+
 // all returns the states in the order in which the hub must hear of them: a device before its
 // status. s.mu is held.
 func (s *States) all() []*state {

@@ -1,143 +1,174 @@
-// Package uplink carries an edge's outbox to its hub, and the hub's commands back.
+// Package uplink delivers an edge's events and evidence to its hub, and the hub's commands to the
+// edge.
 //
-// Alerts and states go at once, in a stream of requests of their own; evidence and telemetry
-// follow in another and never hold them up. A row leaves the outbox when the hub has said that
-// it is on its disk, so a lost answer means the same batch again, which the hub knows. A hub
-// that is away costs nothing but delay. The package must import nothing of Gridpost but
-// hub/api and firmware-config/enrol.
+// Alerts, states, telemetry and evidence are delivered by independent loops, each with its own
+// connection, back-off and visible problem: the failure of one never delays another. What must
+// not be lost leaves the store when the hub has said that it is on its disk; a lost answer means
+// that the same is sent again, which the hub recognises. Telemetry and evidence travel in
+// pieces of about a second of the line and start none while alerts wait.
+//
+// Each run of the program numbers its events in an epoch of its own, which begins with a
+// greeting; see api.Batch. The package must import nothing of Gridpost but hub/api, devices and
+// firmware-config/enrol.
 package uplink
 
 import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"os"
-	"sync"
+	"strconv"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"gridpost/devices"
+	"gridpost/devices/problem"
+	"gridpost/devices/retry"
 	"gridpost/firmware-config/enrol"
 	"gridpost/hub/api"
 )
 
-// Events is where what happened waits for the hub.
-type Events interface {
-	// Outbox returns a lane's oldest events, at most limit and about maxBytes of them. An
-	// event that was returned once is the same when it is returned again.
-	Outbox(ctx context.Context, lane api.Lane, limit, maxBytes int) ([]api.Event, error)
-	// Acked forgets what the hub has on its disk.
-	Acked(ctx context.Context, ack api.Ack) error
-	// Drop forgets one event that the hub can never take.
-	Drop(ctx context.Context, lane api.Lane, seq uint64) error
-}
-
-// Numbering names the events' epoch and tells of new ones.
-type Numbering interface {
-	Epoch() string
-	Wake() <-chan struct{} // alerts or states wait
-}
-
-// Files is where evidence waits for the hub.
-type Files interface {
-	NextEvidence(ctx context.Context) (meta api.Evidence, ok bool, err error)
-	OpenEvidence(meta api.Evidence) (*os.File, error)
-	EvidenceDone(ctx context.Context, meta api.Evidence) error
-}
-
-// Store is all that an Uplink needs of an edge's store.
+// Store is where what must not be lost waits for the hub. Its methods are safe for concurrent use.
 type Store interface {
 	Events
-	Numbering
-	Files
+	Evidence
+	Incidents
 }
 
-// Options are what an Uplink needs.
+// Events are the lanes of alerts and telemetry.
+type Events interface {
+	AlertsWaiting() <-chan struct{} // signalled after an alert was enqueued
+	Alerts(ctx context.Context, limit, maxBytes int) ([]api.Event, error)
+	AlertsDelivered(ctx context.Context, committed uint64, notYet []api.Refusal) error
+	ReleaseHeld(ctx context.Context, kinds []api.Kind) error
+	Telemetry(ctx context.Context, limit, maxBytes int) ([]api.Event, error)
+	TelemetryDelivered(ctx context.Context, committed uint64) error
+	Drop(ctx context.Context, lane api.Lane, seq uint64) error
+	Waiting() map[api.Lane]uint64 // cheap
+}
+
+// Evidence are the files that wait for upload.
+type Evidence interface {
+	// WaitingEvidence returns files whose announcement the hub has and that skip does not want
+	// left out, oldest first.
+	WaitingEvidence(ctx context.Context, limit int, skip func(api.Evidence) bool) ([]api.Evidence, error)
+	OpenEvidence(meta api.Evidence) (*os.File, error)
+	EvidenceDelivered(ctx context.Context, meta api.Evidence) error
+	EvidenceLost(ctx context.Context, meta api.Evidence, reason string) error
+}
+
+// Incidents are what the edge and the hub compare.
+type Incidents interface {
+	OpenRefs(ctx context.Context) ([]api.IncidentRef, error)
+	RecentRefs(ctx context.Context, after string, limit int) ([]api.IncidentRef, error)
+	Enqueue(ctx context.Context, ids []string) error
+}
+
+// Options are what an Uplink needs. URL, Identity, Store and States are required.
 type Options struct {
 	URL      string // https://host:port of the hub's edge port
 	Identity *enrol.Identity
 	Store    Store
+	States   *States
 
-	// Command carries out what the hub asks for and says how it went. It is called from one
+	// Command carries out a command of the hub and says how it went. It is called from one
 	// goroutine that belongs to Run, in the hub's order, and should return soon; ctx ends
 	// after 30 s.
 	Command func(ctx context.Context, c api.Command) api.Result
 
+	Clock  func() api.ClockGrade // of this machine; nil: unknown
+	Now    func() time.Time      // this machine's clock; nil: time.Now
 	Logger *slog.Logger
 
-	MinBackoff time.Duration // first wait after a failure; 0: 500 ms
-	MaxBackoff time.Duration // longest wait; 0: 30 s
-	Telemetry  time.Duration // how often telemetry is looked for; 0: 1 s
+	Backoff   retry.Policy  // overrides that of all loops, for tests
+	Telemetry time.Duration // how often the telemetry and evidence loops look when nothing waited; 0: 1 s
 }
 
 func (o Options) withDefaults() Options {
-	if o.MinBackoff == 0 {
-		o.MinBackoff = 500 * time.Millisecond
-	}
-	if o.MaxBackoff == 0 {
-		o.MaxBackoff = 30 * time.Second
-	}
 	if o.Telemetry == 0 {
 		o.Telemetry = time.Second
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Clock == nil {
+		o.Clock = func() api.ClockGrade { return "" }
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	return o
 }
 
-// Uplink is the line to one hub.
+// Uplink is the connection to one hub.
 type Uplink struct {
-	o      Options
-	client *http.Client
-	kick   chan struct{} // the hub has just been seen alive: do not wait out a back-off
+	o       Options
+	alerts  *http.Client // greeting, alerts and states
+	bulk    *http.Client // telemetry, evidence and checks
+	session *session
+	gate    gate
+	waiting waitingSince
 
+	troubles  troubles
+	clock     hubClock
+	recovered map[loop]chan struct{} // room for one: the hub has just come back
+	reconcile chan reconciliation    // room for one, the newest
+
+	hubProtocol                         atomic.Int64 // of the last answer; 0: none yet
+	duels                               atomic.Int64 // epochs in a row that another sender has ended soon
 	requests, failures, refused, poison atomic.Uint64
-
-	mu       sync.Mutex
-	online   bool
-	cause    string
-	renewal  string // why the certificate could not be renewed; empty: no trouble
-	reported bool
 }
 
 // Stats counts what an Uplink has met.
 type Stats struct {
 	Requests uint64 // batches and pieces posted
-	Failures uint64 // of which failed
+	Failures uint64 // attempts that failed, of any loop
 	Refused  uint64 // events that the hub refused by its answer
-	Poison   uint64 // events that were dropped because the hub's server cannot take them at all
+	Poison   uint64 // events that were set aside because the hub's server cannot take them at all
 }
 
 // New returns an uplink that has not dialled yet.
 func New(o Options) *Uplink {
 	o = o.withDefaults()
-	return &Uplink{o: o, client: o.Identity.Client(), kick: make(chan struct{}, 1), cause: "the hub has not been reached since the start"}
-}
-
-// Client returns the HTTP client that speaks to the hub as this edge.
-func (u *Uplink) Client() *http.Client { return u.client }
-
-// State says whether the last thing tried at the hub worked, and if not, why, in words.
-func (u *Uplink) State() (online bool, cause string) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.online, u.cause
-}
-
-// Problems returns what a person must know of the line, in words.
-func (u *Uplink) Problems() []string {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	var out []string
-	if !u.online {
-		out = append(out, u.cause)
+	u := &Uplink{
+		o: o, session: newSession(),
+		alerts:    &http.Client{Transport: newTransport(o.Identity.TLS(), false)},
+		bulk:      &http.Client{Transport: newTransport(o.Identity.TLS(), true)},
+		troubles:  troubles{causes: map[loop]devices.Cause{}},
+		clock:     hubClock{now: o.Now},
+		recovered: map[loop]chan struct{}{},
+		reconcile: make(chan reconciliation, 1),
 	}
-	if u.renewal != "" {
-		out = append(out, u.renewal)
+	for _, l := range []loop{loopSession, loopAlerts, loopState, loopTelemetry, loopEvidence, loopCommands} {
+		u.recovered[l] = make(chan struct{}, 1)
+	}
+	return u
+}
+
+// Client returns the HTTP client that speaks to the hub as this edge, for other requests than
+// the uplink's own.
+func (u *Uplink) Client() *http.Client { return u.alerts }
+
+// State says whether the hub is reached, and if not, why.
+func (u *Uplink) State() (online bool, cause devices.Cause) { return u.troubles.state() }
+
+// Problems returns what an operator must know of the connection, worst first.
+func (u *Uplink) Problems() []devices.Cause {
+	out := u.troubles.problems()
+	if u.duels.Load() >= 3 {
+		out = append(out, devices.NewCause("edge_copied"))
+	}
+	if n := u.refused.Load(); n > 0 {
+		out = append(out, devices.NewCause("events_refused", "count", strconv.FormatUint(n, 10)))
+	}
+	if n := u.poison.Load(); n > 0 {
+		out = append(out, devices.NewCause("events_unreadable", "count", strconv.FormatUint(n, 10)))
+	}
+	if c, differs := u.clock.problem(); differs {
+		out = append(out, c)
 	}
 	return out
 }
@@ -147,178 +178,128 @@ func (u *Uplink) Stats() Stats {
 	return Stats{u.requests.Load(), u.failures.Load(), u.refused.Load(), u.poison.Load()}
 }
 
+// AlertsLate says that an alert has waited for more than about a second while the hub is
+// reachable: whatever else uses the line should yield.
+func (u *Uplink) AlertsLate() bool { return u.waiting.longerThan(time.Second) }
+
 // Run works until ctx ends, through any number of failures, and returns nil.
 func (u *Uplink) Run(ctx context.Context) error {
-	defer u.client.CloseIdleConnections()
+	defer u.alerts.CloseIdleConnections()
+	defer u.bulk.CloseIdleConnections()
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { u.prompt(ctx); return nil })
-	g.Go(func() error { u.bulk(ctx); return nil })
-	g.Go(func() error { u.commands(ctx); return nil })
-	g.Go(func() error { u.renew(ctx); return nil })
+	for _, run := range []func(context.Context){
+		u.greet, u.sendAlerts, u.sendStates, u.sendTelemetry, u.sendEvidence, u.compare, u.commands, u.renew,
+	} {
+		g.Go(func() error { run(ctx); return nil })
+	}
 	return g.Wait()
 }
 
-// prompt sends alerts and states as soon as they are there.
-func (u *Uplink) prompt(ctx context.Context) {
-	s := newSender(u, api.LaneAlerts, api.LaneState)
-	b := u.backoff()
-	safety := time.NewTicker(30 * time.Second) // a signal cannot get lost, but an outbox must not depend on it
-	defer safety.Stop()
+// Drain waits until the hub has all alerts and states, as long as it can be reached, or until ctx
+// ends.
+func (u *Uplink) Drain(ctx context.Context) {
 	for {
-		more, err := s.send(ctx)
-		if ctx.Err() != nil {
+		if online, _ := u.State(); !online {
 			return
 		}
-		u.tell(err)
-		if err != nil {
-			if !b.wait(ctx, err, u.kick) {
-				return
-			}
-			continue
-		}
-		b.reset()
-		if more {
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-u.o.Store.Wake():
-		case <-safety.C:
-		}
-	}
-}
-
-// bulk sends evidence, and telemetry when no evidence waits.
-func (u *Uplink) bulk(ctx context.Context) {
-	s := newSender(u, api.LaneTelemetry)
-	s.maxBytes = 256 << 10 // small requests, so that a slow line is never taken for long
-	b := u.backoff()
-	for {
-		more, err := u.evidence(ctx)
-		if err == nil && !more {
-			more, err = s.send(ctx)
-		}
-		if ctx.Err() != nil {
+		if u.o.Store.Waiting()[api.LaneAlerts] == 0 && u.o.States.Waiting() == 0 {
 			return
 		}
-		if err != nil {
-			u.o.Logger.Debug("evidence and telemetry wait", "cause", words(u.o.URL, err))
-			if !b.wait(ctx, err, nil) {
-				return
-			}
-			continue
-		}
-		b.reset()
-		if !more && !sleep(ctx, u.o.Telemetry) {
+		if !retry.Sleep(ctx, 20*time.Millisecond) {
 			return
 		}
 	}
 }
 
-// tell notes how the last attempt went and logs a change.
-func (u *Uplink) tell(err error) {
-	online, cause := err == nil, ""
-	if !online {
-		u.failures.Add(1)
-		cause = words(u.o.URL, err)
+// errSuperseded says that a new epoch has begun: the request must be made anew.
+var errSuperseded = errors.New("a new epoch has begun")
+
+// superseded looks in an answer for reasons to begin a new epoch, and for an unsupported protocol.
+func (u *Uplink) superseded(epoch string, ack api.Ack, err error) error {
+	switch {
+	case hasCode(err, api.CodeEpochSuperseded):
+		if u.session.supersede(epoch) {
+			u.o.Logger.Warn("the hub has been greeted by a later epoch of this edge; a new epoch begins", "epoch", epoch)
+		}
+		return errSuperseded
+	case hasCode(err, api.CodeProtocolUnsupported):
+		return &unsupportedError{u.hubProtocol.Load()}
+	case err == nil && !u.session.sameHub(epoch, ack.Hub):
+		if u.session.supersede(epoch) {
+			u.o.Logger.Info("the hub has been restarted; a new epoch begins", "epoch", epoch)
+		}
 	}
-	u.mu.Lock()
-	changed := !u.reported || u.online != online || u.cause != cause
-	u.reported, u.online, u.cause = true, online, cause
-	u.mu.Unlock()
-	if !changed {
+	return err
+}
+
+// report notes how an attempt of a loop went, and logs when that has changed.
+func (u *Uplink) report(l loop, err error) {
+	if errors.Is(err, errSuperseded) {
 		return
 	}
-	if online {
+	var cause devices.Cause
+	if err != nil {
+		u.failures.Add(1)
+		cause = causeFor(u.o.URL, err)
+	}
+	changed, back := u.troubles.set(l, cause)
+	if back {
 		u.o.Logger.Info("the hub is reached", "hub", u.o.URL)
-	} else {
-		u.o.Logger.Warn("the hub is not reached; everything is kept and sent later", "cause", cause)
-	}
-}
-
-// seen says that the hub has just answered something.
-func (u *Uplink) seen() {
-	select {
-	case u.kick <- struct{}{}:
-	default:
-	}
-}
-
-// renew asks for a new certificate when two thirds of the present one's life are over.
-func (u *Uplink) renew(ctx context.Context) {
-	b := u.backoff()
-	b.smallest, b.largest = 20*u.o.MinBackoff, 20*u.o.MaxBackoff
-	for {
-		// Short sleeps, because a box without a clock of its own jumps by decades.
-		if wait := time.Until(u.o.Identity.RenewAt()); wait > 0 {
-			if !sleep(ctx, min(wait, time.Minute)) {
-				return
+		for _, c := range u.recovered {
+			select {
+			case c <- struct{}{}:
+			default:
 			}
-			continue
 		}
-		tried, cancel := context.WithTimeout(ctx, requestTimeout)
-		err := u.o.Identity.Renew(tried, u.client, u.o.URL)
-		cancel()
-		if ctx.Err() != nil {
-			return
-		}
-		problem := ""
-		if err != nil {
-			problem = "the edge's certificate cannot be renewed and ends on " + u.o.Identity.Expires().UTC().Format(time.DateOnly) + ": " + words(u.o.URL, err)
-			u.o.Logger.Warn("renewing the certificate failed", "error", err)
-		} else {
-			u.o.Logger.Info("the certificate was renewed", "until", u.o.Identity.Expires())
-			u.client.CloseIdleConnections() // new requests, new handshakes
-		}
-		u.mu.Lock()
-		u.renewal = problem
-		u.mu.Unlock()
-		if err != nil && !b.wait(ctx, err, nil) {
-			return
-		}
+		return
+	}
+	if changed && err != nil {
+		u.o.Logger.Warn("delivery to the hub fails; it is tried again", "loop", string(l), "code", cause.Code, "cause", cause.Text)
 	}
 }
 
-// backoff is a wait that doubles, with full jitter: a thousand edges must not come back to a
-// hub in the same moment.
-type backoff struct {
-	smallest, largest, next time.Duration
+// Limits of the waits after failures.
+//
+// An attempt that does not reach the hub costs it nothing, and one that does is a TLS handshake of
+// well under a millisecond. So while alerts wait, an edge tries about every two seconds: a thousand
+// edges that come back to one hub are 500 handshakes a second for two seconds, spread by
+// jitter. A hub that answers but fails is given more time, and what it asks for by Retry-After.
+const (
+	firstWait      = 250 * time.Millisecond
+	longestAlerts  = 2500 * time.Millisecond // hub not reached
+	longestOther   = 10 * time.Second        // hub not reached; ended when another loop reaches it
+	longestRefused = 20 * time.Second        // hub answers with an error
+	maxRetryAfter  = 5 * time.Minute
+)
+
+// waits are the back-offs of one loop.
+type waits struct{ unreached, refused *retry.Backoff }
+
+func (u *Uplink) waits(longest time.Duration) waits {
+	unreached, refused := retry.Policy{First: firstWait, Longest: longest}, retry.Policy{First: 2 * firstWait, Longest: longestRefused}
+	if u.o.Backoff != (retry.Policy{}) {
+		unreached, refused = u.o.Backoff, u.o.Backoff
+	}
+	return waits{unreached.New(), refused.New()}
 }
 
-func (u *Uplink) backoff() *backoff {
-	return &backoff{smallest: u.o.MinBackoff, largest: u.o.MaxBackoff}
+func (w waits) reset() {
+	w.unreached.Reset()
+	w.refused.Reset()
 }
 
-func (b *backoff) reset() { b.next = 0 }
-
-// wait waits after err, as long as a hub asked for if it did. It returns false when ctx ended.
-func (b *backoff) wait(ctx context.Context, err error, kick <-chan struct{}) bool {
-	b.next = min(max(2*b.next, b.smallest), b.largest)
-	d := rand.N(b.next) + b.smallest/10
-	var refused *httpError
-	if errors.As(err, &refused) && refused.retryAfter > 0 {
-		// What the hub asked for is the least; nobody cuts it short.
-		d, kick = refused.retryAfter+rand.N(refused.retryAfter/4+1), nil
+// after waits after err. A signal from back ends the wait early, unless the hub asked for a pause.
+// It returns false when ctx ended.
+func (w waits) after(ctx context.Context, err error, back <-chan struct{}) bool {
+	if errors.Is(err, errSuperseded) {
+		return ctx.Err() == nil // the greeting has a back-off of its own
 	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-kick:
-	case <-t.C:
+	var refused *problem.Error
+	if errors.As(err, &refused) && refused.RetryAfter > 0 {
+		return w.refused.WaitAtLeast(ctx, min(refused.RetryAfter, maxRetryAfter))
 	}
-	return true
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
+	if answered(err) {
+		return w.refused.WaitOr(ctx, back)
 	}
+	return w.unreached.WaitOr(ctx, back)
 }

@@ -1,0 +1,87 @@
+package uplink
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"gridpost/devices"
+	"gridpost/devices/retry"
+)
+
+const (
+	// renewInterval is the least time between a renewal and the next. Whatever the clocks
+	// say, an edge asks for no more certificates than that.
+	renewInterval = time.Hour
+	renewLook     = time.Minute // how often the clock is looked at: that of a machine without a battery jumps
+	renewTimeout  = time.Minute
+)
+
+// certificate is the part of enrol.Identity that renewal needs.
+type certificate interface {
+	RenewAt() time.Time
+	Expires() time.Time
+	Renew(ctx context.Context, c *http.Client, hubURL string) error
+}
+
+// renewal renews the edge's certificate when two thirds of its life are over.
+type renewal struct {
+	id     certificate
+	client *http.Client
+	url    string
+	now    func() time.Time // the hub's clock as far as it is known: it is the one that counts
+	report func(error)
+}
+
+func (u *Uplink) renew(ctx context.Context) {
+	r := renewal{id: u.o.Identity, client: u.alerts, url: u.o.URL, now: u.clock.hubNow}
+	r.report = func(err error) {
+		u.reportRenewal(err)
+		if err == nil {
+			// New requests make new handshakes, with the new certificate.
+			u.alerts.CloseIdleConnections()
+			u.bulk.CloseIdleConnections()
+		}
+	}
+	r.run(ctx)
+}
+
+// run renews until ctx ends.
+func (r *renewal) run(ctx context.Context) {
+	b := retry.Policy{First: 10 * time.Second, Longest: 10 * time.Minute}.New()
+	for ctx.Err() == nil {
+		if wait := r.id.RenewAt().Sub(r.now()); wait > 0 {
+			retry.Sleep(ctx, min(wait, renewLook))
+			continue
+		}
+		try, cancel := context.WithTimeout(ctx, renewTimeout)
+		err := r.id.Renew(try, r.client, r.url)
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		r.report(err)
+		if err != nil {
+			b.Wait(ctx)
+			continue
+		}
+		b.Reset()
+		retry.Sleep(ctx, renewInterval)
+	}
+}
+
+// reportRenewal notes how a renewal went.
+func (u *Uplink) reportRenewal(err error) {
+	if err == nil {
+		u.troubles.set(loopRenewal, devices.Cause{})
+		u.o.Logger.Info("the certificate was renewed", "until", u.o.Identity.Expires())
+		return
+	}
+	u.failures.Add(1)
+	cause := causeFor(u.o.URL, err)
+	until := u.o.Identity.Expires().UTC().Format(time.DateOnly)
+	changed, _ := u.troubles.set(loopRenewal, devices.NewCause("certificate_not_renewed", "date", until).Because(cause))
+	if changed {
+		u.o.Logger.Warn("renewing the certificate failed; it is tried again", "until", until, "error", err)
+	}
+}
