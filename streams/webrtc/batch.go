@@ -135,7 +135,7 @@ func (b *batchConn) shard(to netip.AddrPort) *batchShard {
 func (b *batchConn) send(q *batch) {
 	rest, sizes := q.bytes, q.sizes[:q.n]
 	for len(sizes) > 0 {
-		count, bytes := run(sizes)
+		count, bytes := equalRun(sizes)
 		if count == 1 || !b.sendSegments(rest[:bytes], sizes[0], q.to) {
 			b.sendEach(rest[:bytes], sizes[:count], q.to)
 		}
@@ -147,7 +147,7 @@ func (b *batchConn) send(q *batch) {
 
 // run returns how many packets from the first can go as segments of one size - only the last
 // may be shorter - and their bytes.
-func run(sizes []int) (count, bytes int) {
+func equalRun(sizes []int) (count, bytes int) {
 	for _, size := range sizes {
 		if size > sizes[0] {
 			break
@@ -164,7 +164,7 @@ func run(sizes []int) (count, bytes int) {
 // sendSegments reports false where the kernel will not segment.
 func (b *batchConn) sendSegments(p []byte, size int, to netip.AddrPort) bool {
 	err := writeSegments(b.UDPConn, p, size, to)
-	if unable(err) && b.segment.CompareAndSwap(true, false) {
+	if segmentationUnsupported(err) && b.segment.CompareAndSwap(true, false) {
 		b.logger.Info("sending packets one by one: UDP cannot be segmented here", "error", err)
 	}
 	return err == nil

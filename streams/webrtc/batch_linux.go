@@ -39,6 +39,6 @@ func writeSegments(c *net.UDPConn, p []byte, size int, to netip.AddrPort) error 
 
 // unable says that segmenting will never work here: EIO comes from a network card without
 // checksum offload. Other errors concern one path, such as a small MTU.
-func unable(err error) bool {
+func segmentationUnsupported(err error) bool {
 	return errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EOPNOTSUPP)
 }

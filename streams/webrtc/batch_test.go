@@ -21,7 +21,7 @@ func TestRun(t *testing.T) {
 		{[]int{100, 100, 50, 100}, 3, 250},
 		{[]int{20, 100, 100}, 1, 20},
 	} {
-		if count, bytes := run(x.sizes); count != x.count || bytes != x.bytes {
+		if count, bytes := equalRun(x.sizes); count != x.count || bytes != x.bytes {
 			t.Errorf("%d: %d packets of %d bytes, want %d of %d", x.sizes, count, bytes, x.count, x.bytes)
 		}
 	}

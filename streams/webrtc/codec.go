@@ -28,12 +28,12 @@ const clockRate = 90000 // of all video over RTP
 
 // codec is one payload format as a session description names it.
 type codec struct {
-	coding      streams.Codec
+	name        streams.Codec
 	fmtp        string
 	payloadType uint8
 }
 
-func (c codec) mime() string { return "video/" + string(c.coding) }
+func (c codec) mime() string { return "video/" + string(c.name) }
 
 func (c codec) capability() webrtc.RTPCodecCapability {
 	return webrtc.RTPCodecCapability{
@@ -70,12 +70,12 @@ func (c codec) profile() string {
 // codecOf returns the payload format that a publisher offers for u, a key unit.
 func codecOf(u *streams.AccessUnit) (codec, error) {
 	if u.Codec == streams.H265 {
-		return codec{coding: streams.H265, payloadType: 96}, nil
+		return codec{name: streams.H265, payloadType: 96}, nil
 	}
 	for _, n := range u.NALUs {
 		if len(n) >= 4 && h26x.TypeOf(u.Codec, n) == h26x.H264SPS {
 			fmtp := fmt.Sprintf("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=%02x%02x%02x", n[1], n[2], n[3])
-			return codec{coding: streams.H264, fmtp: fmtp, payloadType: 96}, nil
+			return codec{name: streams.H264, fmtp: fmtp, payloadType: 96}, nil
 		}
 	}
 	return codec{}, fmt.Errorf("reading the first picture: %w: no sequence parameter set", ErrCodec)
@@ -106,12 +106,12 @@ func offered(offer string) ([]codec, error) {
 			case id != format:
 			case a.Key == "rtpmap":
 				name, _, _ := strings.Cut(rest, "/")
-				c.coding = streams.Codec(strings.ToUpper(name))
+				c.name = streams.Codec(strings.ToUpper(name))
 			case a.Key == "fmtp":
 				c.fmtp = rest
 			}
 		}
-		if c.coding == streams.H265 || c.coding == streams.H264 && c.parameter("packetization-mode") == "1" {
+		if c.name == streams.H265 || c.name == streams.H264 && c.parameter("packetization-mode") == "1" {
 			found = append(found, c)
 		}
 	}
@@ -133,21 +133,21 @@ func CheckOffer(offer string) error {
 func choose(source codec, from []codec) (codec, error) {
 	best, rank := codec{}, -1
 	for _, c := range from {
-		if c.coding != source.coding {
+		if c.name != source.name {
 			continue
 		}
-		if r := likeness(source.profile(), c.profile()); r > rank {
+		if r := similarity(source.profile(), c.profile()); r > rank {
 			best, rank = c, r
 		}
 	}
 	if rank < 0 {
-		return codec{}, fmt.Errorf("%w: the camera sends %s, which the offer does not have", ErrCodec, source.coding)
+		return codec{}, fmt.Errorf("%w: the camera sends %s, which the offer does not have", ErrCodec, source.name)
 	}
 	return best, nil
 }
 
 // likeness is higher the better an H.264 profile that was offered suits the source's.
-func likeness(source, offer string) int {
+func similarity(source, offer string) int {
 	if source == offer {
 		return 10
 	}

@@ -42,16 +42,16 @@ func TestChoose(t *testing.T) {
 		{"", 103},       // unknown
 		{"7a0028", 115}, // High 4:2:2, which nobody offers
 	} {
-		c, err := choose(codec{coding: streams.H264, fmtp: "packetization-mode=1;profile-level-id=" + x.source}, formats)
+		c, err := choose(codec{name: streams.H264, fmtp: "packetization-mode=1;profile-level-id=" + x.source}, formats)
 		if err != nil || c.payloadType != x.want {
 			t.Errorf("source %s: payload type %d, %v; want %d", x.source, c.payloadType, err, x.want)
 		}
 	}
-	high := append(slices.Clone(formats), codec{coding: streams.H264, fmtp: "packetization-mode=1;profile-level-id=64001f", payloadType: 121})
-	if c, err := choose(codec{coding: streams.H264, fmtp: "profile-level-id=640028"}, high); err != nil || c.payloadType != 121 {
+	high := append(slices.Clone(formats), codec{name: streams.H264, fmtp: "packetization-mode=1;profile-level-id=64001f", payloadType: 121})
+	if c, err := choose(codec{name: streams.H264, fmtp: "profile-level-id=640028"}, high); err != nil || c.payloadType != 121 {
 		t.Errorf("High is offered, but %d is chosen, %v", c.payloadType, err)
 	}
-	if _, err := choose(codec{coding: streams.H265}, formats); !errors.Is(err, ErrCodec) {
+	if _, err := choose(codec{name: streams.H265}, formats); !errors.Is(err, ErrCodec) {
 		t.Errorf("H.265 for who has only H.264: %v", err)
 	}
 }
@@ -178,7 +178,7 @@ func TestReorder(t *testing.T) {
 	}
 	push := func(sequences ...uint16) {
 		for _, s := range sequences {
-			r.push(s, arrived{timestamp: uint32(s)}, now)
+			r.push(s, rtpPacket{timestamp: uint32(s)}, now)
 			drain()
 		}
 	}
@@ -193,7 +193,7 @@ func TestReorder(t *testing.T) {
 	if m := r.missing(now); m != nil {
 		t.Errorf("asked again at once for %d", m)
 	}
-	now = now.Add(askEvery)
+	now = now.Add(nackEvery)
 	push(2)
 	if m := r.missing(now); !slices.Equal(m, []uint16{3, 5}) {
 		t.Errorf("missing %d", m)
@@ -219,7 +219,7 @@ func FuzzReorder(f *testing.F) {
 		last := uint64(0)
 		for ; len(data) >= 2; data = data[2:] {
 			now = now.Add(20 * time.Millisecond)
-			r.push(binary.BigEndian.Uint16(data), arrived{}, now)
+			r.push(binary.BigEndian.Uint16(data), rtpPacket{}, now)
 			for {
 				if _, _, ok := r.pop(now); !ok {
 					break

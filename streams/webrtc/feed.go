@@ -15,8 +15,8 @@ type packet struct {
 	timestamp uint32 // on the feed's clock, 90 kHz
 	frame     uint64 // number of the picture, from 1
 	marker    bool   // the picture's last
-	key       bool   // of a picture that decoding can start at
-	taken     uint64 // when the publisher had the picture, as NTP says it; 0: not known
+	keyframe  bool   // of a picture that decoding can start at
+	captured  uint64 // when the publisher had the picture, as NTP says it; 0: not known
 }
 
 // Feed holds the last packets of one live picture for any number of viewers. It has one writer
@@ -25,20 +25,20 @@ type packet struct {
 //
 // The zero value is not usable; NewFeed makes one. It needs no closing.
 type Feed struct {
-	mu      sync.RWMutex
-	ring    []*packet // packet i is at i % len; the oldest are dropped
-	next    uint64    // index of the packet to come, from 1
-	group   uint64    // index of the first packet of the newest key picture; 0: none yet
-	frames  uint64    // number of the newest picture
-	started uint64    // index of the first packet of the newest picture
-	whole   uint64    // number of the newest picture that is complete
-	last    time.Time // when the newest packet came
-	stamp   uint32    // its timestamp
-	taken   time.Time // when the publisher had the picture of takenAt; zero: the packets' arrival counts
-	takenAt uint32    // its timestamp
-	codec   codec
-	wakes   map[chan struct{}]struct{}
-	stats   FeedStats
+	mu               sync.RWMutex
+	ring             []*packet // packet i is at i % len; the oldest are dropped
+	next             uint64    // index of the packet to come, from 1
+	gopStart         uint64    // index of the first packet of the newest key picture; 0: none yet
+	newestFrame      uint64    // number of the newest picture
+	frameStart       uint64    // index of the first packet of the newest picture
+	completeFrame    uint64    // number of the newest picture that is complete
+	lastArrival      time.Time // when the newest packet came
+	lastTimestamp    uint32    // its timestamp
+	captureTime      time.Time // when the publisher had the picture of takenAt; zero: the packets' arrival counts
+	captureTimestamp uint32    // its timestamp
+	codec            codec
+	subscribers      map[chan struct{}]struct{}
+	stats            FeedStats
 }
 
 // FeedStats counts what went into a Feed.
@@ -53,13 +53,13 @@ type FeedStats struct {
 const feedPackets = 1 << 14
 
 // wakeEvery is after how many packets of a picture under way the viewers are woken.
-const wakeEvery = 48
+const notifyEvery = 48
 
 // NewFeed returns an empty feed.
 func NewFeed() *Feed {
 	return &Feed{
 		ring: make([]*packet, feedPackets), next: 1,
-		stamp: rand.Uint32(), wakes: make(map[chan struct{}]struct{}),
+		lastTimestamp: rand.Uint32(), subscribers: make(map[chan struct{}]struct{}),
 	}
 }
 
@@ -73,18 +73,18 @@ func (f *Feed) Stats() FeedStats {
 // feedWriter is one publisher's connection to a feed. The feed's clock goes on where the
 // publisher before it left off.
 type feedWriter struct {
-	feed   *Feed
-	begun  bool
-	offset uint32 // from the publisher's clock to the feed's
+	feed    *Feed
+	started bool
+	offset  uint32 // from the publisher's clock to the feed's
 
-	source  uint32 // the publisher's timestamp of the picture under way
-	inFrame bool
-	isKey   bool
-	needKey bool // packets are dropped until a key picture starts
-	taken   uint64
+	sourceTimestamp uint32 // the publisher's timestamp of the picture under way
+	inFrame         bool
+	isKeyframe      bool
+	needKeyframe    bool // packets are dropped until a key picture starts
+	captured        uint64
 }
 
-func (f *Feed) writer() *feedWriter { return &feedWriter{feed: f, needKey: true} }
+func (f *Feed) writer() *feedWriter { return &feedWriter{feed: f, needKeyframe: true} }
 
 // setCodec says what the feed carries from now on.
 func (f *Feed) setCodec(c codec) {
@@ -93,7 +93,7 @@ func (f *Feed) setCodec(c codec) {
 	f.codec = c
 }
 
-func (f *Feed) format() codec {
+func (f *Feed) sourceCodec() codec {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	return f.codec
@@ -102,7 +102,7 @@ func (f *Feed) format() codec {
 // lost tells that packets before the next one are missing for good: what follows cannot be
 // decoded before the next key picture.
 func (w *feedWriter) lost(n uint64) {
-	w.needKey = true
+	w.needKeyframe = true
 	w.inFrame = false
 	w.feed.mu.Lock()
 	defer w.feed.mu.Unlock()
@@ -115,48 +115,48 @@ func (w *feedWriter) write(payload []byte, timestamp uint32, marker bool) {
 		return // padding, as pacers send it
 	}
 	f := w.feed
-	starts := h26x.StartsKeyframe(f.format().coding, payload)
-	if w.needKey && !starts {
+	starts := h26x.StartsKeyframe(f.sourceCodec().name, payload)
+	if w.needKeyframe && !starts {
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !w.begun {
-		w.begun = true
+	if !w.started {
+		w.started = true
 		elapsed := time.Duration(0)
-		if !f.last.IsZero() {
-			elapsed = time.Since(f.last)
+		if !f.lastArrival.IsZero() {
+			elapsed = time.Since(f.lastArrival)
 		}
-		w.offset = f.stamp + ticks(elapsed) + 1 - timestamp
+		w.offset = f.lastTimestamp + ticks(elapsed) + 1 - timestamp
 	}
-	if !w.inFrame || timestamp != w.source {
-		w.inFrame, w.isKey, w.source = true, false, timestamp
-		f.whole = f.frames // also where the marker was missing
-		f.frames++
-		f.started = f.next
+	if !w.inFrame || timestamp != w.sourceTimestamp {
+		w.inFrame, w.isKeyframe, w.sourceTimestamp = true, false, timestamp
+		f.completeFrame = f.newestFrame // also where the marker was missing
+		f.newestFrame++
+		f.frameStart = f.next
 	}
-	if starts && !w.isKey {
-		w.isKey, w.needKey = true, false
-		f.group = f.started
+	if starts && !w.isKeyframe {
+		w.isKeyframe, w.needKeyframe = true, false
+		f.gopStart = f.frameStart
 	}
-	p := &packet{payload: payload, timestamp: timestamp + w.offset, frame: f.frames, marker: marker, key: w.isKey, taken: w.taken}
+	p := &packet{payload: payload, timestamp: timestamp + w.offset, frame: f.newestFrame, marker: marker, keyframe: w.isKeyframe, captured: w.captured}
 	f.ring[f.next%uint64(len(f.ring))] = p
 	f.next++
-	f.last, f.stamp = time.Now(), p.timestamp
+	f.lastArrival, f.lastTimestamp = time.Now(), p.timestamp
 	f.stats.Packets++
 	f.stats.Bytes += uint64(len(payload))
 	if marker {
-		f.whole, w.inFrame = f.frames, false
+		f.completeFrame, w.inFrame = f.newestFrame, false
 	}
-	if marker || (f.next-f.started)%wakeEvery == 0 {
-		f.wake()
+	if marker || (f.next-f.frameStart)%notifyEvery == 0 {
+		f.notify()
 	}
 }
 
 // wake tells every viewer that there is more. mu is held; a viewer that has not looked yet
 // since the last time needs no second word.
-func (f *Feed) wake() {
-	for c := range f.wakes {
+func (f *Feed) notify() {
+	for c := range f.subscribers {
 		select {
 		case c <- struct{}{}:
 		default:
@@ -168,13 +168,13 @@ func (f *Feed) wake() {
 func (f *Feed) subscribe(c chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.wakes[c] = struct{}{}
+	f.subscribers[c] = struct{}{}
 }
 
 func (f *Feed) unsubscribe(c chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.wakes, c)
+	delete(f.subscribers, c)
 }
 
 // read copies packets from index on into into, and returns how many. ok is false where the
@@ -193,31 +193,31 @@ func (f *Feed) read(index uint64, into []*packet) (n int, ok bool) {
 }
 
 // group of pictures under way, for who joins or starts again.
-type groupView struct {
-	index  uint64 // of its first packet
-	first  uint64 // number of its key picture
-	newest uint64 // number of the newest complete picture of it, or first while that is coming
-	stamp  uint32 // timestamp of newest
-	next   uint64 // index of the packet to come
+type gop struct {
+	index     uint64 // of its first packet
+	first     uint64 // number of its key picture
+	newest    uint64 // number of the newest complete picture of it, or first while that is coming
+	timestamp uint32 // timestamp of newest
+	next      uint64 // index of the packet to come
 }
 
 // current returns the group under way; ok is false where there is none, or none whole in the ring.
-func (f *Feed) current() (g groupView, ok bool) {
+func (f *Feed) current() (g gop, ok bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	if f.group == 0 || f.group+uint64(len(f.ring)) < f.next {
-		return groupView{}, false
+	if f.gopStart == 0 || f.gopStart+uint64(len(f.ring)) < f.next {
+		return gop{}, false
 	}
-	first := f.at(f.group)
-	g = groupView{index: f.group, first: first.frame, newest: first.frame, stamp: first.timestamp, next: f.next}
+	first := f.at(f.gopStart)
+	g = gop{index: f.gopStart, first: first.frame, newest: first.frame, timestamp: first.timestamp, next: f.next}
 	// The newest complete picture ends right before the one under way, or is the last.
 	end := f.next
-	if f.whole < f.frames {
-		end = f.started
+	if f.completeFrame < f.newestFrame {
+		end = f.frameStart
 	}
-	if end > f.group {
+	if end > f.gopStart {
 		p := f.at(end - 1)
-		g.newest, g.stamp = p.frame, p.timestamp
+		g.newest, g.timestamp = p.frame, p.timestamp
 	}
 	return g, true
 }
@@ -226,30 +226,30 @@ func (f *Feed) current() (g groupView, ok bool) {
 func (f *Feed) clock() (time.Time, uint32) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	if !f.taken.IsZero() {
-		return f.taken, f.takenAt
+	if !f.captureTime.IsZero() {
+		return f.captureTime, f.captureTimestamp
 	}
-	return f.last, f.stamp
+	return f.lastArrival, f.lastTimestamp
 }
 
 // took tells when the publisher had the picture of the packet written last.
-func (w *feedWriter) took(at time.Time) {
+func (w *feedWriter) setCaptureTime(at time.Time) {
 	w.feed.mu.Lock()
 	defer w.feed.mu.Unlock()
-	w.feed.taken, w.feed.takenAt = at, w.feed.stamp
+	w.feed.captureTime, w.feed.captureTimestamp = at, w.feed.lastTimestamp
 }
 
 func (f *Feed) at(index uint64) *packet { return f.ring[index%uint64(len(f.ring))] }
 
 // unitWriter writes the units of a camera's stream, packetised. The stream's next session starts a
 // new writer.
-type unitWriter struct {
+type accessUnitWriter struct {
 	feed    *Feed
 	writer  *feedWriter
 	session uint32
 }
 
-func (w *unitWriter) write(u *streams.AccessUnit) {
+func (w *accessUnitWriter) write(u *streams.AccessUnit) {
 	if w.writer == nil || u.Session != w.session {
 		w.writer, w.session = w.feed.writer(), u.Session
 	}
@@ -258,7 +258,7 @@ func (w *unitWriter) write(u *streams.AccessUnit) {
 		w.writer.write(p, ticks(u.PTS), i == len(payloads)-1)
 	}
 	if !u.Arrived.IsZero() && len(payloads) > 0 {
-		w.writer.took(u.Arrived) // what the ring has kept is older than now
+		w.writer.setCaptureTime(u.Arrived) // what the ring has kept is older than now
 	}
 }
 

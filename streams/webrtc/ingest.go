@@ -47,7 +47,7 @@ func (in *Ingest) NewFeed() *Feed {
 }
 
 // CanContinue reports whether a feed that another publisher filled can go on with this one.
-func (in *Ingest) CanContinue(f *Feed) bool { return f.format().coding == in.codec.coding }
+func (in *Ingest) CanContinue(f *Feed) bool { return f.sourceCodec().name == in.codec.name }
 
 // receiving makes a session that takes one video track.
 func receiving(api *webrtc.API, tracks chan<- *webrtc.TrackRemote) (*session, error) {
@@ -74,7 +74,7 @@ func receiving(api *webrtc.API, tracks chan<- *webrtc.TrackRemote) (*session, er
 
 // firstTrack waits for the track that the peer sends.
 func firstTrack(ctx context.Context, tracks <-chan *webrtc.TrackRemote) (*webrtc.TrackRemote, error) {
-	late := time.NewTimer(picturesWithin)
+	late := time.NewTimer(framesWithin)
 	defer late.Stop()
 	select {
 	case t := <-tracks:
@@ -95,30 +95,30 @@ func (in *Ingest) Run(ctx context.Context, f *Feed) error {
 	var clock sourceClock
 	var reports sync.WaitGroup
 	defer reports.Wait()
-	return in.session.watch(ctx, func(ctx context.Context) error {
+	return in.session.run(ctx, func(ctx context.Context) error {
 		t, err := firstTrack(ctx, in.tracks)
 		if err != nil {
 			return err
 		}
 		w := f.writer()
 		for _, from := range in.session.pc.GetReceivers() {
-			reports.Go(func() { clock.listen(from) }) // until the peer connection closes
+			reports.Go(func() { clock.readReports(from) }) // until the peer connection closes
 		}
 		r := &receiver{session: in.session, track: t}
-		r.deliver = func(a arrived, lost uint64) {
+		r.deliver = func(a rtpPacket, lost uint64) {
 			if lost > 0 {
 				w.lost(lost)
 			}
-			if !w.inFrame || a.timestamp != w.source { // the packets of a picture have headers of one size
-				w.taken = ntp(clock.taken(a.timestamp, time.Now()))
+			if !w.inFrame || a.timestamp != w.sourceTimestamp { // the packets of a picture have headers of one size
+				w.captured = ntp(clock.captureTime(a.timestamp, time.Now()))
 			}
 			w.write(a.payload, a.timestamp, a.marker)
-			if a.marker && !w.needKey {
-				w.took(clock.picture(a.timestamp, time.Now()))
+			if a.marker && !w.needKeyframe {
+				w.setCaptureTime(clock.frameTime(a.timestamp, time.Now()))
 			}
-			if w.needKey {
+			if w.needKeyframe {
 				// An error ends the session by itself soon.
-				if err := r.askKey(time.Now()); err != nil {
+				if err := r.requestKeyframe(time.Now()); err != nil {
 					in.session.end(err)
 				}
 			}

@@ -13,32 +13,32 @@ import (
 type logFactory struct{ logger *slog.Logger }
 
 func (f logFactory) NewLogger(scope string) logging.LeveledLogger {
-	return leveled{logger: f.logger, scope: scope}
+	return leveledLogger{logger: f.logger, scope: scope}
 }
 
-type leveled struct {
+type leveledLogger struct {
 	logger *slog.Logger
 	scope  string
 }
 
-func (l leveled) log(level, text string) {
+func (l leveledLogger) log(level, text string) {
 	l.logger.LogAttrs(context.Background(), slog.LevelDebug, "webrtc library",
 		slog.String("scope", l.scope), slog.String("severity", level), slog.String("text", text))
 }
 
-func (l leveled) logf(level, format string, args []any) {
+func (l leveledLogger) logf(level, format string, args []any) {
 	if l.logger.Enabled(context.Background(), slog.LevelDebug) {
 		l.log(level, fmt.Sprintf(format, args...))
 	}
 }
 
-func (l leveled) Trace(string)                      {}
-func (l leveled) Tracef(string, ...any)             {}
-func (l leveled) Debug(string)                      {}
-func (l leveled) Debugf(string, ...any)             {}
-func (l leveled) Info(string)                       {}
-func (l leveled) Infof(string, ...any)              {}
-func (l leveled) Warn(msg string)                   { l.log("warning", msg) }
-func (l leveled) Warnf(format string, args ...any)  { l.logf("warning", format, args) }
-func (l leveled) Error(msg string)                  { l.log("error", msg) }
-func (l leveled) Errorf(format string, args ...any) { l.logf("error", format, args) }
+func (l leveledLogger) Trace(string)                      {}
+func (l leveledLogger) Tracef(string, ...any)             {}
+func (l leveledLogger) Debug(string)                      {}
+func (l leveledLogger) Debugf(string, ...any)             {}
+func (l leveledLogger) Info(string)                       {}
+func (l leveledLogger) Infof(string, ...any)              {}
+func (l leveledLogger) Warn(msg string)                   { l.log("warning", msg) }
+func (l leveledLogger) Warnf(format string, args ...any)  { l.logf("warning", format, args) }
+func (l leveledLogger) Error(msg string)                  { l.log("error", msg) }
+func (l leveledLogger) Errorf(format string, args ...any) { l.logf("error", format, args) }

@@ -27,7 +27,7 @@ func start(t *testing.T, h *hub, c *camera, before int) {
 func startWith(t *testing.T, h *hub, c *camera, before int, o PublishOptions) {
 	t.Helper()
 	for range before {
-		c.shoot()
+		c.publishFrame()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -55,7 +55,7 @@ func TestLostPacketsAreSentAgain(t *testing.T) {
 		dropped++
 		return true
 	}
-	var got pictures
+	var got frameCollector
 	whole := true
 	stats, err := h.play(t.Context(), PlayOptions{OnPacket: got.add, drop: drop}, func(f Frame) bool {
 		whole = whole && f.Complete
@@ -82,7 +82,7 @@ func TestLostPacketsAreSentAgain(t *testing.T) {
 func TestPLI(t *testing.T) {
 	h := newHub(t)
 	start(t, h, newCamera(1000, 5000), 20)
-	var got pictures
+	var got frameCollector
 	var frames []Frame
 	keys := 0
 	asked := false
@@ -153,7 +153,7 @@ func TestPublisherBeginsAnew(t *testing.T) {
 	h := newHub(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	first := newCamera(25, 3000)
-	first.shoot()
+	first.publishFrame()
 	published := h.publish(ctx, first.stream)
 	var frames []Frame
 	var again sync.WaitGroup
@@ -175,7 +175,7 @@ func TestPublisherBeginsAnew(t *testing.T) {
 				}
 				<-h.ended
 				next := newCamera(25, 3000)
-				next.shoot()
+				next.publishFrame()
 				done := h.publish(second, next.stream)
 				next.run(second)
 				if err := <-done; err != nil {
@@ -205,7 +205,7 @@ func TestPublishIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newCamera(25, 1000)
-	c.shoot()
+	c.publishFrame()
 	err = engine.Publish(t.Context(), PublishOptions{URL: server.URL, Stream: c.stream, Client: server.Client()})
 	var refusal *problem.Error
 	if !errors.As(err, &refusal) || refusal.Status != 403 || !strings.Contains(err.Error(), "this edge may not publish that") {
@@ -242,7 +242,7 @@ func TestEngineOptions(t *testing.T) {
 		}
 	}()
 	f := NewFeed()
-	f.setCodec(codec{coding: streams.H264, fmtp: "packetization-mode=1;profile-level-id=640028", payloadType: 96})
+	f.setCodec(codec{name: streams.H264, fmtp: "packetization-mode=1;profile-level-id=640028", payloadType: 96})
 	v, err := e.NewViewer(f, offerOf(t))
 	if err != nil {
 		t.Fatal(err)
@@ -262,7 +262,7 @@ func offerOf(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	api, err := e.api(playable()...)
+	api, err := e.api(playerCodecs()...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,13 +56,13 @@ type PlayStats struct {
 
 // playable returns what a player offers: H.264 in the profiles that Chromium offers without
 // hardware decoding, in its order, and H.265.
-func playable() []codec {
+func playerCodecs() []codec {
 	var list []codec
 	for i, profile := range []string{"42001f", "42e01f", "4d001f", "f4001f"} {
 		fmtp := "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=" + profile
-		list = append(list, codec{coding: streams.H264, fmtp: fmtp, payloadType: uint8(96 + i)})
+		list = append(list, codec{name: streams.H264, fmtp: fmtp, payloadType: uint8(96 + i)})
 	}
-	return append(list, codec{coding: streams.H265, payloadType: 100})
+	return append(list, codec{name: streams.H265, payloadType: 100})
 }
 
 // Play plays from a WHEP endpoint until ctx ends or the session dies, and deletes the resource
@@ -70,7 +70,7 @@ func playable() []codec {
 // ended: an *problem.Error when the endpoint refuses, and those of Ingest.Run. Many can run at once
 // on one Engine without Listen.
 func (e *Engine) Play(ctx context.Context, o PlayOptions) (PlayStats, error) {
-	api, err := e.api(playable()...)
+	api, err := e.api(playerCodecs()...)
 	if err != nil {
 		return PlayStats{}, err
 	}
@@ -83,13 +83,13 @@ func (e *Engine) Play(ctx context.Context, o PlayOptions) (PlayStats, error) {
 	resource, err := to.negotiate(ctx, s)
 	if err != nil {
 		s.close()
-		return PlayStats{}, errors.Join(ended(ctx, err), to.remove(ctx, resource))
+		return PlayStats{}, errors.Join(unlessDone(ctx, err), to.remove(ctx, resource))
 	}
 	if o.OnReady != nil {
 		o.OnReady()
 	}
 	p := player{options: o}
-	err = s.watch(ctx, func(ctx context.Context) error {
+	err = s.run(ctx, func(ctx context.Context) error {
 		t, err := firstTrack(ctx, tracks)
 		if err != nil {
 			return err
@@ -99,10 +99,10 @@ func (e *Engine) Play(ctx context.Context, o PlayOptions) (PlayStats, error) {
 			p.coding = streams.H265
 		}
 		r := &receiver{session: s, track: t, drop: o.drop, deliver: p.deliver}
-		defer func() { p.stats.Lost, p.stats.RetransmissionRequests = r.lost, r.asked }()
+		defer func() { p.stats.Lost, p.stats.RetransmissionRequests = r.lost, r.nacked }()
 		return r.run(ctx)
 	})
-	return p.stats, errors.Join(ended(ctx, err), to.remove(ctx, resource))
+	return p.stats, errors.Join(unlessDone(ctx, err), to.remove(ctx, resource))
 }
 
 // player counts and hands out what a receiver delivers.
@@ -113,7 +113,7 @@ type player struct {
 	frame   Frame // under way
 }
 
-func (p *player) deliver(a arrived, lost uint64) {
+func (p *player) deliver(a rtpPacket, lost uint64) {
 	p.stats.Packets++
 	p.stats.Bytes += uint64(len(a.payload))
 	if p.options.OnPacket != nil {

@@ -82,9 +82,9 @@ func (e *Engine) Publish(ctx context.Context, o PublishOptions) error {
 	reader := o.Stream.Subscribe(streams.ReaderOptions{Backfill: true})
 	defer reader.Close()
 
-	first, err := firstKey(ctx, reader)
+	first, err := firstKeyframe(ctx, reader)
 	if err != nil {
-		return ended(ctx, err)
+		return unlessDone(ctx, err)
 	}
 	c, err := codecOf(first)
 	if err != nil {
@@ -93,7 +93,7 @@ func (e *Engine) Publish(ctx context.Context, o PublishOptions) error {
 	feed := NewFeed()
 	feed.setCodec(c)
 	filling := make(chan error, 1)
-	go func() { filling <- fill(ctx, feed, first, reader) }()
+	go func() { filling <- writeFeed(ctx, feed, first, reader) }()
 	defer func() { reader.Close(); <-filling }()
 
 	v, err := e.newSending(feed, c)
@@ -110,16 +110,16 @@ func (e *Engine) Publish(ctx context.Context, o PublishOptions) error {
 	}()
 	if err != nil {
 		v.Close()
-		return ended(ctx, err)
+		return unlessDone(ctx, err)
 	}
 	if o.Ready != nil {
 		o.Ready()
 	}
-	return ended(ctx, v.Run(ctx))
+	return unlessDone(ctx, v.Run(ctx))
 }
 
 // ended is nil where ctx ended what returned err.
-func ended(ctx context.Context, err error) error {
+func unlessDone(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -127,8 +127,8 @@ func ended(ctx context.Context, err error) error {
 }
 
 // firstKey waits for the first unit, which is a key unit.
-func firstKey(ctx context.Context, reader *streams.Reader) (*streams.AccessUnit, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, picturesWithin, fmt.Errorf("the camera: %w", ErrNoFrames))
+func firstKeyframe(ctx context.Context, reader *streams.Reader) (*streams.AccessUnit, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, framesWithin, fmt.Errorf("the camera: %w", ErrNoFrames))
 	defer cancel()
 	for {
 		u, err := reader.Next(ctx)
@@ -150,8 +150,8 @@ func ignoreContext(err error) error {
 }
 
 // fill writes the stream's units to feed until the reader is closed or ctx ends.
-func fill(ctx context.Context, feed *Feed, first *streams.AccessUnit, reader *streams.Reader) error {
-	w := unitWriter{feed: feed}
+func writeFeed(ctx context.Context, feed *Feed, first *streams.AccessUnit, reader *streams.Reader) error {
+	w := accessUnitWriter{feed: feed}
 	for u := first; ; {
 		w.write(u)
 		var err error

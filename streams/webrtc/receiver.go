@@ -20,12 +20,12 @@ type receiver struct {
 	reorder reorder
 	drop    func(sequence uint16) bool // tests lose packets by it; nil loses none
 
-	deliver func(a arrived, lost uint64) // in order; a.payload is the receiver's to keep
-	lost    uint64                       // given up
-	asked   uint64                       // sent NACKs named so many
-	pli     time.Time                    // when a key picture was asked for last
-	silent  time.Time                    // when the last packet came
-	until   time.Time                    // read deadline that is set
+	deliver    func(a rtpPacket, lost uint64) // in order; a.payload is the receiver's to keep
+	lost       uint64                         // given up
+	nacked     uint64                         // sent NACKs named so many
+	pliSent    time.Time                      // when a key picture was asked for last
+	lastPacket time.Time                      // when the last packet came
+	deadlineAt time.Time                      // read deadline that is set
 }
 
 const pliEvery = 500 * time.Millisecond
@@ -33,10 +33,10 @@ const pliEvery = 500 * time.Millisecond
 // run reads until the session ends, ctx ends or no packet has come for picturesWithin.
 func (r *receiver) run(ctx context.Context) error {
 	buffer := make([]byte, 1600)
-	r.silent = time.Now()
+	r.lastPacket = time.Now()
 	for {
 		now := time.Now()
-		if err := r.deadline(now); err != nil {
+		if err := r.setDeadline(now); err != nil {
 			return ErrLost
 		}
 		n, _, err := r.track.Read(buffer)
@@ -46,19 +46,19 @@ func (r *receiver) run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.As(err, &timeout) && timeout.Timeout():
-			r.until = time.Time{}
+			r.deadlineAt = time.Time{}
 		case err != nil:
 			return ErrClosedByPeer // the track ends with its connection
 		default:
-			if err := r.take(buffer[:n], now); err != nil {
+			if err := r.push(buffer[:n], now); err != nil {
 				continue // no RTP; encrypted by the peer, so its own loss
 			}
-			r.silent = now
+			r.lastPacket = now
 		}
 		if err := r.drain(now); err != nil {
 			return err
 		}
-		if now.Sub(r.silent) > picturesWithin {
+		if now.Sub(r.lastPacket) > framesWithin {
 			return ErrNoFrames
 		}
 	}
@@ -66,18 +66,18 @@ func (r *receiver) run(ctx context.Context) error {
 
 // deadline bounds the next read: shortly while something is missing, else by a second. It is
 // renewed rarely, since setting it costs.
-func (r *receiver) deadline(now time.Time) error {
+func (r *receiver) setDeadline(now time.Time) error {
 	if r.reorder.waiting > 0 {
-		r.until = now.Add(askEvery / 2)
-	} else if r.until.Sub(now) > 300*time.Millisecond {
+		r.deadlineAt = now.Add(nackEvery / 2)
+	} else if r.deadlineAt.Sub(now) > 300*time.Millisecond {
 		return nil
 	} else {
-		r.until = now.Add(time.Second)
+		r.deadlineAt = now.Add(time.Second)
 	}
-	return r.track.SetReadDeadline(r.until)
+	return r.track.SetReadDeadline(r.deadlineAt)
 }
 
-func (r *receiver) take(b []byte, now time.Time) error {
+func (r *receiver) push(b []byte, now time.Time) error {
 	var h rtp.Header
 	n, err := h.Unmarshal(b)
 	if err != nil {
@@ -90,7 +90,7 @@ func (r *receiver) take(b []byte, now time.Time) error {
 	if h.Padding && len(payload) > 0 {
 		payload = payload[:max(0, len(payload)-int(payload[len(payload)-1]))]
 	}
-	r.reorder.push(h.SequenceNumber, arrived{payload: slices.Clone(payload), timestamp: h.Timestamp, marker: h.Marker}, now)
+	r.reorder.push(h.SequenceNumber, rtpPacket{payload: slices.Clone(payload), timestamp: h.Timestamp, marker: h.Marker}, now)
 	return nil
 }
 
@@ -108,7 +108,7 @@ func (r *receiver) drain(now time.Time) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	r.asked += uint64(len(missing))
+	r.nacked += uint64(len(missing))
 	err := r.session.pc.WriteRTCP([]rtcp.Packet{&rtcp.TransportLayerNack{
 		MediaSSRC: uint32(r.track.SSRC()), Nacks: rtcp.NackPairsFromSequenceNumbers(missing),
 	}})
@@ -119,11 +119,11 @@ func (r *receiver) drain(now time.Time) error {
 }
 
 // askKey asks the peer for a key picture, at most every pliEvery.
-func (r *receiver) askKey(now time.Time) error {
-	if now.Sub(r.pli) < pliEvery {
+func (r *receiver) requestKeyframe(now time.Time) error {
+	if now.Sub(r.pliSent) < pliEvery {
 		return nil
 	}
-	r.pli = now
+	r.pliSent = now
 	err := r.session.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: uint32(r.track.SSRC())}})
 	if err != nil {
 		return fmt.Errorf("%w: asking for a key picture: %w", ErrLost, err)

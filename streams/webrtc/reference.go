@@ -17,7 +17,7 @@ const captureTimeURI = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture
 
 // stamped returns a copy of h that carries what is in at, which may change: 8 bytes, the time in
 // NTP's format.
-func stamped(h rtp.Header, id int, at []byte) (rtp.Header, error) {
+func withExtension(h rtp.Header, id int, at []byte) (rtp.Header, error) {
 	c := h.Clone()
 	if err := c.SetExtension(uint8(id), at); err != nil {
 		return rtp.Header{}, fmt.Errorf("setting the capture time: %w", err)
@@ -31,13 +31,13 @@ func stamped(h rtp.Header, id int, at []byte) (rtp.Header, error) {
 // them; what a picture's difference is above that, it spent waiting. So a line that falls behind
 // shows in the age of the picture, and only the shortest way itself is not counted.
 type sourceClock struct {
-	mu    sync.Mutex
-	known bool
-	at    time.Time // the last report's time, by the publisher's clock
-	stamp uint32    // its time stamp
+	mu              sync.Mutex
+	known           bool
+	reportTime      time.Time // the last report's time, by the publisher's clock
+	reportTimestamp uint32    // its time stamp
 
-	least  time.Duration // arrival here minus time there
-	looked time.Time     // when least was last compared; zero: least is not known
+	minOffset  time.Duration // arrival here minus time there
+	observedAt time.Time     // when least was last compared; zero: least is not known
 }
 
 const (
@@ -55,53 +55,53 @@ func (c *sourceClock) report(r *rtcp.SenderReport, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.known {
-		if step := at.Sub(c.time(r.RTPTime)); step > clockStep || step < -clockStep {
-			c.looked = time.Time{}
+		if step := at.Sub(c.toTime(r.RTPTime)); step > clockStep || step < -clockStep {
+			c.observedAt = time.Time{}
 		}
 	}
-	c.known, c.at, c.stamp = true, at, r.RTPTime
-	c.took(now.Sub(at), now)
+	c.known, c.reportTime, c.reportTimestamp = true, at, r.RTPTime
+	c.observe(now.Sub(at), now)
 }
 
 // took takes in what lies between a time there and now, which is here. mu is held.
-func (c *sourceClock) took(d time.Duration, now time.Time) {
-	if c.looked.IsZero() {
-		c.least, c.looked = d, now
+func (c *sourceClock) observe(d time.Duration, now time.Time) {
+	if c.observedAt.IsZero() {
+		c.minOffset, c.observedAt = d, now
 	}
-	drift := time.Duration(float64(now.Sub(c.looked)) * clockDrift)
-	c.least, c.looked = min(c.least+drift, d), now
+	drift := time.Duration(float64(now.Sub(c.observedAt)) * clockDrift)
+	c.minOffset, c.observedAt = min(c.minOffset+drift, d), now
 }
 
 // time returns the publisher's time of a time stamp near the last report. mu is held.
-func (c *sourceClock) time(stamp uint32) time.Time {
-	return c.at.Add(time.Duration(int32(stamp-c.stamp)) * time.Second / clockRate)
+func (c *sourceClock) toTime(stamp uint32) time.Time {
+	return c.reportTime.Add(time.Duration(int32(stamp-c.reportTimestamp)) * time.Second / clockRate)
 }
 
 // taken returns when the publisher had a picture whose packets come now, by this machine's clock;
 // now itself until a report has come.
-func (c *sourceClock) taken(stamp uint32, now time.Time) time.Time {
+func (c *sourceClock) captureTime(stamp uint32, now time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.known {
 		return now
 	}
-	return c.time(stamp).Add(c.least)
+	return c.toTime(stamp).Add(c.minOffset)
 }
 
 // picture takes in a picture whose last packet came now, and returns when the publisher had it.
-func (c *sourceClock) picture(stamp uint32, now time.Time) time.Time {
+func (c *sourceClock) frameTime(stamp uint32, now time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.known {
 		return now
 	}
-	there := c.time(stamp)
-	c.took(now.Sub(there), now)
-	return there.Add(c.least)
+	there := c.toTime(stamp)
+	c.observe(now.Sub(there), now)
+	return there.Add(c.minOffset)
 }
 
 // listen takes the publisher's reports from r until it closes.
-func (c *sourceClock) listen(r *webrtc.RTPReceiver) {
+func (c *sourceClock) readReports(r *webrtc.RTPReceiver) {
 	buffer := make([]byte, 1500)
 	for {
 		n, _, err := r.Read(buffer)

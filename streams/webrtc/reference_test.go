@@ -8,28 +8,28 @@ import (
 )
 
 // line is a publisher whose clock is wrong by off.
-type line struct {
-	clock sourceClock
-	start time.Time
-	off   time.Duration
+type testPublisher struct {
+	clock      sourceClock
+	start      time.Time
+	clockError time.Duration
 }
 
-func (l *line) stamp(sent time.Duration) uint32 { return 4_000_000_000 + ticks(sent) } // runs over soon
+func (l *testPublisher) stamp(sent time.Duration) uint32 { return 4_000_000_000 + ticks(sent) } // runs over soon
 
-func (l *line) report(sent, came time.Duration) {
-	r := rtcp.SenderReport{NTPTime: ntp(l.start.Add(sent + l.off)), RTPTime: l.stamp(sent)}
+func (l *testPublisher) report(sent, came time.Duration) {
+	r := rtcp.SenderReport{NTPTime: ntp(l.start.Add(sent + l.clockError)), RTPTime: l.stamp(sent)}
 	l.clock.report(&r, l.start.Add(came))
 }
 
 // age returns how old a picture sent at sent is taken to be when it comes at came.
-func (l *line) age(sent, came time.Duration) time.Duration {
+func (l *testPublisher) age(sent, came time.Duration) time.Duration {
 	now := l.start.Add(came)
-	return now.Sub(l.clock.picture(l.stamp(sent), now)).Round(time.Millisecond)
+	return now.Sub(l.clock.frameTime(l.stamp(sent), now)).Round(time.Millisecond)
 }
 
 func TestAQueueOnTheLineIsSeen(t *testing.T) {
 	const ms = time.Millisecond
-	l := line{start: time.Date(2026, 5, 1, 8, 0, 0, 0, time.UTC), off: -56 * 365 * 24 * time.Hour}
+	l := testPublisher{start: time.Date(2026, 5, 1, 8, 0, 0, 0, time.UTC), clockError: -56 * 365 * 24 * time.Hour}
 	if got := l.age(0, 30*ms); got != 0 {
 		t.Errorf("without a report: %v, want the arrival", got)
 	}
@@ -51,10 +51,10 @@ func TestAQueueOnTheLineIsSeen(t *testing.T) {
 }
 
 func TestAClockThatIsSetBeginsAnew(t *testing.T) {
-	l := line{start: time.Date(2026, 5, 1, 8, 0, 0, 0, time.UTC)}
+	l := testPublisher{start: time.Date(2026, 5, 1, 8, 0, 0, 0, time.UTC)}
 	l.report(0, 0)
 	l.age(time.Second, time.Second)
-	l.off = -time.Hour
+	l.clockError = -time.Hour
 	l.report(2*time.Second, 2*time.Second)
 	if got := l.age(3*time.Second, 3*time.Second); got != 0 {
 		t.Errorf("after the clock was set back: %v old, want 0", got)
@@ -62,7 +62,7 @@ func TestAClockThatIsSetBeginsAnew(t *testing.T) {
 }
 
 func TestAnOldPictureAtTheBeginningIsOld(t *testing.T) {
-	l := line{start: time.Date(2026, 5, 1, 8, 0, 0, 0, time.UTC), off: time.Hour}
+	l := testPublisher{start: time.Date(2026, 5, 1, 8, 0, 0, 0, time.UTC), clockError: time.Hour}
 	l.report(30*time.Second, 30*time.Second)
 	if got := l.age(0, 30*time.Second); got != 30*time.Second {
 		t.Errorf("a picture of 30 s is taken for one of %v", got)

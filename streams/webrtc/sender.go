@@ -33,35 +33,35 @@ type sender struct {
 	state *PublishState // nil for a viewer
 
 	// Set by Bind, before the connection stands.
-	write     webrtc.TrackLocalWriter
-	writeRTCP func([]rtcp.Packet) error
-	plain     rtp.Header // of packets without the playout delay
-	delayed   rtp.Header // of key pictures: with it
-	dated     bool       // the peer wants to know when a picture was taken
-	taken     [8]byte    // what the headers below say
-	plainAt   rtp.Header // plain and delayed with the time
-	delayedAt rtp.Header
+	write           webrtc.TrackLocalWriter
+	writeRTCP       func([]rtcp.Packet) error
+	plain           rtp.Header // of packets without the playout delay
+	delayed         rtp.Header // of key pictures: with it
+	withCaptureTime bool       // the peer wants to know when a picture was taken
+	captureTime     [8]byte    // what the headers below say
+	plainTimed      rtp.Header // plain and delayed with the time
+	delayedTimed    rtp.Header
 
 	// Only run touches these.
-	cursor    uint64 // index of the next packet to send
-	sequence  uint64 // of it, extended: the header has the lower 16 bits
-	joined    bool   // a group was begun
-	skipped   uint64 // index of a group that is not to be joined; 0: none
-	spans     []span // what was sent as which sequence number; the newest last
-	offset    uint32 // from the feed's clock to the peer's
-	lastStamp uint32 // sent
-	burstTo   uint64 // packets before this index are sent with pauses
+	cursor        uint64 // index of the next packet to send
+	sequence      uint64 // of it, extended: the header has the lower 16 bits
+	joined        bool   // a group was begun
+	skipped       uint64 // index of a group that is not to be joined; 0: none
+	spans         []span // what was sent as which sequence number; the newest last
+	offset        uint32 // from the feed's clock to the peer's
+	lastTimestamp uint32 // sent
+	burstTo       uint64 // packets before this index are sent with pauses
 
-	again     []uint16  // asked for again; at most maxAgain, what is beyond is dropped: peers repeat
-	restart   bool      // a key picture was asked for
-	restarted time.Time // when the last such request was taken up
+	nacked              []uint16  // asked for again; at most maxAgain, what is beyond is dropped: peers repeat
+	keyframeRequested   bool      // a key picture was asked for
+	keyframeRequestedAt time.Time // when the last such request was taken up
 
-	feedback chan feedback // from the reader of RTCP; bounded, overflow is dropped: peers ask again
-	packets  atomic.Uint64
-	bytes    atomic.Uint64
-	dropped  atomic.Uint64
-	resent   atomic.Uint64
-	plis     atomic.Uint64
+	feedback      chan feedback // from the reader of RTCP; bounded, overflow is dropped: peers ask again
+	packets       atomic.Uint64
+	bytes         atomic.Uint64
+	dropped       atomic.Uint64
+	retransmitted atomic.Uint64
+	plis          atomic.Uint64
 }
 
 // span is a run of packets whose sequence numbers rise with their index.
@@ -79,18 +79,18 @@ type span struct {
 // feedback is what a peer asks for.
 type feedback struct {
 	sequences []uint16 // missing
-	key       bool     // a key picture is needed
+	keyframe  bool     // a key picture is needed
 }
 
 const (
-	squeezeStep  = clockRate / 1000 // 1 ms a picture
-	keepSpans    = 8
-	maxLag       = 2048                 // packets behind, with a newer key picture there: go on with that
-	restartEvery = time.Second          // a PLI within this time of the last is dropped
-	reportEvery  = 2 * time.Second      // between sender reports
-	burstPackets = 24                   // sent in one go while catching up
-	burstPause   = 2 * time.Millisecond // after them: about 115 Mbit/s
-	maxAgain     = 512
+	squeezeStep          = clockRate / 1000 // 1 ms a picture
+	keepSpans            = 8
+	maxLag               = 2048                 // packets behind, with a newer key picture there: go on with that
+	keyframeRequestEvery = time.Second          // a PLI within this time of the last is dropped
+	reportEvery          = 2 * time.Second      // between sender reports
+	burstPackets         = 24                   // sent in one go while catching up
+	burstPause           = 2 * time.Millisecond // after them: about 115 Mbit/s
+	maxNACKed            = 512
 )
 
 func newSender(f *Feed, flush func()) *sender {
@@ -101,7 +101,7 @@ func newSender(f *Feed, flush func()) *sender {
 }
 
 // bound is called once the codec and the extensions are agreed.
-func (s *sender) bound(t webrtc.TrackLocalContext, payloadType webrtc.PayloadType) error {
+func (s *sender) bind(t webrtc.TrackLocalContext, payloadType webrtc.PayloadType) error {
 	s.write = t.WriteStream()
 	s.plain.SSRC = uint32(t.SSRC())
 	s.plain.PayloadType = uint8(payloadType)
@@ -119,13 +119,13 @@ func (s *sender) bound(t webrtc.TrackLocalContext, payloadType webrtc.PayloadTyp
 			continue
 		}
 		var err error
-		if s.plainAt, err = stamped(s.plain, x.ID, s.taken[:]); err != nil {
+		if s.plainTimed, err = withExtension(s.plain, x.ID, s.captureTime[:]); err != nil {
 			return err
 		}
-		if s.delayedAt, err = stamped(s.delayed, x.ID, s.taken[:]); err != nil {
+		if s.delayedTimed, err = withExtension(s.delayed, x.ID, s.captureTime[:]); err != nil {
 			return err
 		}
-		s.dated = true
+		s.withCaptureTime = true
 	}
 	return nil
 }
@@ -147,7 +147,7 @@ func (s *sender) run(ctx context.Context) error {
 				return err
 			}
 		}
-		if s.place(); s.joined && !told { // before the first packet, so that its age is known
+		if s.selectPosition(); s.joined && !told { // before the first packet, so that its age is known
 			told = true
 			if err := s.report(); err != nil {
 				return err
@@ -159,7 +159,7 @@ func (s *sender) run(ctx context.Context) error {
 		}
 		more := wake
 		switch {
-		case s.cursor < s.burstTo, len(s.again) > 0:
+		case s.cursor < s.burstTo, len(s.nacked) > 0:
 			more = nil
 			pause.Reset(burstPause)
 		case n == len(batch): // there may be more, of which wake has told already
@@ -172,7 +172,7 @@ func (s *sender) run(ctx context.Context) error {
 		case <-more:
 		case <-pause.C:
 		case f := <-s.feedback:
-			s.answer(f)
+			s.handleFeedback(f)
 		case <-report.C:
 			err = s.report()
 		}
@@ -212,7 +212,7 @@ func (s *sender) pauseForYield(ctx context.Context) error {
 			}
 		}
 	}
-	s.again, s.restart = s.again[:0], false
+	s.nacked, s.keyframeRequested = s.nacked[:0], false
 	if g, ok := s.feed.current(); ok && s.joined {
 		s.cursor, s.joined = g.index, false
 		s.skipped = g.index
@@ -226,7 +226,7 @@ func (s *sender) keepAlive() error {
 		return nil
 	}
 	h := s.plain
-	h.SequenceNumber, h.Timestamp, h.Padding = uint16(s.sequence), s.lastStamp, true
+	h.SequenceNumber, h.Timestamp, h.Padding = uint16(s.sequence), s.lastTimestamp, true
 	s.sequence++
 	_, err := s.write.WriteRTP(&h, []byte{1}) // the count of padding bytes (RFC 3550, section 5.1)
 	s.flush()
@@ -236,7 +236,7 @@ func (s *sender) keepAlive() error {
 // step sends the next packets, if there are any, and returns how many. What was asked for again
 // comes first and counts.
 func (s *sender) step(batch []*packet) (int, error) {
-	resent, err := s.resend(len(batch))
+	resent, err := s.retransmit(len(batch))
 	if err != nil {
 		return 0, err
 	}
@@ -244,7 +244,7 @@ func (s *sender) step(batch []*packet) (int, error) {
 		s.flush()
 		return resent, nil
 	}
-	s.place()
+	s.selectPosition()
 	if !s.joined {
 		return 0, nil
 	}
@@ -254,7 +254,7 @@ func (s *sender) step(batch []*packet) (int, error) {
 		return 0, nil
 	}
 	for _, p := range batch[:n] {
-		if err := s.next(p); err != nil {
+		if err := s.sendNext(p); err != nil {
 			return 0, err
 		}
 	}
@@ -266,7 +266,7 @@ func (s *sender) step(batch []*packet) (int, error) {
 
 // place decides where to go on: at the group under way for one who joins, has fallen too far
 // behind or asked for a key picture; else right after the last packet.
-func (s *sender) place() {
+func (s *sender) selectPosition() {
 	g, ok := s.feed.current()
 	if !ok {
 		return
@@ -280,21 +280,21 @@ func (s *sender) place() {
 		if from := s.cursor; s.join(g) && from != 0 && behind {
 			s.dropped.Add(g.index - from)
 		}
-	case s.restart && behind:
-		s.restart = false // a key picture comes by itself
-	case s.restart && s.join(g):
-		s.restart = false
+	case s.keyframeRequested && behind:
+		s.keyframeRequested = false // a key picture comes by itself
+	case s.keyframeRequested && s.join(g):
+		s.keyframeRequested = false
 	}
 }
 
 // join begins a span at the group g. The first may begin anywhere in time; a later one has to
 // fit between the last picture sent and the newest, because time cannot run backwards. It
 // reports false where there is no room; the next picture makes some.
-func (s *sender) join(g groupView) bool {
+func (s *sender) join(g gop) bool {
 	step := uint32(squeezeStep)
-	anchor := g.stamp + s.offset
+	anchor := g.timestamp + s.offset
 	if len(s.spans) > 0 {
-		room := anchor - s.lastStamp
+		room := anchor - s.lastTimestamp
 		if room >= 1<<31 {
 			return false
 		}
@@ -312,7 +312,7 @@ func (s *sender) join(g groupView) bool {
 }
 
 // next sends p as the next packet.
-func (s *sender) next(p *packet) error {
+func (s *sender) sendNext(p *packet) error {
 	sp := &s.spans[len(s.spans)-1]
 	if err := s.send(p, sp, s.sequence); err != nil {
 		return err
@@ -320,11 +320,11 @@ func (s *sender) next(p *packet) error {
 	sp.count++
 	s.sequence++
 	s.cursor++
-	s.lastStamp = sp.stamp(p, s.offset)
+	s.lastTimestamp = sp.timestamp(p, s.offset)
 	return nil
 }
 
-func (sp *span) stamp(p *packet, offset uint32) uint32 {
+func (sp *span) timestamp(p *packet, offset uint32) uint32 {
 	if p.frame <= sp.squeezed {
 		return sp.anchor - uint32(sp.squeezed-p.frame)*sp.step
 	}
@@ -335,7 +335,7 @@ func (sp *span) stamp(p *packet, offset uint32) uint32 {
 // the same nonce (RFC 7714 section 8.1).
 func (s *sender) send(p *packet, sp *span, sequence uint64) error {
 	h := s.header(p)
-	h.SequenceNumber, h.Timestamp, h.Marker = uint16(sequence), sp.stamp(p, s.offset), p.marker
+	h.SequenceNumber, h.Timestamp, h.Marker = uint16(sequence), sp.timestamp(p, s.offset), p.marker
 	_, err := s.write.WriteRTP(h, p.payload)
 	s.packets.Add(1)
 	s.bytes.Add(uint64(len(p.payload)))
@@ -344,35 +344,35 @@ func (s *sender) send(p *packet, sp *span, sequence uint64) error {
 
 // header returns the header that p gets, the same each time but for what is its own.
 func (s *sender) header(p *packet) *rtp.Header {
-	if s.dated && p.taken != 0 {
-		binary.BigEndian.PutUint64(s.taken[:], p.taken)
-		if p.key {
-			return &s.delayedAt
+	if s.withCaptureTime && p.captured != 0 {
+		binary.BigEndian.PutUint64(s.captureTime[:], p.captured)
+		if p.keyframe {
+			return &s.delayedTimed
 		}
-		return &s.plainAt
+		return &s.plainTimed
 	}
-	if p.key {
+	if p.keyframe {
 		return &s.delayed
 	}
 	return &s.plain
 }
 
 // answer notes what is to be sent again, and a PLI for the next picture.
-func (s *sender) answer(f feedback) {
-	if f.key {
+func (s *sender) handleFeedback(f feedback) {
+	if f.keyframe {
 		s.plis.Add(1)
-		if now := time.Now(); s.joined && s.cursor >= s.burstTo && now.Sub(s.restarted) > restartEvery {
-			s.restart, s.restarted = true, now
+		if now := time.Now(); s.joined && s.cursor >= s.burstTo && now.Sub(s.keyframeRequestedAt) > keyframeRequestEvery {
+			s.keyframeRequested, s.keyframeRequestedAt = true, now
 		}
 	}
-	s.again = append(s.again, f.sequences[:min(len(f.sequences), maxAgain-len(s.again))]...)
+	s.nacked = append(s.nacked, f.sequences[:min(len(f.sequences), maxNACKed-len(s.nacked))]...)
 }
 
 // resend sends again up to limit packets that were asked for, where the feed still has them. It
 // returns how many it took from the list.
-func (s *sender) resend(limit int) (int, error) {
-	n := min(limit, len(s.again))
-	for _, short := range s.again[:n] {
+func (s *sender) retransmit(limit int) (int, error) {
+	n := min(limit, len(s.nacked))
+	for _, short := range s.nacked[:n] {
 		sequence := s.sequence - uint64(uint16(s.sequence)-short)
 		sp := s.spanOf(sequence)
 		if sp == nil {
@@ -382,12 +382,12 @@ func (s *sender) resend(limit int) (int, error) {
 		if found, ok := s.feed.read(sp.index+sequence-sp.sequence, one[:]); !ok || found == 0 {
 			continue
 		}
-		s.resent.Add(1)
+		s.retransmitted.Add(1)
 		if err := s.send(one[0], sp, sequence); err != nil {
 			return 0, err
 		}
 	}
-	s.again = append(s.again[:0], s.again[n:]...)
+	s.nacked = append(s.nacked[:0], s.nacked[n:]...)
 	return n, nil
 }
 
@@ -435,7 +435,7 @@ func (s *sender) readFeedback(read func([]byte) (int, error)) {
 		if err != nil {
 			continue // the peer is authenticated; what it garbles is its own loss
 		}
-		if f := feedbackOf(packets); f.key || len(f.sequences) > 0 {
+		if f := feedbackOf(packets); f.keyframe || len(f.sequences) > 0 {
 			select {
 			case s.feedback <- f:
 			default:
@@ -453,7 +453,7 @@ func feedbackOf(packets []rtcp.Packet) feedback {
 				f.sequences = append(f.sequences, p.Nacks[i].PacketList()...)
 			}
 		case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
-			f.key = true
+			f.keyframe = true
 		}
 	}
 	return f
@@ -462,6 +462,6 @@ func feedbackOf(packets []rtcp.Packet) feedback {
 func (s *sender) stats() SenderStats {
 	return SenderStats{
 		Packets: s.packets.Load(), Bytes: s.bytes.Load(), Dropped: s.dropped.Load(),
-		Retransmitted: s.resent.Load(), PLIs: s.plis.Load(),
+		Retransmitted: s.retransmitted.Load(), PLIs: s.plis.Load(),
 	}
 }

@@ -12,14 +12,14 @@ import (
 )
 
 // nowhere counts what a sender writes.
-type nowhere struct {
+type recorder struct {
 	headers  []rtp.Header
 	fail     error
 	discard  bool
 	payloads int
 }
 
-func (n *nowhere) WriteRTP(h *rtp.Header, p []byte) (int, error) {
+func (n *recorder) WriteRTP(h *rtp.Header, p []byte) (int, error) {
 	n.payloads += len(p)
 	if !n.discard {
 		n.headers = append(n.headers, h.Clone())
@@ -27,14 +27,14 @@ func (n *nowhere) WriteRTP(h *rtp.Header, p []byte) (int, error) {
 	return len(p), n.fail
 }
 
-func (n *nowhere) Write([]byte) (int, error) { return 0, n.fail }
+func (n *recorder) Write([]byte) (int, error) { return 0, n.fail }
 
-var _ webrtc.TrackLocalWriter = (*nowhere)(nil)
+var _ webrtc.TrackLocalWriter = (*recorder)(nil)
 
 func discardRTCP([]rtcp.Packet) error { return nil }
 
-func newTestSender(f *Feed) (*sender, *nowhere) {
-	n := &nowhere{}
+func newTestSender(f *Feed) (*sender, *recorder) {
+	n := &recorder{}
 	s := newSender(f, func() {})
 	s.write = n
 	s.delayed = s.plain.Clone()
@@ -43,7 +43,7 @@ func newTestSender(f *Feed) (*sender, *nowhere) {
 
 func testFeed() *Feed {
 	f := NewFeed()
-	f.setCodec(codec{coding: streams.H264})
+	f.setCodec(codec{name: streams.H264})
 	return f
 }
 
@@ -124,21 +124,21 @@ func TestResendHasTheSameBytes(t *testing.T) {
 	drainSender(t, s)
 	sent := slices.Clone(n.headers)
 	for i := range sent {
-		s.answer(feedback{sequences: []uint16{sent[i].SequenceNumber}})
+		s.handleFeedback(feedback{sequences: []uint16{sent[i].SequenceNumber}})
 		drainSender(t, s)
 		if h := n.headers[len(n.headers)-1]; h.Timestamp != sent[i].Timestamp || h.SequenceNumber != sent[i].SequenceNumber || h.Marker != sent[i].Marker {
 			t.Fatalf("sent again as %v, first as %v", h, sent[i])
 		}
 	}
 	count := len(n.headers)
-	s.answer(feedback{sequences: []uint16{sent[0].SequenceNumber - 1, sent[len(sent)-1].SequenceNumber + 1}})
+	s.handleFeedback(feedback{sequences: []uint16{sent[0].SequenceNumber - 1, sent[len(sent)-1].SequenceNumber + 1}})
 	drainSender(t, s)
 	if len(n.headers) != count {
 		t.Error("what was never sent was sent again")
 	}
-	s.answer(feedback{sequences: make([]uint16, 5000)})
-	if len(s.again) > maxAgain {
-		t.Error(len(s.again), "packets wait to be sent again")
+	s.handleFeedback(feedback{sequences: make([]uint16, 5000)})
+	if len(s.nacked) > maxNACKed {
+		t.Error(len(s.nacked), "packets wait to be sent again")
 	}
 }
 

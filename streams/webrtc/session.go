@@ -23,8 +23,8 @@ var (
 )
 
 const (
-	connectWithin  = 15 * time.Second
-	picturesWithin = 10 * time.Second
+	connectTimeout = 15 * time.Second
+	framesWithin   = 10 * time.Second
 )
 
 // session is the life of one PeerConnection.
@@ -33,9 +33,9 @@ type session struct {
 	connected chan struct{}
 	ended     chan struct{}
 
-	mu    sync.Mutex
-	stood bool
-	err   error // why it ended; set before ended is closed
+	mu           sync.Mutex
+	wasConnected bool
+	err          error // why it ended; set before ended is closed
 }
 
 func newSession(pc *webrtc.PeerConnection) *session {
@@ -45,8 +45,8 @@ func newSession(pc *webrtc.PeerConnection) *session {
 		case webrtc.PeerConnectionStateConnected:
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			if !s.stood {
-				s.stood = true
+			if !s.wasConnected {
+				s.wasConnected = true
 				close(s.connected)
 			}
 		case webrtc.PeerConnectionStateFailed:
@@ -77,10 +77,10 @@ func (s *session) cause() error {
 // watch waits for the connection and then for the session's end or ctx's, closes the
 // PeerConnection, and returns the cause. up runs when the connection stands, and must return
 // when its ctx ends; its error ends the session.
-func (s *session) watch(ctx context.Context, up func(context.Context) error) error {
+func (s *session) run(ctx context.Context, up func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	late := time.NewTimer(connectWithin)
+	late := time.NewTimer(connectTimeout)
 	defer late.Stop()
 
 	done := make(chan struct{})
@@ -133,7 +133,7 @@ func (s *session) answer() (string, error) {
 	}
 	select {
 	case <-gathered: // of the one port's own addresses: no server is asked
-	case <-time.After(connectWithin):
+	case <-time.After(connectTimeout):
 		return "", errors.New("gathering candidates took too long")
 	}
 	return s.pc.LocalDescription().SDP, nil

@@ -23,7 +23,7 @@ func (e *Engine) NewViewer(f *Feed, offer string) (*Viewer, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := choose(f.format(), formats)
+	c, err := choose(f.sourceCodec(), formats)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (v *Viewer) Answer() string { return v.answer }
 func (v *Viewer) Run(ctx context.Context) error {
 	var reader sync.WaitGroup
 	defer reader.Wait()
-	return v.session.watch(ctx, func(ctx context.Context) error {
+	return v.session.run(ctx, func(ctx context.Context) error {
 		reader.Go(func() { // until the peer connection closes
 			v.sender.readFeedback(func(p []byte) (int, error) {
 				n, _, err := v.rtp.Read(p)
@@ -99,7 +99,7 @@ type track struct {
 func (t *track) Bind(c webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
 	for _, p := range c.CodecParameters() {
 		if p.MimeType == t.codec.mime() {
-			return p, t.sender.bound(c, p.PayloadType)
+			return p, t.sender.bind(c, p.PayloadType)
 		}
 	}
 	return webrtc.RTPCodecParameters{}, webrtc.ErrUnsupportedCodec

@@ -24,25 +24,25 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // camera publishes made-up pictures to a stream at 25 a second.
 type camera struct {
 	stream *streams.Stream
-	group  int // pictures from key to key
+	gop    int // pictures from key to key
 	size   int // bytes of a picture
 	n      int
-	key    []byte // SPS
+	sps    []byte // SPS
 }
 
 func newCamera(group, size int) *camera {
-	return &camera{stream: streams.New(streams.Options{Name: "test"}), group: group, size: size, key: []byte{0x67, 0x64, 0x00, 0x28, 0xac}}
+	return &camera{stream: streams.New(streams.Options{Name: "test"}), gop: group, size: size, sps: []byte{0x67, 0x64, 0x00, 0x28, 0xac}}
 }
 
 const frameTime = 40 * time.Millisecond
 
 // shoot publishes one picture; its number is in its bytes.
-func (c *camera) shoot() {
-	u := &streams.AccessUnit{Codec: streams.H264, Session: 1, PTS: time.Duration(c.n) * frameTime, Arrived: time.Now(), Keyframe: c.n%c.group == 0}
+func (c *camera) publishFrame() {
+	u := &streams.AccessUnit{Codec: streams.H264, Session: 1, PTS: time.Duration(c.n) * frameTime, Arrived: time.Now(), Keyframe: c.n%c.gop == 0}
 	kind := byte(0x41)
 	if u.Keyframe {
 		kind = 0x65
-		u.NALUs = [][]byte{c.key, {0x68, 0xee, 0x3c, 0x80}}
+		u.NALUs = [][]byte{c.sps, {0x68, 0xee, 0x3c, 0x80}}
 	}
 	picture := make([]byte, c.size)
 	picture[0] = kind
@@ -61,7 +61,7 @@ func (c *camera) run(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			c.shoot()
+			c.publishFrame()
 		case <-ctx.Done():
 			return
 		}
@@ -208,13 +208,13 @@ func (h *hub) play(ctx context.Context, o PlayOptions, each func(Frame) bool) (P
 }
 
 // pictures puts FU-A and single payloads together again and hands out each picture's number.
-type pictures struct {
+type frameCollector struct {
 	payload bytes.Buffer
 	numbers []uint64
 	sizes   []int
 }
 
-func (p *pictures) add(x Packet) {
+func (p *frameCollector) add(x Packet) {
 	switch h26x.TypeOf(streams.H264, x.Payload) {
 	case h26x.RTPH264FUA:
 		if x.Payload[1]&0x80 != 0 {
@@ -237,14 +237,14 @@ func TestPublishAndPlay(t *testing.T) {
 	h := newHub(t)
 	c := newCamera(50, 20_000)
 	for range 80 { // one group over, thirty pictures into the next
-		c.shoot()
+		c.publishFrame()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	shooting := make(chan struct{})
 	go func() { defer close(shooting); c.run(ctx) }()
 	published := h.publish(ctx, c.stream)
 
-	var got pictures
+	var got frameCollector
 	var frames []Frame
 	begun := time.Now()
 	stats, err := h.play(ctx, PlayOptions{OnPacket: got.add}, func(f Frame) bool {

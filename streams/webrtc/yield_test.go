@@ -40,7 +40,7 @@ func TestYieldSendsNothing(t *testing.T) {
 		}
 
 		yield.Store(true)
-		s.feedback <- feedback{sequences: []uint16{n.headers[170].SequenceNumber}, key: true}
+		s.feedback <- feedback{sequences: []uint16{n.headers[170].SequenceNumber}, keyframe: true}
 		shoot(500)
 		synctest.Wait()
 		media := 0
