@@ -211,6 +211,30 @@ func TestReorder(t *testing.T) {
 	}
 }
 
+// TestGapsAreGivenUpTogether: each gap waits from when it was seen, and not from when the one before was
+// given up; else a burst of losses would hold back the stream for seconds.
+func TestGapsAreGivenUpTogether(t *testing.T) {
+	now := time.Now()
+	var r reorder
+	for s := uint16(0); s < 100; s += 2 { // every other one is lost
+		r.push(s, rtpPacket{}, now)
+		now = now.Add(time.Millisecond)
+	}
+	now = now.Add(giveUpAfter)
+	got, lost := 0, uint64(0)
+	for {
+		_, n, ok := r.pop(now)
+		if !ok {
+			break
+		}
+		got++
+		lost += n
+	}
+	if got != 50 || lost != 49 {
+		t.Errorf("%d packets, %d lost; want 50 and 49", got, lost)
+	}
+}
+
 func FuzzReorder(f *testing.F) {
 	f.Add([]byte{0, 1, 0, 2, 0, 4, 0, 3, 255, 255})
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -5,14 +5,13 @@ import "time"
 // reorder puts RTP packets in order, says which to ask for again, and gives up on what does not
 // come. It holds at most reorderSlots packets.
 type reorder struct {
-	started      bool
-	next         uint64 // extended sequence number to be delivered next
-	highest      uint64 // seen
-	slots        [reorderSlots]rtpPacket
-	waiting      int       // packets in slots
-	missingSince time.Time // when next began to be missing
-	nackedAt     time.Time // when it was asked for last
-	skipped      uint64    // packets passed over by a jump, to be reported
+	started  bool
+	next     uint64 // extended sequence number to be delivered next
+	highest  uint64 // seen
+	slots    [reorderSlots]rtpPacket
+	waiting  int       // packets in slots
+	nackedAt time.Time // when it was asked for last
+	skipped  uint64    // packets passed over by a jump, to be reported
 }
 
 type rtpPacket struct {
@@ -20,6 +19,7 @@ type rtpPacket struct {
 	timestamp uint32
 	marker    bool
 	present   bool
+	missedAt  time.Time // when a later packet arrived while this one was missing
 }
 
 const (
@@ -50,11 +50,16 @@ func (r *reorder) push(sequence uint16, a rtpPacket, now time.Time) bool {
 		return false
 	}
 	*slot = a
-	if r.waiting == 0 && full != r.next {
-		r.missingSince, r.nackedAt = now, time.Time{}
-	}
 	r.waiting++
-	r.highest = max(r.highest, full)
+	if r.highest < full {
+		if full > r.highest+1 {
+			r.nackedAt = time.Time{} // a new gap is asked for at once
+		}
+		for i := r.highest + 1; i < full; i++ {
+			r.slots[i%reorderSlots].missedAt = now
+		}
+		r.highest = full
+	}
 	return true
 }
 
@@ -64,10 +69,11 @@ func (r *reorder) pop(now time.Time) (a rtpPacket, lost uint64, ok bool) {
 		return rtpPacket{}, 0, false
 	}
 	if !r.slots[r.next%reorderSlots].present {
-		if now.Sub(r.missingSince) < giveUpAfter {
-			return rtpPacket{}, 0, false
-		}
 		for !r.slots[r.next%reorderSlots].present {
+			if now.Sub(r.slots[r.next%reorderSlots].missedAt) < giveUpAfter {
+				r.skipped += lost
+				return rtpPacket{}, 0, false
+			}
 			r.next++
 			lost++
 		}
@@ -78,9 +84,6 @@ func (r *reorder) pop(now time.Time) (a rtpPacket, lost uint64, ok bool) {
 	lost, r.skipped = lost+r.skipped, 0
 	r.next++
 	r.waiting--
-	if r.waiting > 0 && !r.slots[r.next%reorderSlots].present {
-		r.missingSince, r.nackedAt = now, time.Time{}
-	}
 	return a, lost, true
 }
 
