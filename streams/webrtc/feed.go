@@ -232,7 +232,14 @@ func (f *Feed) clock() (time.Time, uint32) {
 	return f.lastArrival, f.lastTimestamp
 }
 
-// took tells when the publisher had the picture of the packet written last.
+// newest returns when the newest packet arrived here, and its timestamp.
+func (f *Feed) newest() (arrival time.Time, timestamp uint32) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.lastArrival, f.lastTimestamp
+}
+
+// setCaptureTime says when the publisher had the picture of the packet written last.
 func (w *feedWriter) setCaptureTime(at time.Time) {
 	w.feed.mu.Lock()
 	defer w.feed.mu.Unlock()
@@ -247,6 +254,7 @@ type accessUnitWriter struct {
 	feed    *Feed
 	writer  *feedWriter
 	session uint32
+	meter   *sourceMeter // nil: nobody asks for the bitrate
 }
 
 func (w *accessUnitWriter) write(u *streams.AccessUnit) {
@@ -254,6 +262,9 @@ func (w *accessUnitWriter) write(u *streams.AccessUnit) {
 		w.writer, w.session = w.feed.writer(), u.Session
 	}
 	payloads := packetize(u)
+	if w.meter != nil && len(payloads) > 0 {
+		w.meter.frame(u.Session, u.PTS, u.Keyframe, u.Size()+len(payloads)*packetOverhead)
+	}
 	for i, p := range payloads {
 		w.writer.write(p, ticks(u.PTS), i == len(payloads)-1)
 	}

@@ -104,7 +104,8 @@ func (in *Ingest) Run(ctx context.Context, f *Feed) error {
 		for _, from := range in.session.pc.GetReceivers() {
 			reports.Go(func() { clock.readReports(from) }) // until the peer connection closes
 		}
-		r := &receiver{session: in.session, track: t}
+		r := newReceiver(in.session, t)
+		r.reports, r.clock = &receptionReport{ssrc: r.ssrc}, &clock
 		r.deliver = func(a rtpPacket, lost uint64) {
 			if lost > 0 {
 				w.lost(lost)

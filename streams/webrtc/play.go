@@ -98,7 +98,8 @@ func (e *Engine) Play(ctx context.Context, o PlayOptions) (PlayStats, error) {
 		if strings.EqualFold(t.Codec().MimeType, "video/H265") {
 			p.coding = streams.H265
 		}
-		r := &receiver{session: s, track: t, drop: o.drop, deliver: p.deliver}
+		r := newReceiver(s, t)
+		r.drop, r.deliver = o.drop, p.deliver
 		defer func() { p.stats.Lost, p.stats.RetransmissionRequests = r.lost, r.nacked }()
 		return r.run(ctx)
 	})

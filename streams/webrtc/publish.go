@@ -38,12 +38,16 @@ type PublishOptions struct {
 
 // PublishStats says what a publication does and counts what it did.
 type PublishStats struct {
-	Congested bool  // the line carries less than the camera's stream; frames are left out
+	Congested bool  // the line carries less than the camera's stream: frames are left out
+	Paused    bool  // it does not even carry keyframes: nothing is sent but probes
 	Yielding  bool  // PublishOptions.Yield returns true
-	Budget    int64 // bit/s that the publisher allows itself now, as estimated; 0 before the first session
+	Budget    int64 // bit/s that the publisher allows itself now; 0 before the first session
 
 	SenderStats
-	Yields uint64 // times that Yielding became true
+	DroppedFrames uint64 // left out because the line does not carry them, or while yielding
+	Yields        uint64 // times that Yielding became true
+	Pauses        uint64 // times that Paused became true
+	Probes        uint64 // attempts to send a keyframe after a pause
 }
 
 // PublishState makes the counters of a running Publish readable. The zero value is ready for use;
@@ -90,17 +94,18 @@ func (e *Engine) Publish(ctx context.Context, o PublishOptions) error {
 	if err != nil {
 		return err
 	}
-	feed := NewFeed()
+	feed, meter := NewFeed(), &sourceMeter{}
 	feed.setCodec(c)
 	filling := make(chan error, 1)
-	go func() { filling <- writeFeed(ctx, feed, first, reader) }()
+	go func() { filling <- writeFeed(ctx, accessUnitWriter{feed: feed, meter: meter}, first, reader) }()
 	defer func() { reader.Close(); <-filling }()
 
 	v, err := e.newSending(feed, c)
 	if err != nil {
 		return err
 	}
-	v.sender.yield, v.sender.state = o.Yield, o.State
+	v.sender.wantsReports = true
+	v.send = newPacedSender(v.sender, meter, o.Yield, o.State).run
 	to := endpoint{client: o.Client, url: o.URL, header: o.Header}
 	resource, err := to.negotiate(ctx, v.session)
 	defer func() {
@@ -149,9 +154,8 @@ func ignoreContext(err error) error {
 	return err
 }
 
-// fill writes the stream's units to feed until the reader is closed or ctx ends.
-func writeFeed(ctx context.Context, feed *Feed, first *streams.AccessUnit, reader *streams.Reader) error {
-	w := accessUnitWriter{feed: feed}
+// writeFeed passes the stream's access units on to w until the reader is closed or ctx ends.
+func writeFeed(ctx context.Context, w accessUnitWriter, first *streams.AccessUnit, reader *streams.Reader) error {
 	for u := first; ; {
 		w.write(u)
 		var err error

@@ -13,19 +13,28 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// receiver reads one track in order and asks the peer for what is missing.
+// receiver reads one track in order, asks the peer for what is missing, and reports what arrived.
 type receiver struct {
-	session *session
-	track   *webrtc.TrackRemote
-	reorder reorder
-	drop    func(sequence uint16) bool // tests lose packets by it; nil loses none
+	track     *webrtc.TrackRemote
+	ssrc      uint32 // of the track
+	writeRTCP func([]rtcp.Packet) error
+	reorder   reorder
+	drop      func(sequence uint16) bool // tests lose packets by it; nil loses none
 
 	deliver    func(a rtpPacket, lost uint64) // in order; a.payload is the receiver's to keep
 	lost       uint64                         // given up
-	nacked     uint64                         // sent NACKs named so many
-	pliSent    time.Time                      // when a key picture was asked for last
-	lastPacket time.Time                      // when the last packet came
+	nacked     uint64                         // packets that NACKs named
+	pliSent    time.Time                      // when a keyframe was requested last
+	lastPacket time.Time                      // when the last packet arrived
 	deadlineAt time.Time                      // read deadline that is set
+
+	reports *receptionReport // nil: the sender gets no receiver reports
+	due     bool             // a report is due
+	clock   *sourceClock     // knows the last sender report; set with reports
+}
+
+func newReceiver(s *session, t *webrtc.TrackRemote) *receiver {
+	return &receiver{track: t, ssrc: uint32(t.SSRC()), writeRTCP: s.pc.WriteRTCP}
 }
 
 const pliEvery = 500 * time.Millisecond
@@ -69,6 +78,12 @@ func (r *receiver) run(ctx context.Context) error {
 func (r *receiver) setDeadline(now time.Time) error {
 	if r.reorder.waiting > 0 {
 		r.deadlineAt = now.Add(nackEvery / 2)
+	} else if r.reports != nil && r.reports.waiting > 0 {
+		overdue := r.reports.sentAt.Add(reportInterval)
+		if !r.deadlineAt.After(overdue) && r.deadlineAt.After(now) {
+			return nil
+		}
+		r.deadlineAt = overdue
 	} else if r.deadlineAt.Sub(now) > 300*time.Millisecond {
 		return nil
 	} else {
@@ -90,6 +105,9 @@ func (r *receiver) push(b []byte, now time.Time) error {
 	if h.Padding && len(payload) > 0 {
 		payload = payload[:max(0, len(payload)-int(payload[len(payload)-1]))]
 	}
+	if r.reports != nil {
+		r.due = r.reports.packet(h.SequenceNumber, h.Timestamp, h.Marker, now)
+	}
 	r.reorder.push(h.SequenceNumber, rtpPacket{payload: slices.Clone(payload), timestamp: h.Timestamp, marker: h.Marker}, now)
 	return nil
 }
@@ -104,13 +122,20 @@ func (r *receiver) drain(now time.Time) error {
 		r.lost += lost
 		r.deliver(a, lost)
 	}
+	if r.reports != nil && (r.due || r.reports.overdue(now)) {
+		r.due = false
+		lsr, delay := r.clock.lastReport(now)
+		if err := r.writeRTCP([]rtcp.Packet{r.reports.report(lsr, delay, now)}); err != nil {
+			return fmt.Errorf("%w: reporting what arrived: %w", ErrLost, err)
+		}
+	}
 	missing := r.reorder.missing(now)
 	if len(missing) == 0 {
 		return nil
 	}
 	r.nacked += uint64(len(missing))
-	err := r.session.pc.WriteRTCP([]rtcp.Packet{&rtcp.TransportLayerNack{
-		MediaSSRC: uint32(r.track.SSRC()), Nacks: rtcp.NackPairsFromSequenceNumbers(missing),
+	err := r.writeRTCP([]rtcp.Packet{&rtcp.TransportLayerNack{
+		MediaSSRC: r.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(missing),
 	}})
 	if err != nil {
 		return fmt.Errorf("%w: asking for packets: %w", ErrLost, err)
@@ -124,7 +149,7 @@ func (r *receiver) requestKeyframe(now time.Time) error {
 		return nil
 	}
 	r.pliSent = now
-	err := r.session.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: uint32(r.track.SSRC())}})
+	err := r.writeRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: r.ssrc}})
 	if err != nil {
 		return fmt.Errorf("%w: asking for a key picture: %w", ErrLost, err)
 	}

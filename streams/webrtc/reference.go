@@ -35,6 +35,8 @@ type sourceClock struct {
 	known           bool
 	reportTime      time.Time // the last report's time, by the publisher's clock
 	reportTimestamp uint32    // its time stamp
+	reportNTP       uint32    // the middle 32 bits of its NTP time
+	reportArrival   time.Time // here
 
 	minOffset  time.Duration // arrival here minus time there
 	observedAt time.Time     // when least was last compared; zero: least is not known
@@ -60,6 +62,7 @@ func (c *sourceClock) report(r *rtcp.SenderReport, now time.Time) {
 		}
 	}
 	c.known, c.reportTime, c.reportTimestamp = true, at, r.RTPTime
+	c.reportNTP, c.reportArrival = uint32(r.NTPTime>>16), now
 	c.observe(now.Sub(at), now)
 }
 
@@ -70,6 +73,18 @@ func (c *sourceClock) observe(d time.Duration, now time.Time) {
 	}
 	drift := time.Duration(float64(now.Sub(c.observedAt)) * clockDrift)
 	c.minOffset, c.observedAt = min(c.minOffset+drift, d), now
+}
+
+// lastReport returns what a receiver report says of the last sender report: the middle of its NTP time,
+// and how long ago it arrived at now, in 1/65536 s (RFC 3550, section 6.4.1). Both are 0 before the
+// first.
+func (c *sourceClock) lastReport(now time.Time) (lsr, delay uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.known {
+		return 0, 0
+	}
+	return c.reportNTP, uint32(now.Sub(c.reportArrival).Seconds() * 65536)
 }
 
 // time returns the publisher's time of a time stamp near the last report. mu is held.

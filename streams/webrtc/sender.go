@@ -28,9 +28,9 @@ type SenderStats struct {
 // no encoder to ask. Its sequence numbers have no gaps.
 type sender struct {
 	feed  *Feed
-	flush func()        // after the last packet of a batch
-	yield func() bool   // see PublishOptions; nil: never
-	state *PublishState // nil for a viewer
+	flush func() // after the last packet of a batch
+
+	wantsReports bool // receiver reports are passed on as feedback
 
 	// Set by Bind, before the connection stands.
 	write           webrtc.TrackLocalWriter
@@ -46,7 +46,6 @@ type sender struct {
 	cursor        uint64 // index of the next packet to send
 	sequence      uint64 // of it, extended: the header has the lower 16 bits
 	joined        bool   // a group was begun
-	skipped       uint64 // index of a group that is not to be joined; 0: none
 	spans         []span // what was sent as which sequence number; the newest last
 	offset        uint32 // from the feed's clock to the peer's
 	lastTimestamp uint32 // sent
@@ -79,7 +78,8 @@ type span struct {
 // feedback is what a peer asks for.
 type feedback struct {
 	sequences []uint16 // missing
-	keyframe  bool     // a key picture is needed
+	keyframe  bool     // a keyframe is needed
+	reports   []rtcp.ReceptionReport
 }
 
 const (
@@ -142,11 +142,6 @@ func (s *sender) run(ctx context.Context) error {
 	var batch [burstPackets]*packet
 	told := false
 	for {
-		if s.yield != nil && s.yield() {
-			if err := s.pauseForYield(ctx); err != nil {
-				return err
-			}
-		}
 		if s.selectPosition(); s.joined && !told { // before the first packet, so that its age is known
 			told = true
 			if err := s.report(); err != nil {
@@ -180,57 +175,6 @@ func (s *sender) run(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// How often a sender that yields asks again, and how often it shows that it is alive: the receiver
-// gives a session up after framesWithin.
-const (
-	yieldEvery     = 200 * time.Millisecond
-	keepAliveEvery = 3 * time.Second
-)
-
-// pauseForYield sends nothing but signs of life until yield returns false, and has the sender go on
-// with the next keyframe.
-func (s *sender) pauseForYield(ctx context.Context) error {
-	s.state.update(func(st *PublishStats) { st.Yielding = true; st.Yields++ })
-	defer s.state.update(func(st *PublishStats) { st.Yielding = false })
-	tick := time.NewTicker(yieldEvery)
-	defer tick.Stop()
-	alive := time.Now()
-	for s.yield() {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-s.feedback: // what is asked for now is obsolete when sending goes on
-		case now := <-tick.C:
-			if now.Sub(alive) < keepAliveEvery {
-				continue
-			}
-			alive = now
-			if err := s.keepAlive(); err != nil {
-				return err
-			}
-		}
-	}
-	s.nacked, s.keyframeRequested = s.nacked[:0], false
-	if g, ok := s.feed.current(); ok && s.joined {
-		s.cursor, s.joined = g.index, false
-		s.skipped = g.index
-	}
-	return nil
-}
-
-// keepAlive sends a packet of padding, which no feed takes in, if the camera still sends frames.
-func (s *sender) keepAlive() error {
-	if at, _ := s.feed.clock(); time.Since(at) > keepAliveEvery {
-		return nil
-	}
-	h := s.plain
-	h.SequenceNumber, h.Timestamp, h.Padding = uint16(s.sequence), s.lastTimestamp, true
-	s.sequence++
-	_, err := s.write.WriteRTP(&h, []byte{1}) // the count of padding bytes (RFC 3550, section 5.1)
-	s.flush()
-	return err
 }
 
 // step sends the next packets, if there are any, and returns how many. What was asked for again
@@ -270,9 +214,6 @@ func (s *sender) selectPosition() {
 	g, ok := s.feed.current()
 	if !ok {
 		return
-	}
-	if g.index == s.skipped {
-		return // was passed over while the sender yielded
 	}
 	behind := g.index > s.cursor
 	switch {
@@ -368,27 +309,32 @@ func (s *sender) handleFeedback(f feedback) {
 	s.nacked = append(s.nacked, f.sequences[:min(len(f.sequences), maxNACKed-len(s.nacked))]...)
 }
 
-// resend sends again up to limit packets that were asked for, where the feed still has them. It
+// retransmit sends again up to limit packets that were asked for, where the feed still has them. It
 // returns how many it took from the list.
 func (s *sender) retransmit(limit int) (int, error) {
 	n := min(limit, len(s.nacked))
 	for _, short := range s.nacked[:n] {
-		sequence := s.sequence - uint64(uint16(s.sequence)-short)
-		sp := s.spanOf(sequence)
-		if sp == nil {
-			continue
-		}
-		var one [1]*packet
-		if found, ok := s.feed.read(sp.index+sequence-sp.sequence, one[:]); !ok || found == 0 {
-			continue
-		}
-		s.retransmitted.Add(1)
-		if err := s.send(one[0], sp, sequence); err != nil {
+		if _, err := s.retransmitOne(s.sequence - uint64(uint16(s.sequence)-short)); err != nil {
 			return 0, err
 		}
 	}
 	s.nacked = append(s.nacked[:0], s.nacked[n:]...)
 	return n, nil
+}
+
+// retransmitOne sends the packet of this number again and returns the size of its payload, 0 where the
+// feed no longer has it.
+func (s *sender) retransmitOne(sequence uint64) (size int, err error) {
+	sp := s.spanOf(sequence)
+	if sp == nil {
+		return 0, nil
+	}
+	var one [1]*packet
+	if found, ok := s.feed.read(sp.index+sequence-sp.sequence, one[:]); !ok || found == 0 {
+		return 0, nil
+	}
+	s.retransmitted.Add(1)
+	return len(one[0].payload), s.send(one[0], sp, sequence)
 }
 
 // spanOf returns the span in which sequence was sent, nil if that is too long ago.
@@ -435,7 +381,7 @@ func (s *sender) readFeedback(read func([]byte) (int, error)) {
 		if err != nil {
 			continue // the peer is authenticated; what it garbles is its own loss
 		}
-		if f := feedbackOf(packets); f.keyframe || len(f.sequences) > 0 {
+		if f := feedbackOf(packets); f.keyframe || len(f.sequences) > 0 || s.wantsReports && len(f.reports) > 0 {
 			select {
 			case s.feedback <- f:
 			default:
@@ -452,11 +398,22 @@ func feedbackOf(packets []rtcp.Packet) feedback {
 			for i := range p.Nacks {
 				f.sequences = append(f.sequences, p.Nacks[i].PacketList()...)
 			}
+		case *rtcp.ReceiverReport:
+			f.reports = append(f.reports, p.Reports...)
 		case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
 			f.keyframe = true
 		}
 	}
 	return f
+}
+
+// add adds what was counted between before and now.
+func (s *SenderStats) add(now, before SenderStats) {
+	s.Packets += now.Packets - before.Packets
+	s.Bytes += now.Bytes - before.Bytes
+	s.Dropped += now.Dropped - before.Dropped
+	s.Retransmitted += now.Retransmitted - before.Retransmitted
+	s.PLIs += now.PLIs - before.PLIs
 }
 
 func (s *sender) stats() SenderStats {

@@ -12,6 +12,7 @@ import (
 type Viewer struct {
 	session *session
 	sender  *sender
+	send    func(context.Context) error // the sender's run, or that of what paces it
 	rtp     *webrtc.RTPSender
 	answer  string
 }
@@ -49,7 +50,7 @@ func (e *Engine) newSending(f *Feed, c codec) (*Viewer, error) {
 		return nil, fmt.Errorf("making a peer connection: %w", err)
 	}
 	v := &Viewer{session: newSession(pc), sender: newSender(f, e.flush)}
-	v.sender.writeRTCP = pc.WriteRTCP
+	v.sender.writeRTCP, v.send = pc.WriteRTCP, v.sender.run
 	transceiver, err := pc.AddTransceiverFromTrack(&track{sender: v.sender, codec: c}, webrtc.RTPTransceiverInit{
 		Direction: webrtc.RTPTransceiverDirectionSendonly,
 	})
@@ -76,7 +77,7 @@ func (v *Viewer) Run(ctx context.Context) error {
 				return n, err
 			})
 		})
-		err := v.sender.run(ctx)
+		err := v.send(ctx)
 		if ctx.Err() == nil {
 			err = fmt.Errorf("%w: %w", ErrClosedByPeer, err) // writing fails once the connection is closed
 		}
