@@ -17,16 +17,16 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"time"
 
 	"gridpost/devices/address"
+	"gridpost/devices/clock"
 	"gridpost/devices/problem"
 )
 
 // maxAnswer bounds a hub's answer in bytes.
 const maxAnswer = 256 << 10
 
-// The hub's words; a test on the edge holds them equal to the hub's own.
+// The messages of the hub's interface; a test on the edge holds them equal to the hub's own.
 type (
 	request struct {
 		Token string `json:"token,omitempty"`
@@ -42,12 +42,16 @@ type (
 // Enrol trades a token for an identity and installs it in dir, replacing the one that is there.
 // It may be repeated with the same token until it succeeds.
 func Enrol(ctx context.Context, dir, hubURL string, t Token) (*Identity, error) {
+	return enrolBy(ctx, clock.New(clock.Options{}), dir, hubURL, t)
+}
+
+func enrolBy(ctx context.Context, k *clock.Clock, dir, hubURL string, t Token) (*Identity, error) {
 	base, err := address.ParseHub(hubURL)
 	if err != nil {
 		return nil, fmt.Errorf("the hub's address: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("making the data directory: %w", err)
+		return nil, fmt.Errorf("creating the data directory: %w", err)
 	}
 	key, keyPEM, err := pendingKey(dir)
 	if err != nil {
@@ -57,7 +61,7 @@ func Enrol(ctx context.Context, dir, hubURL string, t Token) (*Identity, error) 
 	if err != nil {
 		return nil, err
 	}
-	c := client(pinned(t.SHA256))
+	c := client(pinned(t.SHA256, k))
 	defer c.CloseIdleConnections()
 	a, err := post(ctx, c, base+"/edge/v1/enrol", request{Token: t.Secret, CSR: csr})
 	if err != nil {
@@ -68,7 +72,7 @@ func Enrol(ctx context.Context, dir, hubURL string, t Token) (*Identity, error) 
 		return nil, fmt.Errorf("enrolling at %s: %w", base, err)
 	}
 	held.url = base
-	return save(dir, held, a, keyPEM)
+	return save(dir, k, held, a, keyPEM)
 }
 
 // Renew asks the hub at hubURL for a new certificate for a new key, authenticated by the
@@ -97,7 +101,7 @@ func (id *Identity) Renew(ctx context.Context, c *http.Client, hubURL string) er
 		return fmt.Errorf("renewing the certificate: %w", err)
 	}
 	held.url = now.url
-	renewed, err := save(id.dir, held, a, keyPEM)
+	renewed, err := save(id.dir, id.Clock(), held, a, keyPEM)
 	if err != nil {
 		return fmt.Errorf("renewing the certificate: %w", err)
 	}
@@ -107,15 +111,16 @@ func (id *Identity) Renew(ctx context.Context, c *http.Client, hubURL string) er
 	return nil
 }
 
-func save(dir string, held credentials, a answer, keyPEM []byte) (*Identity, error) {
-	info := about{Edge: held.edge, URL: held.url, Time: time.Now().UTC()}
+func save(dir string, k *clock.Clock, held credentials, a answer, keyPEM []byte) (*Identity, error) {
+	held.installed = k.Now().UTC()
+	info := about{Edge: held.edge, URL: held.url, Time: held.installed}
 	if err := install(dir, info, keyPEM, []byte(a.Certificate), []byte(a.Authority)); err != nil {
-		return nil, fmt.Errorf("keeping the identity: %w", err)
+		return nil, fmt.Errorf("saving the identity: %w", err)
 	}
-	return &Identity{dir: dir, held: held}, nil
+	return &Identity{dir: dir, held: held, clock: k}, nil
 }
 
-// accept checks a hub's answer before anything is kept of it: the authority is the pinned one
+// accept checks a hub's answer before anything of it is saved: the authority is the pinned one
 // and the certificate is for our key, for our use, and from that authority.
 func accept(a answer, key *ecdsa.PrivateKey, pin string) (credentials, error) {
 	authority, err := parseCertificate([]byte(a.Authority))
@@ -134,7 +139,7 @@ func accept(a answer, key *ecdsa.PrivateKey, pin string) (credentials, error) {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(authority)
-	at := leaf.NotBefore // this box's clock may be wrong; the hub's is the one that counts
+	at := leaf.NotBefore // the edge's clock may be wrong; the hub issues by its own
 	if authority.NotBefore.After(at) {
 		at = authority.NotBefore
 	}

@@ -1,9 +1,19 @@
-// Package enrol is the edge's side of becoming known to a hub: a one-time token, a key that is
-// made on the box and never leaves it, and a certificate that is renewed in time.
+// Package enrol is the edge's side of enrolment at a hub: a one-time token, a key that is made on
+// the edge and never leaves it, and a certificate that is renewed in time.
 //
-// The hub is known by the fingerprint of its authority, from the token on; no other authority
-// is ever believed. A lost answer costs nothing: the same key asks again. The package must not
-// import edge or hub; it has the few words of the hub's HTTP interface itself.
+// The hub is identified by the fingerprint of its certificate authority, which the token carries;
+// the edge accepts no other authority. A lost answer costs nothing: the same key asks again.
+//
+// An edge's clock may be wrong by decades, and must not lock it out. The chain and the name of the
+// hub's certificate are always verified against the pinned authority. Its validity period is
+// enforced only while the edge's clock is trusted (package clock says when), with a tolerance of
+// 5 minutes; otherwise the chain is verified at a time within the period. What that gives up is
+// small: the pinned authority issues certificates to its hub alone. The period of the edge's own
+// certificate is judged by the hub's clock. Renewal is due by the hub's clock too, once the hub
+// has answered, and at most once an hour, across restarts: a clock that is 20 days or 20 years
+// ahead does not renew again and again, and one that stands in 1970 does not miss its renewal.
+//
+// The package must not import edge or hub; it has its own types of the hub's HTTP interface.
 package enrol
 
 import (
@@ -21,6 +31,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"gridpost/devices/clock"
 )
 
 // ErrNotEnrolled says that a data directory holds no identity.
@@ -39,8 +51,9 @@ const (
 type Identity struct {
 	dir string // the data directory
 
-	mu   sync.Mutex
-	held credentials
+	mu    sync.Mutex
+	held  credentials
+	clock *clock.Clock
 }
 
 type credentials struct {
@@ -48,18 +61,19 @@ type credentials struct {
 	url         string
 	certificate tls.Certificate
 	authority   *x509.Certificate
+	installed   time.Time // by this machine's clock
 }
 
 // about is the content of edge.json.
 type about struct {
 	Edge string    `json:"edge"`
-	URL  string    `json:"url"` // of the hub's edge port
-	Time time.Time `json:"time"`
+	URL  string    `json:"url"`  // of the hub's edge port
+	Time time.Time `json:"time"` // of the installation, by this machine's clock
 }
 
 // Load reads the identity of a data directory. It returns ErrNotEnrolled when there is none.
 func Load(dir string) (*Identity, error) {
-	// A power cut between the two renames of install leaves only the new one, and one during
+	// A power failure between the two renames of install leaves only the new one, and one during
 	// the very first enrolment perhaps half of it.
 	if _, err := os.Stat(filepath.Join(dir, dirIdentity)); errors.Is(err, os.ErrNotExist) {
 		next := filepath.Join(dir, dirNext)
@@ -74,7 +88,23 @@ func Load(dir string) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the edge's identity: %w", err)
 	}
-	return &Identity{dir: dir, held: held}, nil
+	return &Identity{dir: dir, held: held, clock: clock.New(clock.Options{})}, nil
+}
+
+// UseClock replaces the clock by which the identity judges validity periods and renewals. Before it
+// is called that is a clock to which no hub has answered.
+func (id *Identity) UseClock(c *clock.Clock) {
+	id.mu.Lock()
+	defer id.mu.Unlock()
+	id.clock = c
+}
+
+// Clock returns the clock by which the identity judges validity periods and renewals. Whoever
+// speaks to the hub tells it the hub's time by Observe.
+func (id *Identity) Clock() *clock.Clock {
+	id.mu.Lock()
+	defer id.mu.Unlock()
+	return id.clock
 }
 
 // Edge returns the name that the hub gave.
@@ -83,13 +113,40 @@ func (id *Identity) Edge() string { return id.current().edge }
 // URL returns the address of the hub that issued the identity.
 func (id *Identity) URL() string { return id.current().url }
 
-// Expires returns the end of the certificate's life.
+// Expires returns the end of the certificate's validity, by the hub's clock.
 func (id *Identity) Expires() time.Time { return id.current().certificate.Leaf.NotAfter }
 
-// RenewAt returns when the certificate has two thirds of its life behind it.
+// RenewAt returns when two thirds of the certificate's validity are over, by the hub's clock. A
+// caller that does not know the hub's time uses RenewIn.
 func (id *Identity) RenewAt() time.Time {
 	leaf := id.current().certificate.Leaf
 	return leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) * 2 / 3)
+}
+
+const (
+	// renewInterval is the shortest time between two renewals.
+	renewInterval = time.Hour
+
+	// renewLook is how long to wait where nobody knows the time: until the hub answers, it cannot
+	// renew a certificate either.
+	renewLook = time.Minute
+)
+
+// RenewIn returns how long to wait until the certificate is due for renewal; 0 or less: it is due.
+// Ask again after a minute at most: clocks are set, and hubs answer.
+func (id *Identity) RenewIn() time.Duration {
+	k := id.Clock()
+	now, known := k.Estimate()
+	if !known {
+		return renewLook
+	}
+	wait := id.RenewAt().Sub(now)
+	// The clock that wrote the time of installation is this machine's, right or wrong. If it has
+	// been set back since, the time that has passed is not known and the interval is skipped.
+	if since := k.Now().Sub(id.current().installed); since >= 0 && since < renewInterval {
+		wait = max(wait, renewInterval-since)
+	}
+	return wait
 }
 
 func (id *Identity) current() credentials {
@@ -124,11 +181,11 @@ func read(dir string) (credentials, error) {
 	if err != nil {
 		return credentials{}, fmt.Errorf("ca.pem: %w", err)
 	}
-	return credentials{edge: a.Edge, url: a.URL, certificate: pair, authority: authority}, nil
+	return credentials{edge: a.Edge, url: a.URL, certificate: pair, authority: authority, installed: a.Time}, nil
 }
 
-// install writes an identity beside the present one and then takes its place: whenever the
-// power goes, one whole identity is there.
+// install writes an identity beside the present one and then replaces it: whenever the power
+// fails, one whole identity is there.
 func install(dir string, a about, keyPEM, certPEM, caPEM []byte) error {
 	next := filepath.Join(dir, dirNext)
 	if err := os.RemoveAll(next); err != nil {
@@ -168,7 +225,7 @@ func install(dir string, a about, keyPEM, certPEM, caPEM []byte) error {
 	return nil
 }
 
-// pendingKey returns the key of an unanswered request, or makes and keeps a new one.
+// pendingKey returns the key of an unanswered request, or creates and saves a new one.
 func pendingKey(dir string) (*ecdsa.PrivateKey, []byte, error) {
 	path := filepath.Join(dir, filePending)
 	if raw, err := os.ReadFile(path); err == nil {
@@ -177,19 +234,19 @@ func pendingKey(dir string) (*ecdsa.PrivateKey, []byte, error) {
 				return key, raw, nil
 			}
 		}
-		// Half a file after a power cut: nobody has seen that key, so a new one is as good.
+		// Half a file after a power failure: that key was never sent, so a new one is as good.
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, nil, fmt.Errorf("making a key: %w", err)
+		return nil, nil, fmt.Errorf("creating a key: %w", err)
 	}
 	der, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
-		return nil, nil, fmt.Errorf("coding the key: %w", err)
+		return nil, nil, fmt.Errorf("encoding the key: %w", err)
 	}
 	raw := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})
 	if err := writeSynced(path, raw); err != nil {
-		return nil, nil, fmt.Errorf("keeping the key: %w", err)
+		return nil, nil, fmt.Errorf("saving the key: %w", err)
 	}
 	return key, raw, nil
 }

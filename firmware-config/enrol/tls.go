@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"gridpost/devices/clock"
 )
 
 // ServerName is the name in the certificate of every hub's edge port. It stands for "the hub
@@ -23,11 +25,11 @@ func (id *Identity) TLS() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		ServerName: ServerName,
-		// The standard check is replaced, not dropped: VerifyConnection does the same against
-		// the pinned authority, but forgives a clock that stands before the certificate's birth.
+		// The standard check is replaced, not dropped: VerifyConnection does the same against the
+		// pinned authority, but knows when the clock cannot be trusted.
 		InsecureSkipVerify: true, // see VerifyConnection
 		VerifyConnection: func(cs tls.ConnectionState) error {
-			return verify(cs.PeerCertificates, id.current().authority)
+			return verify(cs.PeerCertificates, id.current().authority, id.Clock())
 		},
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			held := id.current()
@@ -36,9 +38,9 @@ func (id *Identity) TLS() *tls.Config {
 	}
 }
 
-// Client returns an HTTP client that speaks as this edge. It has no overall timeout: requests
-// carry a context, and server-sent events last. HTTP/1.1 gives every request a connection of
-// its own, so that a stalled upload never holds up an incident.
+// Client returns an HTTP client that authenticates as this edge. It has no overall timeout:
+// requests carry a context, and server-sent events last. HTTP/1.1 gives every request a connection
+// of its own, so that a stalled upload never delays an incident.
 func (id *Identity) Client() *http.Client {
 	return client(id.TLS())
 }
@@ -58,8 +60,8 @@ func client(cfg *tls.Config) *http.Client {
 	}}
 }
 
-// pinned returns how to dial a hub that is known by its authority's fingerprint only.
-func pinned(fingerprint string) *tls.Config {
+// pinned returns how to dial a hub of which only the fingerprint of its authority is known.
+func pinned(fingerprint string, k *clock.Clock) *tls.Config {
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS13,
 		ServerName:         ServerName,
@@ -69,7 +71,7 @@ func pinned(fingerprint string) *tls.Config {
 			if authority == nil {
 				return errors.New("this is not the hub that the token is for: its certificate authority has another fingerprint")
 			}
-			return verify(cs.PeerCertificates, authority)
+			return verify(cs.PeerCertificates, authority, k)
 		},
 	}
 }
@@ -84,22 +86,15 @@ func find(chain []*x509.Certificate, fingerprint string) *x509.Certificate {
 	return nil
 }
 
-// verify checks a hub's chain against its authority (RFC 5280). A box without a battery for
-// its clock starts in 1970; it must still reach its hub, so a time before the certificate's
-// validity counts as its first moment. A time after its end is refused as ever.
-func verify(chain []*x509.Certificate, authority *x509.Certificate) error {
+// verify checks a hub's chain and name against its authority (RFC 5280), at the time of k if that
+// is trusted and at a time within the validity period otherwise.
+func verify(chain []*x509.Certificate, authority *x509.Certificate, k *clock.Clock) error {
 	if len(chain) == 0 {
 		return errors.New("the hub presents no certificate")
 	}
 	leaf := chain[0]
 	roots, between := x509.NewCertPool(), x509.NewCertPool()
 	roots.AddCert(authority)
-	now := time.Now()
-	for _, c := range append([]*x509.Certificate{authority}, chain...) {
-		if now.Before(c.NotBefore) {
-			now = c.NotBefore
-		}
-	}
 	for _, c := range chain[1:] {
 		between.AddCert(c)
 	}
@@ -107,11 +102,39 @@ func verify(chain []*x509.Certificate, authority *x509.Certificate) error {
 		DNSName:       ServerName,
 		Roots:         roots,
 		Intermediates: between,
-		CurrentTime:   now,
+		CurrentTime:   verifyAt(leaf, authority, k),
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	})
-	if err != nil {
-		return fmt.Errorf("the hub's certificate is not from the authority that this edge was enrolled with: %w", err)
+	var invalid x509.CertificateInvalidError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return fmt.Errorf("the hub's certificate is not valid at this time: %w", err)
 	}
-	return nil
+	return fmt.Errorf("the hub's certificate is not from the authority that this edge was enrolled with: %w", err)
+}
+
+// verifyAt returns the time at which a hub's certificate is verified. A trusted clock may differ
+// from the hub's by clock.Tolerance, an untrusted one by any time.
+func verifyAt(leaf, authority *x509.Certificate, k *clock.Clock) time.Time {
+	now := k.Now()
+	from, until := leaf.NotBefore, leaf.NotAfter
+	if authority.NotBefore.After(from) {
+		from = authority.NotBefore
+	}
+	if authority.NotAfter.Before(until) {
+		until = authority.NotAfter
+	}
+	nearest := now
+	switch {
+	case now.Before(from):
+		nearest = from
+	case now.After(until):
+		nearest = until
+	}
+	if k.Trusted() && nearest.Sub(now).Abs() > clock.Tolerance {
+		return now
+	}
+	return nearest
 }
