@@ -136,13 +136,8 @@ func (f *frame) scan(p []byte) error {
 
 // cause says why a broker cannot be used.
 func (s Server) cause(err error) devices.Cause {
-	host := s.Address.Host
-	is := func(code, text string, params ...string) devices.Cause {
-		c := devices.Cause{Code: code, Params: map[string]string{"broker": host}, Text: text}
-		for i := 0; i+1 < len(params); i += 2 {
-			c.Params[params[i]] = params[i+1]
-		}
-		return c
+	is := func(code string, params ...string) devices.Cause {
+		return devices.NewCause(code, append(params, "broker", s.Address.Host)...)
 	}
 	var dns *net.DNSError
 	var unknown x509.UnknownAuthorityError
@@ -153,30 +148,30 @@ func (s Server) cause(err error) devices.Cause {
 	reason := strings.TrimSpace(err.Error())
 	switch {
 	case errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword), errors.Is(err, packets.ErrorRefusedNotAuthorised):
-		return is("broker_login_refused", fmt.Sprintf("the broker at %s refuses the user name or password", host))
+		return is("broker_login_refused")
 	case errors.Is(err, packets.ErrorRefusedIDRejected):
-		return is("broker_client_refused", fmt.Sprintf("the broker at %s refuses the client's name", host))
+		return is("broker_client_refused")
 	case errors.Is(err, packets.ErrorRefusedServerUnavailable):
-		return is("broker_unavailable", fmt.Sprintf("the broker at %s says that it is unavailable", host))
+		return is("broker_unavailable")
 	case errors.As(err, &topics):
-		return is("broker_topics_refused", fmt.Sprintf("the broker at %s: %s", host, reason), "topics", string(topics))
+		return is("broker_topics_refused", "topics", string(topics))
 	case errors.Is(err, errCA):
-		return is("broker_authority_unreadable", fmt.Sprintf("the broker at %s: %s", host, reason), "reason", reason)
+		return is("broker_authority_unreadable", "reason", reason)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return is("broker_connection_refused", fmt.Sprintf("nothing answers at %s (connection refused)", host))
+		return is("broker_connection_refused")
 	case errors.As(err, &dns):
-		return is("broker_name_unknown", fmt.Sprintf("the name of the broker %s is not known", host))
+		return is("broker_name_unknown")
 	case errors.As(err, &unknown), errors.As(err, &invalid), errors.As(err, &name):
-		return is("broker_certificate_untrusted", fmt.Sprintf("the certificate of the broker at %s cannot be trusted: %v", host, err), "reason", reason)
+		return is("broker_certificate_untrusted", "reason", reason)
 	case errors.Is(err, io.EOF):
-		return is("broker_closed_connection", fmt.Sprintf("the broker at %s closed the connection", host))
+		return is("broker_closed_connection")
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return is("broker_timed_out", fmt.Sprintf("nothing answers at %s (timed out)", host))
+		return is("broker_timed_out")
 	}
-	return is("broker_failed", fmt.Sprintf("the broker at %s: %s", host, reason), "reason", reason)
+	return is("broker_failed", "reason", reason)
 }
 
-// failure keeps the error of dialling, which paho would turn into text.
+// failure holds the error of dialling, which paho would turn into text.
 type failure struct {
 	mu  sync.Mutex
 	err error
