@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gridpost/detection/wire"
+	"gridpost/devices"
 	"gridpost/streams"
 )
 
@@ -48,7 +49,7 @@ func measure(b *testing.B, in []*streams.AccessUnit) {
 	s := New(Options{
 		Binary: made.worker,
 		Reader: func() *streams.Reader { return stream.Subscribe(streams.ReaderOptions{Queue: len(in)}) },
-		OnState: func(running bool, cause string) {
+		OnState: func(running bool, cause devices.Cause) {
 			if !running {
 				b.Error(cause)
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"gridpost/detection/wire"
 )
@@ -15,10 +14,11 @@ import (
 // PTS after the start of 1970. RunFile returns nil at the end of the file, onResult's error if it
 // returned one, and otherwise why the file could not be analysed to its end. It blocks; ctx ends it.
 func RunFile(ctx context.Context, binary string, cfg wire.Config, path string, onResult func(wire.Result) error) error {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return fmt.Errorf("analysing a file: %w", err)
+	var err error
+	if cfg.Limits, err = (Options{}).withDefaults().limits(); err != nil {
+		return fmt.Errorf("analysing %s: %w", path, err)
 	}
+	cfg.Video = path
 	p, err := start(binary)
 	if err != nil {
 		return fmt.Errorf("analysing %s: %w", path, err)
@@ -26,9 +26,6 @@ func RunFile(ctx context.Context, binary string, cfg wire.Config, path string, o
 	var refused error // by onResult, to distinguish it from the worker's errors
 	err = p.runWithin(ctx, func() error {
 		if _, err := p.configure(cfg); err != nil {
-			return err
-		}
-		if err := p.conn.Send(wire.File{Path: path}); err != nil {
 			return err
 		}
 		return p.results(func(r wire.Result) error {
@@ -43,7 +40,12 @@ func RunFile(ctx context.Context, binary string, cfg wire.Config, path string, o
 	case ctx.Err() != nil:
 		return fmt.Errorf("analysing %s: %w", path, ctx.Err())
 	}
-	return fmt.Errorf("analysing %s: %s", path, failureCause(p, err, 0))
+	var gaveUp gaveUpError
+	if errors.As(err, &gaveUp) {
+		return fmt.Errorf("analysing %s: %s", path, string(gaveUp))
+	}
+	cause, _ := describe(p, err)
+	return fmt.Errorf("analysing %s: %s", path, cause.Text)
 }
 
 func (p *process) results(onResult func(wire.Result) error) error {
@@ -62,7 +64,7 @@ func (p *process) results(onResult func(wire.Result) error) error {
 			}
 		case wire.End:
 			if m.Error != "" {
-				return errors.New(sanitise(m.Error))
+				return gaveUpError(sanitise(m.Error))
 			}
 			return nil
 		default:

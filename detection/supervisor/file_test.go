@@ -59,7 +59,7 @@ func TestFilesThatCannotBeAnalysed(t *testing.T) {
 	none := func(wire.Result) error { return nil }
 	for path, want := range map[string]string{
 		text:           "Invalid data",
-		"/nowhere.mp4": "No such file",
+		"/nowhere.mp4": "no such file",
 	} {
 		if err := RunFile(context.Background(), made.worker, wire.Config{}, path, none); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", path, err)

@@ -10,37 +10,43 @@ import (
 
 	"gridpost/detection"
 	"gridpost/detection/wire"
+	"gridpost/devices/retry"
 )
+
+// waitAnHour keeps a worker that failed from being started again during a test.
+func waitAnHour() Restart {
+	return Restart{Backoff: retry.Policy{First: 2 * time.Hour, Longest: 2 * time.Hour}}
+}
 
 // Programs that are not workers: each must end with a cause for people, and with nothing else.
 func TestOtherProgramsAsWorker(t *testing.T) {
-	for name, c := range map[string]struct{ script, cause string }{
-		"exits with output":  {"echo 'the lens is on fire' >&2; exit 3", "exited with status 3, saying: the lens is on fire"},
-		"aborts":             {"kill -ABRT $$", "aborted (signal 6)"},
-		"never gets ready":   {"exec sleep 60", "not ready within"},
-		"sends no message":   {"printf 'GET / HTTP/1.1\\r\\n\\r\\n' >&3; exec sleep 60", "malformed"},
-		"sends out of order": {"printf '\\000\\000\\000\\002\\004{}' >&3; exec sleep 60", "instead of Ready"},
-		"gives up":           {"printf '\\000\\000\\000\\016\\010{\"error\":\"no\"}' >&3; exec sleep 60", "no"},
-		"floods its output":  {"yes 'panic: over and over' | head -c 3000000 >&2; exit 2", "panic: over and over"},
-		"says it is ready":   {"printf '\\000\\000\\000\\002\\002{}\\000\\000\\000\\002\\004{}' >&3; exec sleep 60", "a result without an access unit"},
+	for name, c := range map[string]struct{ script, code, cause string }{
+		"exits with output":  {"echo 'the lens is on fire' >&2; exit 3", CodeExited, "exited with status 3, saying: the lens is on fire"},
+		"aborts":             {"kill -ABRT $$", CodeAborted, "the worker aborted"},
+		"never gets ready":   {"exec sleep 60", CodeNotReady, "not ready within 2 s"},
+		"sends no message":   {"printf 'GET / HTTP/1.1\\r\\n\\r\\n' >&3; exec sleep 60", CodeProtocol, "malformed"},
+		"sends out of order": {"printf '\\000\\000\\000\\002\\004{}' >&3; exec sleep 60", CodeProtocol, "instead of Ready"},
+		"gives up":           {"printf '\\000\\000\\000\\016\\010{\"error\":\"no\"}' >&3; exec sleep 60", CodeGaveUp, "no"},
+		"floods its output":  {"yes 'panic: over and over' | head -c 3000000 >&2; exit 2", CodeExited, "panic: over and over"},
+		"says it is ready":   {"printf '\\000\\000\\000\\002\\002{}\\000\\000\\000\\002\\004{}' >&3; exec sleep 60", CodeProtocol, "a result without an access unit"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := work(t, Options{Binary: script(t, c.script), StartTimeout: 2 * time.Second, Backoff: Backoff{First: time.Hour, Most: time.Hour}})
+			b := work(t, Options{Binary: script(t, c.script), StartTimeout: 2 * time.Second, Restart: waitAnHour()})
 			cause := b.state()
-			if cause == "" {
+			if cause.IsZero() {
 				cause = b.state()
 			}
-			if !strings.Contains(cause, c.cause) || len(cause) > 700 {
-				t.Errorf("cause %q, want %q", cause, c.cause)
+			if cause.Code != c.code || !strings.Contains(cause.Text, c.cause) || len(cause.Text) > 700 {
+				t.Errorf("cause %+v, want %s, %q", cause, c.code, c.cause)
 			}
 		})
 	}
 }
 
 func TestMissingProgramIsReported(t *testing.T) {
-	b := work(t, Options{Binary: "/nowhere/worker", Backoff: Backoff{First: time.Hour, Most: time.Hour}})
-	if cause := b.state(); !strings.Contains(cause, "/nowhere/worker") {
-		t.Errorf("cause %q", cause)
+	b := work(t, Options{Binary: "/nowhere/worker", Restart: waitAnHour()})
+	if cause := b.state(); cause.Code != CodeNotExecutable || !strings.Contains(cause.Text, "/nowhere/worker") {
+		t.Errorf("cause %+v", cause)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -53,38 +59,19 @@ func TestBudgetEndsAHotLoop(t *testing.T) {
 	t.Setenv("GRIDPOST_ONNXRUNTIME", "/nowhere/libonnxruntime.so")
 	b := work(t, Options{
 		Config:  wire.Config{Model: "model.onnx"},
-		Backoff: Backoff{First: time.Millisecond, Most: time.Millisecond, Budget: 3, Window: time.Hour},
+		Restart: Restart{Backoff: retry.Policy{First: time.Millisecond, Longest: time.Millisecond}, Budget: 3, Window: time.Hour},
 	})
 	for i := range 3 {
 		cause := b.state()
-		if !strings.Contains(cause, "/nowhere/libonnxruntime.so") {
-			t.Errorf("cause %q", cause)
+		if cause.Code != CodeGaveUp || !strings.Contains(cause.Text, "/nowhere/libonnxruntime.so") {
+			t.Errorf("cause %+v", cause)
 		}
-		if spent := strings.Contains(cause, "so often"); spent != (i == 2) {
-			t.Errorf("after failure %d: %q", i+1, cause)
+		if over := strings.Contains(cause.Text, "so often") && cause.Params["retry_in"] != ""; over != (i == 2) {
+			t.Errorf("after failure %d: %+v", i+1, cause)
 		}
 	}
 	if n := b.s.Stats().Restarts; n != 3 {
 		t.Errorf("%d restarts", n)
-	}
-}
-
-func TestBackoff(t *testing.T) {
-	h := Backoff{Budget: 5}.withDefaults().history()
-	now := time.Unix(0, 0)
-	near := func(got, want time.Duration) bool { return got >= want && got <= want+want/10 }
-	for i, want := range []time.Duration{1, 2, 4, 8} {
-		if got, spent := h.failed(now, 0); spent || !near(got, want*time.Second) {
-			t.Errorf("wait %d is %v (spent %v), want about %v s", i, got, spent, int64(want))
-		}
-		now = now.Add(time.Second)
-	}
-	if got, spent := h.failed(now, 0); !spent || got != 10*time.Minute-4*time.Second {
-		t.Errorf("with the budget spent the wait is %v (spent %v)", got, spent)
-	}
-	now = now.Add(time.Hour)
-	if got, spent := h.failed(now, 2*time.Minute); spent || !near(got, time.Second) {
-		t.Errorf("after steady work the wait is %v (spent %v)", got, spent)
 	}
 }
 

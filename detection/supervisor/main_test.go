@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"gridpost/detection/wire"
+	"gridpost/devices"
 	"gridpost/streams"
 	"gridpost/streams/h26x"
 )
@@ -136,7 +137,7 @@ type bench struct {
 	stream *streams.Stream
 
 	results chan wire.Result
-	states  chan string // the cause; empty: running
+	states  chan devices.Cause // zero: running
 	cancel  context.CancelFunc
 	done    chan struct{}
 	once    sync.Once
@@ -147,20 +148,20 @@ func work(t *testing.T, o Options) *bench {
 	t.Helper()
 	b := &bench{
 		t: t, stream: streams.New(streams.Options{}),
-		results: make(chan wire.Result, 1000), states: make(chan string, 1000), done: make(chan struct{}),
+		results: make(chan wire.Result, 1000), states: make(chan devices.Cause, 1000), done: make(chan struct{}),
 	}
 	if o.Binary == "" {
 		o.Binary = made.worker
 	}
-	if o.Backoff.First == 0 {
-		o.Backoff.First = 20 * time.Millisecond
+	if o.Restart.Backoff.First == 0 {
+		o.Restart.Backoff.First = 20 * time.Millisecond
 	}
 	o.Camera = "test"
 	o.Reader = func() *streams.Reader { return b.stream.Subscribe(streams.ReaderOptions{Queue: 1000}) }
 	o.OnResult = func(r wire.Result) { b.results <- r }
-	o.OnState = func(running bool, cause string) {
-		if running != (cause == "") {
-			t.Errorf("state %v with cause %q", running, cause)
+	o.OnState = func(running bool, cause devices.Cause) {
+		if running != cause.IsZero() {
+			t.Errorf("state %v with cause %+v", running, cause)
 		}
 		b.states <- cause
 	}
@@ -194,21 +195,21 @@ func (b *bench) publish(us []*streams.AccessUnit) {
 // patience bounds every wait of the tests. It is long, because the machine may be busy.
 const patience = 30 * time.Second
 
-func (b *bench) state() string {
+func (b *bench) state() devices.Cause {
 	b.t.Helper()
 	select {
 	case s := <-b.states:
 		return s
 	case <-time.After(patience):
 		b.t.Fatal("the worker's state did not change")
-		return ""
+		return devices.Cause{}
 	}
 }
 
 func (b *bench) running() {
 	b.t.Helper()
-	if s := b.state(); s != "" {
-		b.t.Fatalf("the worker did not start: %s", s)
+	if cause := b.state(); !cause.IsZero() {
+		b.t.Fatalf("the worker did not start: %s", cause)
 	}
 }
 
@@ -224,6 +225,25 @@ func (b *bench) take(n int) []wire.Result {
 		}
 	}
 	return out
+}
+
+func testContext(t *testing.T) (context.Context, context.CancelFunc) {
+	t.Helper()
+	return context.WithTimeout(context.Background(), patience)
+}
+
+func snapshotOf(u *streams.AccessUnit) wire.Snapshot {
+	return wire.Snapshot{Session: u.Session, PTS: u.PTS}
+}
+
+// waitFor waits until a condition in the file system holds, which nothing can signal.
+func waitFor(t *testing.T, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the condition was not met in time")
+		}
+	}
 }
 
 // failUnless fails the test unless err is want.

@@ -1,7 +1,6 @@
 package supervisor
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,8 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -25,6 +22,7 @@ type process struct {
 	cmd    *exec.Cmd
 	conn   *wire.Conn
 	stderr *outputTail
+	killed bool          // by stop
 	done   chan struct{} // closed after the process has been waited for
 }
 
@@ -49,7 +47,7 @@ func start(binary string) (*process, error) {
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 			_ = cmd.Wait()
 		}
-		return nil, errors.Join(fmt.Errorf("starting the worker: %w", err), ours.Close())
+		return nil, errors.Join(err, ours.Close())
 	}
 	p := &process{cmd: cmd, conn: wire.NewConn(ours), stderr: stderr, done: make(chan struct{})}
 	go func() {
@@ -62,7 +60,8 @@ func start(binary string) (*process, error) {
 // environment returns the worker's environment: nothing of the edge's own, which holds camera
 // passwords, except where the libraries are.
 func environment() []string {
-	env := []string{"LC_ALL=C"}
+	// Neither looks for graphics drivers: OpenCV would load any OpenCL library that it finds.
+	env := []string{"LC_ALL=C", "OPENCV_OPENCL_RUNTIME=disabled"}
 	for _, name := range []string{"GRIDPOST_ONNXRUNTIME", "LD_LIBRARY_PATH"} {
 		if v, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+v)
@@ -99,33 +98,15 @@ func (p *process) stop(graceful bool) {
 	select {
 	case <-p.done: // its PID may have been reused
 	default:
+		p.killed = true
 		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // an error means that it has exited
 		<-p.done
 	}
 }
 
-// exitCause describes how the process ended. It may be called only after done is closed.
-func (p *process) exitCause() string {
-	how := "it ended"
-	if state := p.cmd.ProcessState; state != nil {
-		if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-			how = fmt.Sprintf("it was ended by signal %d (%s)", status.Signal(), status.Signal())
-			if status.Signal() == syscall.SIGABRT {
-				how = "it aborted (signal 6), as native code does on input that it did not expect"
-			}
-		} else {
-			how = fmt.Sprintf("it exited with status %d", state.ExitCode())
-		}
-	}
-	if said := p.stderr.last(); said != "" {
-		how += ", saying: " + said
-	}
-	return how
-}
-
 // absolutePaths makes the paths in cfg independent of the working directory.
 func absolutePaths(cfg wire.Config) (wire.Config, error) {
-	for _, path := range []*string{&cfg.Model, &cfg.Labels} {
+	for _, path := range []*string{&cfg.Model, &cfg.Labels, &cfg.Video} {
 		if *path == "" {
 			continue
 		}
@@ -156,7 +137,7 @@ func (p *process) configure(cfg wire.Config) (wire.Ready, error) {
 	case wire.Ready:
 		return m, nil
 	case wire.End:
-		return wire.Ready{}, errors.New(sanitise(m.Error))
+		return wire.Ready{}, gaveUpError(sanitise(m.Error))
 	}
 	return wire.Ready{}, fmt.Errorf("%T instead of Ready: %w", msg, wire.ErrMalformed)
 }
@@ -173,58 +154,4 @@ func (p *process) runWithin(ctx context.Context, f func() error) error {
 		<-done
 		return ctx.Err()
 	}
-}
-
-// outputTail keeps the last maxTail bytes that a process wrote: a worker's native libraries may write
-// without end.
-type outputTail struct {
-	mu  sync.Mutex
-	buf []byte
-}
-
-const maxTail = 4 << 10
-
-func (t *outputTail) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.buf = append(t.buf, b...)
-	if len(t.buf) > maxTail {
-		t.buf = append(t.buf[:0], t.buf[len(t.buf)-maxTail:]...)
-	}
-	return len(b), nil
-}
-
-// last returns the last lines on one line, sanitised; of a Go or C++ program that panicked or
-// terminated, the message.
-func (t *outputTail) last() string {
-	t.mu.Lock()
-	text := string(bytes.TrimSpace(t.buf))
-	t.mu.Unlock()
-	const maxLines = 3
-	split := func(s string) []string {
-		return strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' })
-	}
-	for _, mark := range []string{"panic: ", "fatal error: ", "terminate called"} {
-		if i := strings.Index(text, mark); i >= 0 {
-			lines := split(text[i:])
-			return sanitise(strings.Join(lines[:min(maxLines, len(lines))], " / "))
-		}
-	}
-	lines := split(text)
-	return sanitise(strings.Join(lines[max(0, len(lines)-maxLines):], " / "))
-}
-
-// sanitise removes control characters from a text of the worker's and bounds its length.
-func sanitise(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == 0xfffd {
-			return -1
-		}
-		return r
-	}, s)
-	const maxText = 400 // bytes
-	if len(s) > maxText {
-		s = strings.ToValidUTF8(s[:maxText], "") + "..."
-	}
-	return s
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"gridpost/detection/wire"
+	"gridpost/devices"
 	"gridpost/streams"
 )
 
@@ -40,6 +41,7 @@ type session struct {
 	recent   []sentFrame                // those already answered, for frames that the decoder delayed
 	pending  map[uint64]snapshotRequest // snapshot requests that the worker has, by ID
 	lastID   uint64
+	total    int       // access units sent
 	progress time.Time // of the last message, or of the first request after an idle time
 }
 
@@ -49,52 +51,84 @@ type sentFrame struct {
 	arrived time.Time
 }
 
-// once runs one worker until it fails or ctx ends. It returns the cause and for how long the worker
-// was ready.
-func (s *Supervisor) once(ctx context.Context) (cause string, worked time.Duration) {
-	p, err := start(s.o.Binary)
-	if err != nil {
-		return err.Error(), 0
-	}
-	s.started(p.cmd.Process.Pid)
-	defer func() { s.ended(p.cmd.ProcessState) }()
-
-	startCtx, cancel := context.WithTimeout(ctx, s.o.StartTimeout)
-	var ready wire.Ready
-	err = p.runWithin(startCtx, func() (err error) {
-		ready, err = p.configure(s.o.Config)
-		return err
-	})
-	cancel()
-	if err != nil {
-		p.stop(true)
-		return "the worker did not start: " + failureCause(p, err, s.o.StartTimeout), 0
-	}
-	s.ready(ready)
-	s.o.Logger.Info("the worker is ready", "camera", s.o.Camera, "detector", sanitise(ready.Detector), "pid", p.cmd.Process.Pid)
-	reader := s.o.Reader() // before OnState, so that no frame published after it is missed
-	s.o.OnState(true, "")
-
-	began := time.Now()
-	err = s.work(ctx, p, reader)
-	return "the worker failed: " + failureCause(p, err, s.o.StartTimeout), time.Since(began)
+// started is a worker that is ready, or why there is none.
+type started struct {
+	p       *process
+	ready   wire.Ready
+	failure *failure
 }
 
-// failureCause describes why a worker failed that had the time start to become ready. The process
-// must have ended.
-func failureCause(p *process, err error, start time.Duration) string {
-	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isClosed(err):
-		return p.exitCause()
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Sprintf("it was not ready within %v", start)
+// once runs one worker until it fails or ctx ends.
+func (s *Supervisor) once(ctx context.Context) failure {
+	result := make(chan started, 1)
+	go func() { result <- s.startWorker(ctx) }()
+	w := s.awaitStart(result)
+	if w.failure != nil {
+		return *w.failure
 	}
-	return err.Error()
+	defer func() { s.ended(w.p.cmd.ProcessState) }()
+	s.ready(w.ready)
+	s.o.Logger.Info("the worker is ready", "camera", s.o.Camera, "pid", w.p.cmd.Process.Pid,
+		"detector", sanitise(w.ready.Detector), "confined", sanitise(w.ready.Confined))
+	reader := s.o.Reader() // before OnState, so that no frame published after it is missed
+	s.o.OnState(true, devices.Cause{})
+
+	began := time.Now()
+	sent, err := s.work(ctx, w.p, reader)
+	return workFailure(w.p, err, time.Since(began), sent)
+}
+
+// awaitStart waits for a start. It refuses snapshots meanwhile.
+func (s *Supervisor) awaitStart(result <-chan started) started {
+	for {
+		select {
+		case w := <-result:
+			return w
+		case r := <-s.snapshots:
+			r.reply <- snapshotReply{err: fmt.Errorf("%w: it is starting", ErrNotRunning)}
+		}
+	}
+}
+
+// startWorker starts a process and waits until it is ready. If it fails or ctx ends, the process has
+// ended.
+func (s *Supervisor) startWorker(ctx context.Context) started {
+	failed := func(code string, err error) started {
+		return started{failure: &failure{cause: devices.NewCause(code, "detail", err.Error())}}
+	}
+	cfg := s.o.Config
+	var err error
+	if cfg.Limits, err = s.o.limits(); err != nil {
+		return failed(CodeUser, err)
+	}
+	if !s.o.Gate.enter(ctx) {
+		return failed(CodeFailed, ctx.Err())
+	}
+	defer s.o.Gate.leave()
+	p, err := start(s.o.Binary)
+	if err != nil {
+		return failed(CodeNotExecutable, err)
+	}
+	s.started(p.cmd.Process.Pid)
+	startCtx, cancel := context.WithTimeout(ctx, s.o.StartTimeout)
+	defer cancel()
+	var ready wire.Ready
+	err = p.runWithin(startCtx, func() (err error) {
+		ready, err = p.configure(cfg)
+		return err
+	})
+	if err != nil {
+		p.stop(true)
+		s.ended(p.cmd.ProcessState)
+		f := startFailure(p, err, s.o.StartTimeout)
+		return started{failure: &f}
+	}
+	return started{p: p, ready: ready}
 }
 
 // work feeds the worker from reader, which it closes, and handles its messages until it fails or ctx
-// ends. The process has ended when it returns.
-func (s *Supervisor) work(ctx context.Context, p *process, reader *streams.Reader) error {
+// ends. It returns how many access units the worker was sent. The process has ended when it returns.
+func (s *Supervisor) work(ctx context.Context, p *process, reader *streams.Reader) (sent int, err error) {
 	w := &session{
 		Supervisor: s, p: p,
 		accessUnits: make(chan *streams.AccessUnit),
@@ -108,22 +142,18 @@ func (s *Supervisor) work(ctx context.Context, p *process, reader *streams.Reade
 	g.Go(func() error { return w.send(gctx) })
 	g.Go(func() error { return w.receive(gctx) })
 
-	err := w.loop(gctx)
+	err = w.loop(gctx)
 	reader.Close()
-	// A worker that hangs is killed at once; any other may exit by itself.
-	p.stop(!errors.Is(err, errNoReply))
-	_ = g.Wait() // they end because socket and reader are closed; loop returned the first error
+	p.stop(!errors.As(err, new(hungError))) // a worker that hangs is killed at once; any other may exit by itself
+	_ = g.Wait()                            // they end because socket and reader are closed; loop returned the first error
 	for _, a := range w.pending {
 		a.reply <- snapshotReply{err: fmt.Errorf("%w: the worker stopped before it replied", ErrNotRunning)}
 	}
 	if cause := context.Cause(gctx); errors.Is(err, context.Canceled) && cause != nil {
-		return cause // the error of the goroutine that failed first
+		err = cause // the error of the goroutine that failed first
 	}
-	return err
+	return w.total, err
 }
-
-// errNoReply means that a worker has not answered for too long.
-var errNoReply = errors.New("it gave no answer")
 
 // loop owns the session's state. It ends with ctx, which ends on the first error of the other
 // goroutines or with Run.
@@ -151,8 +181,8 @@ func (w *session) loop(ctx context.Context) error {
 			}
 		case now := <-watch.C:
 			busy := len(w.sent) > 0 || len(w.pending) > 0
-			if quiet := now.Sub(w.progress); busy && quiet > w.o.ReplyTimeout {
-				return fmt.Errorf("%w for %v and was killed", errNoReply, quiet.Round(100*time.Millisecond))
+			if silence := now.Sub(w.progress); busy && silence > w.o.ReplyTimeout {
+				return hungError{silence: silence, stopped: isStopped(w.p.cmd.Process.Pid)}
 			}
 		}
 	}
@@ -164,6 +194,7 @@ func (w *session) feed(u *streams.AccessUnit) {
 	}
 	w.sent = append(w.sent, sentFrame{u.Session, u.PTS, u.Arrived})
 	w.out <- u
+	w.total++
 	w.countFrame()
 }
 
@@ -192,7 +223,7 @@ func (w *session) handle(msg any) error {
 		a.reply <- validateJPEG(m)
 		return nil
 	case wire.End:
-		return fmt.Errorf("it gave up: %s", sanitise(m.Error))
+		return gaveUpError(sanitise(m.Error))
 	}
 	return fmt.Errorf("unexpected %T: %w", msg, wire.ErrMalformed)
 }
@@ -241,7 +272,7 @@ func (w *session) read(ctx context.Context, r *streams.Reader) error {
 	for {
 		u, err := r.Next(ctx)
 		if errors.Is(err, io.EOF) {
-			return errors.New("the camera's stream was closed")
+			return errStreamClosed
 		}
 		if err != nil {
 			return fmt.Errorf("reading the camera's stream: %w", err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gridpost/detection/wire"
+	"gridpost/devices"
 )
 
 // Stats are the counts of a camera's worker since the supervisor was created.
@@ -15,8 +16,12 @@ type Stats struct {
 	Running  bool          // a worker is ready
 	PID      int           // of the process; 0 if there is none
 	Detector string        // description of the detector, for people
-	Cause    string        // why the last worker failed; empty if none failed
+	Cause    devices.Cause // why the last worker failed; zero if none failed
 	Restarts uint64        // processes that failed
+
+	Crashes     uint64 // of which died or hung on their own while they worked on frames
+	Quarantines uint64 // how often detection was switched off because of crashes
+
 	Frames   uint64        // access units sent to a worker
 	Results  uint64        // results received
 	Analysed uint64        // frames that were analysed
@@ -56,11 +61,17 @@ func (s *Supervisor) ended(state *os.ProcessState) {
 	}
 }
 
-func (s *Supervisor) failed(cause string) {
+func (s *Supervisor) failed(f failure, why reason) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stats.Restarts++
-	s.stats.Cause = cause
+	s.stats.Cause = f.cause
+	if f.crash {
+		s.stats.Crashes++
+	}
+	if why == quarantined {
+		s.stats.Quarantines++
+	}
 }
 
 func (s *Supervisor) countFrame() {
@@ -91,6 +102,13 @@ func cpuTime(pid int) time.Duration {
 		return 0
 	}
 	return parseStat(b)
+}
+
+// isStopped reports that a process was stopped by a signal or a debugger (state T or t, proc(5)).
+func isStopped(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	i := bytes.LastIndexByte(b, ')')
+	return err == nil && i+2 < len(b) && (b[i+2] == 'T' || b[i+2] == 't')
 }
 
 // parseStat returns user and system time from /proc/PID/stat (proc(5), fields 14 and 15, in

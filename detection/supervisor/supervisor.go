@@ -1,9 +1,10 @@
 // Package supervisor runs a camera's worker: it starts the process, sends it access units, passes on
 // the detections, and restarts it when it dies or hangs.
 //
-// The worker is not trusted, because it parses the bytes of a camera. It gets no secrets and no files
-// but its socket, its messages are validated against the requests, and a failure costs its own camera
-// some seconds of detection and nothing else.
+// The worker is not trusted, because it parses the bytes of a camera. It confines itself before that
+// (detection/worker/confine), gets no secrets, its messages are validated against the requests, and a
+// failure costs its own camera some seconds of detection and nothing else. A camera on which workers
+// crash repeatedly is quarantined: see Restart.
 // The package is pure Go. It must not import edge, hub or detection/worker.
 package supervisor
 
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"gridpost/detection/wire"
+	"gridpost/devices"
 	"gridpost/streams"
 )
 
@@ -34,14 +36,25 @@ type Options struct {
 	// not block: while it runs nothing is sent to the worker.
 	OnResult func(wire.Result)
 
-	// OnState is called from Run's goroutine when the worker is ready or has stopped, with the cause.
-	// May be nil.
-	OnState func(running bool, cause string)
+	// OnState is called from Run's goroutine when the worker is ready, with no cause, or has stopped,
+	// with the cause, whose codes are constants of this package. May be nil.
+	OnState func(running bool, cause devices.Cause)
+
+	// Gate bounds how many workers start at a time; it is shared with the supervisors of other cameras.
+	// nil: no bound.
+	Gate *Gate
+
+	// Memory bounds the private writable memory of a worker in bytes; default DefaultMemory.
+	Memory uint64
 
 	StartTimeout time.Duration // within which a worker must be ready, model loaded; default 60 s
 	ReplyTimeout time.Duration // within which it must reply while it has requests; default 10 s
-	Backoff      Backoff
+	Restart      Restart
 }
+
+// DefaultMemory is enough for a model and H.265 of 8K: its decoder holds up to seventeen frames of
+// 50 MB. For 1080p a worker needs less than a fifth of it.
+const DefaultMemory = 1 << 30
 
 func (o Options) withDefaults() Options {
 	if o.StartTimeout <= 0 {
@@ -54,10 +67,19 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.OnState == nil {
-		o.OnState = func(bool, string) {}
+		o.OnState = func(bool, devices.Cause) {}
 	}
-	o.Backoff = o.Backoff.withDefaults()
+	if o.Memory == 0 {
+		o.Memory = DefaultMemory
+	}
+	o.Restart = o.Restart.withDefaults()
 	return o
+}
+
+// limits returns what a worker imposes on itself.
+func (o Options) limits() (wire.Limits, error) {
+	uid, gid, err := workerIDs()
+	return wire.Limits{Memory: o.Memory, User: uid, Group: gid}, err
 }
 
 // ErrNotRunning is wrapped by Snapshot's error while no worker is ready.
@@ -91,23 +113,25 @@ func New(o Options) *Supervisor {
 	return &Supervisor{o: o.withDefaults(), snapshots: make(chan snapshotRequest)}
 }
 
-// Run keeps a worker running until ctx ends, and returns nil then. Every process and
-// goroutine that it started has ended when it returns.
+// Run keeps a worker running until ctx ends, and returns nil then. Every process and goroutine that it
+// started has ended when it returns.
+//
+// After a failure it waits as Restart says before it starts the next worker. A quarantine after
+// crashes also ends with Run: a supervisor that is created anew, because the edge was restarted or the
+// camera's configuration was changed, starts without one.
 func (s *Supervisor) Run(ctx context.Context) error {
-	wait := s.o.Backoff.history()
+	restarts := s.o.Restart.new()
 	for {
-		cause, worked := s.once(ctx)
+		f := s.once(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		pause, spent := wait.failed(time.Now(), worked)
-		if spent {
-			cause += fmt.Sprintf("; it has failed so often that the next try is only in %v", pause.Round(time.Second))
-		}
-		s.failed(cause)
-		s.o.Logger.Warn("the worker stopped", "camera", s.o.Camera, "cause", cause, "restart_in", pause)
-		s.o.OnState(false, cause)
-		if !s.refuseSnapshots(ctx, pause, cause) {
+		pause, why := restarts.next(time.Now(), f.ran, f.crash)
+		f.cause = restartCause(f.cause, pause, why, restarts.crashes)
+		s.failed(f, why)
+		s.o.Logger.Warn("the worker stopped", "camera", s.o.Camera, "code", f.cause.Code, "cause", f.cause.Text, "restart_in", pause)
+		s.o.OnState(false, f.cause)
+		if !s.refuseSnapshots(ctx, pause, f.cause.Text) {
 			return nil
 		}
 	}

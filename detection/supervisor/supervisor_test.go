@@ -118,7 +118,7 @@ func TestKilledWorkerIsReplaced(t *testing.T) {
 		if err := syscall.Kill(b.s.Stats().PID, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		if cause := b.state(); !strings.Contains(cause, "signal 9") {
+		if cause := b.state(); cause.Code != CodeSignal || cause.Params["signal"] != "9 (killed)" {
 			t.Errorf("cause %q", cause)
 		}
 	}
@@ -141,7 +141,7 @@ func TestStoppedWorkerIsKilledAndReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.publish(in[25:50])
-	if cause := b.state(); !strings.Contains(cause, "no answer for") {
+	if cause := b.state(); !strings.Contains(cause.Text, "no answer for") {
 		t.Errorf("cause %q", cause)
 	}
 	if err := syscall.Kill(pid, 0); err == nil {

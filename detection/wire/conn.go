@@ -132,7 +132,7 @@ func bodyLimit(t Type) uint32 {
 	switch t {
 	case TypeAccessUnit, TypeJPEG:
 		return MaxBody
-	case TypeConfig, TypeReady, TypeResult, TypeSnapshot, TypeFile, TypeEnd:
+	case TypeConfig, TypeReady, TypeResult, TypeSnapshot, TypeEnd:
 		return maxJSON
 	}
 	return 0
@@ -152,8 +152,6 @@ func (c *Conn) parse(t Type, body []byte) (any, error) {
 		return parseJSON[Result](body)
 	case TypeSnapshot:
 		return parseJSON[Snapshot](body)
-	case TypeFile:
-		return parseJSON[File](body)
 	case TypeEnd:
 		return parseJSON[End](body)
 	}
@@ -265,8 +263,6 @@ func appendJSON(b []byte, msg any) (Type, []byte, error) {
 		t = TypeResult
 	case Snapshot, *Snapshot:
 		t = TypeSnapshot
-	case File, *File:
-		t = TypeFile
 	case End, *End:
 		t = TypeEnd
 	default:

@@ -25,7 +25,7 @@ func (*loop) Close() error { return nil }
 func messages() []any {
 	at := time.Date(2024, 5, 1, 12, 0, 0, 123456789, time.UTC)
 	return []any{
-		Config{Model: "m.onnx", Labels: "l.txt", Rate: 5},
+		Config{Model: "m.onnx", Labels: "l.txt", Rate: 5, Video: "a.mp4", Limits: Limits{Memory: 1 << 30, User: 1, Group: 2}},
 		Ready{Version: "1", Detector: "motion"},
 		&AccessUnit{Codec: streams.H265, Session: 7, PTS: -time.Second, Arrived: at, Keyframe: true, Data: []byte{0, 0, 0, 1, 9}},
 		Result{Analysed: true, Width: 640, Height: 480, Frame: detection.Frame{
@@ -34,7 +34,6 @@ func messages() []any {
 		}},
 		Snapshot{ID: 9, Session: 7, PTS: time.Second, Marks: []Mark{{Label: "car"}}},
 		JPEG{ID: 9, PTS: time.Second, Error: "none", Data: []byte{1, 2, 3}},
-		File{Path: "/tmp/a.mp4"},
 		End{Error: "over"},
 	}
 }

@@ -27,7 +27,6 @@ const (
 	TypeResult     Type = 4 // Result, worker to edge: one for every AccessUnit, in order, or one per analysed frame of a file
 	TypeSnapshot   Type = 5 // Snapshot, edge to worker: draw boxes on a frame and return it as JPEG
 	TypeJPEG       Type = 6 // JPEG, worker to edge
-	TypeFile       Type = 7 // File, edge to worker instead of access units: analyse a video file
 	TypeEnd        Type = 8 // End, worker to edge: the end of a file, or why the worker stops
 )
 
@@ -39,12 +38,28 @@ type Config struct {
 	Model  string  `json:"model"`  // path of an ONNX file; empty: motion detection only
 	Labels string  `json:"labels"` // path of a file with one label per line
 	Rate   float64 `json:"rate"`   // frames analysed per second at most; 0: 10
+
+	// Video is the path of a video file to analyse instead of access units, as fast as possible. The
+	// worker sends a Result for each analysed frame, and End.
+	Video string `json:"video,omitempty"`
+
+	Limits Limits `json:"limits"`
+}
+
+// Limits are what the worker imposes on itself before it parses the first byte of a camera.
+type Limits struct {
+	Memory uint64 `json:"memory"` // bytes of private writable memory
+
+	// User and Group are the IDs to change to once the files are open; 0: keep those of the edge.
+	User  int `json:"user,omitempty"`
+	Group int `json:"group,omitempty"`
 }
 
 // Ready says that the worker accepts access units.
 type Ready struct {
 	Version  string `json:"version"`  // of the worker's program
 	Detector string `json:"detector"` // description of the detector and its runtime, for people
+	Confined string `json:"confined"` // description of how the process is confined, for people
 }
 
 // AccessUnit is one encoded frame. Its NALUs travel in Annex B form (ITU-T H.264, annex B).
@@ -87,11 +102,6 @@ type JPEG struct {
 	PTS   time.Duration // of the frame that was drawn
 	Error string        // no frame is held, or it could not be encoded; Data is empty then
 	Data  []byte
-}
-
-// File requests the analysis of a video file, as fast as the worker can.
-type File struct {
-	Path string `json:"path"`
 }
 
 // End is the worker's last message. Error is empty when a file was read to its end.

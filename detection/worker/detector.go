@@ -39,7 +39,8 @@ type detector struct {
 	analysed time.Duration // PTS of the last run of the model
 }
 
-func newDetector(cfg wire.Config) (*detector, error) {
+// newDetector returns a detector. source is nil for motion detection only.
+func newDetector(cfg wire.Config, source *onnx.Source) (*detector, error) {
 	rate := cfg.Rate
 	if rate == 0 {
 		rate = defaultRate
@@ -49,8 +50,8 @@ func newDetector(cfg wire.Config) (*detector, error) {
 	}
 	vision.DisableThreads()
 	d := &detector{rate: rate}
-	if cfg.Model != "" {
-		model, err := onnx.Open(cfg.Model, cfg.Labels)
+	if source != nil {
+		model, err := source.Open()
 		if err != nil {
 			return nil, err
 		}

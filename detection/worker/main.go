@@ -1,11 +1,16 @@
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 // Command worker decodes and analyses one camera's frames for the edge.
 //
 // It is started by detection/supervisor with a socket as descriptor 3, speaks detection/wire over
 // it, and exits when the socket is closed. All native code of Gridpost is in this program, so that a
-// crash caused by a camera's bytes or a model file costs one camera some seconds of detection. It
-// reads no configuration, opens no network and stores nothing.
+// crash caused by a camera's bytes or a model file costs one camera some seconds of detection. It opens
+// its files first, then confines itself (package confine), and only then parses what a camera sent.
 //
 // The packages decode, vision and onnx do not import each other; this package combines them.
+//
+// The two settings for Go's runtime keep it from opening files to follow a container's CPU limit.
 package main
 
 /*
@@ -27,6 +32,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gridpost/detection/wire"
+	"gridpost/detection/worker/confine"
 )
 
 // socketFD is the descriptor of the socket to the edge.
@@ -47,14 +53,14 @@ func main() {
 
 // run serves the edge until it closes the socket, which is the only normal end.
 func run() error {
-	if err := setLimits(); err != nil {
+	if err := confine.CloseInherited(socketFD + 1); err != nil {
 		return err
 	}
 	conn, err := connect()
 	if err != nil {
 		return err
 	}
-	runtime.LockOSThread() // all native code runs on one thread
+	runtime.LockOSThread() // all native code runs on one thread, which package confine relies on
 	w := newWorker(wire.NewConn(conn))
 	err = w.run()
 	if errors.Is(err, io.EOF) || isDisconnected(err) {
@@ -73,7 +79,8 @@ func connect() (net.Conn, error) {
 		return nil, fmt.Errorf("using descriptor %d as the socket to the edge (this program is started by `edge run`): %w", socketFD, err)
 	}
 	go func() {
-		fds := []unix.PollFd{{Fd: int32(file.Fd()), Events: unix.POLLRDHUP}} // it is 3
+		defer runtime.KeepAlive(file) // or its finalizer closes the descriptor
+		fds := []unix.PollFd{{Fd: socketFD, Events: unix.POLLRDHUP}}
 		for {
 			if _, err := unix.Poll(fds, -1); err == nil && fds[0].Revents != 0 {
 				os.Exit(0)
@@ -81,21 +88,6 @@ func connect() (net.Conn, error) {
 		}
 	}()
 	return conn, nil
-}
-
-// setLimits bounds what a fault in native code can use.
-func setLimits() error {
-	const memory = 8 << 30 // of address space; most of it is libraries and the reservations of Go's runtime
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
-		return fmt.Errorf("forbidding core dumps: %w", err)
-	}
-	if err := unix.Setrlimit(unix.RLIMIT_AS, &unix.Rlimit{Cur: memory, Max: memory}); err != nil {
-		return fmt.Errorf("limiting memory: %w", err)
-	}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("setting no_new_privs: %w", err)
-	}
-	return nil
 }
 
 func isDisconnected(err error) bool {

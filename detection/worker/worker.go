@@ -4,11 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"gridpost/detection"
 	"gridpost/detection/wire"
+	"gridpost/detection/worker/confine"
 	"gridpost/detection/worker/decode"
+	"gridpost/detection/worker/onnx"
+	"gridpost/detection/worker/vision"
 )
 
 // defaultRate is how many frames per second are analysed if the configuration has no rate.
@@ -65,11 +69,29 @@ func (w *worker) run() error {
 	if !ok {
 		return fmt.Errorf("received %T before Config", msg)
 	}
-	if w.detector, err = newDetector(cfg); err != nil {
+	in, err := openInputs(cfg)
+	if err != nil {
 		return err
 	}
-	if err := w.conn.Send(wire.Ready{Version: buildVersion(), Detector: w.detector.name()}); err != nil {
+	defer in.close()
+	if cfg.Limits.User != 0 {
+		if err := confine.ChangeUser(cfg.Limits.User, cfg.Limits.Group); err != nil {
+			return err
+		}
+	}
+	if w.detector, err = newDetector(cfg, in.model); err != nil {
 		return err
+	}
+	confined, err := confine.Apply()
+	if err != nil {
+		return err
+	}
+	ready := wire.Ready{Version: buildVersion(), Detector: w.detector.name(), Confined: confined.String()}
+	if err := w.conn.Send(ready); err != nil {
+		return err
+	}
+	if in.video != nil {
+		return w.analyseFile(in.video)
 	}
 	for {
 		msg, err := w.conn.Receive()
@@ -85,41 +107,45 @@ func (w *worker) run() error {
 func (w *worker) handle(msg any) error {
 	switch m := msg.(type) {
 	case *wire.AccessUnit:
-		return w.conn.Send(w.accessUnit(m))
-	case wire.Snapshot:
-		return w.conn.Send(w.history.snapshot(m))
-	case wire.File:
-		err := w.file(m.Path)
-		if err != nil && (isDisconnected(err) || errors.Is(err, errSend)) {
+		r, err := w.accessUnit(m)
+		if err != nil {
 			return err
 		}
-		end := wire.End{}
-		if err != nil {
-			end.Error = err.Error()
-		}
-		return w.conn.Send(end)
+		return w.conn.Send(r)
+	case wire.Snapshot:
+		return w.conn.Send(w.history.snapshot(m))
 	}
 	return fmt.Errorf("unexpected message %T", msg)
 }
 
-// accessUnit decodes u and analyses the frame that is decoded, if it is due.
-func (w *worker) accessUnit(u *wire.AccessUnit) wire.Result {
+// accessUnit decodes u and analyses the frame that is decoded, if it is due. Only a lack of memory is
+// an error of its own; any other fault of the access unit is in the result.
+func (w *worker) accessUnit(u *wire.AccessUnit) (wire.Result, error) {
 	r := wire.Result{Frame: detection.Frame{Session: u.Session, PTS: u.PTS, Time: u.Arrived}}
 	if err := w.prepare(u); err != nil {
 		r.Error = err.Error()
-		return r
+		return r, outOfMemory(err)
 	}
 	w.serial++
 	w.pending[w.serial%int64(len(w.pending))] = pendingFrame{w.serial, u.PTS, u.Arrived}
 	if u.Keyframe {
 		w.damaged = false
 	}
-	err := w.decoder.Decode(u.Data, w.serial, func(p *decode.Frame) { w.frame(p, &r) })
+	var fatal error
+	err := w.decoder.Decode(u.Data, w.serial, func(p *decode.Frame) { fatal = errors.Join(fatal, w.frame(p, &r)) })
 	if err != nil {
 		r.Error = err.Error()
 		w.markDamaged(u.PTS)
 	}
-	return r
+	return r, errors.Join(fatal, outOfMemory(err))
+}
+
+// outOfMemory returns err if it means that memory is exhausted, else nil.
+func outOfMemory(err error) error {
+	if errors.Is(err, decode.ErrNoMemory) || errors.Is(err, vision.ErrNoMemory) {
+		return err
+	}
+	return nil
 }
 
 // prepare provides a decoder for the codec of u, without state of another session.
@@ -149,12 +175,13 @@ func (w *worker) markDamaged(pts time.Duration) {
 	w.damaged, w.trustedFrom = true, pts+distrustPeriod
 }
 
-// frame analyses p, which it owns, and writes the outcome to r.
-func (w *worker) frame(p *decode.Frame, r *wire.Result) {
+// frame analyses p, which it owns, and writes the outcome to r. It returns an error only if memory is
+// exhausted.
+func (w *worker) frame(p *decode.Frame, r *wire.Result) error {
 	g := w.pending[p.Tag%int64(len(w.pending))]
 	if g.serial != p.Tag {
 		p.Close() // delayed for longer than any valid stream does
-		return
+		return nil
 	}
 	if p.Damaged() {
 		r.Error = "parts of the frame are missing"
@@ -166,7 +193,7 @@ func (w *worker) frame(p *decode.Frame, r *wire.Result) {
 	r.Width, r.Height = p.Size()
 	if w.damaged || !w.detector.due(g.pts) {
 		w.history.setLatest(p, w.session, g.pts)
-		return
+		return nil
 	}
 	found, analysed, err := w.detector.detect(p, g.pts)
 	if err != nil {
@@ -177,14 +204,62 @@ func (w *worker) frame(p *decode.Frame, r *wire.Result) {
 		r.Frame.PTS, r.Frame.Time, r.Frame.Detections = g.pts, g.at, found
 	}
 	w.history.add(p, w.session, g.pts)
+	return outOfMemory(err)
 }
 
 // errSend marks a result that could not be sent.
 var errSend = errors.New("sending a result")
 
+// inputs are the files that a worker reads. They are opened before it is confined.
+type inputs struct {
+	model *onnx.Source // nil: motion detection only
+	video *os.File     // nil: access units come from the edge
+}
+
+// openInputs limits the process and opens its files. They are not parsed.
+func openInputs(cfg wire.Config) (in inputs, err error) {
+	const maxThreads = 4096 // of all workers together: they share a user, and one has about ten
+	limits := confine.Limits{Memory: cfg.Limits.Memory}
+	if cfg.Limits.User != 0 {
+		limits.Threads = maxThreads
+	}
+	if err := confine.Limit(limits); err != nil {
+		return in, err
+	}
+	if cfg.Video != "" {
+		if in.video, err = os.Open(cfg.Video); err != nil { // named by the operator
+			return in, err
+		}
+	}
+	if cfg.Model != "" {
+		in.model, err = onnx.Read(cfg.Model, cfg.Labels)
+	}
+	if err != nil {
+		in.close()
+	}
+	return in, err
+}
+
+func (in inputs) close() {
+	if in.video != nil {
+		_ = in.video.Close() // nothing was written
+	}
+}
+
+// analyseFile sends the results for a video file, and End. It returns io.EOF at the end.
+func (w *worker) analyseFile(video *os.File) error {
+	if err := w.file(video); err != nil {
+		return err // run's caller sends it
+	}
+	if err := w.conn.Send(wire.End{}); err != nil {
+		return err
+	}
+	return io.EOF
+}
+
 // file analyses the frames of a video file; times count from its first frame.
-func (w *worker) file(path string) error {
-	f, err := decode.OpenFile(path)
+func (w *worker) file(video *os.File) error {
+	f, err := decode.NewFile(video)
 	if err != nil {
 		return err
 	}
@@ -195,6 +270,9 @@ func (w *worker) file(path string) error {
 		p, err := f.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
+		}
+		if outOfMemory(err) != nil {
+			return err
 		}
 		if err != nil {
 			const patience = 100 // consecutive errors

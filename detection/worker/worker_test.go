@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -21,7 +22,7 @@ func TestRateFollowsTheClockOfTheStream(t *testing.T) {
 		rate, fps float64
 		want      int // in ten seconds
 	}{{10, 25, 100}, {10, 12.5, 100}, {10, 30, 100}, {10, 8, 80}, {5, 25, 50}, {25, 25, 250}, {0.5, 25, 5}} {
-		l, err := newDetector(wire.Config{Rate: c.rate})
+		l, err := newDetector(wire.Config{Rate: c.rate}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +42,7 @@ func TestRateFollowsTheClockOfTheStream(t *testing.T) {
 }
 
 func TestClocksThatJump(t *testing.T) {
-	l, err := newDetector(wire.Config{})
+	l, err := newDetector(wire.Config{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +52,7 @@ func TestClocksThatJump(t *testing.T) {
 		}
 	}
 	for _, rate := range []float64{-1, 0.01, 1000} {
-		if _, err := newDetector(wire.Config{Rate: rate}); err == nil {
+		if _, err := newDetector(wire.Config{Rate: rate}, nil); err == nil {
 			t.Errorf("a rate of %v was accepted", rate)
 		}
 	}
@@ -65,7 +66,11 @@ func frames(t *testing.T, n int) []*decode.Frame {
 	if err != nil {
 		t.Fatalf("making a recording needs the program ffmpeg, which `make test` installs: %v\n%s", err, out)
 	}
-	f, err := decode.OpenFile(path)
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := decode.NewFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}

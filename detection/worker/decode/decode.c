@@ -1,6 +1,7 @@
 #include "decode.h"
 
 #include <string.h>
+#include <unistd.h>
 
 // The largest frame that is decoded, in pixels: 8K with room. A parameter set can ask for more
 // memory than the machine has.
@@ -62,9 +63,68 @@ int gp_damaged(const AVFrame *f) {
 	return f->decode_error_flags != 0 || (f->flags & AV_FRAME_FLAG_CORRUPT) != 0;
 }
 
-int gp_file_open(const char *path, AVFormatContext **format, AVCodecContext **codec, int *stream) {
-	int err = avformat_open_input(format, path, NULL, NULL);
+// The functions of an AVIOContext over a descriptor: libavformat's own protocols open files by name,
+// which a confined process cannot.
+static int file_read(void *opaque, uint8_t *buf, int size) {
+	ssize_t n = read((int)(intptr_t)opaque, buf, size);
+	if (n < 0) {
+		return AVERROR(errno);
+	}
+	return n == 0 ? AVERROR_EOF : (int)n;
+}
+
+static int64_t file_seek(void *opaque, int64_t offset, int whence) {
+	int fd = (int)(intptr_t)opaque;
+	if (whence == AVSEEK_SIZE) { // not fstat: glibc makes it a call that takes names, too
+		off_t at = lseek(fd, 0, SEEK_CUR), end = lseek(fd, 0, SEEK_END);
+		return at < 0 || end < 0 || lseek(fd, at, SEEK_SET) < 0 ? AVERROR(errno) : end;
+	}
+	off_t at = lseek(fd, offset, whence & ~AVSEEK_FORCE);
+	return at < 0 ? AVERROR(errno) : at;
+}
+
+// new_io returns an AVIOContext over fd, which is seekable if the descriptor is.
+static AVIOContext *new_io(int fd) {
+	const int size = 32 << 10;
+	uint8_t *buf = av_malloc(size);
+	if (buf == NULL) {
+		return NULL;
+	}
+	int seekable = lseek(fd, 0, SEEK_CUR) >= 0;
+	AVIOContext *io = avio_alloc_context(buf, size, 0, (void *)(intptr_t)fd, file_read, NULL, seekable ? file_seek : NULL);
+	if (io == NULL) {
+		av_free(buf);
+	}
+	return io;
+}
+
+static void free_io(AVIOContext *io) {
+	if (io != NULL) {
+		av_freep(&io->buffer); // libavformat may have replaced it
+		avio_context_free(&io);
+	}
+}
+
+// refuse_open stands in for opening a file that a container names, such as the parts of a playlist.
+static int refuse_open(AVFormatContext *s, AVIOContext **io, const char *url, int flags, AVDictionary **options) {
+	(void)s, (void)io, (void)url, (void)flags, (void)options;
+	return AVERROR(EPERM);
+}
+
+int gp_file_open(int fd, AVFormatContext **format, AVCodecContext **codec, int *stream) {
+	AVIOContext *io = new_io(fd);
+	*format = avformat_alloc_context();
+	if (io == NULL || *format == NULL) {
+		free_io(io);
+		avformat_free_context(*format);
+		*format = NULL;
+		return AVERROR(ENOMEM);
+	}
+	(*format)->pb = io;
+	(*format)->io_open = refuse_open;
+	int err = avformat_open_input(format, NULL, NULL, NULL);
 	if (err < 0) {
+		free_io(io); // avformat_open_input has freed the context, but not what its caller made
 		return err;
 	}
 	err = avformat_find_stream_info(*format, NULL);
@@ -130,7 +190,11 @@ int64_t gp_file_time(const AVFormatContext *format, int stream, const AVFrame *f
 
 void gp_file_close(AVFormatContext **format, AVCodecContext **codec) {
 	avcodec_free_context(codec);
-	avformat_close_input(format);
+	if (*format != NULL) {
+		AVIOContext *io = (*format)->pb;
+		avformat_close_input(format);
+		free_io(io);
+	}
 }
 
 // scalable returns the pixel format to pass to libswscale for f. The formats with J mean full range,

@@ -41,7 +41,7 @@ func NewDecoder(codec streams.Codec) (*Decoder, error) {
 	d := &Decoder{codec: codec, c: C.gp_decoder_new(id), packet: C.av_packet_alloc()}
 	if d.c == nil || d.packet == nil {
 		d.Close()
-		return nil, fmt.Errorf("making a decoder: libavcodec has none for %s", codec)
+		return nil, fmt.Errorf("making a decoder: libavcodec has none for %s, or no memory", codec)
 	}
 	return d, nil
 }
@@ -99,10 +99,17 @@ func (d *Decoder) receive(onFrame func(*Frame)) error {
 	}
 }
 
+// ErrNoMemory is wrapped by errors that mean that memory is exhausted: the process should end, because
+// nothing that it does now can be relied on.
+var ErrNoMemory = errors.New("out of memory")
+
 // averror returns the error for an AVERROR code, nil when code is no error.
 func averror(doing string, code C.int) error {
 	if code >= 0 {
 		return nil
+	}
+	if code == C.GP_NO_MEMORY {
+		return fmt.Errorf("%s: %w", doing, ErrNoMemory)
 	}
 	var buf [C.AV_ERROR_MAX_STRING_SIZE]C.char
 	C.av_strerror(code, &buf[0], C.AV_ERROR_MAX_STRING_SIZE)

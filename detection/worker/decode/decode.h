@@ -10,11 +10,13 @@
 #include <libavutil/log.h>
 #include <libavutil/pixdesc.h>
 #include <libswscale/swscale.h>
+#include <errno.h>
 #include <stdint.h>
 
 enum {
 	GP_AGAIN = 1,  // more input is needed first
 	GP_END = 2,    // no more frames
+	GP_NO_MEMORY = AVERROR(ENOMEM),
 };
 
 void gp_quiet(void);
@@ -28,7 +30,8 @@ int gp_decoder_receive(AVCodecContext *c, AVFrame *f);
 int gp_damaged(const AVFrame *f);
 
 // A video file.
-int gp_file_open(const char *path, AVFormatContext **format, AVCodecContext **codec, int *stream);
+// fd must stay open until gp_file_close.
+int gp_file_open(int fd, AVFormatContext **format, AVCodecContext **codec, int *stream);
 int gp_file_next(AVFormatContext *format, AVCodecContext *codec, int stream, AVPacket *p, AVFrame *f, int *draining);
 int64_t gp_file_time(const AVFormatContext *format, int stream, const AVFrame *f);
 void gp_file_close(AVFormatContext **format, AVCodecContext **codec);

@@ -204,9 +204,17 @@ func TestScaling(t *testing.T) {
 	}
 }
 
+func openFile(path string) (*File, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return NewFile(file)
+}
+
 func open(t testing.TB, path string) *File {
 	t.Helper()
-	f, err := OpenFile(path)
+	f, err := openFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +242,7 @@ func TestFilesAreReadInPresentationOrder(t *testing.T) {
 	}
 }
 
-func TestOpenFileRefusesOtherFiles(t *testing.T) {
+func TestNewFileRefusesOtherFiles(t *testing.T) {
 	text := filepath.Join(t.TempDir(), "text.mp4")
 	if err := os.WriteFile(text, []byte("this is text"), 0o600); err != nil {
 		t.Fatal(err)
@@ -244,7 +252,7 @@ func TestOpenFileRefusesOtherFiles(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for _, path := range []string{"", "/nowhere.mp4", text, sound, t.TempDir()} {
-		if f, err := OpenFile(path); err == nil {
+		if f, err := openFile(path); err == nil {
 			f.Close()
 			t.Errorf("%q was opened", path)
 		}

@@ -1,7 +1,6 @@
 package decode
 
 /*
-#include <stdlib.h>
 #include "decode.h"
 */
 import "C"
@@ -10,11 +9,12 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"unsafe"
+	"os"
 )
 
 // File reads the frames of a video file. It belongs to one goroutine.
 type File struct {
+	file     *os.File
 	format   *C.AVFormatContext
 	codec    *C.AVCodecContext
 	packet   *C.AVPacket
@@ -22,13 +22,12 @@ type File struct {
 	draining C.int
 }
 
-// OpenFile opens the video file at path, which the caller closes.
-func OpenFile(path string) (*File, error) {
+// NewFile reads the headers of an open video file and takes ownership of it. The caller closes the
+// File. Files that the video refers to are not opened.
+func NewFile(file *os.File) (*File, error) {
 	C.gp_quiet()
-	f := &File{packet: C.av_packet_alloc()}
-	name := C.CString("file:" + path) // the file itself, whatever its name looks like
-	defer C.free(unsafe.Pointer(name))
-	if err := averror("opening "+path, C.gp_file_open(name, &f.format, &f.codec, &f.stream)); err != nil {
+	f := &File{file: file, packet: C.av_packet_alloc()}
+	if err := averror("opening "+file.Name(), C.gp_file_open(C.int(file.Fd()), &f.format, &f.codec, &f.stream)); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -39,6 +38,7 @@ func OpenFile(path string) (*File, error) {
 func (f *File) Close() {
 	C.av_packet_free(&f.packet)
 	C.gp_file_close(&f.format, &f.codec)
+	_ = f.file.Close() // nothing was written
 }
 
 // Next returns the next frame in presentation order; the caller closes it. Its Tag is its time in

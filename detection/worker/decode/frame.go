@@ -6,7 +6,6 @@ package decode
 import "C"
 
 import (
-	"errors"
 	"fmt"
 	"unsafe"
 )
@@ -23,7 +22,7 @@ type Frame struct {
 func newFrame() (*Frame, error) {
 	f := C.av_frame_alloc()
 	if f == nil {
-		return nil, errors.New("decoding: no memory for a frame")
+		return nil, fmt.Errorf("allocating a frame: %w", ErrNoMemory)
 	}
 	return &Frame{f: f}, nil
 }

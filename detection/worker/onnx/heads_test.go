@@ -126,7 +126,7 @@ func TestLabels(t *testing.T) {
 
 func TestMissingRuntimeIsReported(t *testing.T) {
 	t.Setenv(Variable, "/nowhere/libonnxruntime.so")
-	if _, err := Open("model.onnx", ""); err == nil || !strings.Contains(err.Error(), Variable) {
+	if _, err := openModel("model.onnx", ""); err == nil || !strings.Contains(err.Error(), Variable) {
 		t.Errorf("error %v", err)
 	}
 }

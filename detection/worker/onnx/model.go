@@ -8,6 +8,7 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -36,9 +37,21 @@ type Model struct {
 	outputs []*ort.Tensor[float32]
 }
 
-// Open loads the model at path and the names of its classes, one per line, from the file
-// labels, and runs it once. If labels is empty, a model of 80 classes gets the names of COCO.
-func Open(path, labels string) (*Model, error) {
+// maxModel bounds a model file in bytes.
+const maxModel = 512 << 20
+
+// Source is a model file that was read but not parsed, with the runtime loaded. Nothing after it
+// needs a file.
+type Source struct {
+	path  string
+	data  []byte
+	names []string
+}
+
+// Read reads the model file at path and the names of its classes, one per line, from the file
+// labels, and loads the runtime. If labels is empty, a model of 80 classes gets the names of COCO.
+// Weights in files of their own ("external data") are not supported.
+func Read(path, labels string) (*Source, error) {
 	names, err := readLabels(labels)
 	if err != nil {
 		return nil, err
@@ -47,16 +60,41 @@ func Open(path, labels string) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(path); err != nil {
+	data, err := readModel(path)
+	if err != nil {
 		return nil, fmt.Errorf("opening the model: %w", err)
+	}
+	// Otherwise newer versions report their use to their vendor, and leave a log file in /tmp each time.
+	if err := os.Setenv("ORT_DISABLE_TELEMETRY", "1"); err != nil {
+		return nil, fmt.Errorf("loading ONNX Runtime: %w", err)
 	}
 	ort.SetSharedLibraryPath(library)
 	if err := ort.InitializeEnvironment(ort.WithLogLevelError()); err != nil {
 		return nil, fmt.Errorf("loading ONNX Runtime from %s: %w", library, err)
 	}
-	m := &Model{names: names, runtime: "ONNX Runtime " + ort.GetVersion()}
-	if err := m.load(path); err != nil {
-		return nil, errors.Join(fmt.Errorf("the model %s cannot be used: %w", path, err), m.Close())
+	return &Source{path: path, data: data, names: names}, nil
+}
+
+func readModel(path string) ([]byte, error) {
+	f, err := os.Open(path) // configured by the operator
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // nothing was written
+	data, err := io.ReadAll(io.LimitReader(f, maxModel+1))
+	if err == nil && len(data) > maxModel {
+		err = fmt.Errorf("%s is larger than %d MiB", path, maxModel>>20)
+	}
+	return data, err
+}
+
+// Open parses the model and runs it once. It may be called once.
+func (s *Source) Open() (*Model, error) {
+	m := &Model{names: s.names, runtime: "ONNX Runtime " + ort.GetVersion()}
+	err := m.load(s.data)
+	s.data = nil // the runtime has its own copy
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("the model %s cannot be used: %w", s.path, err), m.Close())
 	}
 	return m, nil
 }
@@ -84,12 +122,12 @@ func (m *Model) Name() string {
 // Class returns the name of a class.
 func (m *Model) Class(i int) string { return m.names[i] }
 
-func (m *Model) load(path string) error {
+func (m *Model) load(data []byte) error {
 	options, err := sessionOptions()
 	if err != nil {
 		return err
 	}
-	ins, outs, err := ort.GetInputOutputInfoWithOptions(path, options)
+	ins, outs, err := ort.GetInputOutputInfoWithONNXData(data)
 	if err == nil {
 		err = m.check(ins, outs)
 	}
@@ -102,7 +140,7 @@ func (m *Model) load(path string) error {
 		for i, o := range outs {
 			names, values = append(names, o.Name), append(values, m.outputs[i])
 		}
-		m.session, err = ort.NewAdvancedSession(path, []string{ins[0].Name}, names, []ort.Value{m.input}, values, options)
+		m.session, err = ort.NewAdvancedSessionWithONNXData(data, []string{ins[0].Name}, names, []ort.Value{m.input}, values, options)
 	}
 	if err == nil {
 		if err = m.session.Run(); err != nil {

@@ -28,6 +28,15 @@ func needRuntime(t *testing.T) {
 	t.Setenv(Variable, path)
 }
 
+// openModel reads and opens a model.
+func openModel(path, labels string) (*Model, error) {
+	s, err := Read(path, labels)
+	if err != nil {
+		return nil, err
+	}
+	return s.Open()
+}
+
 // Protocol buffers, as far as a model of one node needs them (protobuf.dev, "Encoding"). The field
 // numbers are those of onnx.proto.
 func field(number int, body []byte) []byte {
@@ -91,7 +100,7 @@ func TestUnsupportedModelsAreRefused(t *testing.T) {
 		"no heads":     {identity(t, float, 1, 3, 320, 320), "expected cells"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m, err := Open(c.path, "")
+			m, err := openModel(c.path, "")
 			if err == nil {
 				t.Fatal("the model was opened", m.Close())
 			}
@@ -108,7 +117,7 @@ func TestModelOnAGrayFrame(t *testing.T) {
 	if _, err := os.Stat(path); err != nil {
 		t.Skip("../shared/data/nanodet_m_320.onnx is missing")
 	}
-	m, err := Open(path, "")
+	m, err := openModel(path, "")
 	if err != nil {
 		t.Fatal(err)
 	}

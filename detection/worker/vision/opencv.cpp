@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <new>
 #include <vector>
 
 #include <opencv2/core/utility.hpp>
@@ -38,6 +39,10 @@ int gp_background_apply(gp_background *b, const uint8_t *gray, uint8_t *mask, do
 		cv::Mat out(b->h, b->w, CV_8UC1, mask);
 		b->mog->apply(in, out, rate);
 		return out.data == mask ? 0 : -1; // OpenCV did not reallocate it
+	} catch (const std::bad_alloc &) {
+		return GP_NO_MEMORY;
+	} catch (const cv::Exception &e) {
+		return e.code == cv::Error::StsNoMem ? GP_NO_MEMORY : -1;
 	} catch (...) {
 		return -1;
 	}

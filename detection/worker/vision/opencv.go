@@ -21,6 +21,10 @@ func DisableThreads() { C.gp_one_thread() }
 // Version returns the name and version of the library.
 func Version() string { return "OpenCV " + gocv.OpenCVVersion() }
 
+// ErrNoMemory means that memory is exhausted: the process should end, because nothing that it does now
+// can be relied on.
+var ErrNoMemory = errors.New("OpenCV: out of memory")
+
 // background is a model of each pixel's usual brightness: OpenCV's MOG2, whose learning rate gocv does
 // not expose, and a mean, which distinguishes shadows from objects.
 type background struct {
@@ -61,10 +65,13 @@ func (b *background) apply(gray, mask *gocv.Mat, rate float64) error {
 	if err != nil {
 		return err
 	}
-	if C.gp_background_apply(b.p, in, out, C.double(rate)) != 0 {
-		return errors.New("OpenCV could not compare the frame with its background")
+	switch C.gp_background_apply(b.p, in, out, C.double(rate)) {
+	case 0:
+		return nil
+	case C.GP_NO_MEMORY:
+		return ErrNoMemory
 	}
-	return nil
+	return errors.New("OpenCV could not compare the frame with its background")
 }
 
 // removeShadows clears the pixels of mask that are only shadows on the mean, and moves the mean towards

@@ -8,6 +8,8 @@
 extern "C" {
 #endif
 
+enum { GP_NO_MEMORY = -2 };
+
 void gp_one_thread(void);
 
 typedef struct gp_background gp_background;
@@ -17,7 +19,8 @@ gp_background *gp_background_new(int w, int h, int history, double threshold);
 void gp_background_free(gp_background *b);
 
 // Sets mask to 255 where gray, of w*h pixels, is foreground, else to 0, and learns gray at rate
-// (0: not at all, 1: replace the background). Returns 0, or -1 on failure.
+// (0: not at all, 1: replace the background). Returns 0, GP_NO_MEMORY, or -1
+// on another failure.
 int gp_background_apply(gp_background *b, const uint8_t *gray, uint8_t *mask, double rate);
 
 // Clears the pixels of mask that are only shadows. uncertainty is the fraction of its brightness by

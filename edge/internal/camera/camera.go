@@ -18,6 +18,7 @@ import (
 	"gridpost/detection/supervisor"
 	"gridpost/detection/track"
 	"gridpost/detection/wire"
+	"gridpost/devices"
 	"gridpost/edge/internal/incidents"
 	"gridpost/hub/api"
 	"gridpost/streams"
@@ -122,12 +123,7 @@ func (c *Camera) newWorker() *supervisor.Supervisor {
 			return c.detect.Subscribe(streams.ReaderOptions{Backfill: true})
 		},
 		OnResult: c.queueResult,
-		OnState: func(running bool, cause string) {
-			if running {
-				cause = ""
-			}
-			c.setCause(&c.workerCause, cause)
-		},
+		OnState:  func(_ bool, cause devices.Cause) { c.setCause(&c.workerCause, cause.Text) },
 	})
 }
 
