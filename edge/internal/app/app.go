@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gridpost/detection"
+	"gridpost/detection/supervisor"
 	"gridpost/devices"
 	"gridpost/devices/retry"
 	"gridpost/edge/internal/camera"
@@ -116,13 +117,21 @@ type edge struct {
 	link    *hublink.Link
 	publish *publish.Publisher
 	health  *health.Reporter
+	starts  *supervisor.Gate // of the cameras' workers
 }
+
+// startsAtOnce is how many workers start at a time: one loads its libraries from the disk while
+// another one uses the CPU.
+const startsAtOnce = 2
 
 func newEdge(ctx context.Context, o Options, st *store.Store, l *hublink.Link) (*edge, error) {
 	doc := o.Document
 	newest := o.states
 	newest.SetInventory(inventory(doc, o.Version))
-	e := &edge{o: o, store: st, link: l, states: presence.New(announcer{newest}, o.Logger), alerts: incidents.New(st, o.Logger)}
+	e := &edge{
+		o: o, store: st, link: l, states: presence.New(announcer{newest}, o.Logger), alerts: incidents.New(st, o.Logger),
+		starts: supervisor.NewGate(startsAtOnce),
+	}
 	open, err := st.OpenIncidents(ctx)
 	if err != nil {
 		return nil, err
@@ -195,7 +204,7 @@ func (e *edge) addDevices(open []detection.Incident, now time.Time) (closed []de
 
 func (e *edge) newCamera(doc firmwareconfig.Camera) (*camera.Camera, error) {
 	return camera.New(camera.Options{
-		Config: doc, Detection: e.o.Document.Detection, Worker: e.o.Worker, Alerts: e.alerts, Evidence: e.store, Logger: e.o.Logger,
+		Config: doc, Detection: e.o.Document.Detection, Worker: e.o.Worker, Starts: e.starts, Alerts: e.alerts, Evidence: e.store, Logger: e.o.Logger,
 		OnState: func(online bool, cause string) {
 			if online {
 				e.states.Set(doc.Name, devices.Online, "")

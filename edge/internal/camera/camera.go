@@ -42,7 +42,8 @@ type Evidence interface {
 type Options struct {
 	Config    firmwareconfig.Camera
 	Detection firmwareconfig.Detection
-	Worker    string // path of the worker's program; empty: nothing is detected
+	Worker    string           // path of the worker's program; empty: nothing is detected
+	Starts    *supervisor.Gate // shared by all cameras: bounds how many workers start at a time
 	Alerts    Alerts
 	Evidence  Evidence
 
@@ -116,7 +117,7 @@ func New(o Options) (*Camera, error) {
 func (c *Camera) newWorker() *supervisor.Supervisor {
 	d := c.o.Detection
 	return supervisor.New(supervisor.Options{
-		Binary: c.o.Worker, Camera: c.name, Logger: c.o.Logger,
+		Binary: c.o.Worker, Camera: c.name, Logger: c.o.Logger, Gate: c.o.Starts,
 		Config: wire.Config{Model: d.Model, Labels: d.Labels, Rate: d.Rate},
 		Reader: func() *streams.Reader {
 			// From the last keyframe on, so that a worker that was restarted detects again at once.
