@@ -8,172 +8,239 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
-
 	"gridpost/detection"
 	"gridpost/devices"
 	"gridpost/hub/api"
 )
 
-// SaveIncident keeps an alert and puts it into the outbox, in one transaction that is on the
-// disk when it returns. A version that is known already changes nothing.
+// SaveIncidents saves alerts and enqueues them for the hub. All of them are on the disk when it
+// returns nil, and none when it returns an error. Callers that come together share the disk's
+// synchronisation. A version that is known already changes nothing. Once begun, it does not end
+// with ctx.
 //
-// While the hub is away, an alert that neither opens nor closes its incident makes way for the
+// While the hub is away, an alert that neither opens nor closes its incident is replaced by the
 // next one: each alert carries the whole incident.
-func (s *Store) SaveIncident(ctx context.Context, inc detection.Incident) error {
-	data, err := json.Marshal(inc)
-	if err != nil {
-		return fmt.Errorf("saving an incident: %w", err)
+func (s *Store) SaveIncidents(ctx context.Context, all []detection.Incident) error {
+	if len(all) == 0 {
+		return nil
 	}
-	key := ""
-	if inc.Version > 1 && inc.State == detection.Open {
-		key = inc.ID
-	}
-	err = s.inTx(ctx, s.incidents, func(tx *sql.Tx) error {
-		r, err := tx.ExecContext(ctx, `INSERT INTO incidents (id, device, state, version, updated, data) VALUES (?, ?, ?, ?, ?, ?)
-			ON CONFLICT (id) DO UPDATE SET state = excluded.state, version = excluded.version, updated = excluded.updated, data = excluded.data
-			WHERE excluded.version > incidents.version`,
-			inc.ID, inc.Device, string(inc.State), inc.Version, inc.Updated.UnixMilli(), string(data))
+	encoded := make([][]byte, len(all))
+	for i, inc := range all {
+		data, err := json.Marshal(inc)
 		if err != nil {
-			return err
+			return fmt.Errorf("saving incidents: %w", err)
 		}
-		if n, err := r.RowsAffected(); err != nil || n == 0 {
-			return err
-		}
-		if inc.Version > 1 { // what is still waiting between opening and this alert says nothing more
-			if _, err := tx.ExecContext(ctx, `DELETE FROM outbox WHERE lane = ? AND key = ?`, string(api.LaneAlerts), inc.ID); err != nil {
+		encoded[i] = data
+	}
+	err := s.incidents.write(ctx, func(t *tx) error {
+		for i, inc := range all {
+			if err := s.saveIncident(t, inc, encoded[i]); err != nil {
 				return err
 			}
 		}
-		_, err = put(ctx, tx, api.LaneAlerts, api.KindIncident, key, inc.Updated, data)
-		return err
+		return s.boundOutbox(t)
 	})
 	if err != nil {
-		return wrap("saving an incident", err)
+		return s.wrap("saving incidents", err)
 	}
 	s.signal()
 	return nil
 }
 
-// OpenIncidents returns the incidents whose condition held when the store last heard of them.
+func (s *Store) saveIncident(t *tx, inc detection.Incident, data []byte) error {
+	n, err := t.exec(`INSERT INTO incidents (id, device, state, version, updated, data) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET state = excluded.state, version = excluded.version, updated = excluded.updated, data = excluded.data
+		WHERE excluded.version > incidents.version`,
+		inc.ID, inc.Device, string(inc.State), inc.Version, inc.Updated.UnixMilli(), string(data))
+	if err != nil || n == 0 || !s.deliver.Load() {
+		return err
+	}
+	if inc.Version > 1 { // what still waits between the opening and this alert says nothing more
+		if err := removeAlerts(t, `DELETE FROM outbox WHERE incident = ? AND middle = 1 RETURNING length(data)`, inc.ID); err != nil {
+			return err
+		}
+	}
+	return s.enqueue(t, alert{
+		kind: api.KindIncident, incident: inc.ID, middle: inc.Version > 1 && inc.State == detection.Open,
+		at: inc.Updated, data: data,
+	})
+}
+
+// OpenIncidents returns the incidents whose condition held when the store last heard of them. A
+// row that cannot be read is set aside and reported as a problem; it does not fail the others.
 func (s *Store) OpenIncidents(ctx context.Context) ([]detection.Incident, error) {
-	rows, err := s.incidents.QueryContext(ctx, `SELECT data FROM incidents WHERE state = ? ORDER BY id`, string(detection.Open))
-	if err != nil {
-		return nil, wrap("reading open incidents", err)
-	}
-	defer func() { _ = rows.Close() }()
 	var out []detection.Incident
-	for rows.Next() {
-		var data string
-		if err := rows.Scan(&data); err != nil {
-			return nil, wrap("reading open incidents", err)
-		}
-		var inc detection.Incident
-		if err := json.Unmarshal([]byte(data), &inc); err != nil {
-			return nil, fmt.Errorf("reading open incidents: %w", err)
-		}
-		out = append(out, inc)
-	}
-	return out, wrap("reading open incidents", rows.Err())
-}
-
-// SaveStatus puts a device's state into the outbox. Only the newest state of a device waits.
-func (s *Store) SaveStatus(ctx context.Context, st devices.Status) error {
-	return s.saveState(ctx, api.KindStatus, "device/"+st.Device, st.Since, st)
-}
-
-// SaveInventory puts the list of devices into the outbox. Only the newest list waits.
-func (s *Store) SaveInventory(ctx context.Context, inv api.Inventory) error {
-	return s.saveState(ctx, api.KindInventory, "inventory", s.o.Now(), inv)
-}
-
-func (s *Store) saveState(ctx context.Context, kind api.Kind, key string, at time.Time, v any) error {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("saving %s: %w", kind, err)
-	}
-	err = s.inTx(ctx, s.incidents, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM outbox WHERE lane = ? AND key = ?`, string(api.LaneState), key); err != nil {
-			return err
-		}
-		_, err := put(ctx, tx, api.LaneState, kind, key, at, data)
-		return err
-	})
-	if err != nil {
-		return wrap(fmt.Sprintf("saving %s", kind), err)
-	}
-	s.signal()
-	return nil
-}
-
-// put appends to a lane and returns the event's number.
-func put(ctx context.Context, tx *sql.Tx, lane api.Lane, kind api.Kind, key string, at time.Time, data []byte) (uint64, error) {
-	var seq uint64
-	err := tx.QueryRowContext(ctx, `INSERT INTO lanes (lane, seq) VALUES (?, 1)
-		ON CONFLICT (lane) DO UPDATE SET seq = seq + 1 RETURNING seq`, string(lane)).Scan(&seq)
-	if err != nil {
-		return 0, err
-	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO outbox (lane, seq, kind, key, at, data) VALUES (?, ?, ?, ?, ?, ?)`,
-		string(lane), seq, string(kind), key, at.UnixMilli(), string(data))
-	return seq, err
-}
-
-// Acked forgets what the hub has on its disk. When the hub has committed numbers that this
-// store never gave, the store is an older copy of itself (an image restored, a disk that lost
-// what it had promised): its numbering starts a new epoch, or the hub would take everything
-// new for old.
-func (s *Store) Acked(ctx context.Context, ack api.Ack) error {
-	rolledBack := false
-	err := s.inTx(ctx, s.incidents, func(tx *sql.Tx) error {
-		for _, lane := range []api.Lane{api.LaneAlerts, api.LaneState} {
-			committed, ok := ack.Committed[lane]
-			if !ok {
-				continue
-			}
-			var last uint64
-			err := tx.QueryRowContext(ctx, `SELECT seq FROM lanes WHERE lane = ?`, string(lane)).Scan(&last)
-			if err != nil && !errors.Is(err, sql.ErrNoRows) {
+	var bad []string
+	err := s.incidents.rows(ctx, `SELECT id, data FROM incidents WHERE state = 'open' ORDER BY id`, nil,
+		func() { out, bad = nil, nil },
+		func(scan func(...any) error) error {
+			var id, data string
+			if err := scan(&id, &data); err != nil {
 				return err
 			}
-			if committed > last {
-				rolledBack = true
-				continue
+			var inc detection.Incident
+			if err := json.Unmarshal([]byte(data), &inc); err != nil || inc.ID != id {
+				bad = append(bad, id)
+			} else {
+				out = append(out, inc)
 			}
-			if _, err := tx.ExecContext(ctx, `DELETE FROM outbox WHERE lane = ? AND seq <= ?`, string(lane), committed); err != nil {
+			return nil
+		})
+	if err != nil {
+		return nil, s.wrap("reading open incidents", err)
+	}
+	if len(bad) > 0 {
+		// Not being able to set them aside, on a full disk, is no reason to forget the others.
+		if err := s.setIncidentsAside(ctx, bad); err != nil {
+			s.o.Logger.Error("setting unreadable incidents aside", "error", err)
+		}
+	}
+	return out, nil
+}
+
+func (s *Store) setIncidentsAside(ctx context.Context, ids []string) error {
+	s.problem(devices.Cause{
+		Code: "incident_unreadable", Params: map[string]string{"incident": ids[0], "count": fmt.Sprint(len(ids))},
+		Text: fmt.Sprintf("%d open incidents could not be read from the disk and were set aside, the first is %s", len(ids), ids[0]),
+	})
+	s.o.Logger.Error("open incidents could not be read and were set aside", "incidents", ids)
+	err := s.incidents.write(ctx, func(t *tx) error {
+		for _, id := range ids {
+			if err := s.setAside(t, `SELECT 'incidents', id, 'unreadable', ?, data FROM incidents WHERE id = ?`, id); err != nil {
+				return err
+			}
+			if _, err := t.exec(`DELETE FROM incidents WHERE id = ?`, id); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		return wrap("forgetting what the hub has", err)
+	return s.wrap("setting incidents aside", err)
+}
+
+// maxSetAside bounds the rows that are kept aside; the oldest make room.
+const maxSetAside = 1000
+
+// setAside copies what a query selects (source, key, reason, time, data) to the rows set aside.
+func (s *Store) setAside(t *tx, query string, args ...any) error {
+	args = append([]any{s.o.Now().UnixMilli()}, args...)
+	if _, err := t.exec(`INSERT INTO set_aside (source, key, reason, at, data) `+query, args...); err != nil {
+		return err
 	}
-	if committed, ok := ack.Committed[api.LaneTelemetry]; ok {
-		s.mu.Lock()
-		ahead := committed > s.reserved
-		s.mu.Unlock()
-		if ahead {
-			rolledBack = true
-		} else if _, err := s.telemetry.ExecContext(ctx, `DELETE FROM outbox WHERE seq <= ?`, committed); err != nil {
-			return wrap("forgetting what the hub has", err)
+	_, err := t.exec(`DELETE FROM set_aside WHERE id <= (SELECT max(id) FROM set_aside) - ?`, maxSetAside)
+	return err
+}
+
+// OpenRefs returns the incidents that are open, or whose alerts wait for the hub, by ID.
+func (s *Store) OpenRefs(ctx context.Context) ([]api.IncidentRef, error) {
+	return s.refs(ctx, `SELECT id, version FROM incidents WHERE state = 'open'
+		UNION SELECT i.id, i.version FROM outbox o JOIN incidents i ON i.id = o.incident WHERE o.incident != ''
+		UNION SELECT i.id, i.version FROM held h JOIN incidents i ON i.id = h.incident WHERE h.incident != '' ORDER BY 1`)
+}
+
+// recentDays is how far RecentRefs looks back.
+const recentDays = 7
+
+// RecentRefs returns closed incidents of the last 7 days whose ID is greater than after, by ID,
+// at most limit: so that the hub can say which of them it has lost.
+func (s *Store) RecentRefs(ctx context.Context, after string, limit int) ([]api.IncidentRef, error) {
+	return s.refs(ctx, `SELECT id, version FROM incidents WHERE state = 'closed' AND id > ? AND updated >= ? ORDER BY id LIMIT ?`,
+		after, s.o.Now().AddDate(0, 0, -recentDays).UnixMilli(), limit)
+}
+
+func (s *Store) refs(ctx context.Context, query string, args ...any) ([]api.IncidentRef, error) {
+	var out []api.IncidentRef
+	err := s.incidents.rows(ctx, query, args, func() { out = nil }, func(scan func(...any) error) error {
+		var r api.IncidentRef
+		if err := scan(&r.ID, &r.Version); err != nil {
+			return err
 		}
-	}
-	if rolledBack {
-		return s.newEpoch(ctx)
+		out = append(out, r)
+		return nil
+	})
+	return out, s.wrap("listing incidents", err)
+}
+
+// Enqueue puts whole incidents, and the announcements of their evidence, at the end of the
+// alerts lane: the hub has lost them, or was not there. Unknown IDs are ignored.
+func (s *Store) Enqueue(ctx context.Context, ids []string) error {
+	for len(ids) > 0 { // small transactions, so that new alerts do not wait
+		n := min(len(ids), 50)
+		some := ids[:n]
+		ids = ids[n:]
+		err := s.incidents.write(ctx, func(t *tx) error {
+			for _, id := range some {
+				if err := s.enqueueWhole(t, id); err != nil {
+					return err
+				}
+			}
+			return s.boundOutbox(t)
+		})
+		if err != nil {
+			return s.wrap("enqueueing incidents", err)
+		}
+		s.signal()
 	}
 	return nil
 }
 
-func (s *Store) newEpoch(ctx context.Context) error {
-	epoch := uuid.NewString()
-	if _, err := s.incidents.ExecContext(ctx, `UPDATE meta SET value = ? WHERE key = 'epoch'`, epoch); err != nil {
-		return wrap("starting a new epoch", err)
+func (s *Store) enqueueWhole(t *tx, id string) error {
+	var updated, version int64
+	var data string
+	err := t.queryRow(`SELECT updated, version, data FROM incidents WHERE id = ?`, []any{id}, &updated, &version, &data)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
 	}
-	s.mu.Lock()
-	s.epoch = epoch
-	s.mu.Unlock()
-	s.o.Logger.Warn("the hub knows numbers that this store never gave; a new epoch starts", "epoch", epoch)
-	s.signal()
-	return nil
+	if err != nil {
+		return err
+	}
+	// What waits already goes once, at the end. An alert that opens or closes is the same row.
+	if err := removeAlerts(t, `DELETE FROM outbox WHERE incident = ? AND (middle = 1 OR data = ?) RETURNING length(data)`, id, data); err != nil {
+		return err
+	}
+	if err := s.enqueue(t, alert{kind: api.KindIncident, incident: id, at: fromMillis(updated), data: []byte(data)}); err != nil {
+		return err
+	}
+	return s.announceAgain(t, id)
+}
+
+// keepIncidents is how long a closed incident and its evidence stay on the edge.
+const keepIncidents = 30 * 24 * time.Hour
+
+// maxIncidents bounds the closed incidents that are kept.
+const maxIncidents = 100_000
+
+// expireIncidents forgets closed incidents of which nothing waits for the hub.
+func (s *Store) expireIncidents(ctx context.Context, before time.Time) error {
+	const query = `DELETE FROM incidents WHERE id IN (SELECT id FROM incidents WHERE state = 'closed' AND updated < ?1
+		AND NOT EXISTS (SELECT 1 FROM evidence WHERE incident = incidents.id)
+		AND NOT EXISTS (SELECT 1 FROM outbox WHERE incident = incidents.id AND incident != '')
+		AND NOT EXISTS (SELECT 1 FROM held WHERE incident = incidents.id AND incident != '') LIMIT 500)`
+	for {
+		var n int64
+		err := s.incidents.free(ctx, func(t *tx) (err error) {
+			n, err = t.exec(query, before.UnixMilli())
+			return err
+		})
+		if err != nil || n == 0 {
+			return s.wrap("removing old incidents", err)
+		}
+	}
+}
+
+// boundIncidents removes the oldest closed incidents beyond maxIncidents, whatever their age: a
+// clock that is wrong must not fill the disk.
+func (s *Store) boundIncidents(ctx context.Context) error {
+	var nth sql.NullInt64
+	err := s.incidents.read(ctx, func(q querier) error {
+		err := q.QueryRowContext(ctx, `SELECT updated FROM incidents WHERE state = 'closed' ORDER BY updated DESC LIMIT 1 OFFSET ?`, maxIncidents).Scan(&nth)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	if err != nil || !nth.Valid {
+		return s.wrap("counting incidents", err)
+	}
+	return s.expireIncidents(ctx, fromMillis(nth.Int64))
 }

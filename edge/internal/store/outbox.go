@@ -2,155 +2,307 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"time"
 
+	"gridpost/devices"
 	"gridpost/hub/api"
 )
 
-// Outbox returns the oldest events of a lane that the hub has not committed: at most max, and
-// at most maxBytes of data, but always one if there is one. It changes nothing but the
-// telemetry's borders: readings are packed into events here, for good.
-func (s *Store) Outbox(ctx context.Context, lane api.Lane, limit, maxBytes int) ([]api.Event, error) {
-	db, query, args := s.incidents, `SELECT seq, kind, at, data FROM outbox WHERE lane = ? ORDER BY seq LIMIT ?`, []any{string(lane), limit}
-	if lane == api.LaneTelemetry {
-		if err := s.seal(ctx, limit); err != nil {
+// alert is an event that is enqueued in the alerts lane.
+type alert struct {
+	kind     api.Kind
+	incident string
+	middle   bool
+	at       time.Time
+	data     []byte
+}
+
+// enqueue appends to the alerts lane, unless there is no hub.
+func (s *Store) enqueue(t *tx, a alert) error {
+	_, err := s.enqueueNumbered(t, a)
+	return err
+}
+
+// enqueueNumbered is enqueue; it returns the event's number, or 0 when there is no hub.
+func (s *Store) enqueueNumbered(t *tx, a alert) (uint64, error) {
+	if !s.deliver.Load() {
+		return 0, nil
+	}
+	seq := t.queue.number()
+	return seq, s.insertAlert(t, seq, a)
+}
+
+func (s *Store) insertAlert(t *tx, seq uint64, a alert) error {
+	now := s.machine.now()
+	_, err := t.exec(`INSERT INTO outbox (seq, kind, incident, middle, at, boot, boot_ms, clock, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		seq, string(a.kind), a.incident, a.middle, a.at.UnixMilli(), now.boot, now.bootMS, string(now.clock), string(a.data))
+	t.queue.count++
+	t.queue.bytes += uint64(len(a.data))
+	return err
+}
+
+// removeAlerts runs a DELETE of outbox rows that returns the length of their data.
+func removeAlerts(t *tx, query string, args ...any) error {
+	return t.query(query, args, func(scan func(...any) error) error {
+		var size uint64
+		if err := scan(&size); err != nil {
+			return err
+		}
+		t.queue.count--
+		t.queue.bytes -= min(size, t.queue.bytes)
+		return nil
+	})
+}
+
+// boundOutbox drops the oldest alerts beyond the outbox's bounds and reports them as a gap. The
+// incidents themselves stay in the store, so that the hub can ask for them.
+func (s *Store) boundOutbox(t *tx) error {
+	for t.queue.count > uint64(s.o.OutboxEvents) || t.queue.bytes > uint64(s.o.OutboxBytes) {
+		n := max(1, t.queue.count/100)
+		lost := api.Gap{Kind: api.GapAlerts, Reason: reasonFull}
+		var last uint64
+		err := t.query(`SELECT seq, at FROM outbox WHERE kind != 'gap' ORDER BY seq LIMIT ?`, []any{n}, func(scan func(...any) error) error {
+			var at int64
+			if err := scan(&last, &at); err != nil {
+				return err
+			}
+			one := api.Gap{From: fromMillis(at), To: fromMillis(at), Count: 1}
+			if lost.Count == 0 {
+				one.Kind, one.Reason = lost.Kind, lost.Reason
+				lost = one
+			} else {
+				lost = merge(lost, one)
+			}
+			return nil
+		})
+		if err != nil || lost.Count == 0 {
+			return err // only gaps wait; their number is bounded
+		}
+		if err := removeAlerts(t, `DELETE FROM outbox WHERE seq <= ? AND kind != 'gap' RETURNING length(data)`, last); err != nil {
+			return err
+		}
+		if err := s.reportAlertGap(t, lost); err != nil {
+			return err
+		}
+		s.problem(devices.Cause{
+			Code: "outbox_full", Text: "more alerts wait for the hub than the edge can hold; the oldest are dropped from the queue",
+		})
+	}
+	return nil
+}
+
+// Alerts returns the oldest events of the alerts lane: at most limit, and at most maxBytes of
+// data, but always one if there is one. Their age is filled in when the machine has not
+// restarted since they were enqueued.
+func (s *Store) Alerts(ctx context.Context, limit, maxBytes int) ([]api.Event, error) {
+	// Before reading: what is enqueued from here on may be read or not, and is changed only by
+	// giving it a new number if it was.
+	s.alertsOffered.Store(s.incidents.known().next - 1)
+	var out []api.Event
+	var bad []uint64
+	var size int
+	now := s.machine.now()
+	err := s.incidents.rows(ctx, `SELECT seq, kind, at, boot, boot_ms, clock, data FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?`,
+		[]any{s.incidents.known().sent, limit},
+		func() { out, bad, size = nil, nil, 0 },
+		func(scan func(...any) error) error {
+			e := api.Event{Lane: api.LaneAlerts}
+			var at int64
+			var then moment
+			var data string
+			if err := scan(&e.Seq, &e.Kind, &at, &then.boot, &then.bootMS, &then.clock, &data); err != nil {
+				return err
+			}
+			if !json.Valid([]byte(data)) {
+				bad = append(bad, e.Seq)
+				return nil
+			}
+			if size += len(data) + eventOverhead; size > maxBytes && len(out) > 0 {
+				return nil
+			}
+			e.Time, e.Clock, e.AgeMS, e.Data = fromMillis(at), then.clock, now.age(then), json.RawMessage(data)
+			out = append(out, e)
+			return nil
+		})
+	if err != nil {
+		return nil, s.wrap("reading the outbox", err)
+	}
+	for _, seq := range bad { // they would make the whole batch unreadable
+		if err := s.Drop(ctx, api.LaneAlerts, seq); err != nil {
 			return nil, err
 		}
-		db, query, args = s.telemetry, `SELECT seq, kind, at, data FROM outbox ORDER BY seq LIMIT ?`, []any{limit}
 	}
-	rows, err := db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, wrap("reading the outbox", err)
+	if len(out) == 0 && len(bad) > 0 {
+		return s.Alerts(ctx, limit, maxBytes)
 	}
-	defer func() { _ = rows.Close() }()
-	var out []api.Event
-	size := 0
-	for rows.Next() {
-		e := api.Event{Lane: lane}
-		var at int64
-		var data string
-		if err := rows.Scan(&e.Seq, &e.Kind, &at, &data); err != nil {
-			return nil, wrap("reading the outbox", err)
-		}
-		if size += len(data) + eventOverhead; size > maxBytes && len(out) > 0 {
-			break
-		}
-		e.Time, e.Data = time.UnixMilli(at).UTC(), json.RawMessage(data)
-		out = append(out, e)
-	}
-	return out, wrap("reading the outbox", rows.Err())
+	return out, nil
 }
 
 // eventOverhead is about what an event's JSON takes beside its data.
 const eventOverhead = 128
 
-// waiting returns how many events of each lane the hub has not committed; readings that are
-// not packed yet count as one each.
-func (s *Store) waiting(ctx context.Context) (map[api.Lane]uint64, error) {
-	out := map[api.Lane]uint64{api.LaneAlerts: 0, api.LaneState: 0}
-	rows, err := s.incidents.QueryContext(ctx, `SELECT lane, count(*) FROM outbox GROUP BY lane`)
-	if err != nil {
-		return nil, wrap("counting the outbox", err)
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var lane api.Lane
-		var n uint64
-		if err := rows.Scan(&lane, &n); err != nil {
-			return nil, wrap("counting the outbox", err)
+// AlertsDelivered deletes the alerts up to committed, which the hub has on its disk. Those that
+// notYet lists are held until ReleaseHeld, because the hub does not know their kind.
+func (s *Store) AlertsDelivered(ctx context.Context, committed uint64, notYet []api.Refusal) error {
+	committed = min(committed, s.alertsOffered.Load()) // nothing that was not sent can be confirmed
+	err := s.incidents.free(ctx, func(t *tx) error {
+		for _, r := range notYet {
+			if r.Lane != api.LaneAlerts || r.Seq > committed {
+				continue
+			}
+			if _, err := t.exec(`INSERT OR REPLACE INTO held SELECT * FROM outbox WHERE seq = ?`, r.Seq); err != nil {
+				return err
+			}
 		}
-		out[lane] = n
-	}
-	if err := rows.Err(); err != nil {
-		return nil, wrap("counting the outbox", err)
-	}
-	var n uint64
-	err = s.telemetry.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM outbox)
-		+ (SELECT count(*) FROM readings WHERE id > coalesce((SELECT value FROM marks WHERE key = 'sealed'), 0))`).Scan(&n)
-	out[api.LaneTelemetry] = n
-	return out, wrap("counting the outbox", err)
-}
-
-// Drop removes one event that the hub can never take. It is for a poison event that would
-// block all those behind it; the incident itself stays in the store.
-func (s *Store) Drop(ctx context.Context, lane api.Lane, seq uint64) error {
-	var err error
-	if lane == api.LaneTelemetry {
-		_, err = s.telemetry.ExecContext(ctx, `DELETE FROM outbox WHERE seq = ?`, seq)
-	} else {
-		_, err = s.incidents.ExecContext(ctx, `DELETE FROM outbox WHERE lane = ? AND seq = ?`, string(lane), seq)
-	}
-	return wrap("dropping an event", err)
-}
-
-// reserveStep is how many telemetry numbers are promised at a time: one synchronised write
-// for so many lazily written events.
-const reserveStep = 1000
-
-// nextTelemetry gives the next number of the telemetry lane. The number is promised by
-// incidents.db before it is used, because telemetry.db may forget its last rows in a power
-// cut, and a number that was sent must never be used again.
-func (s *Store) nextTelemetry(ctx context.Context) (uint64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.seq == s.reserved {
-		// The one write under the mutex: numbers must not be given before it is done.
-		next := s.reserved + reserveStep
-		if _, err := s.incidents.ExecContext(ctx, `UPDATE meta SET value = CAST(? AS TEXT) WHERE key = 'reserved'`, next); err != nil {
-			return 0, err
+		if len(notYet) > 0 {
+			if err := s.boundHeld(t); err != nil {
+				return err
+			}
 		}
-		s.reserved = next
-	}
-	s.seq++
-	return s.seq, nil
-}
-
-// readingsPerEvent bounds the readings that travel as one event.
-const readingsPerEvent = 200
-
-// seal packs readings that wait into events, up to about limit events.
-func (s *Store) seal(ctx context.Context, limit int) error {
-	for range limit {
-		packed, err := s.sealOne(ctx)
-		if err != nil {
-			return wrap("packing readings", err)
-		}
-		if !packed {
+		t.queue.sent = max(t.queue.sent, committed)
+		t.queue.delivered(t.queue.sent)
+		return removeAlerts(t, `DELETE FROM outbox WHERE seq <= ? RETURNING length(data)`, t.queue.sent)
+	})
+	if full(s.o.Dir, err) && len(notYet) == 0 {
+		// Not even the reserve was enough to delete. What comes next is sent all the same, and the
+		// next confirmation deletes these rows too.
+		err = s.incidents.write(ctx, func(t *tx) error {
+			t.queue.sent = max(t.queue.sent, committed)
 			return nil
+		})
+	}
+	return s.wrap("deleting delivered alerts", err)
+}
+
+// maxHeld bounds the events that are held.
+const maxHeld = 10_000
+
+func (s *Store) boundHeld(t *tx) error {
+	var times []int64
+	err := t.query(`DELETE FROM held WHERE seq IN (SELECT seq FROM held ORDER BY seq DESC LIMIT -1 OFFSET ?) RETURNING at`, []any{maxHeld},
+		func(scan func(...any) error) error {
+			var at int64
+			err := scan(&at)
+			times = append(times, at)
+			return err
+		})
+	if err != nil {
+		return err
+	}
+	for _, at := range times {
+		if err := s.reportAlertGap(t, api.Gap{Kind: api.GapAlerts, From: fromMillis(at), To: fromMillis(at), Count: 1, Reason: reasonFull}); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (s *Store) sealOne(ctx context.Context) (bool, error) {
-	var waiting bool
-	err := s.telemetry.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM readings WHERE id > coalesce((SELECT value FROM marks WHERE key = 'sealed'), 0))`).Scan(&waiting)
-	if err != nil || !waiting {
-		return false, err
-	}
-	seq, err := s.nextTelemetry(ctx)
-	if err != nil {
-		return false, err
-	}
-	err = s.inTx(ctx, s.telemetry, func(tx *sql.Tx) error {
-		readings, last, err := unsealed(ctx, tx)
-		if err != nil || len(readings) == 0 {
-			return err
+// ReleaseHeld moves held events of these kinds to the end of the alerts lane.
+func (s *Store) ReleaseHeld(ctx context.Context, kinds []api.Kind) error {
+	released := false
+	err := s.incidents.write(ctx, func(t *tx) error {
+		released = false
+		for _, kind := range kinds {
+			var held []uint64
+			err := t.query(`SELECT seq FROM held WHERE kind = ? ORDER BY seq`, []any{string(kind)}, func(scan func(...any) error) error {
+				var seq uint64
+				if err := scan(&seq); err != nil {
+					return err
+				}
+				held = append(held, seq)
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			for _, seq := range held {
+				if err := release(t, seq); err != nil {
+					return err
+				}
+				released = true
+			}
 		}
-		data, err := json.Marshal(readings)
-		if err != nil {
-			return fmt.Errorf("packing readings: %w", err)
-		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO outbox (seq, kind, at, data) VALUES (?, ?, ?, ?)`,
-			seq, string(api.KindReadings), s.o.Now().UnixMilli(), string(data)); err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO marks (key, value) VALUES ('sealed', ?)
-			ON CONFLICT (key) DO UPDATE SET value = excluded.value`, last)
-		return err
+		return s.boundOutbox(t)
 	})
-	return err == nil, err
+	if err == nil && released {
+		s.signal()
+	}
+	return s.wrap("releasing held events", err)
+}
+
+func release(t *tx, seq uint64) error {
+	next := t.queue.number()
+	if err := t.query(`INSERT INTO outbox SELECT ?, kind, incident, middle, at, boot, boot_ms, clock, data FROM held WHERE seq = ? RETURNING length(data)`,
+		[]any{next, seq}, func(scan func(...any) error) error {
+			var size uint64
+			if err := scan(&size); err != nil {
+				return err
+			}
+			t.queue.count++
+			t.queue.bytes += size
+			return nil
+		}); err != nil {
+		return err
+	}
+	if _, err := t.exec(`UPDATE evidence SET seq = ? WHERE seq = ? AND uploaded = 0`, next, seq); err != nil {
+		return err
+	}
+	_, err := t.exec(`DELETE FROM held WHERE seq = ?`, seq)
+	return err
+}
+
+// Drop removes one event that the hub can never take, so that it does not block those behind it,
+// and reports it as a gap. An alert's row is set aside; the incident itself stays in the store.
+func (s *Store) Drop(ctx context.Context, lane api.Lane, seq uint64) error {
+	switch lane {
+	case api.LaneAlerts:
+		return s.dropAlert(ctx, seq)
+	case api.LaneTelemetry:
+		return s.dropTelemetry(ctx, seq)
+	}
+	return fmt.Errorf("dropping an event: the store has no lane %q", lane)
+}
+
+func (s *Store) dropAlert(ctx context.Context, seq uint64) error {
+	return s.wrap("dropping an event", s.incidents.free(ctx, func(t *tx) error {
+		var kind api.Kind
+		var at int64
+		found := false
+		err := t.query(`SELECT kind, at FROM outbox WHERE seq = ?`, []any{seq}, func(scan func(...any) error) error {
+			found = true
+			return scan(&kind, &at)
+		})
+		if err != nil || !found {
+			return err
+		}
+		if err := s.setAside(t, `SELECT 'outbox', seq, 'dropped', ?, data FROM outbox WHERE seq = ?`, seq); err != nil {
+			return err
+		}
+		if err := removeAlerts(t, `DELETE FROM outbox WHERE seq = ? RETURNING length(data)`, seq); err != nil {
+			return err
+		}
+		lost := api.Gap{Kind: api.GapAlerts, From: fromMillis(at), To: fromMillis(at), Count: 1, Reason: reasonRefused}
+		switch kind {
+		case api.KindGap:
+			t.queue.forget(seq)
+			return nil // a hub that cannot read a gap cannot read one about it
+		case api.KindEvidence:
+			lost.Kind = api.GapEvidence
+			if _, err := t.exec(`UPDATE evidence SET uploaded = 1 WHERE seq = ?`, seq); err != nil {
+				return err
+			}
+		}
+		return s.reportAlertGap(t, lost)
+	}))
+}
+
+// forget forgets the gap with a number.
+func (q *queueState) forget(seq uint64) {
+	for key, row := range q.gaps {
+		if row.seq == seq {
+			delete(q.gaps, key)
+		}
+	}
 }

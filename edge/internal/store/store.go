@@ -1,47 +1,73 @@
-// Package store keeps what an edge must not lose: incidents, their evidence, and everything
-// that the hub has not yet acknowledged.
+// Package store holds what an edge must not lose: incidents, their evidence, readings, and
+// everything that the hub has not confirmed yet.
 //
-// Two SQLite files. incidents.db is written with full synchronisation: what a Save method of
-// incidents, statuses or evidence has returned from survives a power cut. telemetry.db is
-// synchronised lazily: it survives the death of the process, and a power cut costs its last
-// moments at most. No transaction spans both. A row leaves an outbox only when the hub has
-// committed it.
+// # What is durable when
 //
-// Store is safe for concurrent use. The package is the only one on the edge that imports
-// SQLite, and must import nothing of Gridpost but hub/api, detection and devices.
+// There are two SQLite files. incidents.db is written with full synchronization: what a method
+// that saves incidents or evidence has returned from survives a power cut. Callers that come
+// together share one synchronized transaction. telemetry.db is synchronized by its checkpoints
+// only: it survives the death of the process, and a power cut costs the readings since the last
+// checkpoint at most. No transaction spans both. Device states and health are not stored.
+//
+// # What is sent
+//
+// Alerts wait in an outbox, in the transaction that saves the incident; readings are sent from
+// where they are stored. Something leaves only when the hub has confirmed it. Numbers of events
+// are valid within one run of the program, whose random epoch is the uplink's: nothing that a
+// restored or damaged file says about numbers is ever believed. What is sent twice because of
+// that is recognized by its content.
+//
+// # What is bounded
+//
+// The outbox by events and bytes, held events by number, telemetry.db and evidence by bytes,
+// incidents by age and number. What has to be dropped before the hub has it becomes an api.Gap,
+// which is itself delivered. Losses of one kind, device and reason share a gap while it waits.
+//
+// # Damage
+//
+// A file that is damaged, truncated or gone, at the start or in the middle of a run, is replaced by
+// a new one with every row that could be read; the original is set aside. A log that SQLite would
+// ignore is noticed before SQLite opens it. In each case there is a problem for the operator
+// and a gap for the hub. An edge never needs a hand to start again.
+//
+// A full disk does not keep the store from opening or from deleting what the hub has: a reserve
+// file is given up for that. Where there never was room for it, Open returns ErrFull.
+//
+// Store is safe for concurrent use. The package is the only one on the edge that imports SQLite,
+// and must import nothing of Gridpost but hub/api, detection and devices.
 package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
-
 	"gridpost/devices"
-
-	sqlite "modernc.org/sqlite"
+	"gridpost/hub/api"
 )
 
 // ErrFull says that the disk has no room. Nothing that was saved before is affected.
 var ErrFull = errors.New("the disk is full")
 
-// Options are where and how much a Store keeps. Zero values mean the defaults of withDefaults.
+// Options say where and how much a Store holds. Zero values mean the defaults of withDefaults.
 type Options struct {
 	Dir            string // the edge's data directory
 	Logger         *slog.Logger
-	TelemetryBytes int64 // most bytes of telemetry.db; the oldest readings make room
-	EvidenceBytes  int64 // most bytes of evidence files; uploaded ones make room
+	TelemetryBytes int64 // most bytes of telemetry.db; the oldest readings make room; 0: 256 MiB
+	EvidenceBytes  int64 // most bytes of evidence files; delivered ones make room; 0: 4 GiB
+	OutboxEvents   int64 // most alerts that wait for the hub; the oldest make room; 0: 100,000
+	OutboxBytes    int64 // most bytes of their data; 0: 128 MiB
 	Now            func() time.Time
 
-	incidentPages int64 // tests: PRAGMA max_page_count of incidents.db
+	incidentPages  int64 // tests: PRAGMA max_page_count of incidents.db
+	telemetryPages int64 // tests: of telemetry.db
 }
 
 func (o Options) withDefaults() Options {
@@ -54,64 +80,277 @@ func (o Options) withDefaults() Options {
 	if o.EvidenceBytes == 0 {
 		o.EvidenceBytes = 4 << 30
 	}
+	if o.OutboxEvents == 0 {
+		o.OutboxEvents = 100_000
+	}
+	if o.OutboxBytes == 0 {
+		o.OutboxBytes = 128 << 20
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	return o
 }
 
-// Store is an edge's memory.
+// Store is an edge's durable memory.
 type Store struct {
 	o         Options
-	incidents *sql.DB // one connection: SQLite has one writer
-	telemetry *sql.DB
+	incidents *file
+	telemetry *file
+	reserve   *reserve
+	machine   machine
+	names     names
 	wake      chan struct{}
+	evidence  chan struct{} // held by the one who changes the evidence folder
+
+	deliver atomic.Bool // there is a hub
+	missed  atomic.Bool // open incidents are to be enqueued, because there is a hub again
+
+	// Events up to these numbers may have been read for sending.
+	alertsOffered, telemetryOffered atomic.Uint64
+
+	checked time.Time // when the files were checked last; of Maintain's goroutine
 
 	mu       sync.Mutex
-	epoch    string
-	seq      uint64 // last telemetry number given
-	reserved uint64 // telemetry numbers up to here are promised by incidents.db
 	problems []devices.Cause
+	spans    map[uint64]span // rows of the telemetry events that were read last
 }
 
-// Open opens the store in o.Dir, and makes it when it is not there. A file that SQLite finds
-// to be damaged is set aside and said by Problems, because an edge that does not start keeps
-// nothing at all.
+// Open opens the store in o.Dir, and makes it when it is not there. It repairs what is damaged
+// and says so by Problems. It returns ErrFull when the disk is full and there is no reserve to give
+// up, or not enough for a repair or a migration; the caller retries. It returns ErrNewer when a
+// newer version of the program has written the files.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
+	m, err := newMachine()
+	if err != nil {
+		return nil, fmt.Errorf("opening the store: %w", err)
+	}
+	s := &Store{
+		o: o, machine: m, names: newNames(), wake: make(chan struct{}, 1), evidence: make(chan struct{}, 1),
+		reserve: &reserve{path: filepath.Join(o.Dir, "reserve"), size: reserveBytes},
+	}
+	s.deliver.Store(true)
+	existed, err := s.prepareDir()
+	if err != nil {
+		return nil, s.wrap("opening the store", err)
+	}
+	s.incidents = s.incidentFile(existed)
+	s.telemetry = s.telemetryFile(existed)
+	for _, f := range []*file{s.incidents, s.telemetry} {
+		err := f.openFirst(ctx)
+		if full(o.Dir, err) && s.reserve.release() {
+			err = f.openFirst(ctx)
+		}
+		if err != nil {
+			return nil, errors.Join(s.wrap("opening "+f.name, err), s.incidents.close(), s.telemetry.close())
+		}
+	}
+	// Made last: its existence says that the databases were made.
 	if err := os.MkdirAll(filepath.Join(o.Dir, dirEvidence), 0o700); err != nil {
-		return nil, fmt.Errorf("opening the store: %w", err)
+		return nil, errors.Join(s.wrap("opening the store", fullDisk(err)), s.incidents.close(), s.telemetry.close())
 	}
-	s := &Store{o: o, wake: make(chan struct{}, 1)}
-	var err error
-	if s.incidents, err = s.openFile(ctx, "incidents.db", "FULL", o.incidentPages, incidentSchema); err != nil {
-		return nil, fmt.Errorf("opening the store: %w", err)
-	}
-	pages := o.TelemetryBytes / pageSize
-	if s.telemetry, err = s.openFile(ctx, "telemetry.db", "NORMAL", pages, telemetrySchema); err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the store: %w", err), s.incidents.Close())
-	}
-	if err := s.start(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the store: %w", err), s.Close())
+	if err := s.reserve.acquire(); err != nil {
+		o.Logger.Warn("no room is reserved on the disk", "error", err)
 	}
 	return s, nil
 }
 
-// Close writes the logs back into the files and closes them.
-func (s *Store) Close() error {
-	return errors.Join(s.incidents.Close(), s.telemetry.Close())
+func (s *Store) incidentFile(existed bool) *file {
+	return &file{
+		name: "incidents.db", dir: s.o.Dir, synchronous: "FULL", pages: s.o.incidentPages, checkBelow: 64 << 20, existed: existed,
+		migrations: incidentMigrations(), tables: []string{"incidents", "outbox", "held", "evidence", "set_aside"},
+		logger: s.o.Logger, now: s.o.Now, reserve: s.reserve, load: loadIncidents, lost: s.lostAlerts,
+	}
 }
 
-// Epoch names this store's numbering of events.
-func (s *Store) Epoch() string {
+func (s *Store) telemetryFile(existed bool) *file {
+	return &file{
+		name: "telemetry.db", dir: s.o.Dir, synchronous: "NORMAL", pages: s.o.telemetryPages, checkBelow: 8 << 20, existed: existed,
+		migrations: telemetryMigrations(), tables: []string{"readings", "gaps", "outbox", "marks", "thinned"},
+		logger: s.o.Logger, now: s.o.Now, reserve: s.reserve, load: loadTelemetry, lost: s.lostReadings,
+	}
+}
+
+// prepareDir makes the data directory, and takes the rights of others away from it and from the
+// store's files, which may be from a version that was less strict. existed says whether there was
+// a store.
+func (s *Store) prepareDir() (existed bool, err error) {
+	if err := os.MkdirAll(s.o.Dir, 0o700); err != nil {
+		return false, fullDisk(err)
+	}
+	if err := restrict(s.o.Dir, 0o700); err != nil {
+		return false, err
+	}
+	for _, pattern := range []string{"incidents.db*", "telemetry.db*", "reserve"} {
+		files, err := filepath.Glob(filepath.Join(s.o.Dir, pattern))
+		if err != nil {
+			return false, err
+		}
+		for _, path := range files {
+			if err := restrict(path, 0o600); err != nil {
+				return false, err
+			}
+		}
+	}
+	root := filepath.Join(s.o.Dir, dirEvidence)
+	if _, err := os.Stat(root); errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return true, filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir():
+			return restrict(path, 0o700)
+		case d.Type().IsRegular():
+			return restrict(path, 0o600)
+		}
+		return nil
+	})
+}
+
+func restrict(path string, mode os.FileMode) error {
+	fi, err := os.Stat(path)
+	if err != nil || fi.Mode().Perm() == mode {
+		return err
+	}
+	return os.Chmod(path, mode)
+}
+
+// loadIncidents reads what is known by heart about incidents.db.
+func loadIncidents(ctx context.Context, q querier) (queueState, error) {
+	state := queueState{gaps: map[gapKey]gapRow{}}
+	// Numbers that rows refer to must not be given to others.
+	err := q.QueryRowContext(ctx, `SELECT 1 + max(coalesce((SELECT max(seq) FROM outbox), 0), coalesce((SELECT max(seq) FROM held), 0),
+		coalesce((SELECT max(seq) FROM evidence), 0)), (SELECT count(*) FROM outbox), (SELECT coalesce(sum(length(data)), 0) FROM outbox),
+		(SELECT coalesce(sum(size), 0) FROM evidence)`).Scan(&state.next, &state.count, &state.bytes, &state.evidence)
+	if err != nil {
+		return state, err
+	}
+	rows, err := q.QueryContext(ctx, `SELECT seq, data FROM outbox WHERE kind = 'gap' ORDER BY seq`)
+	if err != nil {
+		return state, err
+	}
+	return state, eachRow(rows, func(scan func(...any) error) error {
+		var data []byte
+		var row gapRow
+		if err := scan(&row.seq, &data); err != nil {
+			return err
+		}
+		if unmarshalGap(data, &row.gap) { // one that cannot be read is set aside when it is sent
+			state.gaps[gapKey{row.gap.Kind, row.gap.Device, row.gap.Reason}] = row
+		}
+		return nil
+	})
+}
+
+// loadTelemetry reads what is known by heart about telemetry.db.
+func loadTelemetry(ctx context.Context, q querier) (queueState, error) {
+	state := queueState{gaps: map[gapKey]gapRow{}}
+	err := q.QueryRowContext(ctx, `SELECT coalesce(max(value), 0) FROM marks WHERE key = 'sent'`).Scan(&state.sent)
+	if err != nil {
+		return state, err
+	}
+	err = q.QueryRowContext(ctx, `SELECT 1 + max(?1, coalesce((SELECT max(id) FROM readings), 0), coalesce((SELECT max(seq) FROM gaps), 0)),
+		(SELECT count(*) FROM readings WHERE id > ?1) + (SELECT count(*) FROM gaps WHERE seq > ?1)`, state.sent).Scan(&state.next, &state.count)
+	if err != nil {
+		return state, err
+	}
+	rows, err := q.QueryContext(ctx, `SELECT seq, id, device, reason, first, last, count FROM gaps WHERE seq > ? ORDER BY seq`, state.sent)
+	if err != nil {
+		return state, err
+	}
+	return state, eachRow(rows, func(scan func(...any) error) error {
+		row, err := scanGap(scan)
+		state.gaps[gapKey{row.gap.Kind, row.gap.Device, row.gap.Reason}] = row
+		return err
+	})
+}
+
+// Close writes the logs back into the files and closes them. Methods that are called later return
+// an error.
+func (s *Store) Close() error {
+	// When the mark cannot be written, readings are sent again, and the hub knows them.
+	if err := s.telemetry.write(context.Background(), s.saveSent); err != nil && !errors.Is(err, errClosed) {
+		s.o.Logger.Warn("what the hub has of the readings could not be noted", "error", err)
+	}
+	return errors.Join(s.incidents.close(), s.telemetry.close())
+}
+
+// Problems returns what an operator must know about the store: damage that was found in this
+// run, rows that could not be read, an outbox that overflows.
+func (s *Store) Problems() []devices.Cause {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.epoch
+	return slices.Clone(s.problems)
 }
 
-// Wake is signalled after something prompt (alerts, state) went into the outbox. One signal
-// may stand for many rows.
-func (s *Store) Wake() <-chan struct{} { return s.wake }
+// problem adds to Problems; of a code and file there is one, the newest.
+func (s *Store) problem(c devices.Cause) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, p := range s.problems {
+		if p.Code == c.Code && p.Params["file"] == c.Params["file"] {
+			s.problems[i] = c
+			return
+		}
+	}
+	s.problems = append(s.problems, c)
+}
+
+func lossProblem(file string, l loss) devices.Cause {
+	text := fmt.Sprintf("%s was damaged; what could be read was saved, the original is %s; the rest is lost", file, l.copy)
+	if l.reason == reasonWALDamaged {
+		text = fmt.Sprintf("the write-ahead log of %s was damaged; the newest entries may be lost, a copy is %s", file, l.copy)
+	}
+	return devices.Cause{Code: l.reason, Params: map[string]string{"file": file, "copy": l.copy}, Text: text}
+}
+
+func (s *Store) lostAlerts(t *tx, l loss) error {
+	s.problem(lossProblem(s.incidents.name, l))
+	return s.reportAlertGap(t, api.Gap{Kind: api.GapAlerts, From: l.from, To: l.to, Reason: l.reason})
+}
+
+func (s *Store) lostReadings(t *tx, l loss) error {
+	s.problem(lossProblem(s.telemetry.name, l))
+	return s.reportReadingGap(t, api.Gap{Kind: api.GapReadings, From: l.from, To: l.to, Reason: l.reason})
+}
+
+// Deliver says whether there is a hub; the store assumes so. While there is none, nothing enters
+// the outbox, and evidence makes room as if it had been delivered. When there is one again, the
+// open incidents are enqueued. Readings wait in either case, within their bound.
+func (s *Store) Deliver(on bool) {
+	if was := s.deliver.Swap(on); !on || was {
+		return
+	}
+	s.missed.Store(true)
+	if err := s.enqueueOpen(context.Background()); err != nil {
+		s.o.Logger.Warn("enqueueing open incidents; it is tried again later", "error", err)
+	}
+}
+
+func (s *Store) enqueueOpen(ctx context.Context) error {
+	if !s.missed.Load() {
+		return nil
+	}
+	open, err := s.refs(ctx, `SELECT id, version FROM incidents WHERE state = 'open' ORDER BY id`)
+	if err != nil {
+		return err
+	}
+	ids := make([]string, len(open))
+	for i, r := range open {
+		ids[i] = r.ID
+	}
+	if err := s.Enqueue(ctx, ids); err != nil {
+		return err
+	}
+	s.missed.Store(false)
+	return nil
+}
+
+// AlertsWaiting is signalled after an alert was enqueued. One signal may stand for many.
+func (s *Store) AlertsWaiting() <-chan struct{} { return s.wake }
 
 func (s *Store) signal() {
 	select {
@@ -120,127 +359,10 @@ func (s *Store) signal() {
 	}
 }
 
-// pageSize is SQLite's page size in bytes.
-const pageSize = 4096
-
-func (s *Store) openFile(ctx context.Context, name, synchronous string, pages int64, schema string) (*sql.DB, error) {
-	path := filepath.Join(s.o.Dir, name)
-	db, err := openDB(ctx, path, synchronous, pages, schema)
-	if err == nil || !damaged(err) {
-		return db, wrap("opening "+name, err)
-	}
-	aside := fmt.Sprintf("%s.damaged-%d", path, s.o.Now().Unix())
-	if err := os.Rename(path, aside); err != nil {
-		return nil, fmt.Errorf("setting the damaged %s aside: %w", name, err)
-	}
-	for _, tail := range []string{"-wal", "-shm"} {
-		if err := os.Rename(path+tail, aside+tail); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("setting the damaged %s aside: %w", name, err)
-		}
-	}
-	s.o.Logger.Error("a damaged file was set aside", "file", name, "aside", aside, "error", err)
-	s.problems = append(s.problems, devices.Cause{
-		Code: "store_damaged", Params: map[string]string{"file": name, "copy": filepath.Base(aside)},
-		Text: fmt.Sprintf("%s was damaged and has been set aside as %s; what it held has not all reached the hub", name, filepath.Base(aside)),
-	})
-	db, err = openDB(ctx, path, synchronous, pages, schema)
-	return db, wrap("opening "+name, err)
+// Waiting returns how many events of the alerts lane, and readings and gaps of the telemetry lane,
+// the hub has not confirmed. It is cheap.
+func (s *Store) Waiting() map[api.Lane]uint64 {
+	return map[api.Lane]uint64{api.LaneAlerts: s.incidents.known().count, api.LaneTelemetry: s.telemetry.known().count}
 }
 
-func openDB(ctx context.Context, path, synchronous string, pages int64, schema string) (*sql.DB, error) {
-	q := url.Values{"_txlock": {"immediate"}, "_pragma": {
-		"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(" + synchronous + ")", "foreign_keys(1)",
-		"mmap_size(0)", "journal_size_limit(4194304)",
-	}}
-	if pages > 0 {
-		q.Add("_pragma", fmt.Sprintf("max_page_count(%d)", pages))
-	}
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
-	if err != nil {
-		return nil, err
-	}
-	// One connection, kept: pragmas are per connection, and a writer never waits for another.
-	db.SetMaxOpenConns(1)
-	db.SetMaxIdleConns(1)
-	var ok string
-	if err = db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&ok); err == nil && ok != "ok" {
-		err = fmt.Errorf("%w: %s", errDamaged, ok)
-	}
-	if err == nil {
-		_, err = db.ExecContext(ctx, schema)
-	}
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return db, nil
-}
-
-// start reads, or mints, the epoch and the telemetry numbering.
-func (s *Store) start(ctx context.Context) error {
-	err := s.inTx(ctx, s.incidents, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES ('epoch', ?), ('reserved', '0')
-			ON CONFLICT (key) DO NOTHING`, uuid.NewString()); err != nil {
-			return err
-		}
-		if err := tx.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'epoch'`).Scan(&s.epoch); err != nil {
-			return err
-		}
-		return tx.QueryRowContext(ctx, `SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'reserved'`).Scan(&s.reserved)
-	})
-	// Numbers that were promised may have been used by rows that a power cut took.
-	s.seq = s.reserved
-	return err
-}
-
-var errDamaged = errors.New("the file is damaged")
-
-// Result codes of SQLite (https://www.sqlite.org/rescode.html); the low byte is the primary one.
-const (
-	codeCorrupt = 11
-	codeFull    = 13
-	codeNotADB  = 26
-	codeShmSize = 4874 // SQLITE_IOERR_SHMSIZE: no room to grow the -shm file
-)
-
-func damaged(err error) bool {
-	var e *sqlite.Error
-	if errors.As(err, &e) {
-		return e.Code()&0xff == codeCorrupt || e.Code()&0xff == codeNotADB
-	}
-	return errors.Is(err, errDamaged)
-}
-
-// wrap says what was being done, and translates a full disk.
-func wrap(doing string, err error) error {
-	if err == nil {
-		return nil
-	}
-	var e *sqlite.Error
-	if errors.As(err, &e) && (e.Code()&0xff == codeFull || e.Code() == codeShmSize) {
-		return fmt.Errorf("%s: %w (%w)", doing, ErrFull, err)
-	}
-	return fmt.Errorf("%s: %w", doing, err)
-}
-
-func (s *Store) inTx(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	if err := f(tx); err != nil {
-		return errors.Join(err, rollback(tx))
-	}
-	return tx.Commit()
-}
-
-// rollback ends tx; SQLite has ended it already when the disk was full.
-func rollback(tx *sql.Tx) error {
-	if err := tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
-		var e *sqlite.Error
-		if errors.As(err, &e) && e.Code()&0xff == 1 { // "no transaction is active"
-			return nil
-		}
-		return err
-	}
-	return nil
-}
+func (s *Store) wrap(doing string, err error) error { return wrap(s.o.Dir, doing, err) }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -40,7 +39,7 @@ func writeForEver(dir string) {
 	}
 	for i := 0; ; i++ {
 		inc := incident(i)
-		if err := s.SaveIncident(ctx, inc); err != nil {
+		if err := save(ctx, s, inc); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -81,9 +80,17 @@ func must(t *testing.T, err error) {
 	}
 }
 
+func save(ctx context.Context, s *Store, all ...detection.Incident) error {
+	return s.SaveIncidents(ctx, all)
+}
+
 func outbox(t *testing.T, s *Store, lane api.Lane) []api.Event {
 	t.Helper()
-	events, err := s.Outbox(context.Background(), lane, 500, 4<<20)
+	read := s.Alerts
+	if lane == api.LaneTelemetry {
+		read = s.Telemetry
+	}
+	events, err := read(context.Background(), 500, 4<<20)
 	must(t, err)
 	return events
 }
@@ -142,93 +149,166 @@ func TestFullDiskKeepsWhatWasSaved(t *testing.T) {
 	var err error
 	for i := range 5000 {
 		inc := incident(i)
-		if err = s.SaveIncident(ctx, inc); err != nil {
+		if err = save(ctx, s, inc); err != nil {
 			break
 		}
 		saved = append(saved, inc.ID)
 	}
-	if !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "saving an incident: the disk is full") {
-		t.Fatalf("a full disk is told as %v", err)
+	if !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "saving incidents: the disk is full") {
+		t.Fatalf("a full disk is reported as %v", err)
 	}
 	if len(saved) == 0 {
 		t.Fatal("nothing was saved at all")
 	}
-	events, err := s.Outbox(ctx, api.LaneAlerts, 5000, 64<<20)
+	events, err := s.Alerts(ctx, 5000, 64<<20)
 	must(t, err)
 	if len(events) != len(saved) {
 		t.Fatalf("%d events for %d saved incidents", len(events), len(saved))
 	}
-	// The hub's acknowledgement makes room again.
-	must(t, s.Acked(ctx, api.Ack{Committed: map[api.Lane]uint64{api.LaneAlerts: events[len(events)-1].Seq}}))
-	must(t, s.SaveIncident(ctx, incident(9999)))
+	// The hub's confirmation makes room again.
+	must(t, s.AlertsDelivered(ctx, events[len(events)-1].Seq, nil))
+	must(t, save(ctx, s, incident(9999)))
 	left := outbox(t, s, api.LaneAlerts)
-	if len(left) != 1 || left[0].Seq != events[len(events)-1].Seq+1 {
-		t.Fatalf("after the acknowledgement: %+v", left)
+	if len(left) != 1 || left[0].Seq <= events[len(events)-1].Seq {
+		t.Fatalf("after the confirmation: %+v", left)
 	}
 	all, err := s.OpenIncidents(ctx)
 	must(t, err)
 	if len(all) != len(saved)+1 {
-		t.Errorf("%d incidents are kept, want %d", len(all), len(saved)+1)
+		t.Errorf("%d incidents are saved, want %d", len(all), len(saved)+1)
 	}
 }
 
-func TestTelemetryStaysInItsBound(t *testing.T) {
-	s := open(t, Options{Dir: t.TempDir(), TelemetryBytes: 100 * pageSize})
+func reading(i int) devices.Reading {
+	return devices.Reading{Device: "river", Time: time.Date(2026, 3, 1, 0, 0, i, 0, time.UTC), Value: float64(i), Unit: "m", Quality: devices.Good}
+}
+
+func TestTelemetryIsBoundedAndSaysWhatItDropped(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir(), TelemetryBytes: 200 * pageSize})
 	ctx := t.Context()
-	at := time.Now()
-	batch := make([]devices.Reading, 200)
-	for i := range 100 {
+	const total = 40_000
+	for i := 0; i < total; i += 200 {
+		batch := make([]devices.Reading, 200)
 		for j := range batch {
-			batch[j] = devices.Reading{Device: "river", Time: at.Add(time.Duration(i*200+j) * time.Second), Value: float64(i*200 + j), Quality: devices.Good}
+			batch[j] = reading(i + j)
 		}
 		must(t, s.SaveReadings(ctx, batch))
 	}
-	var n int
-	var newest float64
-	must(t, s.telemetry.QueryRowContext(ctx, `SELECT count(*), max(value) FROM readings`).Scan(&n, &newest))
-	if n == 20000 || newest != 19999 {
-		t.Errorf("%d readings are left, the newest is %v", n, newest)
+	must(t, s.telemetry.write(ctx, func(tx *tx) error {
+		used, err := usedBytes(tx)
+		if used > 220*pageSize {
+			t.Errorf("the file uses %d pages of 200", used/pageSize)
+		}
+		return err
+	}))
+	got, lost := drain(t, s)
+	if len(got) == 0 || uint64(len(got))+lost != total {
+		t.Errorf("%d readings arrived and gaps name %d, want %d together", len(got), lost, total)
 	}
+	if _, ok := got[reading(total-1)]; !ok {
+		t.Error("the newest reading was dropped")
+	}
+	if n := s.Waiting()[api.LaneTelemetry]; n != 0 {
+		t.Errorf("%d wait after everything was delivered", n)
+	}
+	// Delivered readings make room without a gap.
+	for i := total; i < total+2000; i += 200 {
+		batch := make([]devices.Reading, 200)
+		for j := range batch {
+			batch[j] = reading(i + j)
+		}
+		must(t, s.SaveReadings(ctx, batch))
+	}
+	if got, lost := drain(t, s); len(got) != 2000 || lost != 0 {
+		t.Errorf("%d readings arrived and gaps name %d, want 2000 and none", len(got), lost)
+	}
+}
+
+// drain delivers all telemetry. It returns the readings that arrived, each once, and how many the
+// gaps name.
+func drain(t *testing.T, s *Store) (got map[devices.Reading]struct{}, lost uint64) {
+	t.Helper()
+	ctx := context.Background()
+	got = map[devices.Reading]struct{}{}
+	gaps := map[string]uint64{}
+	for {
+		events, err := s.Telemetry(ctx, 7, 20<<10)
+		must(t, err)
+		if len(events) == 0 {
+			break
+		}
+		for _, e := range events {
+			switch e.Kind {
+			case api.KindReadings:
+				var some []devices.Reading
+				must(t, json.Unmarshal(e.Data, &some))
+				for _, r := range some {
+					if _, again := got[r]; again {
+						t.Errorf("%v arrived twice", r)
+					}
+					got[r] = struct{}{}
+				}
+			case api.KindGap:
+				var g api.Gap
+				must(t, json.Unmarshal(e.Data, &g))
+				gaps[g.ID] = g.Count
+			}
+		}
+		must(t, s.TelemetryDelivered(ctx, events[len(events)-1].Seq))
+	}
+	for _, n := range gaps {
+		lost += n
+	}
+	return got, lost
 }
 
 func TestLanesHaveTheirOwnOrder(t *testing.T) {
 	s := open(t, Options{Dir: t.TempDir()})
 	ctx := t.Context()
 	a, b := incident(1), incident(2)
-	must(t, s.SaveIncident(ctx, a))
-	must(t, s.SaveStatus(ctx, devices.Status{Device: "yard", State: devices.Offline, Cause: devices.Cause{Text: "no pictures"}, Since: a.Opened}))
-	must(t, s.SaveIncident(ctx, b))
-	must(t, s.SaveStatus(ctx, devices.Status{Device: "yard", State: devices.Online, Since: b.Opened}))
-	must(t, s.SaveReadings(ctx, []devices.Reading{{Device: "river", Time: a.Opened, Value: 1, Quality: devices.Good}}))
+	must(t, save(ctx, s, a))
+	must(t, save(ctx, s, b))
+	must(t, s.SaveReadings(ctx, []devices.Reading{reading(1)}))
 
 	alerts := outbox(t, s, api.LaneAlerts)
-	if len(alerts) != 2 || alerts[0].Seq != 1 || alerts[1].Seq != 2 {
+	if len(alerts) != 2 || alerts[0].Seq >= alerts[1].Seq {
 		t.Errorf("alerts: %+v", alerts)
 	}
-	state := outbox(t, s, api.LaneState)
-	if len(state) != 1 || state[0].Seq != 2 || !strings.Contains(string(state[0].Data), `"online"`) {
-		t.Errorf("only the newest state of a device should wait: %+v", state)
+	if alerts[0].AgeMS == nil || alerts[0].Clock == "" {
+		t.Errorf("an alert without its age or the grade of its clock: %+v", alerts[0])
 	}
-	first := outbox(t, s, api.LaneTelemetry)
-	must(t, s.SaveReadings(ctx, []devices.Reading{{Device: "river", Time: b.Opened, Value: 2, Quality: devices.Good}}))
-	second := outbox(t, s, api.LaneTelemetry)
-	if len(first) != 1 || len(second) != 2 || string(second[0].Data) != string(first[0].Data) || second[0].Seq != first[0].Seq {
-		t.Errorf("an event changed between two readings of the outbox: %+v, then %+v", first, second)
+	telemetry := outbox(t, s, api.LaneTelemetry)
+	if len(telemetry) != 1 {
+		t.Fatalf("telemetry: %+v", telemetry)
 	}
-	must(t, s.Acked(ctx, api.Ack{Committed: map[api.Lane]uint64{api.LaneTelemetry: second[1].Seq, api.LaneAlerts: 1}}))
-	if left := outbox(t, s, api.LaneTelemetry); len(left) != 0 {
-		t.Errorf("telemetry after its acknowledgement: %+v", left)
+	must(t, s.SaveReadings(ctx, []devices.Reading{reading(2), reading(1)}))
+	if n := s.Waiting()[api.LaneTelemetry]; n != 2 {
+		t.Errorf("%d readings wait, want two: one was repeated", n)
 	}
-	if left := outbox(t, s, api.LaneAlerts); len(left) != 1 || left[0].Seq != 2 {
-		t.Errorf("alerts after an acknowledgement of the first: %+v", left)
+	must(t, s.TelemetryDelivered(ctx, telemetry[0].Seq))
+	must(t, s.AlertsDelivered(ctx, alerts[0].Seq, nil))
+	if left := outbox(t, s, api.LaneTelemetry); len(left) != 1 || !strings.Contains(string(left[0].Data), `"value":2`) {
+		t.Errorf("telemetry after the first reading was confirmed: %+v", left)
 	}
-	if left := outbox(t, s, api.LaneState); len(left) != 1 {
-		t.Errorf("state after another lane's acknowledgement: %+v", left)
+	if left := outbox(t, s, api.LaneAlerts); len(left) != 1 || left[0].Seq != alerts[1].Seq {
+		t.Errorf("alerts after the first was confirmed: %+v", left)
 	}
 	select {
-	case <-s.Wake():
+	case <-s.AlertsWaiting():
 	default:
 		t.Error("no signal after saving")
+	}
+}
+
+func TestConfirmationsOfNumbersThatWereNotSentChangeNothing(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir()})
+	ctx := t.Context()
+	must(t, save(ctx, s, incident(1)))
+	must(t, s.SaveReadings(ctx, []devices.Reading{reading(1)}))
+	must(t, s.AlertsDelivered(ctx, 1<<40, nil))
+	must(t, s.TelemetryDelivered(ctx, 1<<40))
+	if w := s.Waiting(); w[api.LaneAlerts] != 1 || w[api.LaneTelemetry] != 1 {
+		t.Errorf("waiting: %v, want one of each", w)
 	}
 }
 
@@ -241,115 +321,246 @@ func TestAlertsMakeWayButNeverTheFirstAndLast(t *testing.T) {
 		if v == 10 {
 			inc.State = detection.Closed
 		}
-		must(t, s.SaveIncident(ctx, inc))
+		must(t, save(ctx, s, inc))
 		if v == 6 {
-			must(t, s.SaveIncident(ctx, inc)) // the same version again is no alert
+			must(t, save(ctx, s, inc)) // the same version again is no alert
 			if got := outbox(t, s, api.LaneAlerts); len(got) != 2 {
 				t.Fatalf("after six versions %d alerts wait, want the first and the sixth", len(got))
 			}
 		}
 	}
-	var versions []int
-	for _, e := range outbox(t, s, api.LaneAlerts) {
-		var got detection.Incident
-		must(t, json.Unmarshal(e.Data, &got))
-		versions = append(versions, got.Version)
-	}
-	if fmt.Sprint(versions) != "[1 10]" {
-		t.Errorf("versions %v wait, want opening and closing", versions)
+	if got := versions(t, s); fmt.Sprint(got) != "[1 10]" {
+		t.Errorf("versions %v wait, want opening and closing", got)
 	}
 	if still, err := s.OpenIncidents(ctx); err != nil || len(still) != 0 {
 		t.Errorf("open incidents: %v, %v", still, err)
 	}
+	if n := s.Waiting()[api.LaneAlerts]; n != 2 {
+		t.Errorf("%d alerts are counted, want two", n)
+	}
 }
 
-func TestNumbersAreNeverUsedTwice(t *testing.T) {
-	dir := t.TempDir()
-	s, err := Open(t.Context(), Options{Dir: dir})
-	must(t, err)
-	ctx := t.Context()
-	must(t, s.SaveReadings(ctx, []devices.Reading{{Device: "river", Time: time.Now(), Quality: devices.Good}}))
-	before := outbox(t, s, api.LaneTelemetry)
-	epoch := s.Epoch()
-	must(t, s.Close())
-	// A power cut may take all of telemetry.db's last rows.
-	for _, tail := range []string{"", "-wal", "-shm"} {
-		if err := os.Remove(filepath.Join(dir, "telemetry.db"+tail)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			t.Fatal(err)
+func versions(t *testing.T, s *Store) (out []int) {
+	t.Helper()
+	for _, e := range outbox(t, s, api.LaneAlerts) {
+		if e.Kind == api.KindIncident {
+			var got detection.Incident
+			must(t, json.Unmarshal(e.Data, &got))
+			out = append(out, got.Version)
 		}
 	}
-	s = open(t, Options{Dir: dir})
-	must(t, s.SaveReadings(ctx, []devices.Reading{{Device: "river", Time: time.Now(), Quality: devices.Good}}))
-	after := outbox(t, s, api.LaneTelemetry)
-	if after[0].Seq <= before[0].Seq || s.Epoch() != epoch {
-		t.Errorf("number %d after %d in epoch %s after %s", after[0].Seq, before[0].Seq, s.Epoch(), epoch)
-	}
+	return out
 }
 
-func TestOlderCopyStartsANewEpoch(t *testing.T) {
-	s := open(t, Options{Dir: t.TempDir()})
+func gapsOf(t *testing.T, s *Store, lane api.Lane) (out []api.Gap) {
+	t.Helper()
+	for _, e := range outbox(t, s, lane) {
+		if e.Kind == api.KindGap {
+			var g api.Gap
+			must(t, json.Unmarshal(e.Data, &g))
+			out = append(out, g)
+		}
+	}
+	return out
+}
+
+func TestOutboxIsBounded(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir(), OutboxEvents: 100})
 	ctx := t.Context()
-	must(t, s.SaveIncident(ctx, incident(1)))
-	epoch := s.Epoch()
-	must(t, s.Acked(ctx, api.Ack{Committed: map[api.Lane]uint64{api.LaneAlerts: 7}}))
-	if s.Epoch() == epoch {
-		t.Error("the hub knows seven alerts of this epoch, the store one, and the epoch goes on")
+	for i := range 250 {
+		must(t, save(ctx, s, incident(i)))
+		if n := s.Waiting()[api.LaneAlerts]; n > 100 {
+			t.Fatalf("%d alerts wait, the bound is 100", n)
+		}
 	}
-	if len(outbox(t, s, api.LaneAlerts)) != 1 {
-		t.Error("the alert is gone, and the hub has not got it")
+	gaps := gapsOf(t, s, api.LaneAlerts)
+	n := len(versions(t, s))
+	if len(gaps) != 1 || gaps[0].Reason != reasonFull || uint64(n)+gaps[0].Count != 250 {
+		t.Fatalf("%d alerts wait, gaps %+v", n, gaps)
 	}
-}
-
-func TestDamagedFileIsSetAside(t *testing.T) {
-	dir := t.TempDir()
-	must(t, os.WriteFile(filepath.Join(dir, "telemetry.db"), []byte(strings.Repeat("not a database ", 1000)), 0o600))
-	s := open(t, Options{Dir: dir})
-	if p := s.Problems(); len(p) != 1 || !strings.Contains(p[0].Text, "telemetry.db was damaged") {
+	// The gap was read for sending; when it grows, its new content has a new number.
+	events := outbox(t, s, api.LaneAlerts)
+	for i := range 10 {
+		must(t, save(ctx, s, incident(1000+i)))
+	}
+	must(t, s.AlertsDelivered(ctx, events[len(events)-1].Seq, nil))
+	after := gapsOf(t, s, api.LaneAlerts)
+	if len(after) != 1 || after[0].ID != gaps[0].ID || after[0].Count <= gaps[0].Count {
+		t.Errorf("a gap that grew while it was sent: %+v, then %+v", gaps, after)
+	}
+	if p := s.Problems(); len(p) != 1 || p[0].Code != "outbox_full" {
 		t.Errorf("problems: %v", p)
 	}
-	must(t, s.SaveReadings(t.Context(), []devices.Reading{{Device: "river", Time: time.Now(), Quality: devices.Good}}))
+}
+
+func TestHeldEventsWaitForTheirKind(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir()})
+	ctx := t.Context()
+	a, b := incident(1), incident(2)
+	must(t, save(ctx, s, a, b))
+	events := outbox(t, s, api.LaneAlerts)
+	must(t, s.AlertsDelivered(ctx, events[1].Seq, []api.Refusal{{Lane: api.LaneAlerts, Seq: events[0].Seq}}))
+	if left := outbox(t, s, api.LaneAlerts); len(left) != 0 {
+		t.Fatalf("still waiting: %+v", left)
+	}
+	refs, err := s.OpenRefs(ctx)
+	must(t, err)
+	if len(refs) != 2 {
+		t.Errorf("open: %v", refs)
+	}
+	must(t, s.ReleaseHeld(ctx, []api.Kind{"other"}))
+	must(t, s.ReleaseHeld(ctx, []api.Kind{api.KindIncident, "other"}))
+	left := outbox(t, s, api.LaneAlerts)
+	if len(left) != 1 || left[0].Seq <= events[1].Seq || !strings.Contains(string(left[0].Data), a.ID) {
+		t.Errorf("after the hub knows the kind: %+v", left)
+	}
+	if n := s.Waiting()[api.LaneAlerts]; n != 1 {
+		t.Errorf("%d alerts are counted, want one", n)
+	}
+}
+
+func TestDroppedEventsAreGaps(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir()})
+	ctx := t.Context()
+	must(t, save(ctx, s, incident(1), incident(2)))
+	must(t, s.SaveReadings(ctx, []devices.Reading{reading(1), reading(2), reading(3)}))
+	must(t, s.Drop(ctx, api.LaneAlerts, outbox(t, s, api.LaneAlerts)[0].Seq))
+	must(t, s.Drop(ctx, api.LaneTelemetry, outbox(t, s, api.LaneTelemetry)[0].Seq))
+	if g := gapsOf(t, s, api.LaneAlerts); len(g) != 1 || g[0].Count != 1 || g[0].Kind != api.GapAlerts || len(versions(t, s)) != 1 {
+		t.Errorf("after dropping an alert: %+v", g)
+	}
+	if g := gapsOf(t, s, api.LaneTelemetry); len(g) != 1 || g[0].Count != 3 || g[0].Device != "river" {
+		t.Errorf("after dropping readings: %+v", g)
+	}
+	// Gaps that the hub cannot take are dropped without another gap.
+	must(t, s.Drop(ctx, api.LaneTelemetry, outbox(t, s, api.LaneTelemetry)[0].Seq))
+	if left := outbox(t, s, api.LaneTelemetry); len(left) != 0 {
+		t.Errorf("still waiting: %+v", left)
+	}
+	if err := s.Drop(ctx, api.LaneState, 1); err == nil {
+		t.Error("the store has no lane of states")
+	}
+	if w := s.Waiting(); w[api.LaneTelemetry] != 0 || w[api.LaneAlerts] != 2 {
+		t.Errorf("waiting: %v", w)
+	}
+}
+
+func TestEnqueueSendsIncidentsWholeWithTheirEvidence(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir()})
+	ctx := t.Context()
+	inc := incident(1)
+	must(t, save(ctx, s, inc))
+	meta := snapshot(t, s, inc, 10)
+	events := outbox(t, s, api.LaneAlerts)
+	must(t, s.AlertsDelivered(ctx, events[len(events)-1].Seq, nil))
+	must(t, s.EvidenceDelivered(ctx, meta))
+	must(t, s.Enqueue(ctx, []string{inc.ID, "unknown", inc.ID}))
+	again := outbox(t, s, api.LaneAlerts)
+	if len(again) != 2 || again[0].Kind != api.KindIncident || again[1].Kind != api.KindEvidence {
+		t.Fatalf("enqueued: %+v", again)
+	}
+	must(t, s.AlertsDelivered(ctx, again[1].Seq, nil))
+	if w, err := s.WaitingEvidence(ctx, 10, nil); err != nil || len(w) != 1 || w[0] != meta {
+		t.Errorf("evidence to upload again: %+v, %v", w, err)
+	}
+}
+
+func snapshot(t *testing.T, s *Store, inc detection.Incident, size int) api.Evidence {
+	t.Helper()
+	meta, err := s.SaveEvidence(context.Background(), api.Evidence{Incident: inc.ID, Name: "snapshot.jpg", ContentType: "image/jpeg", Time: inc.Opened}, []byte(strings.Repeat("x", size)))
+	must(t, err)
+	return meta
 }
 
 func TestEvidence(t *testing.T) {
 	s := open(t, Options{Dir: t.TempDir(), EvidenceBytes: 100})
 	ctx := t.Context()
 	inc := incident(1)
-	must(t, s.SaveIncident(ctx, inc))
-	meta, err := s.SaveEvidence(ctx, api.Evidence{Incident: inc.ID, Name: "snapshot.jpg", ContentType: "image/jpeg", Time: inc.Opened}, []byte(strings.Repeat("x", 60)))
-	must(t, err)
+	must(t, save(ctx, s, inc))
+	meta := snapshot(t, s, inc, 60)
 	if meta.Size != 60 || len(meta.SHA256) != 64 {
 		t.Errorf("announced as %+v", meta)
 	}
-	if _, ok, err := s.NextEvidence(ctx); ok || err != nil {
-		t.Errorf("evidence goes before its announcement was committed: %v", err)
+	if w, err := s.WaitingEvidence(ctx, 1, nil); len(w) != 0 || err != nil {
+		t.Errorf("evidence goes before its announcement was confirmed: %v, %v", w, err)
 	}
-	must(t, s.Acked(ctx, api.Ack{Committed: map[api.Lane]uint64{api.LaneAlerts: 2}}))
-	next, ok, err := s.NextEvidence(ctx)
-	if err != nil || !ok || next.SHA256 != meta.SHA256 || next.Name != "snapshot.jpg" {
-		t.Fatalf("next evidence: %+v, %v, %v", next, ok, err)
+	events := outbox(t, s, api.LaneAlerts)
+	must(t, s.AlertsDelivered(ctx, events[1].Seq, nil))
+	w, err := s.WaitingEvidence(ctx, 1, nil)
+	if err != nil || len(w) != 1 || w[0].SHA256 != meta.SHA256 {
+		t.Fatalf("waiting evidence: %+v, %v", w, err)
+	}
+	if w, err := s.WaitingEvidence(ctx, 1, func(api.Evidence) bool { return true }); err != nil || len(w) != 0 {
+		t.Errorf("skipped evidence: %+v, %v", w, err)
 	}
 	other := api.Evidence{Incident: inc.ID, Name: "clip.mp4", Time: inc.Opened}
 	if _, err := s.SaveEvidence(ctx, other, make([]byte, 60)); !errors.Is(err, ErrFull) {
 		t.Errorf("evidence that waits for the hub was replaced: %v", err)
 	}
-	must(t, s.EvidenceDone(ctx, next))
-	if _, err := s.SaveEvidence(ctx, other, make([]byte, 60)); err != nil {
-		t.Errorf("uploaded evidence did not make room: %v", err)
+	if g := gapsOf(t, s, api.LaneAlerts); len(g) != 1 || g[0].Kind != api.GapEvidence || g[0].Reason != reasonFull {
+		t.Errorf("refused evidence is reported as %+v", g)
 	}
-	if _, err := s.OpenEvidence(next); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the file of the uploaded evidence: %v", err)
+	must(t, s.EvidenceDelivered(ctx, api.Evidence{Incident: inc.ID, Name: meta.Name, SHA256: "of an older file"}))
+	if w, err := s.WaitingEvidence(ctx, 1, nil); err != nil || len(w) != 1 {
+		t.Errorf("a confirmation of an older file counts for the newer: %v, %v", w, err)
+	}
+	must(t, s.EvidenceDelivered(ctx, meta))
+	if _, err := s.SaveEvidence(ctx, other, make([]byte, 60)); err != nil {
+		t.Errorf("delivered evidence did not make room: %v", err)
+	}
+	if _, err := s.OpenEvidence(meta); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file of the delivered evidence: %v", err)
+	}
+	must(t, s.EvidenceLost(ctx, other, "file_missing"))
+	if g := gapsOf(t, s, api.LaneAlerts); len(g) != 2 {
+		t.Errorf("gaps: %+v", g)
 	}
 	if _, err := s.SaveEvidence(ctx, api.Evidence{Incident: "../x", Name: "y"}, nil); err == nil {
-		t.Error("a path was taken for an incident")
+		t.Error("a path was accepted as an incident")
+	}
+}
+
+func TestWithoutAHubNothingWaitsForOne(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir(), EvidenceBytes: 100})
+	ctx := t.Context()
+	s.Deliver(false)
+	closed, still := incident(1), incident(2)
+	must(t, save(ctx, s, closed, still))
+	closed.Version, closed.State = 2, detection.Closed
+	must(t, save(ctx, s, closed))
+	for i := range 5 {
+		inc := incident(10 + i)
+		must(t, save(ctx, s, inc))
+		snapshot(t, s, inc, 60) // each makes room for the next
+		inc.Version, inc.State = 2, detection.Closed
+		must(t, save(ctx, s, inc))
+	}
+	meta := snapshot(t, s, still, 40)
+	if n := s.Waiting()[api.LaneAlerts]; n != 0 {
+		t.Errorf("%d alerts wait for no hub", n)
+	}
+	if w, err := s.WaitingEvidence(ctx, 10, nil); err != nil || len(w) != 0 {
+		t.Errorf("evidence waits for no hub: %v, %v", w, err)
+	}
+	s.Deliver(true)
+	s.Deliver(true)
+	events := outbox(t, s, api.LaneAlerts)
+	if len(events) != 2 || !strings.Contains(string(events[0].Data), still.ID) || events[1].Kind != api.KindEvidence {
+		t.Fatalf("when there is a hub, %+v waits, want the open incident and its snapshot", events)
+	}
+	must(t, s.AlertsDelivered(ctx, events[1].Seq, nil))
+	if w, err := s.WaitingEvidence(ctx, 10, nil); err != nil || len(w) != 1 || w[0] != meta {
+		t.Errorf("evidence to upload: %+v, %v", w, err)
 	}
 }
 
 func TestThinning(t *testing.T) {
 	now := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
 	s := open(t, Options{Dir: t.TempDir(), Now: func() time.Time { return now }})
+	s.machine.fixed = func() moment { return moment{clock: api.ClockSynchronized} }
 	ctx := t.Context()
 	count := func() (n int) {
-		must(t, s.telemetry.QueryRowContext(ctx, `SELECT count(*) FROM readings`).Scan(&n))
+		must(t, s.telemetry.read(ctx, func(q querier) error { return q.QueryRowContext(ctx, `SELECT count(*) FROM readings`).Scan(&n) }))
 		return n
 	}
 	var batch []devices.Reading
@@ -358,26 +569,110 @@ func TestThinning(t *testing.T) {
 			devices.Reading{Device: "river", Time: now.Add(-48*time.Hour + time.Duration(i)*time.Second), Value: float64(i), Quality: devices.Good},
 			devices.Reading{Device: "river", Time: now.Add(-time.Duration(i) * time.Second), Value: float64(i), Quality: devices.Good})
 	}
-	batch = append(batch, devices.Reading{Device: "old", Time: time.Unix(0, 0), Quality: devices.Good})
+	batch = append(batch, devices.Reading{Device: "old", Time: time.Unix(0, 0).UTC(), Quality: devices.Good})
 	must(t, s.SaveReadings(ctx, batch))
-	must(t, s.Maintain(ctx))
-	if n := count(); n != 610 {
-		t.Errorf("%d readings are left, want 600 new ones and ten old ones", n)
+	for range 2 {
+		must(t, s.Maintain(ctx))
+		if n := count(); n != 610 {
+			t.Errorf("%d readings are left, want 600 new ones and ten old ones", n)
+		}
 	}
-	must(t, s.Maintain(ctx))
-	if n := count(); n != 610 {
-		t.Errorf("a second round left %d", n)
+	got, lost := drain(t, s)
+	if len(got) != 610 || lost != 591 {
+		t.Errorf("%d readings arrived, gaps name %d; want 610 and 591", len(got), lost)
 	}
 	inc := incident(1)
 	inc.State, inc.Version = detection.Closed, 2
 	inc.Updated = now.Add(-31 * 24 * time.Hour)
-	must(t, s.SaveIncident(ctx, inc))
+	must(t, save(ctx, s, inc))
 	must(t, s.Maintain(ctx))
-	if len(outbox(t, s, api.LaneAlerts)) != 1 {
-		t.Error("an old incident that the hub has not got was forgotten")
+	events := outbox(t, s, api.LaneAlerts)
+	if len(events) != 1 {
+		t.Fatal("an old incident that the hub does not have was removed")
 	}
-	w := s.Waiting()
-	if w[api.LaneAlerts] != 1 || w[api.LaneTelemetry] != 610 {
-		t.Errorf("waiting: %v", w)
+	must(t, s.AlertsDelivered(ctx, events[0].Seq, nil))
+	must(t, s.Maintain(ctx))
+	must(t, s.incidents.read(ctx, func(q querier) error {
+		var n int
+		err := q.QueryRowContext(ctx, `SELECT count(*) FROM incidents`).Scan(&n)
+		if n != 0 {
+			t.Error("an old incident that the hub has is still there")
+		}
+		return err
+	}))
+}
+
+func TestAClockThatIsNotTrustedRemovesNothingThatWaits(t *testing.T) {
+	now := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
+	s := open(t, Options{Dir: t.TempDir(), Now: func() time.Time { return now }})
+	s.machine.fixed = func() moment { return moment{clock: api.ClockUnsynchronized} }
+	ctx := t.Context()
+	inc := incident(1)
+	must(t, save(ctx, s, inc))
+	snapshot(t, s, inc, 10)
+	must(t, s.SaveReadings(ctx, []devices.Reading{reading(1), reading(2)}))
+	now = now.AddDate(20, 0, 0)
+	must(t, s.Maintain(ctx))
+	got, lost := drain(t, s)
+	if len(got) != 2 || lost != 0 {
+		t.Errorf("%d readings arrived, gaps name %d", len(got), lost)
+	}
+	f, err := s.OpenEvidence(api.Evidence{Incident: inc.ID, Name: "snapshot.jpg"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, f.Close())
+}
+
+func TestEventsSayHowOldTheyAre(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(t.Context(), Options{Dir: dir})
+	must(t, err)
+	at := moment{boot: "first", bootMS: 1000, clock: api.ClockUnsynchronized}
+	s.machine.fixed = func() moment { return at }
+	must(t, save(t.Context(), s, incident(1)))
+	at.bootMS = 61_000
+	e := outbox(t, s, api.LaneAlerts)[0]
+	if e.AgeMS == nil || *e.AgeMS != 60_000 || e.Clock != api.ClockUnsynchronized {
+		t.Errorf("a minute later: age %v, clock %q", e.AgeMS, e.Clock)
+	}
+	must(t, s.Close())
+	s = open(t, Options{Dir: dir})
+	s.machine.fixed = func() moment { return moment{boot: "second", bootMS: 5000} }
+	if e := outbox(t, s, api.LaneAlerts)[0]; e.AgeMS != nil || e.Clock != api.ClockUnsynchronized {
+		t.Errorf("after the machine has restarted: age %v, clock %q", *e.AgeMS, e.Clock)
+	}
+}
+
+func TestUnreadableRowsAreSetAside(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir()})
+	ctx := t.Context()
+	a, b := incident(1), incident(2)
+	must(t, save(ctx, s, a, b))
+	must(t, s.incidents.write(ctx, func(t *tx) error {
+		if _, err := t.exec(`UPDATE incidents SET data = '{"id":' WHERE id = ?`, a.ID); err != nil {
+			return err
+		}
+		_, err := t.exec(`UPDATE outbox SET data = '{"id":' WHERE incident = ?`, a.ID)
+		return err
+	}))
+	all, err := s.OpenIncidents(ctx)
+	must(t, err)
+	if len(all) != 1 || all[0].ID != b.ID {
+		t.Errorf("open incidents: %+v", all)
+	}
+	if p := s.Problems(); len(p) != 1 || p[0].Code != "incident_unreadable" || p[0].Params["incident"] != a.ID {
+		t.Errorf("problems: %+v", p)
+	}
+	if got := versions(t, s); len(got) != 1 {
+		t.Errorf("%d alerts can be sent, want one", len(got))
+	}
+	if g := gapsOf(t, s, api.LaneAlerts); len(g) != 1 || g[0].Count != 1 {
+		t.Errorf("gaps: %+v", g)
+	}
+	var aside int
+	must(t, s.incidents.read(ctx, func(q querier) error { return q.QueryRowContext(ctx, `SELECT count(*) FROM set_aside`).Scan(&aside) }))
+	if aside != 2 {
+		t.Errorf("%d rows were set aside, want the incident and its alert", aside)
 	}
 }
