@@ -157,7 +157,8 @@ func commandCauses() []CauseKind {
 	return []CauseKind{
 		{"edge_stopping", "the edge is stopping"},
 		{"camera_unknown", "{edge} has no camera {device}"},
-		{"camera_not_online", "{device} is not online[: {cause}]"},
+		{"camera_offline", "{device} is offline[: {cause}]"},
+		{"camera_not_heard", "it is not known whether {device} works[: {cause}]"},
 		{"command_unknown", "this edge does not know the command {command}"},
 		{"command_expired", "the command had expired when it arrived"},
 		{"publications_full", "this edge already sends {count} cameras, and no more at a time"},

@@ -85,11 +85,15 @@ type LastReading struct {
 
 // DeviceRecord is a camera or sensor as the hub knows it.
 type DeviceRecord struct {
-	Edge    string         `json:"edge"`
-	Name    string         `json:"name"`
-	Kind    devices.Kind   `json:"kind" enum:"camera,sensor"`
-	State   devices.State  `json:"state" enum:"online,offline,unknown"`
-	Cause   string         `json:"cause" doc:"why it is not online, in words"`
+	Edge  string        `json:"edge"`
+	Name  string        `json:"name"`
+	Kind  devices.Kind  `json:"kind" enum:"camera,sensor"`
+	State devices.State `json:"state" enum:"online,offline,unknown"`
+	Cause string        `json:"cause" doc:"why it is not online, in English"`
+
+	CauseCode   string            `json:"cause_code,omitempty" doc:"the same as a code; absent for edges of an older version"`
+	CauseParams map[string]string `json:"cause_params,omitempty" doc:"the values of the code's sentence, by name"`
+
 	Since   *time.Time     `json:"since" doc:"since when it is in that state"`
 	Place   *devices.Place `json:"place"`
 	Unit    string         `json:"unit,omitempty"`

@@ -163,7 +163,7 @@ func TestCommander(t *testing.T) {
 		case err == nil:
 			return ""
 		case errors.As(err, &refused):
-			return refused.Cause
+			return refused.Cause.Text
 		default:
 			t.Error(err)
 			return err.Error()

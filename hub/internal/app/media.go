@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"gridpost/devices"
 	"gridpost/hub/api"
 	"gridpost/hub/internal/relay"
 	"gridpost/hub/internal/store"
@@ -50,13 +51,13 @@ const commandLife = 10 * time.Second
 func (c commander) Command(ctx context.Context, edge string, command api.Command) error {
 	e, err := c.store.Edge(ctx, edge)
 	if errors.Is(err, store.ErrNotFound) {
-		return relay.Refused{Cause: "there is no edge " + edge}
+		return relay.Refused{Cause: devices.Cause{Text: "there is no edge " + edge}}
 	}
 	if err != nil {
 		return err
 	}
 	if e.State != "online" {
-		return relay.Refused{Cause: "the edge " + edge + " is not connected"}
+		return relay.Refused{Cause: devices.Cause{Text: "the edge " + edge + " is not connected"}}
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -81,17 +82,17 @@ func (c commander) wait(ctx context.Context, edge, id string) error {
 		result, done, err := c.store.CommandResult(ctx, id)
 		switch {
 		case ctx.Err() != nil:
-			return relay.Refused{Cause: "the edge " + edge + " does not answer"}
+			return relay.Refused{Cause: devices.Cause{Text: "the edge " + edge + " does not answer"}}
 		case err != nil:
 			return err
 		case done && result.OK:
 			return nil
 		case done:
-			return relay.Refused{Cause: result.Cause.Text}
+			return relay.Refused{Cause: result.Cause}
 		}
 		select {
 		case <-ctx.Done():
-			return relay.Refused{Cause: "the edge " + edge + " does not answer"}
+			return relay.Refused{Cause: devices.Cause{Text: "the edge " + edge + " does not answer"}}
 		case <-wake:
 		case <-look.C:
 		}

@@ -28,7 +28,7 @@ type Camera struct {
 	Device string
 	Place  *devices.Place // nil: unknown; such a camera is not ranked
 	State  devices.State
-	Cause  string // why it is not online, in words
+	Cause  devices.Cause // why it is not online
 }
 
 // Sight is how a camera stands to a place. Pages translate it; Reason says it in English.
@@ -53,8 +53,12 @@ type Ranked struct {
 	Distance float64       `json:"distance"` // metres along the ground, rounded to 0.1
 	Bearing  float64       `json:"bearing"`  // degrees clockwise from north, from the camera to the place, 0..360
 	State    devices.State `json:"state"`
-	Cause    string        `json:"cause"`
-	Reason   string        `json:"reason"` // in words, such as "sees the place from 23 m"
+	Cause    string        `json:"cause"` // in English
+
+	CauseCode   string            `json:"cause_code,omitempty"`
+	CauseParams map[string]string `json:"cause_params,omitempty"`
+
+	Reason string `json:"reason"` // in words, such as "sees the place from 23 m"
 
 	scale float64 // how large things at the place appear; comparable, without a unit
 }
@@ -118,7 +122,7 @@ func rate(at Point, c Camera) Ranked {
 		Edge: c.Edge, Device: c.Device,
 		Sight: sight, Sees: sight == AtPlace || sight == InView,
 		Distance: math.Round(d*10) / 10, Bearing: math.Mod(math.Round(bearing*10)/10, 360),
-		State: c.State, Cause: c.Cause,
+		State: c.State, Cause: c.Cause.Text, CauseCode: c.Cause.Code, CauseParams: c.Cause.Params,
 	}
 	if r.Sees {
 		r.scale = magnification(*c.Place, d)

@@ -36,7 +36,7 @@ var town = Point{30.9201, 120.9302}
 func TestReasons(t *testing.T) {
 	south := at(town, 23, 180) // so the town is to the north of it
 	offline := camera("f", south, 0, 90, 60)
-	offline.State, offline.Cause = devices.Offline, "no pictures for 20 s"
+	offline.State, offline.Cause = devices.Offline, devices.Cause{Text: "no pictures for 20 s"}
 	unheard := camera("g", at(town, 40, 180), 180, 90, 60)
 	unheard.State = devices.Unknown
 	for _, c := range []struct {

@@ -14,12 +14,17 @@ type Problem struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail,omitempty"`
+	Cause  any    `json:"cause,omitempty"` // extension member: the detail as a code with parameters
 }
 
 // Write answers with a status and, unless it is 401 or 403, a detail in words.
-func Write(w http.ResponseWriter, status int, detail string) {
+func Write(w http.ResponseWriter, status int, detail string) { WriteCause(w, status, detail, nil) }
+
+// WriteCause answers like Write, and with the cause of the failure for programs. cause is
+// anything that JSON can hold.
+func WriteCause(w http.ResponseWriter, status int, detail string, cause any) {
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
-		detail = ""
+		detail, cause = "", nil
 	}
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
@@ -28,5 +33,5 @@ func Write(w http.ResponseWriter, status int, detail string) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	// The client may be gone; there is nobody left to tell.
-	_ = json.NewEncoder(w).Encode(Problem{Title: http.StatusText(status), Status: status, Detail: detail})
+	_ = json.NewEncoder(w).Encode(Problem{Title: http.StatusText(status), Status: status, Detail: detail, Cause: cause})
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"gridpost/devices"
 	"gridpost/hub/api"
 	"gridpost/streams/webrtc"
 )
@@ -115,7 +116,7 @@ func (p *path) begin(ctx context.Context, a *attempt) {
 		case <-a.done:
 			return
 		case <-ctx.Done():
-			err = Refused{Cause: fmt.Sprintf("the edge has not begun to send within %s", p.relay.o.Start)}
+			err = Refused{Cause: devices.Cause{Text: fmt.Sprintf("the edge has not begun to send within %s", p.relay.o.Start)}}
 			p.stop(ctx)
 		}
 	}
@@ -136,7 +137,7 @@ func (p *path) words(err error) error {
 		return refused
 	}
 	p.relay.o.Logger.Warn("asking an edge for a live picture", "device", p.key.String(), "error", err)
-	return Refused{Cause: "the edge does not answer"}
+	return Refused{Cause: devices.Cause{Text: "the edge does not answer"}}
 }
 
 // tell sends one command, after those before it.

@@ -138,7 +138,7 @@ func (r *Relay) refuse(w http.ResponseWriter, err error) {
 	case errors.Is(err, webrtc.ErrCodec):
 		problem.Write(w, http.StatusNotAcceptable, err.Error())
 	case errors.As(err, &refused):
-		problem.Write(w, http.StatusServiceUnavailable, refused.Cause)
+		problem.WriteCause(w, http.StatusServiceUnavailable, refused.Cause.Text, refused.Cause)
 	case errors.As(err, &stopping):
 		problem.Write(w, http.StatusServiceUnavailable, stopping.Error())
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

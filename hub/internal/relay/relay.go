@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"gridpost/devices"
 	"gridpost/hub/api"
 	"gridpost/streams/webrtc"
 )
@@ -40,16 +41,15 @@ type Leases interface {
 // Commander carries commands to edges.
 type Commander interface {
 	// Command blocks until the edge has answered or ctx ends. The error of an edge's refusal
-	// is Refused, with the edge's cause in words. The relay leaves ID empty: the Commander
+	// is Refused, with the edge's cause. The relay leaves ID empty: the Commander
 	// gives the command its identity.
 	Command(ctx context.Context, edge string, c api.Command) error
 }
 
-// Refused is an edge's No, or the hub's when the edge cannot be reached, with the cause in
-// words for the viewer.
-type Refused struct{ Cause string }
+// Refused is the refusal of an edge, or of the hub when the edge cannot be reached.
+type Refused struct{ Cause devices.Cause }
 
-func (r Refused) Error() string { return r.Cause }
+func (r Refused) Error() string { return r.Cause.Text }
 
 // Viewer is who watches, and why.
 type Viewer struct {

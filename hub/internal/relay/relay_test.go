@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"gridpost/devices"
 	"gridpost/devices/problem"
 	"gridpost/hub/api"
 	"gridpost/streams/webrtc"
@@ -133,8 +134,10 @@ func TestEdgeRefuses(t *testing.T) {
 		set    func(*edge)
 		detail string
 	}{
-		{"with a cause", func(e *edge) { e.refuse = Refused{Cause: "the camera is offline: no answer"} }, "the camera is offline: no answer"},
-		{"wrapped", func(e *edge) { e.refuse = fmt.Errorf("commanding: %w", Refused{Cause: "the edge is not connected"}) }, "the edge is not connected"},
+		{"with a cause", func(e *edge) { e.refuse = Refused{Cause: devices.NewCause("camera_offline", "device", "yard")} }, "yard is offline"},
+		{"wrapped", func(e *edge) {
+			e.refuse = fmt.Errorf("commanding: %w", Refused{Cause: devices.Cause{Text: "the edge is not connected"}})
+		}, "the edge is not connected"},
 		{"without words", func(e *edge) { e.refuse = errors.New("database is locked") }, "the edge does not answer"},
 		{"never begins", func(e *edge) { e.silent = true }, "the edge has not begun to send within 300ms"},
 	} {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"gridpost/devices"
 	"gridpost/hub/internal/problem"
 	"gridpost/streams/webrtc"
 )
@@ -57,7 +58,7 @@ func (r *Relay) view(ctx context.Context, offer string, p *path, who Viewer) (v 
 		return nil, err // before an edge is troubled with it
 	}
 	if !r.admit() {
-		return nil, Refused{Cause: fmt.Sprintf("the hub serves its limit of %d viewers", r.o.MaxViewers)}
+		return nil, Refused{Cause: devices.Cause{Text: fmt.Sprintf("the hub serves its limit of %d viewers", r.o.MaxViewers)}}
 	}
 	l, err := p.acquire(ctx)
 	if err != nil {

@@ -51,10 +51,16 @@ func (s *Store) CommandsFor(ctx context.Context, edge string, after int64) ([]Qu
 // FinishCommand notes an edge's answer. A second answer changes nothing. ErrNotFound: the edge
 // has no such command.
 func (s *Store) FinishCommand(ctx context.Context, edge, id string, r api.Result) error {
+	params, err := causeParams(r.Cause)
+	if err != nil {
+		return err
+	}
 	return s.update(ctx, func(t *tx) error {
 		err := affected(t.exec(`UPDATE commands SET finished_at = coalesce(finished_at, ?), ok = coalesce(ok, ?),
-			cause = CASE WHEN finished_at IS NULL THEN ? ELSE cause END WHERE id = ? AND edge = ?`,
-			millis(t.now), r.OK, r.Cause.Text, id, edge))
+			cause = CASE WHEN finished_at IS NULL THEN ? ELSE cause END,
+			cause_code = CASE WHEN finished_at IS NULL THEN ? ELSE cause_code END,
+			cause_params = CASE WHEN finished_at IS NULL THEN ? ELSE cause_params END WHERE id = ? AND edge = ?`,
+			millis(t.now), r.OK, r.Cause.Text, r.Cause.Code, params, id, edge))
 		if err != nil {
 			return fmt.Errorf("finishing a command of edge %s: %w", edge, err)
 		}
@@ -67,7 +73,11 @@ func (s *Store) FinishCommand(ctx context.Context, edge, id string, r api.Result
 func (s *Store) CommandResult(ctx context.Context, id string) (r api.Result, done bool, err error) {
 	var finished sql.NullInt64
 	var ok sql.NullBool
-	err = found(s.read.QueryRowContext(ctx, `SELECT finished_at, ok, cause FROM commands WHERE id = ?`, id))(&finished, &ok, &r.Cause.Text)
+	var code, params, text string
+	err = found(s.read.QueryRowContext(ctx, `SELECT finished_at, ok, cause_code, cause_params, cause FROM commands WHERE id = ?`, id))(&finished, &ok, &code, &params, &text)
+	if err == nil {
+		r.Cause, err = readCause(code, params, text)
+	}
 	if err != nil {
 		return r, false, fmt.Errorf("reading the answer to a command: %w", err)
 	}

@@ -12,7 +12,7 @@ import (
 	"gridpost/hub/api"
 )
 
-const deviceColumns = `d.edge, d.name, d.kind, d.place, d.unit, d.rules, d.state, d.cause, d.since, d.read_at, d.value, d.quality,
+const deviceColumns = `d.edge, d.name, d.kind, d.place, d.unit, d.rules, d.state, d.cause, d.cause_code, d.cause_params, d.since, d.read_at, d.value, d.quality,
 	coalesce(e.online, 0), e.last_seen_at`
 
 const deviceFrom = ` FROM devices d LEFT JOIN edges e ON e.name = d.edge `
@@ -20,13 +20,17 @@ const deviceFrom = ` FROM devices d LEFT JOIN edges e ON e.name = d.edge `
 func scanDevice(scan func(...any) error) (api.DeviceRecord, error) {
 	var d api.DeviceRecord
 	var place, quality sql.NullString
-	var rules string
+	var rules, code, params string
 	var since, readAt, seen sql.NullInt64
 	var value sql.NullFloat64
 	var online bool
-	err := scan(&d.Edge, &d.Name, &d.Kind, &place, &d.Unit, &rules, &d.State, &d.Cause, &since, &readAt, &value, &quality, &online, &seen)
+	err := scan(&d.Edge, &d.Name, &d.Kind, &place, &d.Unit, &rules, &d.State, &d.Cause, &code, &params, &since, &readAt, &value, &quality, &online, &seen)
 	if err != nil {
 		return d, err
+	}
+	cause, err := readCause(code, params, d.Cause)
+	if err != nil {
+		return d, fmt.Errorf("reading device %s/%s: %w", d.Edge, d.Name, err)
 	}
 	d.Since = timePtr(since)
 	if place.Valid {
@@ -47,11 +51,12 @@ func scanDevice(scan func(...any) error) (api.DeviceRecord, error) {
 		// What an edge said before it fell silent is no longer known to hold.
 		d.State = devices.Unknown
 		d.Since = timePtr(seen)
-		d.Cause = "its edge " + d.Edge + " has not been heard of yet"
+		cause = devices.NewCause("edge_not_heard", "edge", d.Edge)
 		if seen.Valid {
-			d.Cause = "its edge " + d.Edge + " has not been heard of since " + fromMillis(seen.Int64).Format(time.DateTime) + " UTC"
+			cause = devices.NewCause("edge_silent", "edge", d.Edge, "since", fromMillis(seen.Int64).Format(time.RFC3339))
 		}
 	}
+	d.Cause, d.CauseCode, d.CauseParams = cause.Text, cause.Code, cause.Params
 	return d, nil
 }
 
@@ -188,8 +193,12 @@ func (t *tx) putDevice(edge string, d api.Device) error {
 // status notes a device's state. A device that the inventory does not have is left out: its
 // inventory is on its way in another lane, or it is gone.
 func (t *tx) status(edge string, st devices.Status) error {
-	err := affected(t.exec(`UPDATE devices SET state = ?, cause = ?, since = ? WHERE edge = ? AND name = ?`,
-		string(st.State), st.Cause.Text, nullMillis(st.Since), edge, st.Device))
+	params, err := causeParams(st.Cause)
+	if err != nil {
+		return err
+	}
+	err = affected(t.exec(`UPDATE devices SET state = ?, cause = ?, cause_code = ?, cause_params = ?, since = ? WHERE edge = ? AND name = ?`,
+		string(st.State), st.Cause.Text, st.Cause.Code, params, nullMillis(st.Since), edge, st.Device))
 	if err != nil {
 		return fmt.Errorf("noting the state of %s/%s: %w", edge, st.Device, err)
 	}

@@ -152,14 +152,15 @@ func TestDevicesComeGoAndFallSilent(t *testing.T) {
 	got := apply("a",
 		Event{Lane: api.LaneTelemetry, Seq: 1, Value: reading},
 		Event{Lane: api.LaneState, Seq: 1, Value: inv},
-		Event{Lane: api.LaneState, Seq: 2, Value: devices.Status{Device: "yard", State: devices.Offline, Cause: devices.Cause{Text: "no pictures for 10 s"}, Since: now}},
+		Event{Lane: api.LaneState, Seq: 2, Value: devices.Status{Device: "yard", State: devices.Offline, Cause: devices.NewCause("camera_no_frames", "seconds", "10"), Since: now}},
 		Event{Lane: api.LaneState, Seq: 3, Value: devices.Status{Device: "gone", State: devices.Online}},
 	)
 	if len(got.Ack.Refused) != 1 || got.Ack.Refused[0].Seq != 3 || got.Ack.Committed[api.LaneState] != 3 {
 		t.Fatalf("ack %+v", got.Ack)
 	}
 	all, err := s.Devices(t.Context(), DeviceQuery{Limit: 10})
-	if err != nil || len(all) != 2 || all[0].Reading == nil || all[0].Reading.Value != 3.4 || all[1].Cause != "no pictures for 10 s" {
+	if err != nil || len(all) != 2 || all[0].Reading == nil || all[0].Reading.Value != 3.4 || all[1].Cause != "connected, but no frames for 10 s" ||
+		all[1].CauseCode != "camera_no_frames" || all[1].CauseParams["seconds"] != "10" {
 		t.Fatalf("%+v, %v", all, err)
 	}
 	near, err := s.CamerasWithin(t.Context(), 30.921, 120.931, 500)
@@ -174,7 +175,8 @@ func TestDevicesComeGoAndFallSilent(t *testing.T) {
 		t.Fatal(err)
 	}
 	d, err := s.Device(t.Context(), "gate-7", "yard")
-	if err != nil || d.State != devices.Unknown || !strings.Contains(d.Cause, "gate-7 has not been heard of since") {
+	if err != nil || d.State != devices.Unknown || !strings.Contains(d.Cause, "gate-7 has not been heard of since") ||
+		d.CauseCode != "edge_silent" || d.CauseParams["edge"] != "gate-7" || d.CauseParams["since"] == "" {
 		t.Fatalf("%+v, %v", d, err)
 	}
 	apply("a", Event{Lane: api.LaneState, Seq: 4, Value: api.Inventory{Version: "2", Devices: inv.Devices[:1]}})

@@ -160,7 +160,7 @@ func (s *Server) nearby(ctx context.Context, in *nearbyInput) (*nearbyOutput, er
 	}
 	cams := make([]nearby.Camera, len(near))
 	for i, d := range near {
-		cams[i] = nearby.Camera{Edge: d.Edge, Device: d.Name, Place: d.Place, State: d.State, Cause: d.Cause}
+		cams[i] = nearby.Camera{Edge: d.Edge, Device: d.Name, Place: d.Place, State: d.State, Cause: devices.Cause{Code: d.CauseCode, Params: d.CauseParams, Text: d.Cause}}
 	}
 	ranked := nearby.Rank(nearby.Point{Lat: at.Lat, Lon: at.Lon}, cams)
 	out.Body.Sees = nearby.Sees(ranked)

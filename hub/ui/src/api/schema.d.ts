@@ -1047,8 +1047,14 @@ export interface components {
             status: number;
         };
         DeviceRecord: {
-            /** @description why it is not online, in words */
+            /** @description why it is not online, in English */
             cause: string;
+            /** @description the same as a code; absent for edges of an older version */
+            cause_code?: string;
+            /** @description the values of the code's sentence, by name */
+            cause_params?: {
+                [key: string]: string;
+            };
             edge: string;
             /** @enum {string} */
             kind: "camera" | "sensor";
@@ -1340,6 +1346,10 @@ export interface components {
             /** Format: double */
             bearing: number;
             cause: string;
+            cause_code?: string;
+            cause_params?: {
+                [key: string]: string;
+            };
             device: string;
             /** Format: double */
             distance: number;
