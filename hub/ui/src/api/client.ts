@@ -12,6 +12,8 @@ export class ApiError extends Error {
     /** seconds to wait, from Retry-After */
     readonly retryAfter: number | null = null,
     readonly timeout = false,
+    /** the detail as a code with parameters, where the hub gives one */
+    readonly reason: { code: string; params?: Record<string, string>; text: string } | null = null,
   ) {
     super(detail || title);
     this.name = "ApiError";
@@ -90,12 +92,14 @@ export async function send(method: string, path: string, o: Options = {}): Promi
 async function refusal(method: string, path: string, response: Response): Promise<ApiError> {
   let title = response.statusText;
   let detail = "";
+  let reason: ApiError["reason"] = null;
   try {
     const problem: unknown = await response.json();
     if (typeof problem === "object" && problem !== null) {
-      const p = problem as { title?: unknown; detail?: unknown; errors?: { message?: string; location?: string }[] };
+      const p = problem as { title?: unknown; detail?: unknown; errors?: { message?: string; location?: string }[]; cause?: ApiError["reason"] };
       if (typeof p.title === "string") title = p.title;
       if (typeof p.detail === "string") detail = p.detail;
+      if (p.cause?.code) reason = p.cause;
       const first = p.errors?.[0];
       if (first?.message) detail = [detail, `${first.location ?? ""} ${first.message}`.trim()].filter(Boolean).join(": ");
     }
@@ -105,7 +109,7 @@ async function refusal(method: string, path: string, response: Response): Promis
   const signingIn = method === "POST" && path === "/api/v1/session";
   if (response.status === 401 && !signingIn) for (const f of signedOut) f();
   const after = Number(response.headers.get("Retry-After"));
-  return new ApiError(response.status, title, detail, after > 0 ? after : null);
+  return new ApiError(response.status, title, detail, after > 0 ? after : null, false, reason);
 }
 
 async function json<T>(method: string, path: string, o?: Options): Promise<T> {

@@ -28,28 +28,16 @@ export function goSpan(text: string): number | null {
 
 function readable(name: string, value: string): string | number {
   switch (name) {
-    case "span":
-    case "every": {
+    case "span": {
       const ms = goSpan(value);
       return ms === null ? value : ms < 1000 ? fmt.quantity(ms, "ms") : fmt.spanLong(ms);
     }
-    case "since":
-      return fmt.moment(`${value.replace(" ", "T")}Z`);
-    case "date":
-      return fmt.day(value);
     case "count":
       return Number(value);
-    case "bytes":
-      return fmt.bytes(Number(value));
-    case "why":
-      return maybe(`cause.why.${value.replace(/ within .*/, "").replaceAll(" ", "_")}`) ?? value;
     case "certificate":
-      return wordsOf(value, certificates) ?? value;
+      return certificateOf(value);
     case "field":
       return maybe(`answer.field.${value}`) ?? value;
-    case "edge":
-    case "device":
-      return value.replaceAll("-", " ");
   }
   return value;
 }
@@ -60,3 +48,6 @@ const certificates: Form[] = [
   [/certificate has expired or is not yet valid/, "cause.certificate.time"],
   [/certificate is (?:not )?valid for .*|doesn't contain any IP SANs|is not valid for any names/, "cause.certificate.name"],
 ];
+
+/** Why a certificate is not trusted, of what Go says; as it is where that is of no known form. */
+export const certificateOf = (text: string): string => wordsOf(text, certificates) ?? text;

@@ -6,6 +6,8 @@ import adminEn from "./admin.en.json";
 import adminZh from "./admin.zh-CN.json";
 import causesEn from "./causes.en.json";
 import causesZh from "./causes.zh-CN.json";
+import codesEn from "./codes.en.json";
+import codesZh from "./codes.zh-CN.json";
 import devicesEn from "./devices.en.json";
 import devicesZh from "./devices.zh-CN.json";
 import incidentEn from "./incident.en.json";
@@ -24,10 +26,10 @@ import wordsEn from "./words.en.json";
 import wordsZh from "./words.zh-CN.json";
 
 const en = {
-  ...shellEn, ...wordsEn, ...incidentsEn, ...incidentEn, ...mapEn, ...videoEn, ...devicesEn, ...adminEn, ...reportEn, ...causesEn,
+  ...shellEn, ...wordsEn, ...incidentsEn, ...incidentEn, ...mapEn, ...videoEn, ...devicesEn, ...adminEn, ...reportEn, ...causesEn, ...codesEn,
 };
 const zh = {
-  ...shellZh, ...wordsZh, ...incidentsZh, ...incidentZh, ...mapZh, ...videoZh, ...devicesZh, ...adminZh, ...reportZh, ...causesZh,
+  ...shellZh, ...wordsZh, ...incidentsZh, ...incidentZh, ...mapZh, ...videoZh, ...devicesZh, ...adminZh, ...reportZh, ...causesZh, ...codesZh,
 };
 
 export const languages = ["zh-CN", "en"] as const;
@@ -50,4 +52,5 @@ export const parts: Record<string, Record<Language, Record<string, string>>> = {
   admin: { en: adminEn, "zh-CN": adminZh },
   report: { en: reportEn, "zh-CN": reportZh },
   causes: { en: causesEn, "zh-CN": causesZh },
+  codes: { en: codesEn, "zh-CN": codesZh },
 };

@@ -7,12 +7,10 @@ import { prefs } from "../state/prefs.svelte";
 import { causeOfWords } from "../video/causes";
 import { causeWords } from "../video/words";
 import { deliveryCause, endedWhy } from "../views/admin/words";
-import { causeOf, errorText } from "./words";
+import { errorText } from "./words";
 
 type Reader = (text: string) => string;
 const readers: Record<keyof typeof said, Reader[]> = {
-  cause: [causeOf],
-  box: [causeOf],
   view: [(text) => causeWords(causeOfWords(text))],
   end: [(text) => causeWords(causeOfWords(text)), endedWhy],
   delivery: [deliveryCause],

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { ApiError } from "../api/client";
 import type { Incident, Ranked } from "../api/types";
 import { prefs } from "../state/prefs.svelte";
-import { causeOf } from "./causes";
+import { causeOf, problemsOf } from "./causes";
 import { goSpan } from "./forms";
 import { errorText, incidentTitle, sightOf } from "./words";
 
@@ -27,23 +27,33 @@ describe("titles", () => {
 });
 
 describe("causes", () => {
+  const full = { cause: "the camera has no room for another viewer (453)", cause_code: "camera_full", cause_params: { status: "453" } };
+  const exited = { cause: "the worker exited with status 2", cause_code: "worker_exited", cause_status: "2" };
   it.each([
-    ["nothing answers at 10.0.0.11:554 (no answer within 5 s)", "nothing answers at 10.0.0.11:554 (no answer)", "10.0.0.11:554 无应答（未应答）"],
-    ["no reading for more than 1m30s, expected every 30s; the broker at 10.0.0.2:1883 closed the connection",
-      "no reading for more than 1 minute, expected every 30 seconds; the broker at 10.0.0.2:1883 closed the connection",
-      "超过1分钟没有读数，正常应每30秒一次；消息服务器 10.0.0.2:1883 断开了连接"],
-    // A sentence may have "; " in itself.
-    ["incidents.db was damaged and has been set aside as x; what it held has not all reached the hub",
-      "incidents.db was damaged and set aside as x; the hub may not have got all that was in it", "incidents.db 已损坏，另存为 x；其中内容可能未全部上传中心"],
-    ["back-yard: nothing is detected, because the worker stopped: the worker failed: it exited with status 2; it has failed so often that the next try is only in 5m0s",
-      "back yard: nothing is detected: the detector failed: it ended with status 2; it fails so often that it is tried again only every 5 minutes",
-      "back yard：检测已停止：检测程序出错：已退出（状态 2）；因频繁失败，每5分钟才重试一次"],
-    ["something that nobody has foreseen; the camera hung up", "something that nobody has foreseen; the camera hung up", "something that nobody has foreseen；摄像机断开了连接"],
-    ["", "", ""],
-  ])("%s", (told, en, zh) => {
-    expect(causeOf(told)).toBe(en);
+    [full, "the camera has no room for another viewer (error 453)", "摄像机无法再接受新的观看者（错误 453）"],
+    [{ cause: "x", cause_code: "sensor_silent", cause_params: { seconds: "90", every_seconds: "0.5" } }, "no reading for more than 1 minute, expected every 500\u00a0ms", "超过1分钟没有读数，正常应每500\u00a0ms一次"],
+    [{ cause: "x", cause_code: "detection_stopped", cause_params: { device: "back-yard", ...exited, cause_retry_in: "300" } },
+      "back yard: nothing is detected: the detector ended with status 2; it fails so often that it is started again only in 5 minutes",
+      "back yard：检测已停止：检测程序已退出（状态 2）；因频繁失败，5分钟后才重新启动"],
+    // A cause within a cause within a cause.
+    [{ cause: "x", cause_code: "detection_stopped", cause_params: { device: "yard", cause: "y", cause_code: "worker_quarantined", cause_retry_in: "600", cause_crashes: "2", cause_cause: "z", cause_cause_code: "worker_signal", cause_cause_signal: "11" } },
+      "yard: nothing is detected: detection is off for 10 minutes after 2 crashes in a row: the detector was ended by signal 11",
+      "yard：检测已停止：检测程序连续崩溃 2 次，停用10分钟：检测程序被信号 11 终止"],
+    // Of a box before there were codes, of a code that is not known here, and of one without its parameters.
+    [{ cause: "the camera hung up" }, "the camera hung up", "the camera hung up"],
+    [{ cause: "the moon is too bright", cause_code: "camera_moonlight" }, "the moon is too bright", "the moon is too bright"],
+    [{ cause: "as its edge says", cause_code: "camera_full" }, "as its edge says", "as its edge says"],
+    [{ cause: "" }, "", ""],
+  ])("%o", (of, en, zh) => {
+    expect(causeOf(of)).toBe(en);
     prefs.language = "zh-CN";
-    expect(causeOf(told)).toBe(zh);
+    expect(causeOf(of)).toBe(zh);
+  });
+  it("of a box are its problems, each once", () => {
+    const lost = { code: "alerts_lost", params: { count: "1" }, text: "1 alerts are lost" };
+    const health = { time: "", counters: {}, problems: ["1 alerts are lost", "1 alerts are lost", "something else"], problem_codes: [lost, lost, { code: "", text: "something else" }] };
+    expect(problemsOf(health)).toEqual(["1 alert is lost: it could not be stored for too long", "something else"]);
+    expect(problemsOf(undefined)).toEqual([]);
   });
   it("read spans as Go writes them", () => {
     expect(goSpan("1m30s")).toBe(90_000);
@@ -58,7 +68,7 @@ describe("sights", () => {
   it("say why a camera stands where it does", () => {
     const r = { sight: "in_view", distance: 23.4, state: "online", cause: "", reason: "" } as Ranked;
     expect(sightOf(r)).toBe("sees the place from 23 m");
-    expect(sightOf({ ...r, state: "offline", cause: "the camera hung up" })).toBe("sees the place from 23 m, but is offline: the camera hung up");
+    expect(sightOf({ ...r, state: "offline", cause: "x", cause_code: "camera_closed_connection" })).toBe("sees the place from 23 m, but is offline: the camera closed the connection");
   });
 });
 

@@ -7,7 +7,7 @@ import { causeOf } from "./causes";
 import { fmt } from "./formats.svelte";
 import { maybe, t } from "./i18n.svelte";
 
-export { causeOf } from "./causes";
+export { causeOf, problemsOf } from "./causes";
 
 /** A name made for machines as people read it: river-gauge -> river gauge. */
 export const named = (name: string): string => name.replaceAll("-", " ");
@@ -55,7 +55,7 @@ export function incidentTitle(i: Incident): string {
 export function sightOf(r: Ranked): string {
   const sight = maybe(`sight.${r.sight}`, { distance: fmt.distance(r.distance) }) ?? r.reason;
   if (r.state === "online") return sight;
-  return r.cause ? t("sight.offline", { sight, cause: causeOf(r.cause) }) : t("sight.offlineNoCause", { sight });
+  return r.cause ? t("sight.offline", { sight, cause: causeOf(r) }) : t("sight.offlineNoCause", { sight });
 }
 
 /** What an error means to a person, with what the hub said in detail where it adds something. */

@@ -2,13 +2,11 @@
 // reads starts it again, so that a request in one repeats itself for ever. This test reads the sources: an effect
 // may call only what stands here, functions of its own file being looked into. Fetching belongs to events, to
 // onMount and to state/keyed.svelte.ts.
-import { readdirSync, readFileSync } from "node:fs";
-import { join, relative } from "node:path";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
 
-const root = join(import.meta.dirname, "..");
-const keyed = "state/keyed.svelte.ts"; // the one place where a value that changes starts a fetch
+const sources = import.meta.glob<string>(["../**/*.svelte", "../**/*.ts", "!../**/*.test.ts", "!../**/*.d.ts"], { query: "?raw", import: "default", eager: true });
+const keyed = "./keyed.svelte.ts"; // the one place where a value that changes starts a fetch
 
 /** Methods of the language and of the page, on whatever they are called. None of them fetches. */
 const builtIn = new Set([
@@ -76,10 +74,6 @@ function scripts(source: string): string {
   return out;
 }
 
-function sources(): string[] {
-  return readdirSync(root, { recursive: true, encoding: "utf8" }).filter((f) => /\.(svelte|ts)$/.test(f) && !/\.test\.ts$|\.d\.ts$/.test(f)).map((f) => relative(root, join(root, f)));
-}
-
 describe("effects", () => {
   it.each([
     ["a fetch", "$effect(() => { void api.get(path); });"],
@@ -98,9 +92,10 @@ describe("effects", () => {
   });
 
   it("start no input or output", { timeout: 60_000 }, () => {
-    const files = sources();
+    const files = Object.entries(sources);
     expect(files.length).toBeGreaterThan(100);
-    const all = files.filter((f) => f !== keyed).flatMap((f) => findings(f, readFileSync(join(root, f), "utf8")));
+    expect(files.map(([name]) => name)).toContain(keyed);
+    const all = files.filter(([name]) => name !== keyed).flatMap(([name, source]) => findings(name, source));
     expect(all.map((f) => `${f.file}:${f.line} calls ${f.what}`)).toEqual([]);
   });
 });

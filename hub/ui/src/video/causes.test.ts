@@ -1,24 +1,21 @@
 import { describe, expect, it } from "vitest";
 import en from "../i18n/video.en.json";
-import { causeOfWords, refusal } from "./causes";
+import { ApiError } from "../api/client";
+import { prefs } from "../state/prefs.svelte";
+import { causeOfAnswer, causeOfWords, refusal } from "./causes";
+import { causeWords } from "./words";
 
-// Sentences as hub/internal/relay, hub/internal/app, hub/internal/web and edge/internal/app make them.
+// Sentences as hub/internal/relay, hub/internal/app, and hub/internal/web make them.
 const said: [string, string][] = [
   ["the hub serves its limit of 500 viewers", "hub.full"],
   ["the hub is stopping", "hub.stopping"],
   ["there is no such camera", "camera.none"],
-  ["gate-7 has no camera yard", "camera.none"],
   ["there is no such incident", "incident.none"],
   ["there is no edge gate-7", "site.none"],
   ["the edge gate-7 is not connected", "site.offline"],
   ["the edge gate-7 does not answer", "site.silent"],
   ["the edge does not answer", "site.silent"],
   ["the edge has not begun to send within 10s", "site.slow"],
-  ["this edge already sends 16 cameras, and no more at a time", "site.full"],
-  ["the edge is stopping", "site.stopping"],
-  ["yard is offline: the camera refuses the user name or password (401)", "camera.offline"],
-  ["yard is offline: connected, but no pictures for 10 s", "camera.offline"],
-  ["bridge is unknown: not heard of since the edge started", "camera.unknown"],
   ["the picture from the edge ended: connected, but no pictures for 10 s", "camera.silent"],
   ["the picture from the edge ended: the connection was lost", "site.lost"],
   ["the picture from the edge ended: the other side closed the connection", "site.stopping"],
@@ -30,11 +27,24 @@ const said: [string, string][] = [
   ["the connection to the viewer was lost", "line.lost"],
 ];
 
-describe("a sentence of the hub or a site", () => {
+describe("a code of a site", () => {
+  const refused = (code: string, params: Record<string, string>, text: string) => causeOfAnswer(new ApiError(503, "Service Unavailable", text, null, false, { code, params, text }));
+  it("has its words, and those of its own cause", () => {
+    prefs.language = "zh-CN";
+    const c = refused("camera_offline", { device: "yard", cause: "the camera has no room for another viewer (453)", cause_code: "camera_full", cause_status: "453" }, "yard is offline: the camera has no room");
+    expect(c.code).toBe("camera.offline");
+    expect(causeWords(c)).toContain("摄像机无法再接受新的观看者（错误 453）");
+    expect(refused("publications_full", { count: "16" }, "this edge already sends 16 cameras")).toEqual({ code: "site.full", n: 16 });
+    expect(causeWords(refused("command_failed", { reason: "no memory" }, "x"))).toBe("命令执行失败：no memory");
+    prefs.language = "en";
+    expect(causeWords(refused("a_code_of_tomorrow", {}, "the moon is too bright"))).toBe("the moon is too bright");
+  });
+});
+
+describe("a sentence of the hub", () => {
   it.each(said)("%s", (words, code) => expect(causeOfWords(words).code).toBe(code));
   it("keeps its figures and its own cause", () => {
     expect(causeOfWords("the edge has not begun to send within 10s").n).toBe(10);
-    expect(causeOfWords("yard is offline: the lens fell off").detail).toBe("the lens fell off");
   });
   it("that is not known is shown as it is", () => expect(causeOfWords("the moon is too bright")).toEqual({ code: "told", detail: "the moon is too bright" }));
   it("has words", () => {
@@ -42,7 +52,7 @@ describe("a sentence of the hub or a site", () => {
   });
   it("is a refusal only when somebody said No", () => {
     expect(refusal(causeOfWords("the picture from the edge ended: the connection was lost"))).toBeNull();
-    expect(refusal(causeOfWords("yard is offline: x"))).toBe("for now");
+    expect(refusal({ code: "camera.offline" })).toBe("for now");
     expect(refusal({ code: "role" })).toBe("for good");
   });
 });

@@ -1,6 +1,7 @@
-// Why there is no picture. The hub and the sites say it in English sentences; those that are known
-// have a code, and so words in every language; all others are shown as they are.
+// Why there is no picture. Sites say it by the codes of devices/causes.go; the hub in English sentences. Those that are
+// known have a code of this file, and so words in every language; all others are shown as they are.
 import type { ApiError } from "../api/client";
+import type { Cause as Coded } from "../i18n/causes";
 
 export type Code =
   | "hub.unreachable" | "hub.timeout" | "hub.full" | "hub.stopping" | "hub.error" | "hub.forgot"
@@ -15,27 +16,30 @@ export interface Cause {
   code: Code;
   /** what was said, in English; shown as it is where the code is "told", and inside others */
   detail?: string;
+  /** the site's cause, put into words instead of detail */
+  coded?: Coded;
   /** the camera as the sentence names it, or a count */
   n?: number;
 }
 
-/** Forms of sentences of the hub (hub/internal/relay, hub/internal/app) and of sites (edge/internal/app). */
+/** What the answers of sites to the hub's commands mean. */
+const codes: Record<string, Code> = {
+  camera_unknown: "camera.none", camera_offline: "camera.offline", camera_not_heard: "camera.unknown",
+  command_unknown: "site.old", command_expired: "site.silent", publications_full: "site.full", edge_stopping: "site.stopping",
+};
+
+/** Forms of sentences of the hub (hub/internal/relay, hub/internal/app). */
 const forms: [RegExp, Code][] = [
   [/serves its limit of (?<n>\d+) viewers/, "hub.full"],
   [/^the hub (?:is stopping|was stopped)/, "hub.stopping"],
   [/^the request ended before the picture came/, "hub.timeout"],
   [/^there is no such session/, "hub.forgot"],
-  [/^there is no such camera|^\S+ has no camera /, "camera.none"],
+  [/^there is no such camera/, "camera.none"],
   [/^there is no such incident/, "incident.none"],
   [/^there is no edge /, "site.none"],
   [/^the edge \S+ is not connected/, "site.offline"],
-  [/^the edge(?: \S+)? does not answer|^the command was over before it came/, "site.silent"],
-  [/^this edge does not know the command/, "site.old"],
+  [/^the edge(?: \S+)? does not answer/, "site.silent"],
   [/has not begun to send within (?<n>\d+)/, "site.slow"],
-  [/already sends (?<n>\d+) cameras/, "site.full"],
-  [/^the edge is stopping/, "site.stopping"],
-  [/^\S+ is offline: (?<detail>.+)$/, "camera.offline"],
-  [/^\S+ is unknown: (?<detail>.+)$/, "camera.unknown"],
   [/no pictures for (?<n>\d+) s/, "camera.silent"],
   [/the camera's coding has changed/, "camera.coding"],
   [/no coding in common|neither H\.264/, "codec"],
@@ -59,6 +63,15 @@ export function causeOfWords(words: string): Cause {
   return { code: "told", detail: words };
 }
 
+/** What a site's cause means. */
+function causeOfCode(c: Coded): Cause {
+  const { cause = "", cause_code: of = "", ...rest } = c.params ?? {};
+  const code = codes[c.code];
+  if (!code) return { code: "told", coded: c };
+  const params = Object.fromEntries(Object.entries(rest).map(([name, value]) => [name.replace(/^cause_/, ""), value]));
+  return { code, ...(c.params?.["count"] && { n: Number(c.params["count"]) }), ...(cause && { coded: { code: of, params, text: cause } }) };
+}
+
 /** Why the hub did not begin a view. */
 export function causeOfAnswer(e: ApiError): Cause {
   switch (e.status) {
@@ -71,6 +84,7 @@ export function causeOfAnswer(e: ApiError): Cause {
     case 406:
       return { code: "codec" };
   }
+  if (e.reason) return causeOfCode(e.reason);
   if (e.detail) return causeOfWords(e.detail);
   return e.status >= 500 ? { code: "hub.error" } : { code: "told", detail: e.title };
 }

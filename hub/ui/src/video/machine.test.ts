@@ -249,7 +249,7 @@ describe("a No", () => {
   });
   it("that may change is asked again, in the words of the site", async () => {
     const b = await refused(503, "yard is offline: nothing answers at 10.0.0.11:554 (connection refused)");
-    expect(b.machine.state).toMatchObject({ name: "refused", cause: { code: "camera.offline", detail: "nothing answers at 10.0.0.11:554 (connection refused)" } });
+    expect(b.machine.state).toMatchObject({ name: "refused", cause: { code: "told", detail: "yard is offline: nothing answers at 10.0.0.11:554 (connection refused)" } });
     await b.pass(9000);
     expect(b.offers.length).toBe(1);
     await b.pass(2000);

@@ -1,14 +1,14 @@
 // What a tile says, in the reader's language.
 import { fmt } from "../i18n/formats.svelte";
 import { maybe, t } from "../i18n/i18n.svelte";
-import { causeOf } from "../i18n/words";
+import { causeText } from "../i18n/causes";
 import type { Cause } from "./causes";
 import type { State } from "./machine";
 
 /** A cause in words; the sentence of the hub or the site where it has no code. */
 export function causeWords(c: Cause): string {
-  if (c.code === "told") return c.detail ?? "";
-  const detail = c.detail ? causeOf(c.detail) : "";
+  const detail = c.coded ? causeText(c.coded) : (c.detail ?? "");
+  if (c.code === "told") return detail;
   return maybe(`video.cause.${c.code}`, { n: c.n ?? 0, detail }) ?? detail;
 }
 

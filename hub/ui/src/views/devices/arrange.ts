@@ -37,7 +37,7 @@ function words(text: string): string[] {
 /** Whether every word is found in what is known of a device. */
 export function matches(d: Device, wanted: string[]): boolean {
   if (wanted.length === 0) return true;
-  const known = `${d.name} ${named(d.name)} ${d.edge} ${named(d.edge)} ${d.cause && causeOf(d.cause)} ${d.unit ?? ""}`.toLocaleLowerCase();
+  const known = `${d.name} ${named(d.name)} ${d.edge} ${named(d.edge)} ${d.cause && causeOf(d)} ${d.unit ?? ""}`.toLocaleLowerCase();
   return wanted.every((w) => known.includes(w));
 }
 
