@@ -44,6 +44,14 @@ func TestAnUntrustedClockDoesNotLockOut(t *testing.T) {
 			if err := id.Renew(t.Context(), c, h.URL); err != nil {
 				t.Fatalf("renewing: %v", err)
 			}
+			again, err := Load(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again.UseClock(k)
+			if k.Observe(time.Now().Add(2 * time.Hour)); again.RenewIn() < renewInterval-time.Minute {
+				t.Errorf("after a restart the next renewal is due in %v, less than an hour after the last", again.RenewIn())
+			}
 			if len(h.seen) != 1 {
 				t.Errorf("the hub saw client certificates of %v", h.seen)
 			}
@@ -110,7 +118,7 @@ func TestRenewalsUnderAnyClock(t *testing.T) {
 			issue := func() credentials {
 				return credentials{
 					certificate: tls.Certificate{Leaf: &x509.Certificate{NotBefore: truth, NotAfter: truth.Add(life)}},
-					installed:   k.Now(),
+					renewed:     k.Now(),
 				}
 			}
 			id := &Identity{held: issue(), clock: k}

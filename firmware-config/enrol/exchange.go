@@ -100,7 +100,7 @@ func (id *Identity) Renew(ctx context.Context, c *http.Client, hubURL string) er
 	if err != nil {
 		return fmt.Errorf("renewing the certificate: %w", err)
 	}
-	held.url = now.url
+	held.url, held.renewed = now.url, id.Clock().Now().UTC()
 	renewed, err := save(id.dir, id.Clock(), held, a, keyPEM)
 	if err != nil {
 		return fmt.Errorf("renewing the certificate: %w", err)
@@ -112,8 +112,7 @@ func (id *Identity) Renew(ctx context.Context, c *http.Client, hubURL string) er
 }
 
 func save(dir string, k *clock.Clock, held credentials, a answer, keyPEM []byte) (*Identity, error) {
-	held.installed = k.Now().UTC()
-	info := about{Edge: held.edge, URL: held.url, Time: held.installed}
+	info := about{Edge: held.edge, URL: held.url, Time: k.Now().UTC(), Renewed: held.renewed}
 	if err := install(dir, info, keyPEM, []byte(a.Certificate), []byte(a.Authority)); err != nil {
 		return nil, fmt.Errorf("saving the identity: %w", err)
 	}

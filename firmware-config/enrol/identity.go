@@ -61,7 +61,7 @@ type credentials struct {
 	url         string
 	certificate tls.Certificate
 	authority   *x509.Certificate
-	installed   time.Time // by this machine's clock
+	renewed     time.Time // by this machine's clock; zero: not renewed since the enrolment
 }
 
 // about is the content of edge.json.
@@ -69,6 +69,8 @@ type about struct {
 	Edge string    `json:"edge"`
 	URL  string    `json:"url"`  // of the hub's edge port
 	Time time.Time `json:"time"` // of the installation, by this machine's clock
+
+	Renewed time.Time `json:"renewed_at,omitzero"` // of the installation, if it was a renewal
 }
 
 // Load reads the identity of a data directory. It returns ErrNotEnrolled when there is none.
@@ -129,7 +131,7 @@ const (
 
 	// renewLook is how long to wait where nobody knows the time: until the hub answers, it cannot
 	// renew a certificate either.
-	renewLook = time.Minute
+	renewLook = 2 * time.Second
 )
 
 // RenewIn returns how long to wait until the certificate is due for renewal; 0 or less: it is due.
@@ -140,11 +142,14 @@ func (id *Identity) RenewIn() time.Duration {
 	if !known {
 		return renewLook
 	}
-	wait := id.RenewAt().Sub(now)
-	// The clock that wrote the time of installation is this machine's, right or wrong. If it has
+	held := id.current()
+	due := id.RenewAt()
+	wait := due.Sub(now)
+	// The clock that wrote the time of the last renewal is this machine's, right or wrong. If it has
 	// been set back since, the time that has passed is not known and the interval is skipped.
-	if since := k.Now().Sub(id.current().installed); since >= 0 && since < renewInterval {
-		wait = max(wait, renewInterval-since)
+	interval := min(renewInterval, due.Sub(held.certificate.Leaf.NotBefore))
+	if since := k.Now().Sub(held.renewed); since >= 0 && since < interval {
+		wait = max(wait, interval-since)
 	}
 	return wait
 }
@@ -181,7 +186,7 @@ func read(dir string) (credentials, error) {
 	if err != nil {
 		return credentials{}, fmt.Errorf("ca.pem: %w", err)
 	}
-	return credentials{edge: a.Edge, url: a.URL, certificate: pair, authority: authority, installed: a.Time}, nil
+	return credentials{edge: a.Edge, url: a.URL, certificate: pair, authority: authority, renewed: a.Renewed}, nil
 }
 
 // install writes an identity beside the present one and then replaces it: whenever the power

@@ -10,16 +10,13 @@ import (
 )
 
 const (
-	// renewInterval is the least time between a renewal and the next. Whatever the clocks
-	// say, an edge asks for no more certificates than that.
-	renewInterval = time.Hour
-	renewLook     = time.Minute // how often the clock is looked at: that of a machine without a battery jumps
-	renewTimeout  = time.Minute
+	renewLook    = time.Minute // how often the clock is looked at: that of a machine without a battery jumps
+	renewTimeout = time.Minute
 )
 
 // certificate is the part of enrol.Identity that renewal needs.
 type certificate interface {
-	RenewAt() time.Time
+	RenewIn() time.Duration
 	Expires() time.Time
 	Renew(ctx context.Context, c *http.Client, hubURL string) error
 }
@@ -29,12 +26,11 @@ type renewal struct {
 	id     certificate
 	client *http.Client
 	url    string
-	now    func() time.Time // the hub's clock as far as it is known: it is the one that counts
 	report func(error)
 }
 
 func (u *Uplink) renew(ctx context.Context) {
-	r := renewal{id: u.o.Identity, client: u.alerts, url: u.o.URL, now: u.clock.hubNow}
+	r := renewal{id: u.o.Identity, client: u.alerts, url: u.o.URL}
 	r.report = func(err error) {
 		u.reportRenewal(err)
 		if err == nil {
@@ -50,7 +46,7 @@ func (u *Uplink) renew(ctx context.Context) {
 func (r *renewal) run(ctx context.Context) {
 	b := retry.Policy{First: 10 * time.Second, Longest: 10 * time.Minute}.New()
 	for ctx.Err() == nil {
-		if wait := r.id.RenewAt().Sub(r.now()); wait > 0 {
+		if wait := r.id.RenewIn(); wait > 0 {
 			retry.Sleep(ctx, min(wait, renewLook))
 			continue
 		}
@@ -65,8 +61,7 @@ func (r *renewal) run(ctx context.Context) {
 			b.Wait(ctx)
 			continue
 		}
-		b.Reset()
-		retry.Sleep(ctx, renewInterval)
+		b.Reset() // RenewIn leaves an hour between two renewals, whatever the clocks say
 	}
 }
 

@@ -135,7 +135,7 @@ func (u *Uplink) observe(resp *http.Response) {
 	}
 	u.hubProtocol.Store(version)
 	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		u.clock.observe(at)
+		u.o.Identity.Clock().Observe(at)
 	}
 }
 

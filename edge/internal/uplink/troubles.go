@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"gridpost/devices"
+	"gridpost/devices/clock"
 )
 
 // loop names one of the independent loops.
@@ -106,50 +107,19 @@ func (t *troubles) problems() []devices.Cause {
 	return out
 }
 
-// hubClock estimates the hub's clock from the Date of its answers (RFC 9110, section 6.6.1).
-type hubClock struct {
-	now func() time.Time
-
-	mu     sync.Mutex
-	known  bool
-	offset time.Duration // the hub's clock minus this machine's
-	seen   time.Time     // by the hub's clock, at seenAt
-	seenAt time.Time     // with the monotonic clock
-}
-
-// observe takes over a Date. It has whole seconds and came some time after it was written.
-func (c *hubClock) observe(date time.Time) {
-	now := c.now()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.known, c.offset, c.seen, c.seenAt = true, date.Sub(now), date, now
-}
-
-// hubNow returns the time by the hub's clock: the last Date and what has passed since on the
-// monotonic clock; this machine's time while no answer has come.
-func (c *hubClock) hubNow() time.Time {
-	now := c.now()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.known {
-		return now
-	}
-	return c.seen.Add(now.Sub(c.seenAt))
-}
-
 // maxClockDifference is what an operator need not know of: it disturbs nothing.
 const maxClockDifference = time.Minute
 
-// problem says that the two clocks differ.
-func (c *hubClock) problem() (devices.Cause, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.offset.Abs() <= maxClockDifference {
-		return devices.Cause{}, false
+// clockProblem says that the edge's clock differs from the hub's, or that it cannot be trusted.
+func clockProblem(k *clock.Clock) (devices.Cause, bool) {
+	offset, known := k.Offset()
+	switch {
+	case known && offset > maxClockDifference:
+		return devices.NewCause("clock_ahead", "seconds", devices.Seconds(offset.Round(time.Second))), true
+	case known && offset < -maxClockDifference:
+		return devices.NewCause("clock_behind", "seconds", devices.Seconds(-offset.Round(time.Second))), true
+	case !k.Trusted():
+		return devices.NewCause("clock_untrusted"), true
 	}
-	code := "clock_behind"
-	if c.offset < 0 {
-		code = "clock_ahead"
-	}
-	return devices.NewCause(code, "seconds", devices.Seconds(c.offset.Abs().Round(time.Second))), true
+	return devices.Cause{}, false
 }

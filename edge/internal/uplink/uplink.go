@@ -79,7 +79,7 @@ type Options struct {
 	// after 30 s.
 	Command func(ctx context.Context, c api.Command) api.Result
 
-	Clock  func() api.ClockGrade // of this machine; nil: unknown
+	Clock  func() api.ClockGrade // of this machine; nil: that of the identity's clock
 	Now    func() time.Time      // this machine's clock; nil: time.Now
 	Logger *slog.Logger
 
@@ -95,7 +95,7 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.Clock == nil {
-		o.Clock = func() api.ClockGrade { return "" }
+		o.Clock = func() api.ClockGrade { return api.ClockGrade(o.Identity.Clock().Grade()) }
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -113,7 +113,6 @@ type Uplink struct {
 	waiting waitingSince
 
 	troubles  troubles
-	clock     hubClock
 	recovered map[loop]chan struct{} // room for one: the hub has just come back
 	reconcile chan reconciliation    // room for one, the newest
 
@@ -138,7 +137,6 @@ func New(o Options) *Uplink {
 		alerts:    &http.Client{Transport: newTransport(o.Identity.TLS(), false)},
 		bulk:      &http.Client{Transport: newTransport(o.Identity.TLS(), true)},
 		troubles:  troubles{causes: map[loop]devices.Cause{}},
-		clock:     hubClock{now: o.Now},
 		recovered: map[loop]chan struct{}{},
 		reconcile: make(chan reconciliation, 1),
 	}
@@ -167,7 +165,7 @@ func (u *Uplink) Problems() []devices.Cause {
 	if n := u.poison.Load(); n > 0 {
 		out = append(out, devices.NewCause("events_unreadable", "count", strconv.FormatUint(n, 10)))
 	}
-	if c, differs := u.clock.problem(); differs {
+	if c, is := clockProblem(u.o.Identity.Clock()); is {
 		out = append(out, c)
 	}
 	return out

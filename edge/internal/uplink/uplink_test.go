@@ -17,6 +17,7 @@ import (
 
 	"gridpost/detection"
 	"gridpost/devices"
+	"gridpost/devices/clock"
 	"gridpost/devices/retry"
 	"gridpost/edge/internal/store"
 	"gridpost/hub/api"
@@ -328,4 +329,28 @@ func FuzzReadEvents(f *testing.F) {
 			t.Fatal("an end is told as io.EOF")
 		}
 	})
+}
+
+// TestTheClockLearnsFromTheHub: every answer of the hub tells how wrong this edge's clock is.
+func TestTheClockLearnsFromTheHub(t *testing.T) {
+	for ahead, want := range map[time.Duration]string{
+		0: "", 20 * 24 * time.Hour: "clock_ahead", -50 * 365 * 24 * time.Hour: "clock_behind",
+	} {
+		h := newHub(t)
+		e := newEdge(t, h)
+		k := clock.New(clock.Options{Now: func() time.Time { return time.Now().Add(ahead) }, Synchronized: func() bool { return false }})
+		e.up.o.Identity.UseClock(k)
+		if c, _ := clockProblem(k); c.Code != "clock_untrusted" {
+			t.Errorf("before the hub has answered: %+v", c)
+		}
+		e.run()
+		e.incident()
+		until(t, "sent", e.empty)
+		if c, _ := clockProblem(k); c.Code != want {
+			t.Errorf("ahead by %v: %+v, want %q", ahead, c, want)
+		}
+		if now, known := k.Estimate(); !known || now.Sub(time.Now()).Abs() > clock.Tolerance {
+			t.Errorf("ahead by %v: the time is taken to be %v", ahead, now)
+		}
+	}
 }
