@@ -61,6 +61,7 @@ type Detection struct {
 	Model  string  `yaml:"model"`  // path of an ONNX file; empty: motion detection
 	Labels string  `yaml:"labels"` // path of a file with one label a line
 	Rate   float64 `yaml:"rate"`   // frames analysed a second and camera, 1..30; 10 unless set
+	Memory float64 `yaml:"memory"` // MiB that the worker of a camera may use, 256..4096; 1024 unless set
 }
 
 // Camera is one RTSP camera.

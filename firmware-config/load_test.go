@@ -140,7 +140,7 @@ func TestSite(t *testing.T) {
 			Listen:  "0.0.0.0:1883",
 			Brokers: []Broker{{URL: parsed(t, address.ParseBroker, "mqtts://10.0.0.5:8883"), Username: "edge", Password: "mq-s3cret-value"}},
 		},
-		Detection: Detection{Rate: 10},
+		Detection: Detection{Rate: 10, Memory: 1024},
 		Cameras: []Camera{{
 			Name: "yard", URL: parsed(t, address.ParseStream, "rtsp://viewer:ya-s3cret-value@10.0.0.11/main"), Detect: parsed(t, address.ParseStream, "rtsp://viewer:ya-s3cret-value@10.0.0.11/sub"), Transport: "auto",
 			Place: &devices.Place{Lat: 30.9201, Lon: 120.9302, Heading: 135, FOV: 90, Range: 60, Height: 4},

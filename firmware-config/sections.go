@@ -98,6 +98,7 @@ func (p *parser) detection(v value, d *Detection) {
 		may("model", by(param.Text(&d.Model))),
 		may("labels", by(param.Text(&d.Labels))),
 		may("rate", by(param.Number(&d.Rate, 1, 30))),
+		may("memory", by(param.Number(&d.Memory, 256, 4096))),
 	)
 	if d.Labels != "" && d.Model == "" {
 		v.p.fail(v.node.Line, v.join("model"), "expected an ONNX file beside the labels, found nothing")
@@ -217,6 +218,9 @@ func (f firsts) once(v value, name, what string) {
 func setDefaults(doc *Document) {
 	if doc.Detection.Rate == 0 {
 		doc.Detection.Rate = 10
+	}
+	if doc.Detection.Memory == 0 {
+		doc.Detection.Memory = 1024
 	}
 	for i := range doc.Cameras {
 		c := &doc.Cameras[i]

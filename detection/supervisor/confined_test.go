@@ -226,7 +226,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	large := accessUnits(t, footage(t, "large.h264", "-s", "7680x4320", "-frames:v", "12", "-c:v", "libx264", "-preset", "ultrafast",
+	large := accessUnits(t, footage(t, "large.h264", "-s", "7680x4320", "-frames:v", "4", "-c:v", "libx264", "-preset", "ultrafast",
 		"-bf", "0", "-x264-params", "aud=1", "-f", "h264"))
 
 	b := work(t, Options{Memory: used<<10 + 48<<20, Restart: waitAnHour()}) // less than one frame of 50 MB

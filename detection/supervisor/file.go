@@ -15,7 +15,7 @@ import (
 // returned one, and otherwise why the file could not be analysed to its end. It blocks; ctx ends it.
 func RunFile(ctx context.Context, binary string, cfg wire.Config, path string, onResult func(wire.Result) error) error {
 	var err error
-	if cfg.Limits, err = (Options{}).withDefaults().limits(); err != nil {
+	if cfg.Limits, err = (Options{Memory: cfg.Limits.Memory}).withDefaults().limits(); err != nil {
 		return fmt.Errorf("analysing %s: %w", path, err)
 	}
 	cfg.Video = path

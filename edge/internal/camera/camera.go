@@ -118,6 +118,7 @@ func (c *Camera) newWorker() *supervisor.Supervisor {
 	d := c.o.Detection
 	return supervisor.New(supervisor.Options{
 		Binary: c.o.Worker, Camera: c.name, Logger: c.o.Logger, Gate: c.o.Starts,
+		Memory: uint64(d.Memory * (1 << 20)),
 		Config: wire.Config{Model: d.Model, Labels: d.Labels, Rate: d.Rate},
 		Reader: func() *streams.Reader {
 			// From the last keyframe on, so that a worker that was restarted detects again at once.
@@ -269,6 +270,8 @@ func (c *Camera) Count(n map[string]uint64) {
 	if c.worker != nil {
 		w := c.worker.Stats()
 		n["edge_worker_restarts_total"] += w.Restarts
+		n["edge_worker_crashes_total"] += w.Crashes
+		n["edge_worker_quarantines_total"] += w.Quarantines
 		n["edge_frames_analysed_total"] += w.Analysed
 		n["edge_worker_cpu_milliseconds_total"] += uint64(w.CPU.Milliseconds())
 	}

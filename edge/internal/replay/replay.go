@@ -46,7 +46,10 @@ func Run(ctx context.Context, doc *firmwareconfig.Document, camera, video string
 	if err != nil {
 		return fmt.Errorf("replaying %s: %w", video, err)
 	}
-	cfg := wire.Config{Model: doc.Detection.Model, Labels: doc.Detection.Labels, Rate: doc.Detection.Rate}
+	cfg := wire.Config{
+		Model: doc.Detection.Model, Labels: doc.Detection.Labels, Rate: doc.Detection.Rate,
+		Limits: wire.Limits{Memory: uint64(doc.Detection.Memory * (1 << 20))},
+	}
 	if err := supervisor.RunFile(ctx, worker, cfg, video, p.result); err != nil {
 		return fmt.Errorf("replaying %s: %w", video, err)
 	}
