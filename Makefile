@@ -40,7 +40,7 @@ BUILD_PACKAGES := gcc g++ pkg-config libopencv-dev libavcodec-dev libavformat-de
 DEMO_PACKAGES := ffmpeg $(if $(DEMO_VIDEO)$(DEMO_CAMERAS),,opencv-doc)
 TEST_PACKAGES := ffmpeg opencv-doc mosquitto python3-gi gir1.2-gst-rtsp-server-1.0 \
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
-	gstreamer1.0-plugins-ugly gstreamer1.0-libav fonts-noto-cjk zbar-tools
+	gstreamer1.0-plugins-ugly gstreamer1.0-libav fonts-noto-cjk zbar-tools iproute2
 
 .PHONY: build demo smoke test lint bench clean deps deps-build deps-demo deps-test browser go-present programs
 .PHONY: console console-check console-test console-browser screenshots node
@@ -197,7 +197,7 @@ lint: deps-build
 	@echo "golangci-lint (built from .ci/tools.mod; the first time takes minutes)"
 	@$(LINT) run ./...
 
-bench: build deps-demo
+bench: build deps-demo deps-test
 	@$(GO) run ./edge/e2e/bench -programs bin -footage $(CACHE)/footage
 
 # Full disks need root, or sudo without a password, to mount a tmpfs.

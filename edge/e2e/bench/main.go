@@ -36,6 +36,9 @@ type report struct {
 	Relay   relayReport    `json:"relay"`
 	Worker  []workerFigure `json:"worker"`
 	Ingest  []ingestFigure `json:"ingest"`
+	Store   []storeFigure  `json:"store"`
+	Backlog *backlogFigure `json:"backlog,omitempty"`
+	Thin    *thinFigure    `json:"thin_line,omitempty"`
 }
 
 func main() {
@@ -43,11 +46,14 @@ func main() {
 	footage := flag.String("footage", "", "folder of converted footage; a temporary one, if not given")
 	viewers := flag.Int("viewers", 0, "be the process of so many viewers of -url, for this command itself")
 	url := flag.String("url", "", "WHEP endpoint to view")
-	only := flag.String("only", "", "one of relay, worker, ingest")
+	site := flag.String("site", "", "be the process of the thin line's site, with the hub's folder, for this command itself")
+	only := flag.String("only", "", "one of relay, worker, ingest, store, backlog, thin")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	var err error
-	if *viewers > 0 {
+	if *site != "" {
+		err = thinSite(ctx, rig.Programs(*programs), *site, *footage, os.Stdin, os.Stdout)
+	} else if *viewers > 0 {
 		err = view(ctx, *viewers, *url, os.Getenv(tokenKey), os.Stdin, os.Stdout)
 	} else {
 		err = measure(ctx, bench{programs: rig.Programs(*programs), footage: *footage}, *only)
@@ -96,6 +102,9 @@ func measure(ctx context.Context, b bench, only string) (err error) {
 		{"relay", func() (err error) { r.Relay, err = b.relay(ctx); return err }},
 		{"worker", func() (err error) { r.Worker, err = b.worker(ctx); return err }},
 		{"ingest", func() (err error) { r.Ingest, err = b.ingest(ctx); return err }},
+		{"store", func() (err error) { r.Store, err = b.store(ctx); return err }},
+		{"backlog", func() error { f, err := b.backlog(ctx); r.Backlog = &f; return err }},
+		{"thin", func() error { f, err := b.thin(ctx); r.Thin = &f; return err }},
 	} {
 		if only != "" && only != part.name {
 			continue
@@ -139,11 +148,19 @@ func describe() (m machine, err error) {
 	return m, nil
 }
 
-// withHub runs do with a hub of its own.
-func (b bench) withHub(ctx context.Context, do func(h *rig.Hub) error) (err error) {
+func (b bench) newDir() (string, error) {
 	dir, err := os.MkdirTemp(b.dir, "")
 	if err != nil {
-		return fmt.Errorf("making a folder: %w", err)
+		return "", fmt.Errorf("making a folder: %w", err)
+	}
+	return dir, nil
+}
+
+// withHub runs do with a hub of its own.
+func (b bench) withHub(ctx context.Context, do func(h *rig.Hub) error) (err error) {
+	dir, err := b.newDir()
+	if err != nil {
+		return err
 	}
 	h, err := rig.StartHub(ctx, b.programs, dir)
 	if err != nil {

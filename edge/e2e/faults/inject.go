@@ -36,7 +36,7 @@ func all(disks bool) []fault {
 		{"clock-behind", onEdge, []string{"process"}, wrongClock(-1)},
 		{"clock-jumps", onEdge, []string{"process"}, jumpingClock},
 	}
-	for m := cut; m <= corrupt; m++ {
+	for m := Cut; m <= corrupt; m++ {
 		list = append(list, fault{"line-" + m.String(), onEdge, []string{"line"}, faultyLine(m, func(s *site) *Line { return s.line })})
 		// The broker's answers are its messages; and without TLS nobody can notice changed bits.
 		if m != swallow && m != corrupt {
@@ -97,12 +97,12 @@ func frozen(of func(*world, *site) *node) injector {
 	}
 }
 
-func faultyLine(m mode, of func(*site) *Line) injector {
+func faultyLine(m Mode, of func(*site) *Line) injector {
 	return func(ctx context.Context, _ *world, s *site, h hold) error {
 		l := of(s)
 		l.Set(m, false)
 		h.wait(ctx)
-		l.Set(pass, h.IntN(2) == 0)
+		l.Set(Pass, h.IntN(2) == 0)
 		return nil
 	}
 }

@@ -10,12 +10,13 @@ import (
 	"time"
 )
 
-// mode is what a Line does with the bytes that pass through it.
-type mode int
+// Mode is what a Line does with the bytes that pass through it.
+type Mode int
 
+// The modes.
 const (
-	pass     mode = iota
-	cut           // existing connections are reset, new ones are reset at once
+	Pass     Mode = iota
+	Cut           // existing connections are reset, new ones are reset at once
 	slow          // every chunk is delayed
 	halfOpen      // existing connections stand still; new ones are accepted and never answered
 	midReset      // each connection is reset after some more bytes in either direction
@@ -24,7 +25,7 @@ const (
 	corrupt       // single bits are changed
 )
 
-func (m mode) String() string {
+func (m Mode) String() string {
 	return [...]string{"pass", "cut", "slow", "half-open", "reset-mid-body", "swallow", "throttle", "corrupt"}[m]
 }
 
@@ -84,12 +85,12 @@ func (l *Line) Close() {
 	l.wait.Wait()
 }
 
-// Set changes the mode. Returning to pass resets connections that stood still if resetDead is
+// Set changes the mode. Returning to Pass resets connections that stood still if resetDead is
 // set; otherwise they stay as they are, like those whose state a router has lost.
-func (l *Line) Set(m mode, resetDead bool) {
-	before := mode(l.mode.Swap(int64(m)))
+func (l *Line) Set(m Mode, resetDead bool) {
+	before := Mode(l.mode.Swap(int64(m)))
 	switch {
-	case m == cut:
+	case m == Cut:
 		l.each(func(p *pair) { p.reset() })
 	case m == halfOpen:
 		l.each(func(p *pair) { p.dead.Store(true) })
@@ -110,7 +111,7 @@ func (l *Line) each(f func(*pair)) {
 	}
 }
 
-func (l *Line) current() mode { return mode(l.mode.Load()) }
+func (l *Line) current() Mode { return Mode(l.mode.Load()) }
 
 func (l *Line) accept() {
 	for {
@@ -123,7 +124,7 @@ func (l *Line) accept() {
 			continue
 		}
 		client := c.(*net.TCPConn) // a TCP listener makes nothing else
-		if l.current() == cut {
+		if l.current() == Cut {
 			abort(client)
 			continue
 		}
@@ -205,7 +206,7 @@ func (l *Line) pump(p *pair, to, from *net.TCPConn, answers bool, see func([]byt
 				}
 			case corrupt:
 				b[rand.IntN(n)] ^= 1 << rand.IntN(8)
-			case pass, cut, halfOpen:
+			case Pass, Cut, halfOpen:
 			}
 			if m != midReset {
 				left = -1

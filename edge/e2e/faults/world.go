@@ -83,7 +83,7 @@ func (w *world) build(ctx context.Context) (err error) {
 	if err := os.WriteFile(config, []byte("allow_private_webhooks: true\n"), 0o600); err != nil {
 		return fmt.Errorf("writing the hub's configuration: %w", err)
 	}
-	if w.hub, err = rig.StartHubWith(ctx, w.o.Programs, w.o.Dir, config); err != nil {
+	if w.hub, err = rig.StartHubWith(ctx, w.o.Programs, w.o.Dir, rig.HubOptions{Config: config}); err != nil {
 		return err
 	}
 	w.hubNode = newNode("hub", func() (*rig.Process, error) {

@@ -35,13 +35,23 @@ type Hub struct {
 
 // StartHub starts a hub with a new data folder in dir and makes a token.
 func StartHub(ctx context.Context, p Programs, dir string) (*Hub, error) {
-	return StartHubWith(ctx, p, dir, "")
+	return StartHubWith(ctx, p, dir, HubOptions{})
 }
 
-// StartHubWith is StartHub with a configuration file.
-func StartHubWith(ctx context.Context, p Programs, dir, config string) (*Hub, error) {
-	h := &Hub{Programs: p, Dir: dir, Config: config}
-	h.at.Listen, h.at.EdgeListen, h.at.MediaListen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+// HubOptions are what a hub can have beside the defaults.
+type HubOptions struct {
+	Config string // configuration file; empty: none
+	Host   string // IP address of this machine where edges and media are served; 127.0.0.1 if empty
+}
+
+// StartHubWith is StartHub with options.
+func StartHubWith(ctx context.Context, p Programs, dir string, o HubOptions) (*Hub, error) {
+	h := &Hub{Programs: p, Dir: dir, Config: o.Config}
+	host := o.Host
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	h.at.Listen, h.at.EdgeListen, h.at.MediaListen = "127.0.0.1:0", host+":0", host+":0"
 	if err := h.Start(ctx); err != nil {
 		return nil, err
 	}
@@ -50,6 +60,20 @@ func StartHubWith(ctx context.Context, p Programs, dir, config string) (*Hub, er
 		return nil, errors.Join(err, h.Stop())
 	}
 	h.Client = NewClient("http://"+h.at.Listen, token)
+	return h, nil
+}
+
+// AttachHub returns a handle of a hub that another process of this machine has started with its
+// data in dir. Edges can be enrolled by it; it has no token and no process.
+func AttachHub(p Programs, dir string) (*Hub, error) {
+	h := &Hub{Programs: p, Dir: dir}
+	text, err := os.ReadFile(filepath.Join(h.data(), "run.json"))
+	if err != nil {
+		return nil, fmt.Errorf("reading where the hub listens: %w", err)
+	}
+	if err := json.Unmarshal(text, &h.at); err != nil {
+		return nil, fmt.Errorf("reading where the hub listens: %w", err)
+	}
 	return h, nil
 }
 
