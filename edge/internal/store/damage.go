@@ -43,7 +43,6 @@ type loss struct {
 	reason   string
 	from, to time.Time
 	copy     string // file name of the damaged original
-	detail   string
 }
 
 // open opens the file, after repairing it if it is damaged; known is damage that was met while
@@ -84,7 +83,11 @@ func (f *file) use(ctx context.Context, h *handles) error {
 	if err != nil {
 		return err
 	}
-	losses := f.losses()
+	final := map[string]string{}
+	for _, suffix := range []string{suffixDamaged, suffixWAL + suffixDamaged} {
+		final[suffix] = f.finalName(suffix)
+	}
+	losses := f.losses(final)
 	if len(losses) > 0 {
 		state, err = h.transact(state, func(t *tx) error {
 			for _, l := range losses {
@@ -98,7 +101,7 @@ func (f *file) use(ctx context.Context, h *handles) error {
 			return err
 		}
 	}
-	if err := f.finishAside(); err != nil {
+	if err := f.renameAside(final); err != nil {
 		return err
 	}
 	h.inode = inode(f.path())
@@ -111,21 +114,17 @@ func (f *file) use(ctx context.Context, h *handles) error {
 
 // losses returns what unfinished repairs, of this opening or of an interrupted one, have cost.
 // What was lost when is not known: it is between the oldest that the store keeps and the repair.
-func (f *file) losses() []loss {
+func (f *file) losses(final map[string]string) []loss {
 	var out []loss
-	if fi, err := os.Stat(f.path() + suffixDamaged); err == nil {
-		detail := ""
-		if fi.Size() == 0 {
-			detail = "it was deleted or empty"
-		}
-		out = append(out, loss{reasonDamaged, f.now().Add(-keepIncidents), f.now(), f.finalName(suffixDamaged), detail})
+	if _, err := os.Stat(f.path() + suffixDamaged); err == nil {
+		out = append(out, loss{reasonDamaged, f.now().Add(-keepIncidents), f.now(), final[suffixDamaged]})
 	}
 	if fi, err := os.Stat(f.path() + suffixWAL + suffixDamaged); err == nil {
 		from := fi.ModTime() // of the last checkpoint: its commits are in the database
 		if from.After(f.now()) {
 			from = f.now()
 		}
-		out = append(out, loss{reasonWALDamaged, from, f.now(), f.finalName(suffixWAL + suffixDamaged), ""})
+		out = append(out, loss{reasonWALDamaged, from, f.now(), final[suffixWAL+suffixDamaged]})
 	}
 	return out
 }
@@ -176,27 +175,37 @@ func (f *file) checkLog(checkpoint time.Time) error {
 // checkHeader finds files that are no databases, or shorter than they say. When there is a log,
 // the length is not judged: it may hold the rest.
 func checkHeader(path string, size int64) error {
+	want, err := claimedSize(path)
+	if err != nil || size >= want {
+		return err
+	}
+	if fi, err := os.Stat(path + suffixWAL); err == nil && fi.Size() > 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: it has %d bytes of %d", errDamaged, size, want)
+}
+
+// claimedSize returns how long a database file is by its header, or 0 if that does not say
+// (https://www.sqlite.org/fileformat2.html#the_database_header). It returns errDamaged when the
+// file is no database.
+func claimedSize(path string) (int64, error) {
 	r, err := os.Open(path)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { _ = r.Close() }()
 	var h [100]byte
 	if _, err := io.ReadFull(r, h[:]); err != nil || string(h[:16]) != "SQLite format 3\x00" {
-		return fmt.Errorf("%w: it is no database", errDamaged)
+		return 0, fmt.Errorf("%w: it is no database", errDamaged)
+	}
+	if string(h[24:28]) != string(h[92:96]) {
+		return 0, nil // the number of pages is from an earlier change
 	}
 	page := int64(binary.BigEndian.Uint16(h[16:]))
 	if page == 1 {
 		page = 65536
 	}
-	// The count of pages is valid when it was written with the last change (bytes 24 and 92).
-	pages := int64(binary.BigEndian.Uint32(h[28:]))
-	if string(h[24:28]) == string(h[92:96]) && size < page*pages {
-		if fi, err := os.Stat(path + suffixWAL); err != nil || fi.Size() == 0 {
-			return fmt.Errorf("%w: it has %d bytes of %d", errDamaged, size, page*pages)
-		}
-	}
-	return nil
+	return page * int64(binary.BigEndian.Uint32(h[28:])), nil
 }
 
 // connect opens the connections and brings the schema up to date.
@@ -263,15 +272,19 @@ func (f *file) setAside() error {
 	return syncDir(f.dir)
 }
 
-// finishAside gives damaged originals their last names and removes the oldest of them.
+// finishAside ends a repair of which nothing was lost, or was recorded.
 func (f *file) finishAside() error {
-	for _, suffix := range []string{suffixDamaged, suffixWAL + suffixDamaged} {
+	return f.renameAside(map[string]string{suffixDamaged: f.finalName(suffixDamaged)})
+}
+
+// renameAside gives damaged originals their last names and removes the oldest of them.
+func (f *file) renameAside(final map[string]string) error {
+	for suffix, name := range final {
 		if _, err := os.Stat(f.path() + suffix); err != nil {
 			continue
 		}
-		final := filepath.Join(f.dir, f.finalName(suffix))
 		for _, tail := range []string{suffixShm, suffixWAL, ""} {
-			if err := os.Rename(f.path()+suffix+tail, final+tail); err != nil && !errors.Is(err, os.ErrNotExist) {
+			if err := os.Rename(f.path()+suffix+tail, filepath.Join(f.dir, name+tail)); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return err
 			}
 		}

@@ -3,8 +3,10 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 )
@@ -89,24 +91,35 @@ func replay(wal, path string) error {
 
 // salvage copies every row that can be read from the damaged database at path into c.
 func (f *file) salvage(ctx context.Context, c *sql.Conn, path string) (err error) {
-	version := len(f.migrations)
+	if err := stretch(path); err != nil {
+		return err
+	}
+	version, err := sourceVersion(ctx, path)
+	switch {
+	case damaged(err):
+		// Its first page, which describes the tables, is gone. That of a new database describes the
+		// same ones, unless this one has been migrated.
+		f.logger.Error("the first page of a damaged database is lost; that of a new one is tried", "file", f.name)
+		version = len(f.migrations)
+	case err != nil:
+		return err
+	case version > len(f.migrations):
+		return ErrNewer
+	}
+	// The copy has the version of its source; connect migrates it.
+	if merr := migrate(ctx, c, f.migrations, max(version, 1)); merr != nil {
+		return merr
+	}
+	if damaged(err) {
+		if err := graft(ctx, c, f.path()+suffixNew, path); err != nil {
+			return err
+		}
+	}
 	src, err := connect(path, "NORMAL", 2, 0)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
-	var v int
-	if err := src.QueryRowContext(ctx, "PRAGMA user_version").Scan(&v); err != nil {
-		f.logger.Error("nothing can be read from a damaged database", "file", f.name, "error", err)
-	} else if v > version {
-		return ErrNewer
-	} else {
-		version = max(v, 1)
-	}
-	// The copy has the version of its source; connect migrates it.
-	if err := migrate(ctx, c, f.migrations, version); err != nil {
-		return err
-	}
 	for _, table := range f.tables {
 		n, err := copyTable(ctx, src, c, table)
 		if err != nil {
@@ -115,6 +128,75 @@ func (f *file) salvage(ctx context.Context, c *sql.Conn, path string) (err error
 		f.logger.Warn("rows were copied from a damaged database", "file", f.name, "table", table, "rows", n)
 	}
 	return nil
+}
+
+// sourceVersion returns the version of a damaged database's schema.
+func sourceVersion(ctx context.Context, path string) (version int, err error) {
+	db, err := connect(path, "NORMAL", 2, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	var tables int
+	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
+		return 0, err
+	}
+	return version, db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
+}
+
+// stretch makes a file that was cut as long as its header says: SQLite reads nothing of a file
+// that is shorter. What is added is a hole that takes no room.
+func stretch(path string) error {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	want, err := claimedSize(path)
+	if damaged(err) {
+		return nil
+	}
+	const most = 1 << 40 // a header that says more is wrong
+	if err != nil || want <= fi.Size() || want > most {
+		return err
+	}
+	return os.Truncate(path, want)
+}
+
+// graft replaces the first page of the database at to by that of the new database behind c at
+// from, whose tables have the same root pages.
+func graft(ctx context.Context, c *sql.Conn, from, to string) error {
+	if _, err := c.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+		return err
+	}
+	fi, err := os.Stat(to)
+	if err != nil {
+		return err
+	}
+	page, err := firstPage(from)
+	if err != nil {
+		return err
+	}
+	binary.BigEndian.PutUint32(page[28:], uint32((fi.Size()+pageSize-1)/pageSize))
+	clear(page[32:40]) // no list of free pages
+	w, err := os.OpenFile(to, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = w.WriteAt(page, 0)
+	err = errors.Join(err, w.Truncate((fi.Size()+pageSize-1)/pageSize*pageSize), w.Close())
+	return fullDisk(err)
+}
+
+// firstPage reads the first page of a new database. Closing the file drops the locks that SQLite
+// holds on it in this process, which nobody else uses.
+func firstPage(path string) ([]byte, error) {
+	r, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	page := make([]byte, pageSize)
+	_, err = io.ReadFull(r, page)
+	return page, errors.Join(err, r.Close())
 }
 
 // copyTable copies a table's rows in the order of their keys, up to the first that cannot be

@@ -309,6 +309,15 @@ func lossProblem(file string, l loss) devices.Cause {
 
 func (s *Store) lostAlerts(t *tx, l loss) error {
 	s.problem(lossProblem(s.incidents.name, l))
+	// Each alert carries the whole incident: what is lost in one table may be in the other.
+	if _, err := t.exec(`INSERT INTO incidents (id, device, state, version, updated, data)
+		SELECT incident, json_extract(data, '$.device'), json_extract(data, '$.state'), json_extract(data, '$.version'), at, data
+		FROM outbox WHERE kind = 'incident' AND json_valid(data) AND json_type(data, '$.device') = 'text'
+			AND json_type(data, '$.state') = 'text' AND json_type(data, '$.version') = 'integer' ORDER BY seq
+		ON CONFLICT (id) DO UPDATE SET state = excluded.state, version = excluded.version, updated = excluded.updated, data = excluded.data
+		WHERE excluded.version > incidents.version`); err != nil {
+		return err
+	}
 	return s.reportAlertGap(t, api.Gap{Kind: api.GapAlerts, From: l.from, To: l.to, Reason: l.reason})
 }
 
