@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"gridpost/detection"
@@ -99,10 +100,7 @@ func (s *Store) OpenIncidents(ctx context.Context) ([]detection.Incident, error)
 }
 
 func (s *Store) setIncidentsAside(ctx context.Context, ids []string) error {
-	s.problem(devices.Cause{
-		Code: "incident_unreadable", Params: map[string]string{"incident": ids[0], "count": fmt.Sprint(len(ids))},
-		Text: fmt.Sprintf("%d open incidents could not be read from the disk and were set aside, the first is %s", len(ids), ids[0]),
-	})
+	s.problem(devices.NewCause("incident_unreadable", "incident", ids[0], "count", strconv.Itoa(len(ids))))
 	s.o.Logger.Error("open incidents could not be read and were set aside", "incidents", ids)
 	err := s.incidents.write(ctx, func(t *tx) error {
 		for _, id := range ids {

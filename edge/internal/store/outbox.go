@@ -86,9 +86,7 @@ func (s *Store) boundOutbox(t *tx) error {
 		if err := s.reportAlertGap(t, lost); err != nil {
 			return err
 		}
-		s.problem(devices.Cause{
-			Code: "outbox_full", Text: "more alerts wait for the hub than the edge can hold; the oldest are dropped from the queue",
-		})
+		s.problem(devices.NewCause("outbox_full"))
 	}
 	return nil
 }

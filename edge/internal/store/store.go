@@ -300,11 +300,7 @@ func (s *Store) problem(c devices.Cause) {
 }
 
 func lossProblem(file string, l loss) devices.Cause {
-	text := fmt.Sprintf("%s was damaged; what could be read was saved, the original is %s; the rest is lost", file, l.copy)
-	if l.reason == reasonWALDamaged {
-		text = fmt.Sprintf("the write-ahead log of %s was damaged; the newest entries may be lost, a copy is %s", file, l.copy)
-	}
-	return devices.Cause{Code: l.reason, Params: map[string]string{"file": file, "copy": l.copy}, Text: text}
+	return devices.NewCause(l.reason, "file", file, "copy", l.copy)
 }
 
 func (s *Store) lostAlerts(t *tx, l loss) error {

@@ -9,14 +9,14 @@ import (
 )
 
 func TestCauseIsGivenToWhoMayAsk(t *testing.T) {
-	cause := map[string]string{"code": "camera_offline", "text": "yard is offline"}
+	cause := map[string]string{"code": "camera_not_online", "text": "yard is not online"}
 	for status, want := range map[int]string{
-		http.StatusServiceUnavailable: `{"title":"Service Unavailable","status":503,"detail":"yard is offline","cause":{"code":"camera_offline","text":"yard is offline"}}` + "\n",
+		http.StatusServiceUnavailable: `{"title":"Service Unavailable","status":503,"detail":"yard is not online","cause":{"code":"camera_not_online","text":"yard is offline"}}` + "\n",
 		http.StatusForbidden:          `{"title":"Forbidden","status":403}` + "\n",
 		http.StatusUnauthorized:       `{"title":"Unauthorized","status":401}` + "\n",
 	} {
 		w := httptest.NewRecorder()
-		problem.WriteCause(w, status, "yard is offline", cause)
+		problem.WriteCause(w, status, "yard is not online", cause)
 		if w.Code != status || w.Body.String() != want || w.Header().Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%d: %d %s", status, w.Code, w.Body)
 		}

@@ -134,7 +134,7 @@ func TestEdgeRefuses(t *testing.T) {
 		set    func(*edge)
 		detail string
 	}{
-		{"with a cause", func(e *edge) { e.refuse = Refused{Cause: devices.NewCause("camera_offline", "device", "yard")} }, "yard is offline"},
+		{"with a cause", func(e *edge) { e.refuse = Refused{Cause: devices.NewCause("camera_not_online", "device", "yard")} }, "yard is not online"},
 		{"wrapped", func(e *edge) {
 			e.refuse = fmt.Errorf("commanding: %w", Refused{Cause: devices.Cause{Text: "the edge is not connected"}})
 		}, "the edge is not connected"},

@@ -32,7 +32,7 @@ func TestAnswerKeepsItsCause(t *testing.T) {
 	if err := s.AddCommand(t.Context(), "gate-7", api.Command{ID: "1", Kind: api.CommandPublish, Device: "yard"}, time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	first := devices.NewCause("camera_offline", "device", "yard").Because(devices.NewCause("camera_full", "status", "453"))
+	first := devices.NewCause("camera_not_online", "device", "yard").Because(devices.NewCause("camera_full", "status", "453"))
 	for _, answer := range []api.Result{{Cause: first}, {Cause: devices.NewCause("edge_stopping")}} {
 		if err := s.FinishCommand(t.Context(), "gate-7", "1", answer); err != nil {
 			t.Fatal(err)
