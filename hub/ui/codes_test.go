@@ -3,6 +3,7 @@ package ui
 import (
 	"bytes"
 	"encoding/json"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -61,4 +62,37 @@ func params(template string) []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// TestCodesAreKnown: whoever makes a cause takes a code of the registry.
+func TestCodesAreKnown(t *testing.T) {
+	known := map[string]bool{}
+	for _, k := range devices.Causes() {
+		known[k.Code] = false
+	}
+	root := filepath.Join("..", "..")
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "node_modules" || strings.HasPrefix(d.Name(), ".") && path != root) {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.HasSuffix(path, filepath.Join("devices", "causes.go")) {
+			return nil
+		}
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, m := range regexp.MustCompile(`NewCause\(\s*"([^"]*)"`).FindAllStringSubmatch(string(raw), -1) {
+			if _, ok := known[m[1]]; !ok {
+				t.Errorf("%s makes the cause %q, which is not in devices.Causes", path, m[1])
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -31,7 +31,7 @@ describe("a code of a site", () => {
   const refused = (code: string, params: Record<string, string>, text: string) => causeOfAnswer(new ApiError(503, "Service Unavailable", text, null, false, { code, params, text }));
   it("has its words, and those of its own cause", () => {
     prefs.language = "zh-CN";
-    const c = refused("camera_offline", { device: "yard", cause: "the camera has no room for another viewer (453)", cause_code: "camera_full", cause_status: "453" }, "yard is offline: the camera has no room");
+    const c = refused("camera_not_online", { device: "yard", cause: "the camera has no room for another viewer (453)", cause_code: "camera_full", cause_status: "453" }, "yard is offline: the camera has no room");
     expect(c.code).toBe("camera.offline");
     expect(causeWords(c)).toContain("摄像机无法再接受新的观看者（错误 453）");
     expect(refused("publications_full", { count: "16" }, "this edge already sends 16 cameras")).toEqual({ code: "site.full", n: 16 });

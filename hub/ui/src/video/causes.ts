@@ -24,7 +24,7 @@ export interface Cause {
 
 /** What the answers of sites to the hub's commands mean. */
 const codes: Record<string, Code> = {
-  camera_unknown: "camera.none", camera_offline: "camera.offline", camera_not_heard: "camera.unknown",
+  camera_unknown: "camera.none", camera_not_online: "camera.offline",
   command_unknown: "site.old", command_expired: "site.silent", publications_full: "site.full", edge_stopping: "site.stopping",
 };
 
@@ -66,7 +66,7 @@ export function causeOfWords(words: string): Cause {
 /** What a site's cause means. */
 function causeOfCode(c: Coded): Cause {
   const { cause = "", cause_code: of = "", ...rest } = c.params ?? {};
-  const code = codes[c.code];
+  const code = of === "device_not_heard" ? "camera.unknown" : codes[c.code];
   if (!code) return { code: "told", coded: c };
   const params = Object.fromEntries(Object.entries(rest).map(([name, value]) => [name.replace(/^cause_/, ""), value]));
   return { code, ...(c.params?.["count"] && { n: Number(c.params["count"]) }), ...(cause && { coded: { code: of, params, text: cause } }) };
