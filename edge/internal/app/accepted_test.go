@@ -28,7 +28,7 @@ func construct(t *testing.T, doc *firmwareconfig.Document) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, c := range doc.Cameras {
-		cam, err := camera.New(camera.Options{Config: c, Detection: doc.Detection, OnState: func(bool, string) {}, Logger: slog.New(slog.DiscardHandler)})
+		cam, err := camera.New(camera.Options{Config: c, Detection: doc.Detection, OnState: func(devices.State, devices.Cause) {}, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Errorf("camera %s: %v", c.Name, err)
 			continue
@@ -37,10 +37,10 @@ func construct(t *testing.T, doc *firmwareconfig.Document) {
 			t.Errorf("camera %s ended with %v", c.Name, err)
 		}
 	}
-	if _, _, err := sensor.New(sensor.Options{Document: doc}, nil, time.Now()); err != nil {
-		t.Errorf("sensors: %v", err)
-	}
 	for _, s := range doc.Sensors {
+		if _, err := sensor.New(sensor.Options{Config: s}); err != nil {
+			t.Errorf("sensor %s: %v", s.Name, err)
+		}
 		d := decode.New(decode.Options{Mappings: []decode.Mapping{{Device: s.Name, Topic: s.Topic, Value: s.Value, Time: s.Time, Scale: s.Scale}}})
 		d.Decode(devices.Message{Topic: s.Topic, Payload: []byte(`{"level":[1]}`), Received: time.Now()})
 	}

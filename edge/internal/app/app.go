@@ -1,5 +1,5 @@
-// Package app wires the edge's daemon: cameras, sensors, the store, the connection to the hub, live
-// video, states and health.
+// Package app wires the edge's daemon: devices, brokers, the store, the connection to the hub, live
+// video, states, health and the local status.
 //
 // Every part works without the others: no hub, no worker, no broker or a full disk each cost what
 // they must and are reported in the device's state or the edge's health. The parts stop in the
@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,17 +22,19 @@ import (
 	"gridpost/detection"
 	"gridpost/detection/supervisor"
 	"gridpost/devices"
+	"gridpost/devices/mqtt"
 	"gridpost/devices/retry"
+	"gridpost/edge/internal/brokers"
 	"gridpost/edge/internal/camera"
 	"gridpost/edge/internal/health"
 	"gridpost/edge/internal/hublink"
 	"gridpost/edge/internal/incidents"
 	"gridpost/edge/internal/presence"
 	"gridpost/edge/internal/publish"
+	"gridpost/edge/internal/reconcile"
 	"gridpost/edge/internal/sensor"
 	"gridpost/edge/internal/store"
 	"gridpost/edge/internal/uplink"
-	"gridpost/hub/api"
 	"gridpost/streams"
 
 	firmwareconfig "gridpost/firmware-config"
@@ -66,9 +69,10 @@ func (o Options) withDefaults() Options {
 // cannot be run at all: its store cannot be opened, or the document is another edge's.
 func Run(ctx context.Context, o Options) (err error) {
 	o = o.withDefaults()
-	link, err := hublink.New(hublink.Options{URL: o.Document.Hub.URL, Edge: o.Document.Edge, Dir: o.Dir, Logger: o.Logger})
-	if err != nil {
-		return err
+	if o.Document.Hub.URL != "" {
+		if err := hublink.Check(o.Document.Edge, o.Dir); err != nil {
+			return err
+		}
 	}
 	unlock, err := lock(o.Dir)
 	if err != nil {
@@ -80,18 +84,17 @@ func Run(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("starting the edge: %w", err)
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	e, err := newEdge(ctx, o, st, link)
+	e, err := newEdge(ctx, o, st)
 	if err != nil {
 		return fmt.Errorf("starting the edge: %w", err)
 	}
-	o.Logger.Info("the edge runs", "edge", o.Document.Edge, "version", o.Version, "cameras", len(e.cameras), "sensors", len(o.Document.Sensors))
 	err = e.run(ctx)
 	o.Logger.Info("the edge has stopped")
 	return err
 }
 
-// lock makes sure that one edge at a time runs on a data directory: two would give the same
-// numbers to different events. The system takes the lock back however this process ends.
+// lock makes sure that one edge at a time runs on a data directory: two would write the same files.
+// The system releases the lock however this process ends.
 func lock(dir string) (unlock func() error, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -109,156 +112,134 @@ func lock(dir string) (unlock func() error, err error) {
 // edge holds the parts, which know each other only through what is handed to them here.
 type edge struct {
 	o       Options
+	name    string
 	store   *store.Store
+	newest  *uplink.States // on their way to the hub
 	states  *presence.States
 	alerts  *incidents.Writer
-	cameras []*camera.Camera
-	sensors *sensor.Sensors
+	intake  *sensor.Intake
 	link    *hublink.Link
 	publish *publish.Publisher
-	health  *health.Reporter
+	health  *health.Registry
 	starts  *supervisor.Gate // of the cameras' workers
+
+	// The reconcilers of all that the document names.
+	cameras, sensors, brokers *reconcile.Reconciler
+
+	applying sync.Mutex // held by the one that applies a document
+
+	mu       sync.Mutex
+	document *firmwareconfig.Document        // that runs
+	open     map[string][]detection.Incident // by device: read at the start, not taken over yet
+	running  running
+	gone     map[string]uint64 // counters of cameras and brokers that have stopped
+}
+
+// running are the components that run, or ran last, under a name.
+type running struct {
+	cameras  map[string]*camera.Camera
+	sensors  map[string]*sensor.Sensor
+	embedded *brokers.Embedded
+	outside  map[string]*mqtt.Subscriber
 }
 
 // startsAtOnce is how many workers start at a time: one loads its libraries from the disk while
 // another one uses the CPU.
 const startsAtOnce = 2
 
-func newEdge(ctx context.Context, o Options, st *store.Store, l *hublink.Link) (*edge, error) {
-	doc := o.Document
-	newest := o.states
-	newest.SetInventory(inventory(doc, o.Version))
+func newEdge(ctx context.Context, o Options, st *store.Store) (*edge, error) {
 	e := &edge{
-		o: o, store: st, link: l, states: presence.New(announcer{newest}, o.Logger), alerts: incidents.New(st, o.Logger),
-		starts: supervisor.NewGate(startsAtOnce),
+		o: o, name: o.Document.Edge, store: st, newest: o.states, health: health.NewRegistry(), starts: supervisor.NewGate(startsAtOnce),
+		open: map[string][]detection.Incident{}, gone: map[string]uint64{},
+		running: running{cameras: map[string]*camera.Camera{}, sensors: map[string]*sensor.Sensor{}, outside: map[string]*mqtt.Subscriber{}},
 	}
+	e.states = presence.New(e.newest, o.Logger)
+	e.alerts = incidents.New(st, o.Logger)
+	e.intake = sensor.NewIntake(st, o.Logger)
+	e.cameras = reconcile.New(reconcile.Options{Failed: e.deviceFailed, Stopped: e.cameraStopped})
+	e.sensors = reconcile.New(reconcile.Options{Failed: e.deviceFailed, Stopped: e.sensorStopped})
+	e.brokers = reconcile.New(reconcile.Options{Failed: e.brokerFailed, Stopped: e.brokerStopped})
+	var err error
+	e.publish, err = publish.New(publish.Options{
+		Edge: e.name, Hub: hub{e}, Cameras: liveCameras{e}, Yield: e.alertsLate, Logger: o.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	e.link = hublink.New(hublink.Options{
+		Edge: e.name, Dir: o.Dir, Store: st, States: e.newest, Command: e.publish.Command, Logger: o.Logger,
+	})
+	// Before the first alert: whether it waits for a hub is decided when it is saved.
+	st.Deliver(o.Document.Hub.URL != "")
+	e.link.SetURL(o.Document.Hub.URL)
 	open, err := st.OpenIncidents(ctx)
 	if err != nil {
 		return nil, err
 	}
-	closed, err := e.addDevices(open, time.Now())
-	if err != nil {
-		return nil, err
+	for _, inc := range open {
+		e.open[inc.Device] = append(e.open[inc.Device], inc)
 	}
-	// When the disk is full, the writer retries them.
-	if err := e.alerts.Save(ctx, closed); err != nil {
-		o.Logger.Error("incidents of rules that are gone could not be closed yet", "error", err)
-	}
-	e.publish, err = publish.New(publish.Options{
-		Hub: doc.Hub.URL, Edge: doc.Edge, Client: l.Client, Stream: e.stream, Status: e.states.Get, Logger: o.Logger,
-	})
-	if err != nil {
-		return nil, err
-	}
-	l.Bind(st, newest, e.publish.Command)
-	e.health = health.New(health.Options{Store: announcer{newest}, Problems: e.problems, Counters: e.counters, Logger: o.Logger})
+	e.watch()
 	return e, nil
 }
 
-// announcer announces states to the hub.
-type announcer struct{ states *uplink.States }
+// hub is the hub for publications.
+type hub struct{ e *edge }
 
-func (a announcer) SaveStatus(_ context.Context, st devices.Status) error {
-	a.states.SetStatus(st)
-	return nil
+func (h hub) URL() string { return h.e.link.URL() }
+
+// alertsLate says whether alerts wait longer for the hub than they should.
+func (e *edge) alertsLate() bool {
+	up := e.link.Uplink()
+	return up != nil && up.AlertsLate()
 }
 
-func (a announcer) SaveHealth(_ context.Context, h api.Health) error {
-	a.states.SetHealth(h)
-	return nil
-}
+// liveCameras are the cameras for publications.
+type liveCameras struct{ e *edge }
 
-// addDevices makes the document's devices, and returns the alerts that close the incidents of rules
-// and devices that are gone.
-func (e *edge) addDevices(open []detection.Incident, now time.Time) (closed []detection.Incident, err error) {
-	doc := e.o.Document
-	known := map[string]bool{}
-	for i := range doc.Cameras {
-		c, err := e.newCamera(doc.Cameras[i])
-		if err != nil {
-			return nil, err
-		}
-		closed = append(closed, c.Restore(open, now)...)
-		e.cameras = append(e.cameras, c)
-		known[c.Name()] = true
-		e.states.Add(c.Name())
+func (l liveCameras) Stream(name string) (*streams.Stream, <-chan struct{}) {
+	c := l.e.camera(name)
+	if c == nil {
+		return nil, nil
 	}
-	s, over, err := sensor.New(sensor.Options{
-		Document: doc, Alerts: e.alerts, Readings: e.store, OnState: e.states.Set, Listening: e.o.Listening, Logger: e.o.Logger,
-	}, open, now)
-	if err != nil {
-		return nil, err
-	}
-	e.sensors, closed = s, append(closed, over...)
-	for _, sensor := range doc.Sensors {
-		known[sensor.Name] = true
-		e.states.Add(sensor.Name)
-	}
-	for _, inc := range open {
-		if !known[inc.Device] { // the document no longer names it, so nothing else would close it
-			closed = append(closed, closing(inc, now))
-		}
-	}
-	return closed, nil
+	return c.Stream(), c.Stopped()
 }
 
-func (e *edge) newCamera(doc firmwareconfig.Camera) (*camera.Camera, error) {
-	return camera.New(camera.Options{
-		Config: doc, Detection: e.o.Document.Detection, Worker: e.o.Worker, Starts: e.starts, Alerts: e.alerts, Evidence: e.store, Logger: e.o.Logger,
-		OnState: func(online bool, cause string) {
-			if online {
-				e.states.Set(doc.Name, devices.Online, "")
-				return
-			}
-			e.states.Set(doc.Name, devices.Offline, cause)
-		},
-	})
-}
-
-// stream returns a camera's main stream, or nil.
-func (e *edge) stream(name string) *streams.Stream {
-	for _, c := range e.cameras {
-		if c.Name() == name {
-			return c.Stream()
-		}
-	}
-	return nil
-}
-
-// closing returns the alert that closes an incident whose rule or device is gone.
-func closing(inc detection.Incident, now time.Time) detection.Incident {
-	inc.State, inc.Version = detection.Closed, inc.Version+1
-	inc.Closed, inc.Updated = now, now
-	return inc
-}
+func (l liveCameras) Status(device string) (devices.Status, bool) { return l.e.states.Get(device) }
 
 // run starts everything and stops it in the order of the data's way.
 func (e *edge) run(ctx context.Context) error {
 	s := newStages(ctx)
-	hub := s.add() // stops last: what the others save while they stop may still reach the hub
-	hub.Go(e.link.Run)
-	hub.Go(e.publish.Run)
+	toHub := s.add() // stops last: what the others save while they stop may still reach the hub
+	toHub.Go(e.link.Run)
+	toHub.Go(e.publish.Run)
 
-	save := s.add()
-	save.Go(e.alerts.Run)
-	save.Go(e.states.Run)
-	save.Go(e.health.Run)
-	save.Go(e.maintain)
+	saving := s.add()
+	saving.Go(e.alerts.Run)
+	saving.Go(health.NewReporter(e.newest, e.health.Problems, e.counters).Run)
+	saving.Go(e.maintain)
+	saving.Go(e.intake.Run)
 
-	rules := s.add()
-	rules.Go(e.sensors.Run)
+	sensors := s.add()
+	sensors.Go(e.sensors.Run)
 
 	inputs := s.add()
-	for _, run := range e.sensors.Inputs() {
-		inputs.Go(run)
-	}
-	for _, c := range e.cameras {
-		inputs.Go(c.Run)
-	}
+	inputs.Go(e.cameras.Run)
+	inputs.Go(e.brokers.Run)
+	inputs.Go(func(ctx context.Context) error {
+		e.closeAbandoned(ctx)
+		changes, err := e.apply(ctx, e.o.Document)
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		e.o.Logger.Info("the edge runs", "edge", e.name, "version", e.o.Version,
+			"cameras", len(changes.Cameras.Added), "sensors", len(changes.Sensors.Added))
+		return nil
+	})
 	return s.wait(ctx, e.link.Drain)
 }
 
-// maintain thins and forgets what is old.
+// maintain thins and removes what is old.
 func (e *edge) maintain(ctx context.Context) error {
 	for wait := time.Minute; ; wait = 10 * time.Minute {
 		if !retry.Sleep(ctx, wait) {

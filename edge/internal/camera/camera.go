@@ -4,9 +4,9 @@ package camera
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,8 +29,9 @@ import (
 
 // Alerts saves alerts durably.
 type Alerts interface {
-	// Save returns nil when the alerts are on the disk; otherwise they are retried later.
-	Save(ctx context.Context, alerts []detection.Incident) error
+	// Save returns nil when all alerts of the device that it was ever given are on the disk;
+	// otherwise they are retried later.
+	Save(ctx context.Context, device string, alerts []detection.Incident) error
 }
 
 // Evidence saves evidence durably.
@@ -47,8 +48,12 @@ type Options struct {
 	Alerts    Alerts
 	Evidence  Evidence
 
+	// Open are incidents of the camera that are open. It takes them over, and closes those of rules
+	// that it does not have.
+	Open []detection.Incident
+
 	// OnState is called when the camera goes online or offline, with the cause. It must not block.
-	OnState func(online bool, cause string)
+	OnState func(state devices.State, cause devices.Cause)
 
 	Logger *slog.Logger
 }
@@ -71,11 +76,17 @@ type Camera struct {
 	results   chan wire.Result     // from the supervisor; a full queue drops, counted
 	snapshots chan snapshotRequest // a full queue drops, counted
 
+	closed []detection.Incident // to be saved at the start
+
+	stopped chan struct{} // closed at the end of Run
+
 	droppedResults, savedSnapshots, missedSnapshots atomic.Uint64
 
 	mu          sync.Mutex
-	subCause    string // why the sub-stream has no frames; empty: it has, or there is none
-	workerCause string // why nothing is detected; empty: it is
+	subCause    devices.Cause // why the sub-stream has no frames; zero: it has, or there is none
+	workerCause devices.Cause // why nothing is detected; zero: it is
+	missed      uint64        // snapshots since the last one that could be taken
+	missedCause string        // why the last one was missed
 }
 
 const (
@@ -88,6 +99,7 @@ func New(o Options) (*Camera, error) {
 	c := &Camera{
 		o: o, name: o.Config.Name, logger: o.Logger.With("camera", o.Config.Name),
 		stream:    streams.New(streams.Options{Name: o.Config.Name}),
+		stopped:   make(chan struct{}),
 		tracker:   track.New(track.Options{}),
 		results:   make(chan wire.Result, queueResults),
 		snapshots: make(chan snapshotRequest, queueSnapshots),
@@ -96,8 +108,16 @@ func New(o Options) (*Camera, error) {
 	if c.engine, err = rules.NewEngine(c.name, o.Config.Rules, incidents.NewID); err != nil {
 		return nil, err
 	}
+	c.closed = c.engine.Restore(o.Open, time.Now())
 	c.source = rtsp.NewSource(rtsp.Options{
-		URL: o.Config.URL, Transport: o.Config.Transport, Stream: c.stream, Logger: c.logger, OnState: o.OnState,
+		URL: o.Config.URL, Transport: o.Config.Transport, Stream: c.stream, Logger: c.logger,
+		OnState: func(online bool, cause string) {
+			if online {
+				o.OnState(devices.Online, devices.Cause{})
+				return
+			}
+			o.OnState(devices.Offline, devices.Cause{Text: cause})
+		},
 	})
 	c.detect = c.stream
 	if !o.Config.Detect.IsZero() {
@@ -105,7 +125,7 @@ func New(o Options) (*Camera, error) {
 		c.detect = streams.New(streams.Options{Name: c.name + "/detect", RingDuration: 2 * time.Second, RingBytes: 4 << 20})
 		c.sub = rtsp.NewSource(rtsp.Options{
 			URL: o.Config.Detect, Transport: o.Config.Transport, Stream: c.detect, Logger: c.logger.With("stream", "detect"),
-			OnState: func(_ bool, cause string) { c.setCause(&c.subCause, cause) },
+			OnState: func(_ bool, cause string) { c.setCause(&c.subCause, devices.Cause{Text: cause}) },
 		})
 	}
 	if NeedsWorker(o.Config) && o.Worker != "" {
@@ -125,7 +145,7 @@ func (c *Camera) newWorker() *supervisor.Supervisor {
 			return c.detect.Subscribe(streams.ReaderOptions{Backfill: true})
 		},
 		OnResult: c.queueResult,
-		OnState:  func(_ bool, cause devices.Cause) { c.setCause(&c.workerCause, cause.Text) },
+		OnState:  func(_ bool, cause devices.Cause) { c.setCause(&c.workerCause, cause) },
 	})
 }
 
@@ -134,37 +154,56 @@ func NeedsWorker(doc firmwareconfig.Camera) bool {
 	return slices.ContainsFunc(doc.Rules, func(s rules.Spec) bool { return s.Terms.Describe().Detection })
 }
 
-// Restore takes over the camera's open incidents, before Run, and returns the alerts that close
-// those of rules that it no longer has.
-func (c *Camera) Restore(open []detection.Incident, now time.Time) []detection.Incident {
-	return c.engine.Restore(open, now)
-}
-
-// Name returns the camera's name.
-func (c *Camera) Name() string { return c.name }
+// Open returns the incidents that are open, after Run has returned or before it is called.
+func (c *Camera) Open() []detection.Incident { return c.engine.Open() }
 
 // Stream returns the main stream.
 func (c *Camera) Stream() *streams.Stream { return c.stream }
 
-func (c *Camera) setCause(where *string, cause string) {
+// Stopped returns a channel that is closed when no more frames come.
+func (c *Camera) Stopped() <-chan struct{} { return c.stopped }
+
+func (c *Camera) setCause(where *devices.Cause, cause devices.Cause) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	*where = cause
 }
 
-// Problems returns what is wrong with detection. A camera without frames reports that by its own
-// state.
-func (c *Camera) Problems() []string {
+// Problems returns what is wrong with detection and with snapshots. A camera without frames reports
+// that by its own state.
+func (c *Camera) Problems() []devices.Cause {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var out []string
-	if c.subCause != "" {
-		out = append(out, fmt.Sprintf("%s: nothing is detected, because the stream for detection has no pictures: %s", c.name, c.subCause))
+	var out []devices.Cause
+	if !c.subCause.IsZero() {
+		out = append(out, devices.NewCause("detection_no_frames", "device", c.name).Because(c.subCause))
 	}
-	if c.workerCause != "" {
-		out = append(out, fmt.Sprintf("%s: nothing is detected, because the worker stopped: %s", c.name, c.workerCause))
+	if !c.workerCause.IsZero() {
+		out = append(out, devices.NewCause("detection_stopped", "device", c.name).Because(c.workerCause))
+	}
+	if c.missed > 0 {
+		out = append(out, devices.NewCause("snapshots_missed",
+			"device", c.name, "count", strconv.FormatUint(c.missed, 10), "reason", c.missedCause))
 	}
 	return out
+}
+
+// missedSnapshot counts a snapshot that was missed. It stays a problem until one could be taken.
+func (c *Camera) missedSnapshot(incident, reason string) {
+	c.missedSnapshots.Add(1)
+	c.logger.Warn("no snapshot of an incident", "incident", incident, "reason", reason)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.missed++
+	c.missedCause = reason
+}
+
+// savedSnapshot counts a snapshot that was saved.
+func (c *Camera) savedSnapshot() {
+	c.savedSnapshots.Add(1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.missed, c.missedCause = 0, ""
 }
 
 // Run runs the camera until ctx ends. Its rules go on until its sources and its worker have stopped.
@@ -183,6 +222,7 @@ func (c *Camera) Run(ctx context.Context) error {
 		inputs.Go(func() error { return c.worker.Run(ctx) })
 	}
 	err := inputs.Wait()
+	close(c.stopped)
 	stop()
 	if judged := rules.Wait(); err == nil {
 		err = judged
@@ -206,6 +246,7 @@ func (c *Camera) queueResult(r wire.Result) {
 func (c *Camera) judge(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	c.save(ctx, c.closed, nil)
 	c.tick(ctx, time.Now())
 	for {
 		select {
@@ -233,7 +274,7 @@ func (c *Camera) save(ctx context.Context, alerts []detection.Incident, r *wire.
 	if len(alerts) == 0 {
 		return
 	}
-	saved := c.o.Alerts.Save(ctx, alerts) == nil // why not is in the edge's health
+	saved := c.o.Alerts.Save(ctx, c.name, alerts) == nil // its failure is a problem of the edge
 	if r == nil {
 		return
 	}
@@ -242,13 +283,13 @@ func (c *Camera) save(ctx context.Context, alerts []detection.Incident, r *wire.
 			continue
 		}
 		if !saved { // the hub refuses evidence of an incident that it does not have
-			c.missedSnapshots.Add(1)
+			c.missedSnapshot(inc.ID, "its incident could not be saved yet")
 			continue
 		}
 		select {
 		case c.snapshots <- snapshotRequest{incident: inc, session: r.Frame.Session, pts: r.Frame.PTS, at: r.Frame.Time}:
 		default:
-			c.missedSnapshots.Add(1)
+			c.missedSnapshot(inc.ID, "too many incidents opened at once")
 		}
 	}
 }

@@ -29,12 +29,15 @@ func (c *Camera) takeSnapshots(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case s := <-c.snapshots:
-			if err := c.takeSnapshot(ctx, s); err != nil {
-				c.missedSnapshots.Add(1)
-				c.logger.Warn("no snapshot of an incident", "incident", s.incident.ID, "error", err)
+			err := c.takeSnapshot(ctx, s)
+			if err != nil && ctx.Err() != nil {
+				return nil
+			}
+			if err != nil {
+				c.missedSnapshot(s.incident.ID, err.Error())
 				continue
 			}
-			c.savedSnapshots.Add(1)
+			c.savedSnapshot()
 		}
 	}
 }

@@ -1,10 +1,9 @@
-// Package health reports to the hub how the edge itself is doing.
+// Package health knows what is wrong with the edge, and reports it to the hub.
 package health
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
+	"strconv"
 	"time"
 
 	"gridpost/devices"
@@ -17,55 +16,36 @@ const (
 	maxProblems = 50 // in one report
 )
 
-// Store saves a report for the hub.
-type Store interface {
-	SaveHealth(ctx context.Context, h api.Health) error
+// Hub takes reports on their way to the hub. It must not block.
+type Hub interface {
+	SetHealth(h api.Health)
 }
 
-// Options are what a Reporter needs.
-type Options struct {
-	Store    Store
-	Problems func() []string // worst first
-	Counters func() map[string]uint64
-	Logger   *slog.Logger
-}
-
-// Reporter saves a report every ten seconds.
+// Reporter reports problems and counters every ten seconds.
 type Reporter struct {
-	o Options
+	hub      Hub
+	problems func() []devices.Cause
+	counters func() map[string]uint64
 }
 
-// New returns a Reporter.
-func New(o Options) *Reporter { return &Reporter{o: o} }
+// NewReporter returns a Reporter of what problems and counters return; problems come worst first.
+func NewReporter(hub Hub, problems func() []devices.Cause, counters func() map[string]uint64) *Reporter {
+	return &Reporter{hub, problems, counters}
+}
 
-// Run saves a report every ten seconds, the first one a second after the start, until ctx ends.
+// Run reports every ten seconds, the first time a second after the start, until ctx ends.
 func (r *Reporter) Run(ctx context.Context) error {
-	failed := false
 	for wait := time.Second; retry.Sleep(ctx, wait); wait = interval {
-		err := r.o.Store.SaveHealth(ctx, r.now())
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil && !failed {
-			r.o.Logger.Error("the edge's health cannot be saved; further failures are not logged", "error", err)
-		}
-		failed = err != nil
+		r.hub.SetHealth(api.Health{Time: time.Now().UTC(), Problems: bounded(r.problems()), Counters: r.counters()})
 	}
 	return nil
 }
 
-func (r *Reporter) now() api.Health {
-	return api.Health{Time: time.Now().UTC(), Problems: causes(r.o.Problems()), Counters: r.o.Counters()}
-}
-
-// causes wraps sentences that have no code yet, at most maxProblems of them.
-func causes(sentences []string) []devices.Cause {
-	if over := len(sentences) - maxProblems; over > 0 {
-		sentences = append(sentences[:maxProblems-1:maxProblems-1], fmt.Sprintf("and %d more", over+1))
+// bounded cuts the list to maxProblems; the last one says how many more there are.
+func bounded(all []devices.Cause) []devices.Cause {
+	if over := len(all) - maxProblems; over > 0 {
+		more := devices.NewCause("more_problems", "count", strconv.Itoa(over+1))
+		all = append(all[:maxProblems-1:maxProblems-1], more)
 	}
-	out := make([]devices.Cause, 0, len(sentences))
-	for _, text := range sentences {
-		out = append(out, devices.Cause{Text: text})
-	}
-	return out
+	return all
 }

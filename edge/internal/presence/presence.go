@@ -1,63 +1,71 @@
-// Package presence knows the state of every device of the edge, and reports changes of it.
+// Package presence knows the state of every device of the edge, and announces changes of it.
 package presence
 
 import (
-	"context"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"gridpost/devices"
 )
 
-// Store saves a device's state for the hub.
-type Store interface {
-	SaveStatus(ctx context.Context, st devices.Status) error
+// Hub takes states on their way to the hub. It must not block.
+type Hub interface {
+	SetStatus(st devices.Status)
 }
 
-// States holds the state of every device. Setting a state never blocks; Run saves it. Of states
-// that change faster than they can be saved, the newest counts.
+// States holds the state of every device. Its methods never block.
 type States struct {
-	store  Store
+	hub    Hub
 	logger *slog.Logger
-	wake   chan struct{}
 
 	mu     sync.Mutex
 	states map[string]devices.Status
-	dirty  map[string]bool // not saved yet
 }
 
 // New returns States without devices.
-func New(st Store, logger *slog.Logger) *States {
-	return &States{store: st, logger: logger, wake: make(chan struct{}, 1), states: map[string]devices.Status{}, dirty: map[string]bool{}}
+func New(hub Hub, logger *slog.Logger) *States {
+	return &States{hub: hub, logger: logger, states: map[string]devices.Status{}}
 }
 
-// Add adds a device of which nothing is known yet.
+// Add adds a device of which nothing is known yet, unless it is there.
 func (s *States) Add(device string) {
-	s.Set(device, devices.Unknown, "not heard of since the edge started")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.states[device]; !known {
+		s.set(devices.Status{Device: device, State: devices.Unknown, Cause: devices.NewCause("device_not_heard"), Since: time.Now().UTC()})
+	}
+}
+
+// Remove forgets a device. Set ignores it until it is added again.
+func (s *States) Remove(device string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.states, device)
 }
 
 // Set notes a device's state. Since is when the state changed, not its cause.
-func (s *States) Set(device string, state devices.State, cause string) {
+func (s *States) Set(device string, state devices.State, cause devices.Cause) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	old, known := s.states[device]
-	if known && old.State == state && old.Cause.Text == cause {
-		s.mu.Unlock()
+	if !known || old.State == state && old.Cause.Equal(cause) {
 		return
 	}
-	st := devices.Status{Device: device, State: state, Cause: devices.Cause{Text: cause}, Since: time.Now().UTC()}
-	if known && old.State == state {
+	st := devices.Status{Device: device, State: state, Cause: cause, Since: time.Now().UTC()}
+	if old.State == state {
 		st.Since = old.Since
 	}
-	s.states[device], s.dirty[device] = st, true
-	s.mu.Unlock()
-	if known {
-		s.logger.Info("device", "device", device, "state", state, "cause", cause)
-	}
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	s.set(st)
+	s.logger.Info("device", "device", device, "state", state, "cause", cause)
+}
+
+// set stores and announces a state. s.mu is held, so that the hub gets states in their order.
+func (s *States) set(st devices.Status) {
+	s.states[st.Device] = st
+	s.hub.SetStatus(st)
 }
 
 // Get returns the state of a device, and whether there is such a device.
@@ -68,46 +76,14 @@ func (s *States) Get(device string) (devices.Status, bool) {
 	return st, ok
 }
 
-// Run saves states until ctx ends, and those that were set before.
-func (s *States) Run(ctx context.Context) error {
-	retry := time.NewTicker(5 * time.Second)
-	defer retry.Stop()
-	for {
-		s.save(ctx)
-		select {
-		case <-ctx.Done():
-			s.save(context.WithoutCancel(ctx))
-			return nil
-		case <-s.wake:
-		case <-retry.C:
-		}
+// All returns the states of all devices by their names.
+func (s *States) All() []devices.Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]devices.Status, 0, len(s.states))
+	for _, st := range s.states {
+		out = append(out, st)
 	}
-}
-
-func (s *States) save(ctx context.Context) {
-	for {
-		s.mu.Lock()
-		var st devices.Status
-		found := false
-		for device := range s.dirty {
-			st, found = s.states[device], true
-			break
-		}
-		if found {
-			delete(s.dirty, st.Device)
-		}
-		s.mu.Unlock()
-		if !found {
-			return
-		}
-		if err := s.store.SaveStatus(ctx, st); err != nil {
-			s.mu.Lock()
-			s.dirty[st.Device] = true
-			s.mu.Unlock()
-			if ctx.Err() == nil {
-				s.logger.Warn("a device's state could not be saved; it is retried", "device", st.Device, "error", err)
-			}
-			return
-		}
-	}
+	slices.SortFunc(out, func(a, b devices.Status) int { return strings.Compare(a.Device, b.Device) })
+	return out
 }

@@ -1,12 +1,12 @@
 package presence
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
+	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -15,35 +15,41 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// disk is a store that fails on demand. Only one goroutine uses it.
-type disk struct {
-	fail  error
-	saved []string
+type hub struct{ announced []string }
+
+func (h *hub) SetStatus(st devices.Status) {
+	h.announced = append(h.announced, fmt.Sprintf("%s %s %s", st.Device, st.State, st.Cause.Code))
 }
 
-func (d *disk) SaveStatus(_ context.Context, st devices.Status) error {
-	if d.fail == nil {
-		d.saved = append(d.saved, fmt.Sprintf("%s %s", st.Device, st.State))
-	}
-	return d.fail
-}
-
-func TestTheNewestStateIsSaved(t *testing.T) {
-	d := &disk{fail: errors.New("the disk is full")}
-	s := New(d, slog.New(slog.DiscardHandler))
-	s.Add("yard")
-	first, _ := s.Get("yard")
-	s.Set("yard", devices.Offline, "one")
-	s.Set("yard", devices.Offline, "two")
-	st, _ := s.Get("yard")
-	if first.State != devices.Unknown || st.Cause.Text != "two" {
-		t.Errorf("states: %+v, %+v", first, st)
-	}
-	s.save(t.Context())
-	d.fail = nil
-	s.save(t.Context())
-	s.save(t.Context())
-	if got := strings.Join(d.saved, ", "); got != "yard offline" {
-		t.Errorf("saved: %q", got)
-	}
+func TestChangesAreAnnounced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hub{}
+		s := New(h, slog.New(slog.DiscardHandler))
+		s.Set("yard", devices.Online, devices.Cause{}) // of a device that is not there
+		s.Add("yard")
+		s.Add("gate")
+		time.Sleep(time.Minute)
+		s.Set("yard", devices.Offline, devices.NewCause("camera_no_video"))
+		went := time.Now()
+		time.Sleep(time.Minute)
+		s.Add("yard") // again, by a reload
+		s.Set("yard", devices.Offline, devices.NewCause("camera_session_ended"))
+		s.Set("yard", devices.Offline, devices.NewCause("camera_session_ended"))
+		if st, ok := s.Get("yard"); !ok || !st.Since.Equal(went) {
+			t.Errorf("offline since %v, expected %v", st.Since, went)
+		}
+		if all := s.All(); len(all) != 2 || all[0].Device != "gate" || all[1].Device != "yard" {
+			t.Errorf("all: %+v", all)
+		}
+		s.Remove("yard")
+		s.Set("yard", devices.Online, devices.Cause{}) // what it called while it stopped
+		if _, ok := s.Get("yard"); ok {
+			t.Error("a device that was removed came back")
+		}
+		if want := []string{
+			"yard unknown device_not_heard", "gate unknown device_not_heard", "yard offline camera_no_video", "yard offline camera_session_ended",
+		}; !slices.Equal(h.announced, want) {
+			t.Errorf("announced %q, expected %q", h.announced, want)
+		}
+	})
 }

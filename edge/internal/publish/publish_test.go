@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,21 +37,13 @@ func TestPublishingOnCommand(t *testing.T) {
 	client := hub.Client()
 	defer client.CloseIdleConnections()
 	yard := streams.New(streams.Options{Name: "yard"})
-	states := map[string]devices.Status{
-		"yard": {State: devices.Online},
-		"dark": {State: devices.Offline, Cause: devices.Cause{Text: "no frames for 20 s"}},
-		"new":  {State: devices.Unknown, Cause: devices.Cause{Text: "not heard of since the edge started"}},
-	}
+	site := &testSite{cameras: map[string]*testCamera{
+		"yard": {status: devices.Status{State: devices.Online}, stream: yard, stopped: make(chan struct{})},
+		"dark": {status: devices.Status{State: devices.Offline, Cause: devices.NewCause("camera_no_frames", "seconds", "20")}, stream: yard},
+		"new":  {status: devices.Status{State: devices.Unknown, Cause: devices.NewCause("device_not_heard")}, stream: yard},
+	}}
 	p, err := New(Options{
-		Hub: hub.URL, Edge: "gate-7", Logger: slog.New(slog.DiscardHandler),
-		Client: func() (*http.Client, error) { return client, nil }, // plain HTTP is enough here; TLS is the client's
-		Stream: func(camera string) *streams.Stream {
-			if _, ok := states[camera]; !ok {
-				return nil
-			}
-			return yard
-		},
-		Status: func(device string) (devices.Status, bool) { st, ok := states[device]; return st, ok },
+		Edge: "gate-7", Hub: testHub{hub.URL, client}, Cameras: site, Logger: slog.New(slog.DiscardHandler),
 	})
 	must(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -59,8 +52,8 @@ func TestPublishingOnCommand(t *testing.T) {
 	do := func(c api.Command) api.Result { return p.Command(ctx, c) }
 
 	for device, want := range map[string]string{
-		"dark": "dark is offline: no frames for 20 s",
-		"new":  "new is unknown: not heard of since the edge started",
+		"dark": "dark is not online: connected, but no frames for 20 s",
+		"new":  "new is not online: not heard of since the edge started",
 		"moon": "gate-7 has no camera moon",
 	} {
 		if r := do(api.Command{Kind: api.CommandPublish, Device: device}); r.OK || r.Cause.Text != want {
@@ -76,13 +69,8 @@ func TestPublishingOnCommand(t *testing.T) {
 	if r := do(publish); !r.OK { // twice is the same as once
 		t.Errorf("publish again: %+v", r)
 	}
-	select {
-	case got := <-posted:
-		if got != "POST /whip/gate-7/yard" {
-			t.Errorf("the hub got %s", got)
-		}
-	case <-time.After(20 * time.Second):
-		t.Error("nothing was posted")
+	if got := <-posted; got != "POST /whip/gate-7/yard" {
+		t.Errorf("the hub got %s", got)
 	}
 	for range 2 {
 		if r := do(api.Command{Kind: api.CommandStop, Device: "yard"}); !r.OK {
@@ -94,6 +82,96 @@ func TestPublishingOnCommand(t *testing.T) {
 	}
 	cancel()
 	must(t, <-done)
+}
+
+// TestPublicationFollowsItsCamera: a camera that restarts is published again from its new stream, and
+// one that is removed ends its publication.
+func TestPublicationFollowsItsCamera(t *testing.T) {
+	posted := make(chan string, 100)
+	hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		posted <- r.URL.Path
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer hub.Close()
+	client := hub.Client()
+	defer client.CloseIdleConnections()
+	// The first stream never has a frame, so that its session waits.
+	site := &testSite{cameras: map[string]*testCamera{
+		"yard": {status: devices.Status{State: devices.Online}, stream: streams.New(streams.Options{}), stopped: make(chan struct{})},
+	}}
+	p, err := New(Options{Edge: "gate-7", Hub: testHub{hub.URL, client}, Cameras: site, Logger: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	if r := p.Command(ctx, api.Command{Kind: api.CommandPublish, Device: "yard"}); !r.OK {
+		t.Fatalf("publish: %+v", r)
+	}
+	next := &testCamera{status: devices.Status{State: devices.Online}, stream: streams.New(streams.Options{}), stopped: make(chan struct{})}
+	go feed(ctx, next.stream)
+	old := site.set("yard", next)
+	close(old.stopped)
+	if got := <-posted; got != "/whip/gate-7/yard" {
+		t.Errorf("the hub got %s", got)
+	}
+	site.set("yard", nil)
+	close(next.stopped)
+	p.StopAll(ctx)
+	if r := p.Command(ctx, api.Command{Kind: api.CommandPublish, Device: "yard"}); r.Cause.Code != "camera_unknown" {
+		t.Errorf("publishing a camera that is gone: %+v", r)
+	}
+	cancel()
+	must(t, <-done)
+}
+
+type testHub struct {
+	url    string
+	client *http.Client
+}
+
+func (h testHub) URL() string                   { return h.url } // plain HTTP is enough here; TLS is the client's
+func (h testHub) Client() (*http.Client, error) { return h.client, nil }
+
+// testSite holds cameras that can be replaced.
+type testSite struct {
+	mu      sync.Mutex
+	cameras map[string]*testCamera
+}
+
+type testCamera struct {
+	status  devices.Status
+	stream  *streams.Stream
+	stopped chan struct{}
+}
+
+func (s *testSite) set(name string, c *testCamera) (old *testCamera) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old = s.cameras[name]
+	s.cameras[name] = c
+	return old
+}
+
+func (s *testSite) get(name string) *testCamera {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cameras[name]
+}
+
+func (s *testSite) Stream(camera string) (*streams.Stream, <-chan struct{}) {
+	c := s.get(camera)
+	if c == nil {
+		return nil, nil
+	}
+	return c.stream, c.stopped
+}
+
+func (s *testSite) Status(device string) (devices.Status, bool) {
+	c := s.get(device)
+	if c == nil {
+		return devices.Status{}, false
+	}
+	return c.status, true
 }
 
 // feed publishes keyframes of the least H.264 that has parameter sets.

@@ -1,0 +1,289 @@
+package app
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"gridpost/detection"
+	"gridpost/devices"
+	"gridpost/devices/mqtt"
+	"gridpost/edge/internal/brokers"
+	"gridpost/edge/internal/camera"
+	"gridpost/edge/internal/health"
+	"gridpost/edge/internal/reconcile"
+	"gridpost/edge/internal/sensor"
+
+	firmwareconfig "gridpost/firmware-config"
+)
+
+func (h hub) Client() (*http.Client, error) { return h.e.link.Client() }
+
+// cameraSpec is all that a camera is made of. A change of its place restarts nothing.
+type cameraSpec struct {
+	config    firmwareconfig.Camera
+	detection firmwareconfig.Detection
+}
+
+// wantedCameras returns the components of a document's cameras.
+func (e *edge) wantedCameras(doc *firmwareconfig.Document) []reconcile.Wanted {
+	var all []reconcile.Wanted
+	for _, c := range doc.Cameras {
+		c.Place = nil
+		spec := cameraSpec{config: c}
+		if camera.NeedsWorker(c) {
+			spec.detection = doc.Detection
+		}
+		all = append(all, reconcile.Wanted{Name: c.Name, Spec: spec, New: func(last reconcile.Component) (reconcile.Component, error) {
+			return e.newCamera(spec, last)
+		}})
+	}
+	return all
+}
+
+func (e *edge) newCamera(spec cameraSpec, last reconcile.Component) (*camera.Camera, error) {
+	name := spec.config.Name
+	open := e.openOf(name, last)
+	c, err := camera.New(camera.Options{
+		Config: spec.config, Detection: spec.detection, Worker: e.o.Worker, Starts: e.starts, Alerts: e.alerts, Evidence: e.store,
+		Open:    open,
+		OnState: func(state devices.State, cause devices.Cause) { e.states.Set(name, state, cause) },
+		Logger:  e.o.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.running.cameras[name] = c
+	delete(e.open, name)
+	return c, nil
+}
+
+// wantedSensors returns the components of a document's sensors.
+func (e *edge) wantedSensors(doc *firmwareconfig.Document) []reconcile.Wanted {
+	var all []reconcile.Wanted
+	for _, s := range doc.Sensors {
+		s.Place = nil
+		all = append(all, reconcile.Wanted{Name: s.Name, Spec: s, New: func(last reconcile.Component) (reconcile.Component, error) {
+			return e.newSensor(s, last)
+		}})
+	}
+	return all
+}
+
+func (e *edge) newSensor(doc firmwareconfig.Sensor, last reconcile.Component) (*sensor.Sensor, error) {
+	s, err := sensor.New(sensor.Options{
+		Config: doc, Inbox: e.intake.Inbox(doc.Name), Alerts: e.alerts,
+		Open:    e.openOf(doc.Name, last),
+		OnState: func(state devices.State, cause devices.Cause) { e.states.Set(doc.Name, state, cause) },
+		Broker:  func() devices.Cause { return e.health.Find(brokerKey) },
+		Logger:  e.o.Logger,
+	})
+	if s == nil {
+		return nil, err
+	}
+	if err != nil { // its readings are saved all the same
+		e.deviceFailed(doc.Name, err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.running.sensors[doc.Name] = s
+	delete(e.open, doc.Name)
+	return s, nil
+}
+
+// brokerKey begins the keys of brokers' problems.
+const brokerKey = "broker "
+
+// embeddedName is the name of the embedded broker's component. No address is equal to it.
+const embeddedName = "embedded"
+
+// outsideSpec is all that the subscriber of another broker is made of.
+type outsideSpec struct {
+	broker  firmwareconfig.Broker
+	filters []string
+}
+
+// wantedBrokers returns the components that receive messages of sensors.
+func (e *edge) wantedBrokers(doc *firmwareconfig.Document) []reconcile.Wanted {
+	var all []reconcile.Wanted
+	if doc.MQTT.Listen != "" {
+		config := firmwareconfig.MQTT{Listen: doc.MQTT.Listen, Users: doc.MQTT.Users}
+		all = append(all, reconcile.Wanted{Name: embeddedName, Spec: config, New: func(reconcile.Component) (reconcile.Component, error) {
+			return e.newEmbedded(config), nil
+		}})
+	}
+	var filters []string
+	for _, s := range doc.Sensors {
+		filters = append(filters, s.Topic)
+	}
+	if len(filters) == 0 {
+		return all
+	}
+	seen := map[string]bool{}
+	for _, b := range doc.MQTT.Brokers {
+		name := b.URL.Host + " " + b.Username
+		if seen[name] {
+			continue // the same broker twice would take the session from itself
+		}
+		seen[name] = true
+		spec := outsideSpec{b, filters}
+		all = append(all, reconcile.Wanted{Name: name, Spec: spec, New: func(reconcile.Component) (reconcile.Component, error) {
+			return e.newOutside(name, spec)
+		}})
+	}
+	return all
+}
+
+func (e *edge) newEmbedded(config firmwareconfig.MQTT) *brokers.Embedded {
+	b := &brokers.Embedded{
+		Config: config, Handle: e.intake.Handle, Listening: e.o.Listening, Logger: e.o.Logger,
+		OnState: func(cause devices.Cause) { e.health.Set(health.Blind, brokerKey+embeddedName, cause) },
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.running.embedded = b
+	return b
+}
+
+func (e *edge) newOutside(name string, spec outsideSpec) (*mqtt.Subscriber, error) {
+	sub, err := brokers.NewOutside(e.name, spec.broker, spec.filters, e.intake.Handle,
+		func(cause devices.Cause) { e.health.Set(health.Blind, brokerKey+name, cause) }, e.o.Logger)
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.running.outside[name] = sub
+	return sub, nil
+}
+
+// deviceFailed makes an error the state of its device.
+func (e *edge) deviceFailed(name string, err error) {
+	reason := "it stopped by itself"
+	if err != nil {
+		reason = err.Error()
+	}
+	e.o.Logger.Error("a device cannot run", "device", name, "error", reason)
+	e.states.Set(name, devices.Offline, devices.NewCause("device_failed", "reason", reason))
+}
+
+func (e *edge) brokerFailed(name string, err error) {
+	reason := "it stopped by itself"
+	if err != nil {
+		reason = err.Error()
+	}
+	e.o.Logger.Error("a broker cannot be used", "broker", name, "error", reason)
+	e.health.Set(health.Blind, brokerKey+name, devices.NewCause("broker_failed", "broker", name, "reason", reason))
+}
+
+func (e *edge) cameraStopped(name string, c reconcile.Component, wanted bool) {
+	e.mu.Lock()
+	if stopped, ok := c.(*camera.Camera); ok {
+		stopped.Count(e.gone)
+	}
+	if !wanted {
+		delete(e.running.cameras, name)
+	}
+	e.mu.Unlock()
+	if !wanted {
+		e.removed(name, c)
+	}
+}
+
+func (e *edge) sensorStopped(name string, c reconcile.Component, wanted bool) {
+	if wanted {
+		return
+	}
+	e.mu.Lock()
+	delete(e.running.sensors, name)
+	e.mu.Unlock()
+	e.removed(name, c)
+}
+
+func (e *edge) brokerStopped(name string, c reconcile.Component, wanted bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch b := c.(type) {
+	case *brokers.Embedded:
+		e.running.embedded = nil
+	case *mqtt.Subscriber:
+		e.gone["edge_messages_dropped_total"] += b.Stats().Dropped
+		delete(e.running.outside, name)
+	}
+	if !wanted {
+		e.health.Clear(brokerKey + name)
+	}
+}
+
+// removed closes the incidents of a device that the document no longer has.
+func (e *edge) removed(name string, last reconcile.Component) {
+	e.states.Remove(name)
+	e.newest.RemoveDevice(name)
+	e.closeAll(context.Background(), name, e.openOf(name, last))
+}
+
+// openOf returns the open incidents of a device: of the component that ran last, and those that were
+// read at the start and that no component has taken over.
+func (e *edge) openOf(name string, last reconcile.Component) []detection.Incident {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	open := slices.Clone(e.open[name])
+	if c, ok := last.(interface{ Open() []detection.Incident }); ok {
+		open = append(open, c.Open()...)
+	}
+	return open
+}
+
+// closeAbandoned closes the incidents of devices that the document does not name: nothing else would
+// ever close them.
+func (e *edge) closeAbandoned(ctx context.Context) {
+	known := map[string]bool{}
+	for _, c := range e.o.Document.Cameras {
+		known[c.Name] = true
+	}
+	for _, s := range e.o.Document.Sensors {
+		known[s.Name] = true
+	}
+	e.mu.Lock()
+	var gone []string
+	for device := range e.open {
+		if !known[device] {
+			gone = append(gone, device)
+		}
+	}
+	e.mu.Unlock()
+	for _, device := range gone {
+		e.closeAll(ctx, device, e.openOf(device, nil))
+	}
+}
+
+func (e *edge) closeAll(ctx context.Context, device string, open []detection.Incident) {
+	e.mu.Lock()
+	delete(e.open, device)
+	e.mu.Unlock()
+	now := time.Now()
+	var closed []detection.Incident
+	for _, inc := range open {
+		closed = append(closed, closing(inc, now))
+	}
+	// When the disk is full, the writer retries them.
+	if err := e.alerts.Save(ctx, device, closed); err != nil {
+		e.o.Logger.Error("the incidents of a device that is gone could not be closed yet", "device", device, "error", err)
+	}
+}
+
+// closing returns the alert that closes an incident whose rule or device is gone.
+func closing(inc detection.Incident, now time.Time) detection.Incident {
+	inc.State, inc.Version = detection.Closed, inc.Version+1
+	inc.Closed, inc.Updated = now, now
+	return inc
+}
+
+func (e *edge) camera(name string) *camera.Camera {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.running.cameras[name]
+}
