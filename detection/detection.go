@@ -1,53 +1,52 @@
-// Package detection turns pictures and readings into incidents.
+// Package detection has the types from which incidents are made.
 //
-// Its words: a Detection is a box with a class in one frame; a Track is the same thing
-// followed over frames; a Rule decides when tracks or readings become an Incident.
-// All times are those of the picture or reading, never those of the computation, so that a
-// recording gives the same incidents as the live camera did.
+// A Detection is a box with a class in one frame; a Track is the same object followed over frames;
+// a rule decides when tracks or readings become an Incident. All times are those of the frame or
+// reading, never those of the computation, so that a recording gives the same incidents as the live
+// camera did.
 //
-// The package and its parts are pure Go. Native code lives in detection/worker, a process of
-// its own that is reached through detection/supervisor.
-// It must not import edge or hub.
+// The package and its parts are pure Go. Native code is in detection/worker, a process of its own
+// that is controlled by detection/supervisor. The package must not import edge or hub.
 package detection
 
 import "time"
 
-// Box is a rectangle in fractions of the picture, 0..1, origin at the top left.
+// Box is a rectangle in fractions of the frame, 0..1, origin at the top left.
 // Its JSON form is [x, y, w, h].
 type Box struct{ X, Y, W, H float64 }
 
-// Area returns the fraction of the picture that b covers, 0..1.
+// Area returns the fraction of the frame that b covers, 0..1.
 func (b Box) Area() float64 { return b.W * b.H }
 
-// Foot returns the middle of b's lower edge: where a thing touches the ground.
+// Foot returns the middle of b's lower edge: where an object touches the ground.
 func (b Box) Foot() Point { return Point{b.X + b.W/2, b.Y + b.H} }
 
 // Center returns the middle of b.
 func (b Box) Center() Point { return Point{b.X + b.W/2, b.Y + b.H/2} }
 
-// Point is a place in the picture in fractions, 0..1, origin at the top left.
+// Point is a position in the frame in fractions, 0..1, origin at the top left.
 // Its JSON and YAML form is [x, y].
 type Point struct{ X, Y float64 }
 
-// Motion is the class of a detection when no model is configured: something moved.
+// Motion is the class of detections when no model is configured: pixels moved.
 const Motion = "motion"
 
-// Detection is one thing seen in one frame.
+// Detection is one object in one frame.
 type Detection struct {
 	Class string  `json:"class"` // Motion, or a label of the configured model
 	Score float64 `json:"score"` // 0..1; 1 for Motion
 	Box   Box     `json:"box"`
 }
 
-// Frame is what the worker found in one picture.
+// Frame is what the worker detected in one frame.
 type Frame struct {
-	Session    uint32        `json:"session"` // of the stream: a new one means that nothing continues
-	PTS        time.Duration `json:"pts"`     // of the picture
-	Time       time.Time     `json:"time"`    // wall clock at which the picture arrived
+	Session    uint32        `json:"session"` // of the stream: a new one means that no track continues
+	PTS        time.Duration `json:"pts"`     // of the frame
+	Time       time.Time     `json:"time"`    // wall clock at which the frame arrived
 	Detections []Detection   `json:"detections"`
 }
 
-// Track is one thing followed over frames.
+// Track is one object followed over frames.
 type Track struct {
 	ID    uint64
 	Class string  // the class seen most often so far
@@ -58,7 +57,7 @@ type Track struct {
 	Trail []Point // Foot of each detection, oldest first, bounded
 }
 
-// Severity is CAP's scale of how bad an event is (OASIS CAP 1.2, section 3.2.2).
+// Severity is the scale of the Common Alerting Protocol (OASIS CAP 1.2, section 3.2.2).
 type Severity string
 
 // The severities, mildest first.
@@ -69,10 +68,10 @@ const (
 	Extreme  Severity = "extreme"
 )
 
-// Direction is a way across a line, as seen in the picture.
+// Direction is a direction across a line, as seen in the frame.
 type Direction string
 
-// The directions. Up is towards the top of the picture.
+// The directions. Up is towards the top of the frame.
 const (
 	AnyDirection Direction = "any"
 	Up           Direction = "up"

@@ -8,7 +8,7 @@ import (
 )
 
 // edgeTolerance is how far outside a polygon's edge a point still counts as inside, in
-// fractions of the picture. Boxes are clipped to the picture, so that feet stand exactly on
+// fractions of the frame. Boxes are clipped to the frame, so that feet lie exactly on
 // y = 1, where zones end too; rounding must not decide there.
 const edgeTolerance = 1e-9
 
@@ -18,7 +18,7 @@ const (
 	MaxCorners = 32
 )
 
-// Valid says whether b is finite, lies within the picture and covers something.
+// Valid reports whether b is finite, lies within the frame and has an area.
 func (b Box) Valid() bool {
 	const slack = 1e-6 // sums of rounded pixels over a width
 	return finite(b.X, b.Y, b.W, b.H) &&
@@ -43,7 +43,7 @@ func (b Box) Union(o Box) Box {
 	return Box{x0, y0, x1 - x0, y1 - y0}
 }
 
-// IoU returns the intersection of b and o over what both cover, 0..1.
+// IoU returns the area of the intersection of b and o over that of their union, 0..1.
 func (b Box) IoU(o Box) float64 {
 	shared := b.Intersection(o).Area()
 	all := b.Area() + o.Area() - shared
@@ -67,7 +67,7 @@ func (b Box) MarshalJSON() ([]byte, error) {
 	return json.Marshal([4]float64{b.X, b.Y, b.W, b.H})
 }
 
-// UnmarshalJSON reads [x, y, w, h]. It checks the form; Valid judges the numbers.
+// UnmarshalJSON reads [x, y, w, h]. It does not check the numbers; see Valid.
 func (b *Box) UnmarshalJSON(data []byte) error {
 	n, err := numbers(data, 4, "[x, y, w, h]")
 	if err != nil || n == nil {
@@ -82,7 +82,7 @@ func (p Point) MarshalJSON() ([]byte, error) {
 	return json.Marshal([2]float64{p.X, p.Y})
 }
 
-// UnmarshalJSON reads [x, y]. It checks the form; InFrame judges the numbers.
+// UnmarshalJSON reads [x, y]. It does not check the numbers; see InFrame.
 func (p *Point) UnmarshalJSON(data []byte) error {
 	n, err := numbers(data, 2, "[x, y]")
 	if err != nil || n == nil {
@@ -115,15 +115,15 @@ func numbers(data []byte, want int, form string) ([]float64, error) {
 	return out, nil
 }
 
-// InFrame says whether p is finite and within 0..1 both ways.
+// InFrame reports whether p is finite and within 0..1 in both directions.
 func (p Point) InFrame() bool {
 	return p.X >= 0 && p.X <= 1 && p.Y >= 0 && p.Y <= 1 // false for NaN
 }
 
-// Distance returns how far o is from p, in fractions of the picture.
+// Distance returns the distance of o from p, in fractions of the frame.
 func (p Point) Distance(o Point) float64 { return math.Hypot(o.X-p.X, o.Y-p.Y) }
 
-// Polygon is an area of the picture, by its corners in order.
+// Polygon is an area of the frame, by its corners in order.
 type Polygon []Point
 
 // Check returns why p is not an area: too few or too many corners, a corner outside the frame,
@@ -174,12 +174,12 @@ func (p Polygon) SelfIntersection() (i, j int, crosses bool) {
 	return 0, 0, false
 }
 
-// foldsBack says whether the way from a over b to c turns by half a circle at b.
+// foldsBack reports whether the path from a over b to c turns by 180 degrees at b.
 func foldsBack(a, b, c Point) bool {
 	return turn(a, b, c) == 0 && (a.X-b.X)*(c.X-b.X)+(a.Y-b.Y)*(c.Y-b.Y) > 0
 }
 
-// Area returns the fraction of the picture within p, if p does not cross itself.
+// Area returns the fraction of the frame within p, if p does not cross itself.
 func (p Polygon) Area() float64 {
 	var twice float64
 	for i, a := range p {
@@ -189,7 +189,7 @@ func (p Polygon) Area() float64 {
 	return math.Abs(twice) / 2
 }
 
-// Contains says whether q lies inside p or on its edge. Not for a q that is not finite.
+// Contains reports whether q lies inside p or on its edge; false for a q that is not finite.
 func (p Polygon) Contains(q Point) bool {
 	if !finite(q.X, q.Y) {
 		return false
@@ -208,18 +208,18 @@ func (p Polygon) Contains(q Point) bool {
 	return inside
 }
 
-// Segment is a straight piece from A to B.
+// Segment is the straight line from A to B.
 type Segment struct{ A, B Point }
 
 // Length returns the distance from A to B.
 func (s Segment) Length() float64 { return s.A.Distance(s.B) }
 
-// SignedDistance returns the distance of q from the endless line through s: negative to the left of the
-// way from A to B as seen in the picture, positive to the right. It is NaN if s has no length.
+// SignedDistance returns the distance of q from the infinite line through s: negative to the left of the
+// direction from A to B as seen in the frame, positive to the right. It is NaN if s has no length.
 func (s Segment) SignedDistance(q Point) float64 { return turn(s.A, s.B, q) / s.Length() }
 
 // CrossingAt returns where the path from a to b crosses the infinite line through s, as a fraction of
-// s: 0 at A, 1 at B, outside of 0..1 beyond its ends. False if the way does not change sides.
+// s: 0 at A, 1 at B, outside of 0..1 beyond its ends. ok is false if the path does not change sides.
 func (s Segment) CrossingAt(a, b Point) (at float64, ok bool) {
 	da, db := s.SignedDistance(a), s.SignedDistance(b)
 	if !finite(da, db) || (da < 0) == (db < 0) {
@@ -238,17 +238,17 @@ func (s Segment) Intersects(o Segment) bool {
 	if opposite(d1, d2) && opposite(d3, d4) {
 		return true
 	}
-	return (d1 == 0 && o.around(s.A)) || (d2 == 0 && o.around(s.B)) ||
-		(d3 == 0 && s.around(o.A)) || (d4 == 0 && s.around(o.B))
+	return (d1 == 0 && o.contains(s.A)) || (d2 == 0 && o.contains(s.B)) ||
+		(d3 == 0 && s.contains(o.A)) || (d4 == 0 && s.contains(o.B))
 }
 
-// around says whether q, which lies on the endless line through s, lies on s.
-func (s Segment) around(q Point) bool {
+// contains reports whether q, which lies on the infinite line through s, lies on s.
+func (s Segment) contains(q Point) bool {
 	return q.X >= math.Min(s.A.X, s.B.X) && q.X <= math.Max(s.A.X, s.B.X) &&
 		q.Y >= math.Min(s.A.Y, s.B.Y) && q.Y <= math.Max(s.A.Y, s.B.Y)
 }
 
-// distance returns how far q is from the nearest point of s.
+// distance returns the distance of q from the nearest point of s.
 func (s Segment) distance(q Point) float64 {
 	dx, dy := s.B.X-s.A.X, s.B.Y-s.A.Y
 	l := dx*dx + dy*dy
@@ -259,8 +259,8 @@ func (s Segment) distance(q Point) float64 {
 	return q.Distance(Point{s.A.X + f*dx, s.A.Y + f*dy})
 }
 
-// turn is positive if the way from a over b to c turns right in the picture, whose y axis
-// points down; zero if it goes straight on or back.
+// turn is positive if the path from a over b to c turns right in the frame, whose y axis points down;
+// zero if it goes straight on or back.
 func turn(a, b, c Point) float64 {
 	return (b.X-a.X)*(c.Y-a.Y) - (b.Y-a.Y)*(c.X-a.X)
 }

@@ -78,7 +78,7 @@ func TestBoxes(t *testing.T) {
 		}
 	}
 	if !(Box{0.9, 0.9, 0.1, 0.1}).Valid() || !(Box{0, 0, 1, 1}).Valid() {
-		t.Error("boxes that reach the picture's edge are refused")
+		t.Error("boxes that reach the frame's edge are refused")
 	}
 }
 
@@ -91,7 +91,7 @@ func TestPolygonContains(t *testing.T) {
 		want bool
 	}{
 		{yard, Point{0.5, 0.7}, true},
-		{yard, Point{0.5, 1}, true}, // the foot of a box that the picture cuts off
+		{yard, Point{0.5, 1}, true}, // the foot of a box that is cut off by the frame
 		{yard, Point{0.1, 0.4}, true},
 		{yard, Point{0.9, 0.7}, true},
 		{yard, Point{0.5, 0.39}, false},

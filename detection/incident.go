@@ -2,8 +2,8 @@ package detection
 
 import "time"
 
-// IncidentState is where an incident stands on the edge that opened it. What people do about
-// it (acknowledge, assign, close) is the hub's affair.
+// IncidentState says whether an incident's condition holds on the edge that opened it. What people do
+// about it (acknowledge, assign, close) is recorded by the hub.
 type IncidentState string
 
 // The states of an incident on its edge.
@@ -12,7 +12,7 @@ const (
 	Closed IncidentState = "closed" // the condition is over
 )
 
-// Incident is something that a person must look at.
+// Incident is a condition that a person must look at.
 type Incident struct {
 	ID       string        `json:"id"` // UUIDv7 (RFC 9562), minted where it is opened
 	Device   string        `json:"device"`
@@ -21,23 +21,23 @@ type Incident struct {
 	Severity Severity      `json:"severity"`
 	State    IncidentState `json:"state"`
 
-	Opened  time.Time `json:"opened_at"`  // when the rule's condition held, by the time of the picture or reading
-	Updated time.Time `json:"updated_at"` // the last picture or reading that belongs to it
+	Opened  time.Time `json:"opened_at"`  // when the rule's condition was met, by the time of the frame or reading
+	Updated time.Time `json:"updated_at"` // the last frame or reading that belongs to it
 	Closed  time.Time `json:"closed_at,omitzero"`
 
 	// Version grows by one with each alert about this incident, from 1.
 	Version int `json:"version"`
 
-	// What was seen; for rules over pictures.
+	// What was detected; for rules about tracks.
 	Class   string  `json:"class,omitempty"`
 	Score   float64 `json:"score,omitempty"`
 	Box     *Box    `json:"box,omitempty"`
 	TrackID uint64  `json:"track,omitempty"`
 
-	// Direction is the way in which a line was crossed; never AnyDirection.
+	// Direction is the direction in which a line was crossed; never AnyDirection.
 	Direction Direction `json:"direction,omitempty"`
 
-	// What was measured; for rules over readings.
+	// What was measured; for rules about readings.
 	Value *float64 `json:"value,omitempty"`
 	Limit *float64 `json:"limit,omitempty"`
 	Unit  string   `json:"unit,omitempty"`
@@ -46,14 +46,14 @@ type Incident struct {
 	Count int `json:"count"`
 }
 
-// RuleKind is what a rule looks at.
+// RuleKind is the name of a kind of rule; see package rules.
 type RuleKind string
 
-// The kinds of rules.
+// The kinds of rules of rules.Standard.
 const (
 	Zone    RuleKind = "zone"    // a track of a least size inside a polygon for a time
 	Line    RuleKind = "line"    // a track crosses a line in a direction
 	Above   RuleKind = "above"   // a reading above a value, until below another
 	Below   RuleKind = "below"   // a reading below a value, until above another
-	Silence RuleKind = "silence" // nothing heard of the device for a time
+	Silence RuleKind = "silence" // no sign of life of the device for a time
 )

@@ -2,7 +2,7 @@ package track
 
 import "math"
 
-// forbidden stands for an infinite cost within the algorithm, whose sums must stay finite.
+// forbidden stands for an infinite cost within the algorithm, whose sums must remain finite.
 const forbidden = 1e6
 
 // cheapest returns for each row the column that it gets, or -1, such that as many pairs of finite

@@ -7,18 +7,18 @@ import (
 	"gridpost/detection"
 )
 
-// What follows is about blobs: background subtraction shows one car in two pieces, and two
-// cars that pass each other in one.
+// This file is about blobs: background subtraction detects one car as two pieces, and two cars that
+// pass each other as one.
 
-// join grows the box of each object by detections that nobody claims and that are pieces of it.
+// join extends the box of each object by unassigned detections that are pieces of it.
 func (t *Tracker) join(m *match) {
 	for i, obj := range t.objects {
 		if m.of[i] < 0 {
 			continue
 		}
 		p := obj.predicted()
-		for j, d := range m.seen {
-			if m.taken[j] || d.Box.CoveredBy(around(p)) < 0.7 || t.still(d.Box, obj) {
+		for j, d := range m.dets {
+			if m.taken[j] || d.Box.CoveredBy(around(p)) < 0.7 || t.static(d.Box, obj) {
 				continue
 			}
 			whole := m.box[i].Union(d.Box)
@@ -29,9 +29,9 @@ func (t *Tracker) join(m *match) {
 	}
 }
 
-// still says whether box is where something was in the last frame already, rather than where
-// something would be that moves with obj: a ghost that a change of light has left, say.
-func (t *Tracker) still(box detection.Box, obj *object) bool {
+// static reports whether box is where a detection was in the last frame already, rather than where
+// one would be that moves with obj. Such a box is left over from a change of light, for example.
+func (t *Tracker) static(box detection.Box, obj *object) bool {
 	var stayed, moved float64
 	for _, b := range t.before {
 		stayed = max(stayed, b.Box.IoU(box))
@@ -42,12 +42,12 @@ func (t *Tracker) still(box detection.Box, obj *object) bool {
 	return stayed > moved+0.1
 }
 
-// share looks at confirmed objects that have no detection but lie within the blob of another one.
-// If the two go different ways, both keep their speed and their places are guessed within the
-// blob, until they come apart. If they go the same way they are pieces of one object: the older
-// one gets the blob, and the younger will end.
+// share handles confirmed objects that have no detection but lie within the blob of another one.
+// If the two move in different directions, both keep their speed and their positions within the
+// blob are predicted, until they separate. If they move in the same direction they are pieces of
+// one object: the older one gets the blob, and the younger one will end.
 func (t *Tracker) share(m *match) {
-	guessed := make([]bool, len(t.objects))
+	predictedOnly := make([]bool, len(t.objects))
 	for i, obj := range t.objects {
 		if m.of[i] >= 0 || !obj.confirmed(t.o.Confirm) || !obj.predicted().Center().InFrame() {
 			continue
@@ -56,10 +56,10 @@ func (t *Tracker) share(m *match) {
 		if k < 0 {
 			continue
 		}
-		other, blob := t.objects[k], m.seen[m.of[k]].Box
-		if apart(obj, other) && obj.sharedFor(t.pts) <= maxShared {
-			m.of[i], m.box[i], guessed[i] = m.of[k], within(obj.predicted(), blob), true
-			m.box[k], guessed[k] = within(other.predicted(), blob), true
+		other, blob := t.objects[k], m.dets[m.of[k]].Box
+		if diverge(obj, other) && obj.sharedFor(t.pts) <= maxShared {
+			m.of[i], m.box[i], predictedOnly[i] = m.of[k], within(obj.predicted(), blob), true
+			m.box[k], predictedOnly[k] = within(other.predicted(), blob), true
 			continue
 		}
 		if i < k {
@@ -70,22 +70,22 @@ func (t *Tracker) share(m *match) {
 		obj.swallowed++
 	}
 	for i, obj := range t.objects {
-		if guessed[i] && !obj.shared {
+		if predictedOnly[i] && !obj.shared {
 			obj.sharedSince = t.pts
 		}
-		obj.shared = guessed[i]
+		obj.shared = predictedOnly[i]
 	}
 }
 
-// host returns the index of the object in whose blob object i is hidden, or -1: one that goes
-// another way rather than one that goes the same.
+// host returns the index of the object in whose blob object i is hidden, or -1. An object that moves
+// in another direction is preferred.
 func (t *Tracker) host(m *match, i int) int {
 	best, p := -1, t.objects[i].predicted()
 	for k, other := range t.objects {
-		if m.of[k] < 0 || !other.confirmed(t.o.Confirm) || p.CoveredBy(m.seen[m.of[k]].Box) < 0.5 {
+		if m.of[k] < 0 || !other.confirmed(t.o.Confirm) || p.CoveredBy(m.dets[m.of[k]].Box) < 0.5 {
 			continue
 		}
-		if apart(t.objects[i], other) {
+		if diverge(t.objects[i], other) {
 			return k
 		}
 		if best < 0 {
@@ -95,17 +95,17 @@ func (t *Tracker) host(m *match, i int) int {
 	return best
 }
 
-// apart says whether a and b move so differently that they cannot be pieces of one object. Both their
-// speed in the long run and the ways that they have made must say so: pieces that come and go
-// pull at either.
-func apart(a, b *object) bool {
+// diverge reports whether a and b move so differently that they cannot be pieces of one object. Both
+// their average speeds and their recent paths must differ: pieces that appear and disappear disturb
+// either of the two.
+func diverge(a, b *object) bool {
 	w, h := max(extent(a.w), extent(b.w)), max(extent(a.h), extent(b.h))
-	if math.Hypot((a.slowX-b.slowX)/w, (a.slowY-b.slowY)/h) < apartSpeed {
+	if math.Hypot((a.slowX-b.slowX)/w, (a.slowY-b.slowY)/h) < divergeSpeed {
 		return false
 	}
-	ax, ay, aok := a.made()
-	bx, by, bok := b.made()
-	return aok && bok && math.Hypot((ax-bx)/w, (ay-by)/h) >= apartSpeed
+	ax, ay, aok := a.pathSpeed()
+	bx, by, bok := b.pathSpeed()
+	return aok && bok && math.Hypot((ax-bx)/w, (ay-by)/h) >= divergeSpeed
 }
 
 // within moves b into blob as far as it fits and cuts off the rest.
@@ -116,7 +116,7 @@ func within(b, blob detection.Box) detection.Box {
 	return b
 }
 
-// holds says whether box is only a piece of obj, as seen in the frame of now.
+// holds reports whether box is only a piece of obj, as detected in the frame of now.
 func (obj *object) holds(box detection.Box, now time.Duration) bool {
 	return obj.lastPTS == now && box.CoveredBy(around(obj.predicted())) > 0.7 && box.Area() < 0.6*obj.w*obj.h
 }
@@ -127,8 +127,8 @@ func around(b detection.Box) detection.Box {
 	return detection.Box{X: b.X - mx, Y: b.Y - my, W: b.W + 2*mx, H: b.H + 2*my}
 }
 
-// piece says whether obj went missing within another object too often to be one of its own. What has
-// been seen for long is given more time.
+// piece reports whether obj went missing within another object too often to be an object of its own.
+// One that has been followed for long is given more time.
 func (obj *object) piece() bool { return obj.swallowed >= min(maxSwallowed, 2+obj.hits/10) }
 
 // sharedFor returns for how long obj has been hidden in a blob with another object.

@@ -8,26 +8,27 @@ import (
 )
 
 const (
-	// Sizes are relative: what moves by its own width in a frame is as surprising near the
-	// camera as far from it. The floor keeps a blob of few pixels from being chased too tightly.
+	// Distances are relative to sizes: an object that moves by its own width within a frame is as
+	// unlikely near the camera as far from it. The floor keeps the noise of a blob of few pixels
+	// from being taken for motion.
 	minExtent = 0.02
 
 	measureNoise = 0.08 // of an edge, in sizes
 	acceleration = 1.5  // sizes per second squared
-	startSpeed   = 3.0  // sizes per second: how fast something may be when first seen
-	sizeGain     = 0.35 // of a new box's size against the remembered one
+	startSpeed   = 3.0  // sizes per second: how fast an object may be when first detected
+	sizeGain     = 0.35 // weight of a new box's size against the average
 
-	slowTime = 700 * time.Millisecond // over which the speed in the long run is taken
+	slowTime = 700 * time.Millisecond // over which the average speed is taken
 
-	apartSpeed = 0.5                     // sizes per second between objects that go different ways
-	wayTime    = 1500 * time.Millisecond // over which an object's way is remembered
-	wayLeast   = 400 * time.Millisecond  // and which it must have lasted to count
-	maxWay     = 64                      // places remembered
+	divergeSpeed = 0.5                     // sizes per second between objects that move in different directions
+	pathTime     = 1500 * time.Millisecond // over which an object's path is stored
+	shortestPath = 400 * time.Millisecond  // for which a path must have lasted to be used
+	maxPath      = 64                      // positions stored
 
 	maxVotes = 8 // classes counted per object
 )
 
-// axis is a Kalman filter of constant velocity in one dimension (place, speed).
+// axis is a Kalman filter of constant velocity in one dimension (position, speed).
 type axis struct {
 	x, v          float64
 	pxx, pxv, pvv float64 // covariance
@@ -58,29 +59,29 @@ func (a *axis) correct(z, noise float64) {
 	a.pvv -= kv * pxv
 }
 
-// object is something followed, confirmed or not.
+// object is a followed object, confirmed or not.
 type object struct {
 	track   detection.Track
 	hits    int
 	lastPTS time.Duration // of the last detection
 
-	x, y axis    // of the middle
-	w, h float64 // remembered size
+	x, y axis    // of the center
+	w, h float64 // average size
 
-	// The speed in the long run: that of the filters trembles when pieces come and go.
+	// The average speed: that of the filters is noisy when pieces appear and disappear.
 	slowX, slowY float64
 
-	way []place // where it was seen of late, oldest first
+	path []position // where it was detected recently, oldest first
 
-	shared      bool          // its place is guessed: the blob belongs to something else too
+	shared      bool          // its position is predicted only: the blob belongs to another object too
 	sharedSince time.Duration // PTS
 
-	swallowed int // how often it went missing within something that goes the same way
+	swallowed int // how often it went missing within an object that moves in the same direction
 
 	votes []vote
 }
 
-type place struct {
+type position struct {
 	pts time.Duration
 	at  detection.Point
 }
@@ -109,15 +110,15 @@ func (obj *object) predict(step time.Duration) {
 	obj.slowY += share * (obj.y.v - obj.slowY)
 }
 
-// predicted returns where obj should be now; it may reach out of the picture.
+// predicted returns where obj should be now; it may extend beyond the frame.
 func (obj *object) predicted() detection.Box {
 	return detection.Box{X: obj.x.x - obj.w/2, Y: obj.y.x - obj.h/2, W: obj.w, H: obj.h}
 }
 
-// cost says how badly d continues obj: 0 is perfect, infinite impossible.
+// cost returns how badly d continues obj: 0 is perfect, infinite impossible.
 func (obj *object) cost(d detection.Detection) float64 {
 	p, c := obj.predicted(), d.Box.Center()
-	// Distance counts in sizes, and less while the speed is not known yet.
+	// The distance is relative to the size, and weighs less while the speed is uncertain.
 	rx := max(extent(obj.w), extent(d.Box.W)) + 2*math.Sqrt(obj.x.pxx)
 	ry := max(extent(obj.h), extent(d.Box.H)) + 2*math.Sqrt(obj.y.pxx)
 	distance := math.Hypot((c.X-obj.x.x)/rx, (c.Y-obj.y.x)/ry)
@@ -136,17 +137,17 @@ func (obj *object) cost(d detection.Detection) float64 {
 	return cost
 }
 
-// observe takes d, with its box as joined from pieces or guessed, as obj in the frame of pts.
+// observe updates obj by d in the frame of pts. box is that of d, joined from pieces or predicted.
 func (obj *object) observe(d detection.Detection, box detection.Box, at time.Time, pts time.Duration, maxTrail int) {
 	if obj.shared {
-		obj.remember(obj.predicted().Center(), pts)
+		obj.extendPath(obj.predicted().Center(), pts)
 	} else {
 		c := box.Center()
 		obj.x.correct(c.X, measureNoise*extent(obj.w))
 		obj.y.correct(c.Y, measureNoise*extent(obj.h))
 		obj.w += sizeGain * (box.W - obj.w)
 		obj.h += sizeGain * (box.H - obj.h)
-		obj.remember(c, pts)
+		obj.extendPath(c, pts)
 		obj.elect(d.Class)
 		obj.track.Score = d.Score
 	}
@@ -160,30 +161,30 @@ func (obj *object) observe(d detection.Detection, box detection.Box, at time.Tim
 	obj.track.Trail = extend(obj.track.Trail, box.Foot(), maxTrail)
 }
 
-// remember adds a place to the way.
-func (obj *object) remember(c detection.Point, pts time.Duration) {
+// extendPath adds a position to the path.
+func (obj *object) extendPath(c detection.Point, pts time.Duration) {
 	old := 0
-	for old < len(obj.way) && (obj.way[old].pts < pts-wayTime || len(obj.way)-old >= maxWay) {
+	for old < len(obj.path) && (obj.path[old].pts < pts-pathTime || len(obj.path)-old >= maxPath) {
 		old++
 	}
-	obj.way = append(obj.way[:copy(obj.way, obj.way[old:])], place{pts, c})
+	obj.path = append(obj.path[:copy(obj.path, obj.path[old:])], position{pts, c})
 }
 
-// made returns the mean speed along the way of late, in fractions of the picture a second; false if the
-// way is too short.
-func (obj *object) made() (x, y float64, ok bool) {
-	if len(obj.way) == 0 {
+// pathSpeed returns the mean speed along the recent path, in fractions of the frame per second; ok is
+// false if the path is too short.
+func (obj *object) pathSpeed() (x, y float64, ok bool) {
+	if len(obj.path) == 0 {
 		return 0, 0, false
 	}
-	from, to := obj.way[0], obj.way[len(obj.way)-1]
-	if to.pts-from.pts < wayLeast {
+	from, to := obj.path[0], obj.path[len(obj.path)-1]
+	if to.pts-from.pts < shortestPath {
 		return 0, 0, false
 	}
 	dt := (to.pts - from.pts).Seconds()
 	return (to.at.X - from.at.X) / dt, (to.at.Y - from.at.Y) / dt, true
 }
 
-// elect counts class and names the object by what was seen most often, the earlier on a tie.
+// elect counts class and gives the object the class detected most often, the earlier one on a tie.
 func (obj *object) elect(class string) {
 	found := false
 	for i := range obj.votes {
@@ -205,7 +206,7 @@ func (obj *object) elect(class string) {
 }
 
 // extend appends p to a trail of at most limit points without writing into memory that an earlier
-// trail shows: when the room is used up, the newest points move to a new array.
+// trail uses: when the capacity is used up, the newest points are copied to a new array.
 func extend(trail []detection.Point, p detection.Point, limit int) []detection.Point {
 	if len(trail) == limit {
 		trail = trail[1:]

@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// actor is something that moves straight from one place to another.
+// actor is an object that moves straight from one position to another.
 type actor struct {
 	from, to   detection.Point // of its middle
 	start, end time.Duration
@@ -36,9 +36,9 @@ type scene struct {
 	rate   int           // frames a second
 	length time.Duration // of all
 	noise  float64       // of each edge, in sizes, as a standard deviation
-	miss   float64       // probability that a blob is not seen
-	split  float64       // probability that a blob is seen in two pieces
-	specks float64       // probability of a blob that is nothing, in each frame
+	miss   float64       // probability that a blob is not detected
+	split  float64       // probability that a blob is detected as two pieces
+	specks float64       // probability of a false blob, in each frame
 	merge  bool          // blobs that touch are one
 	blind  func(t time.Duration) bool
 	seed   uint64
@@ -54,13 +54,13 @@ func (s scene) frames() []detection.Frame {
 		}
 		f := detection.Frame{Session: 1, PTS: t, Time: time.Unix(1000, 0).Add(t)}
 		if s.blind == nil || !s.blind(t) {
-			f.Detections = s.look(t, rng)
+			f.Detections = s.detect(t, rng)
 		}
 		out = append(out, f)
 	}
 }
 
-func (s scene) look(t time.Duration, rng *rand.Rand) []detection.Detection {
+func (s scene) detect(t time.Duration, rng *rand.Rand) []detection.Detection {
 	var seen []detection.Detection
 	add := func(b detection.Box, class string) {
 		if class == "" {
@@ -113,8 +113,8 @@ func merged(seen []detection.Detection) []detection.Detection {
 	return seen
 }
 
-// path is the whole of what a Tracker said about one ID.
-type path struct {
+// trace is everything that a Tracker returned about one ID.
+type trace struct {
 	first, last detection.Box
 	from, to    time.Duration
 	seen        int
@@ -122,10 +122,10 @@ type path struct {
 }
 
 // follow runs a Tracker and returns what it made of each object.
-func follow(t *testing.T, frames []detection.Frame, o Options) map[uint64]*path {
+func follow(t *testing.T, frames []detection.Frame, o Options) map[uint64]*trace {
 	t.Helper()
 	tr := New(o)
-	paths := map[uint64]*path{}
+	paths := map[uint64]*trace{}
 	var highest uint64
 	for _, f := range frames {
 		tracks := tr.Update(f)
@@ -145,7 +145,7 @@ func follow(t *testing.T, frames []detection.Frame, o Options) map[uint64]*path 
 					t.Fatalf("at %v: ID %d came back", f.PTS, k.ID)
 				}
 				highest = k.ID
-				p = &path{first: k.Box, from: f.PTS}
+				p = &trace{first: k.Box, from: f.PTS}
 				paths[k.ID] = p
 			}
 			if k.Last.Equal(f.Time) {

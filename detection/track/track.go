@@ -1,11 +1,11 @@
 // Package track follows detections from frame to frame.
 //
-// A Tracker predicts where each object will be by a constant velocity, gives every detection to
+// A Tracker predicts where each object will be by a constant velocity, assigns every detection to
 // the prediction that it fits best, and keeps an object for a while when nothing fits. Blobs of
-// moving pixels split and merge; a piece within an object is not a new object, and two objects that
+// moving pixels split and merge: a piece of an object is not a new object, and two objects that
 // pass each other in one blob remain two.
 //
-// The same frames always give the same tracks: there is no clock and no chance in here.
+// The same frames always give the same tracks: the package uses no clock and no randomness.
 // It imports nothing of Gridpost but detection.
 package track
 
@@ -46,22 +46,22 @@ func (o Options) withDefaults() Options {
 }
 
 const (
-	// everywhere is the part of the picture beyond which moving pixels are not an object.
+	// everywhere is the part of the frame beyond which moving pixels are not an object.
 	everywhere = 0.9
-	// tentativeCoast is how long something seen fewer than Confirm times is kept unseen.
+	// tentativeCoast is how long an object with fewer than Confirm detections is kept without one.
 	tentativeCoast = 600 * time.Millisecond
 	// maxStep is the longest gap between two frames over which anything is followed.
 	maxStep = 3 * time.Second
-	// maxSwallowed is how often at most an object may go missing within another one that goes
-	// the same way, until it is taken for a piece of it; see object.piece.
+	// maxSwallowed is how often at most an object may go missing within another one that moves in
+	// the same direction, until it is taken for a piece of it; see object.piece.
 	maxSwallowed = 10
-	// maxShared is how long two objects that go different ways are held apart within one blob.
+	// maxShared is how long two objects that move in different directions are kept separate within one blob.
 	maxShared = 4 * time.Second
 )
 
-// Stats counts what a Tracker has refused and made.
+// Stats are the counters of a Tracker.
 type Stats struct {
-	Invalid uint64 // detections whose box is not one
+	Invalid uint64 // detections with an invalid box
 	Dropped uint64 // detections beyond MaxTracks
 	Tracks  uint64 // tracks confirmed so far
 }
@@ -79,7 +79,7 @@ type Tracker struct {
 	stats   Stats
 }
 
-// New returns a Tracker that has seen nothing.
+// New returns a Tracker without tracks.
 func New(o Options) *Tracker { return &Tracker{o: o.withDefaults()} }
 
 // Stats returns the counters so far.
@@ -89,8 +89,8 @@ func (t *Tracker) Stats() Stats { return t.stats }
 // last one. IDs of earlier tracks are not used again.
 func (t *Tracker) Reset() { t.started = false }
 
-// Update takes the next frame and returns every confirmed track by rising ID, also those that
-// this frame does not show: their Last is before f.Time. Frames of one session come by rising
+// Update takes the next frame and returns every confirmed track by rising ID, also those without a
+// detection in this frame: their Last is before f.Time. Frames of one session come by rising
 // PTS; a new session, a PTS that jumps back or a gap of more than 3 s ends all tracks. IDs are never used again.
 // The tracks belong to the caller; their trails are shared and must not be written to.
 func (t *Tracker) Update(f detection.Frame) []detection.Track {
@@ -104,27 +104,27 @@ func (t *Tracker) Update(f detection.Frame) []detection.Track {
 	for _, obj := range t.objects {
 		obj.predict(step)
 	}
-	seen := t.accept(f.Detections)
-	m := newMatch(seen, len(t.objects))
-	// Things followed for long choose first: noise must not take a detection from them.
+	dets := t.accept(f.Detections)
+	m := newMatch(dets, len(t.objects))
+	// Confirmed objects are assigned first: noise must not take a detection from them.
 	t.assign(m, true)
 	t.join(m)
 	t.share(m)
 	t.assign(m, false)
 	for i, obj := range t.objects {
 		if d := m.of[i]; d >= 0 {
-			obj.observe(seen[d], m.box[i], f.Time, f.PTS, t.o.MaxTrail)
+			obj.observe(dets[d], m.box[i], f.Time, f.PTS, t.o.MaxTrail)
 		}
 	}
 	t.start(m, f)
 	t.end(f.PTS)
-	t.before = seen
+	t.before = dets
 	return t.confirmed()
 }
 
 // accept returns the valid detections, largest first and at most MaxTracks.
 func (t *Tracker) accept(all []detection.Detection) []detection.Detection {
-	seen := make([]detection.Detection, 0, len(all))
+	dets := make([]detection.Detection, 0, len(all))
 	for _, d := range all {
 		if d.Class == detection.Motion && d.Box.Area() > everywhere {
 			continue // the light has changed, or the camera was moved
@@ -133,9 +133,9 @@ func (t *Tracker) accept(all []detection.Detection) []detection.Detection {
 			t.stats.Invalid++
 			continue
 		}
-		seen = append(seen, d)
+		dets = append(dets, d)
 	}
-	slices.SortStableFunc(seen, func(a, b detection.Detection) int {
+	slices.SortStableFunc(dets, func(a, b detection.Detection) int {
 		switch {
 		case a.Box.Area() > b.Box.Area():
 			return -1
@@ -144,30 +144,30 @@ func (t *Tracker) accept(all []detection.Detection) []detection.Detection {
 		}
 		return 0
 	})
-	if len(seen) > t.o.MaxTracks {
-		t.stats.Dropped += uint64(len(seen) - t.o.MaxTracks)
-		seen = seen[:t.o.MaxTracks]
+	if len(dets) > t.o.MaxTracks {
+		t.stats.Dropped += uint64(len(dets) - t.o.MaxTracks)
+		dets = dets[:t.o.MaxTracks]
 	}
-	return seen
+	return dets
 }
 
-// match says which detection each object has got.
+// match is the assignment of detections to objects.
 type match struct {
-	seen  []detection.Detection
+	dets  []detection.Detection
 	taken []bool          // per detection
 	of    []int           // per object: the index of its detection, or -1
-	box   []detection.Box // per object that has one: the box that shows it
+	box   []detection.Box // per object that has one: its box
 }
 
-func newMatch(seen []detection.Detection, objects int) *match {
-	m := &match{seen: seen, taken: make([]bool, len(seen)), of: make([]int, objects), box: make([]detection.Box, objects)}
+func newMatch(dets []detection.Detection, objects int) *match {
+	m := &match{dets: dets, taken: make([]bool, len(dets)), of: make([]int, objects), box: make([]detection.Box, objects)}
 	for i := range m.of {
 		m.of[i] = -1
 	}
 	return m
 }
 
-// assign gives the detections that are left to the objects that are confirmed, or to the others.
+// assign assigns the remaining detections to the confirmed objects, or to the others.
 func (t *Tracker) assign(m *match, confirmed bool) {
 	var rows, cols []int
 	for i, obj := range t.objects {
@@ -175,7 +175,7 @@ func (t *Tracker) assign(m *match, confirmed bool) {
 			rows = append(rows, i)
 		}
 	}
-	for j := range m.seen {
+	for j := range m.dets {
 		if !m.taken[j] {
 			cols = append(cols, j)
 		}
@@ -184,21 +184,21 @@ func (t *Tracker) assign(m *match, confirmed bool) {
 	for r, i := range rows {
 		cost[r] = make([]float64, len(cols))
 		for c, j := range cols {
-			cost[r][c] = t.objects[i].cost(m.seen[j])
+			cost[r][c] = t.objects[i].cost(m.dets[j])
 		}
 	}
 	for r, c := range cheapest(cost) {
 		if c >= 0 {
 			i, j := rows[r], cols[c]
-			m.of[i], m.box[i], m.taken[j] = j, m.seen[j].Box, true
+			m.of[i], m.box[i], m.taken[j] = j, m.dets[j].Box, true
 		}
 	}
 }
 
-// start makes an object of every detection that belongs to none.
+// start creates an object for every detection that is not assigned.
 func (t *Tracker) start(m *match, f detection.Frame) {
 	known := t.objects
-	for j, d := range m.seen {
+	for j, d := range m.dets {
 		if m.taken[j] || slices.ContainsFunc(known, func(obj *object) bool { return obj.holds(d.Box, f.PTS) }) {
 			continue
 		}
@@ -212,21 +212,21 @@ func (t *Tracker) start(m *match, f detection.Frame) {
 	}
 }
 
-// end drops what was not seen for too long or has left the picture.
+// end drops objects without a detection for too long, and those that have left the frame.
 func (t *Tracker) end(now time.Duration) {
 	t.objects = slices.DeleteFunc(t.objects, func(obj *object) bool {
-		unseen := now - obj.lastPTS
+		missing := now - obj.lastPTS
 		switch {
 		case obj.piece():
 			return true
 		case !obj.confirmed(t.o.Confirm):
-			return unseen > tentativeCoast
+			return missing > tentativeCoast
 		}
-		return unseen > t.o.Coast || !obj.predicted().Center().InFrame()
+		return missing > t.o.Coast || !obj.predicted().Center().InFrame()
 	})
 }
 
-// confirmed returns the tracks that have been seen often enough.
+// confirmed returns the tracks of the confirmed objects.
 func (t *Tracker) confirmed() []detection.Track {
 	out := make([]detection.Track, 0, len(t.objects))
 	for _, obj := range t.objects {
