@@ -18,7 +18,7 @@ import (
 // MaxSize bounds a document in bytes. A site of hundreds of devices needs a tenth of it.
 const MaxSize = 1 << 20
 
-// Problem is one complaint about a document.
+// Problem is one error in a document.
 type Problem struct {
 	File string
 	Line int    // from 1
@@ -62,13 +62,13 @@ func Load(path string, getenv func(string) (string, bool)) (*Document, error) {
 	return Parse(path, data, getenv)
 }
 
-// Parse makes a Document of YAML, with defaults filled in and everything checked that can be
-// checked without looking at the site. Its error is always Problems, and lists all of them.
+// Parse reads a Document from YAML, with defaults filled in and everything checked that can be
+// checked without the site. Its error is always Problems, and lists all of them.
 // name is what the problems call the file.
 //
-// ${NAME} in a value stands for the environment variable NAME, and $${ for ${ itself. It is put
-// in after the YAML has been taken apart, so that a value can never become structure; in the
-// "user:password@" of a URL it is percent-encoded, so that a password is kept in the
+// ${NAME} in a value stands for the environment variable NAME, and $${ for ${ itself. It is filled in
+// after the YAML has been parsed, so that a value can never become structure; in the
+// "user:password@" of a URL it is percent-encoded, so that a password is stored in the
 // environment as it is. Messages show values as they were written, before ${NAME} is replaced,
 // and of URLs and passwords nothing.
 func Parse(name string, data []byte, getenv func(string) (string, bool)) (*Document, error) {
@@ -104,7 +104,7 @@ func (p *parser) fail(line int, key, format string, args ...any) {
 	p.problems = append(p.problems, Problem{File: p.file, Line: max(line, 1), Key: key, Text: fmt.Sprintf(format, args...)})
 }
 
-// syntax takes the YAML apart and returns the top of its only document, or nil and a problem.
+// syntax parses the YAML and returns the root of its only document, or nil after a problem.
 func (p *parser) syntax(data []byte) *yaml.Node {
 	if len(data) > MaxSize {
 		p.fail(1, "", "expected at most %d bytes, found more", MaxSize)
@@ -133,8 +133,8 @@ func (p *parser) syntax(data []byte) *yaml.Node {
 	return doc.Content[0]
 }
 
-// syntaxError words an error of the YAML library. Quoted pieces of the file are left out: the
-// text after a forgotten quotation mark may be a password.
+// syntaxError reports an error of the YAML library. Quoted parts of the file are left out: the text
+// after a forgotten quotation mark may be a password.
 func (p *parser) syntaxError(err error) {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	line := 1

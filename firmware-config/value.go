@@ -13,7 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// value is a node of the document, and where it stands.
+// value is a node of the document with its path.
 type value struct {
 	p    *parser
 	node *yaml.Node
@@ -154,7 +154,7 @@ func (v value) join(key string) string {
 	return v.path + "." + key
 }
 
-// kindOnly is found without a scalar's text, for places where a secret may have slipped.
+// kindOnly is found without a scalar's text, for places where a secret may stand by mistake.
 func (v value) kindOnly() string {
 	if v.node.Kind == yaml.ScalarNode && !v.null() {
 		return "a text or number"

@@ -17,7 +17,7 @@ func (t *Tracker) join(m *match) {
 			continue
 		}
 		p := obj.predicted()
-		for j, d := range m.dets {
+		for j, d := range m.detections {
 			if m.taken[j] || d.Box.CoveredBy(around(p)) < 0.7 || t.static(d.Box, obj) {
 				continue
 			}
@@ -56,7 +56,7 @@ func (t *Tracker) share(m *match) {
 		if k < 0 {
 			continue
 		}
-		other, blob := t.objects[k], m.dets[m.of[k]].Box
+		other, blob := t.objects[k], m.detections[m.of[k]].Box
 		if diverge(obj, other) && obj.sharedFor(t.pts) <= maxShared {
 			m.of[i], m.box[i], predictedOnly[i] = m.of[k], within(obj.predicted(), blob), true
 			m.box[k], predictedOnly[k] = within(other.predicted(), blob), true
@@ -82,7 +82,7 @@ func (t *Tracker) share(m *match) {
 func (t *Tracker) host(m *match, i int) int {
 	best, p := -1, t.objects[i].predicted()
 	for k, other := range t.objects {
-		if m.of[k] < 0 || !other.confirmed(t.o.Confirm) || p.CoveredBy(m.dets[m.of[k]].Box) < 0.5 {
+		if m.of[k] < 0 || !other.confirmed(t.o.Confirm) || p.CoveredBy(m.detections[m.of[k]].Box) < 0.5 {
 			continue
 		}
 		if diverge(t.objects[i], other) {

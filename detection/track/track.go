@@ -104,8 +104,8 @@ func (t *Tracker) Update(f detection.Frame) []detection.Track {
 	for _, obj := range t.objects {
 		obj.predict(step)
 	}
-	dets := t.accept(f.Detections)
-	m := newMatch(dets, len(t.objects))
+	detections := t.accept(f.Detections)
+	m := newMatch(detections, len(t.objects))
 	// Confirmed objects are assigned first: noise must not take a detection from them.
 	t.assign(m, true)
 	t.join(m)
@@ -113,18 +113,18 @@ func (t *Tracker) Update(f detection.Frame) []detection.Track {
 	t.assign(m, false)
 	for i, obj := range t.objects {
 		if d := m.of[i]; d >= 0 {
-			obj.observe(dets[d], m.box[i], f.Time, f.PTS, t.o.MaxTrail)
+			obj.observe(detections[d], m.box[i], f.Time, f.PTS, t.o.MaxTrail)
 		}
 	}
 	t.start(m, f)
 	t.end(f.PTS)
-	t.before = dets
+	t.before = detections
 	return t.confirmed()
 }
 
 // accept returns the valid detections, largest first and at most MaxTracks.
 func (t *Tracker) accept(all []detection.Detection) []detection.Detection {
-	dets := make([]detection.Detection, 0, len(all))
+	detections := make([]detection.Detection, 0, len(all))
 	for _, d := range all {
 		if d.Class == detection.Motion && d.Box.Area() > everywhere {
 			continue // the light has changed, or the camera was moved
@@ -133,9 +133,9 @@ func (t *Tracker) accept(all []detection.Detection) []detection.Detection {
 			t.stats.Invalid++
 			continue
 		}
-		dets = append(dets, d)
+		detections = append(detections, d)
 	}
-	slices.SortStableFunc(dets, func(a, b detection.Detection) int {
+	slices.SortStableFunc(detections, func(a, b detection.Detection) int {
 		switch {
 		case a.Box.Area() > b.Box.Area():
 			return -1
@@ -144,23 +144,23 @@ func (t *Tracker) accept(all []detection.Detection) []detection.Detection {
 		}
 		return 0
 	})
-	if len(dets) > t.o.MaxTracks {
-		t.stats.Dropped += uint64(len(dets) - t.o.MaxTracks)
-		dets = dets[:t.o.MaxTracks]
+	if len(detections) > t.o.MaxTracks {
+		t.stats.Dropped += uint64(len(detections) - t.o.MaxTracks)
+		detections = detections[:t.o.MaxTracks]
 	}
-	return dets
+	return detections
 }
 
 // match is the assignment of detections to objects.
 type match struct {
-	dets  []detection.Detection
-	taken []bool          // per detection
-	of    []int           // per object: the index of its detection, or -1
-	box   []detection.Box // per object that has one: its box
+	detections []detection.Detection
+	taken      []bool          // per detection
+	of         []int           // per object: the index of its detection, or -1
+	box        []detection.Box // per object that has one: its box
 }
 
-func newMatch(dets []detection.Detection, objects int) *match {
-	m := &match{dets: dets, taken: make([]bool, len(dets)), of: make([]int, objects), box: make([]detection.Box, objects)}
+func newMatch(detections []detection.Detection, objects int) *match {
+	m := &match{detections: detections, taken: make([]bool, len(detections)), of: make([]int, objects), box: make([]detection.Box, objects)}
 	for i := range m.of {
 		m.of[i] = -1
 	}
@@ -175,7 +175,7 @@ func (t *Tracker) assign(m *match, confirmed bool) {
 			rows = append(rows, i)
 		}
 	}
-	for j := range m.dets {
+	for j := range m.detections {
 		if !m.taken[j] {
 			cols = append(cols, j)
 		}
@@ -184,13 +184,13 @@ func (t *Tracker) assign(m *match, confirmed bool) {
 	for r, i := range rows {
 		cost[r] = make([]float64, len(cols))
 		for c, j := range cols {
-			cost[r][c] = t.objects[i].cost(m.dets[j])
+			cost[r][c] = t.objects[i].cost(m.detections[j])
 		}
 	}
 	for r, c := range cheapest(cost) {
 		if c >= 0 {
 			i, j := rows[r], cols[c]
-			m.of[i], m.box[i], m.taken[j] = j, m.dets[j].Box, true
+			m.of[i], m.box[i], m.taken[j] = j, m.detections[j].Box, true
 		}
 	}
 }
@@ -198,7 +198,7 @@ func (t *Tracker) assign(m *match, confirmed bool) {
 // start creates an object for every detection that is not assigned.
 func (t *Tracker) start(m *match, f detection.Frame) {
 	known := t.objects
-	for j, d := range m.dets {
+	for j, d := range m.detections {
 		if m.taken[j] || slices.ContainsFunc(known, func(obj *object) bool { return obj.holds(d.Box, f.PTS) }) {
 			continue
 		}

@@ -1,10 +1,9 @@
 // Package broker is the small MQTT broker inside an edge, for sensors that have none.
 //
-// Nobody gets in but the users that are named, and they may do nothing but publish to the
-// topics named for them. A message is acknowledged after its handler has kept it; when it
-// cannot be kept, the sender gets no acknowledgement and loses its connection, so that it
-// sends again. Nothing is retained and nothing can be subscribed to: the edge itself is the
-// only one who listens.
+// Only the configured users may connect, and they may only publish to their configured topics. A
+// message is acknowledged after its handler has stored it; when it cannot be stored, the sender gets
+// no acknowledgement and its connection is closed, so that it sends the message again. Messages are
+// not retained and clients cannot subscribe: the edge itself is the only subscriber.
 //
 // It is the only package that imports mochi-mqtt, and must import nothing of Gridpost but devices.
 package broker
@@ -28,7 +27,7 @@ import (
 	"gridpost/devices"
 )
 
-// User may publish to the topics named.
+// User may publish to its topics.
 type User struct {
 	Name     string
 	Password string
@@ -37,12 +36,12 @@ type User struct {
 
 // Options are what a Broker needs.
 type Options struct {
-	Listen string // host:port; port 0 takes a free one
+	Listen string // host:port; port 0 lets the system choose
 	Users  []User
 
-	// Handle keeps a message. It is called concurrently, once for each message, from
-	// goroutines that belong to Run; those of one client come in order. It may block: that
-	// holds up only the client that sent the message. ctx ends with Run's.
+	// Handle stores a message. It is called concurrently, once for each message, from
+	// goroutines that belong to Run; the messages of one client come in order. It may block: that
+	// delays only the client that sent the message. ctx ends with Run's.
 	Handle func(ctx context.Context, m devices.Message) error
 
 	MaxClients int // connections at a time; 0: 500
@@ -54,16 +53,16 @@ type Broker struct {
 	o        Options
 	listener *listener
 
-	messages, refusedLogins, refusedTopics, notKept, malformed atomic.Uint64
+	messages, refusedLogins, refusedTopics, notStored, malformed atomic.Uint64
 }
 
-// Stats counts what a Broker has met.
+// Stats are the counters of a Broker.
 type Stats struct {
-	Messages      uint64 // kept
-	NotStored     uint64 // not kept and not acknowledged
+	Messages      uint64 // stored
+	NotStored     uint64 // not stored and not acknowledged
 	RefusedLogins uint64
 	RefusedTopics uint64
-	Malformed     uint64 // connections that ended for what they sent
+	Malformed     uint64 // connections that were closed because of what they sent
 }
 
 // New checks o and binds the port.
@@ -97,12 +96,15 @@ func New(o Options) (*Broker, error) {
 // Addr returns the address that the broker is bound to.
 func (b *Broker) Addr() string { return b.listener.Address() }
 
-// Close gives the port back when Run has never been called.
-func (b *Broker) Close() error { return b.listener.socket.Close() }
+// Close releases the port if Run is never called.
+func (b *Broker) Close() error {
+	b.listener.cancel()
+	return b.listener.socket.Close()
+}
 
 // Stats may be called at any time, from any goroutine.
 func (b *Broker) Stats() Stats {
-	return Stats{b.messages.Load(), b.notKept.Load(), b.refusedLogins.Load(), b.refusedTopics.Load(), b.malformed.Load()}
+	return Stats{b.messages.Load(), b.notStored.Load(), b.refusedLogins.Load(), b.refusedTopics.Load(), b.malformed.Load()}
 }
 
 // Run serves until ctx ends, and returns nil then. It may be called once.
@@ -114,7 +116,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	caps.MaximumInflight = 64
 	caps.MaximumSessionExpiryInterval = 3600
 	caps.TopicAliasMaximum = 0 // an alias would be resolved after the topic was allowed
-	caps.RetainAvailable = 1   // a sensor that retains is served; the flag is taken off in OnPublish
+	caps.RetainAvailable = 1   // a sensor may ask to retain; OnPublish removes the flag
 	caps.SharedSubAvailable = 0
 	server := mochi.New(&mochi.Options{
 		Capabilities: caps,
@@ -122,7 +124,7 @@ func (b *Broker) Run(ctx context.Context) error {
 		// counted and logged here instead.
 		Logger: slog.New(slog.DiscardHandler),
 	})
-	if err := server.AddHook(&hook{b: b, ctx: ctx, said: map[string]bool{}}, nil); err != nil {
+	if err := server.AddHook(&hook{b: b, ctx: ctx, logged: map[string]bool{}}, nil); err != nil {
 		return errors.Join(fmt.Errorf("starting the broker: %w", err), b.Close())
 	}
 	if err := server.AddListener(b.listener); err != nil {
@@ -131,7 +133,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	if err := server.Serve(); err != nil {
 		return errors.Join(fmt.Errorf("starting the broker: %w", err), server.Close())
 	}
-	b.o.Logger.Info("the broker listens for sensors", "address", b.Addr(), "users", len(b.o.Users))
+	b.o.Logger.Info("the embedded broker listens", "address", b.Addr(), "users", len(b.o.Users))
 	<-ctx.Done()
 	if err := server.Close(); err != nil {
 		return fmt.Errorf("stopping the broker: %w", err)
@@ -139,17 +141,17 @@ func (b *Broker) Run(ctx context.Context) error {
 	return nil
 }
 
-// hook decides who gets in, what may be published, and when it is acknowledged.
+// hook decides who may connect, what may be published, and when it is acknowledged.
 type hook struct {
 	mochi.HookBase
 	b   *Broker
 	ctx context.Context // mochi's callbacks carry none; this is Run's
 
-	mu   sync.Mutex
-	said map[string]bool // complaints that were logged; bounded by maxSaid
+	mu     sync.Mutex
+	logged map[string]bool // keys of what was logged; at most maxLogged, beyond which nothing new is logged
 }
 
-const maxSaid = 1000
+const maxLogged = 1000
 
 func (h *hook) ID() string { return "gridpost" }
 
@@ -161,14 +163,14 @@ func (h *hook) Provides(b byte) bool {
 	return false
 }
 
-// OnConnect takes the will away: it would be published without asking OnACLCheck.
+// OnConnect removes the will: it would be published without a call of OnACLCheck.
 func (h *hook) OnConnect(cl *mochi.Client, _ packets.Packet) error {
 	cl.Properties.Will = mochi.Will{}
 	return nil
 }
 
 func (h *hook) OnConnectAuthenticate(cl *mochi.Client, pk packets.Packet) bool {
-	// Hashes have one length, so the comparison tells nothing by the time it takes.
+	// Hashes have one length, so the duration of the comparison reveals nothing.
 	given := sha256.Sum256(pk.Connect.Password)
 	allowed := false
 	for _, u := range h.b.o.Users {
@@ -191,9 +193,9 @@ func (h *hook) OnACLCheck(cl *mochi.Client, topic string, write bool) bool {
 	}
 	h.b.refusedTopics.Add(1)
 	if write {
-		h.once("topic/"+user+"/"+topic, "a sensor was refused a topic that is not named for it", "user", user, "topic", topic)
+		h.once("topic/"+user+"/"+topic, "a sensor may not publish to this topic", "user", user, "topic", topic)
 	} else {
-		h.once("subscribe/"+user, "a client was refused to subscribe: this broker only takes readings in", "user", user, "topic", topic)
+		h.once("subscribe/"+user, "a client may not subscribe: this broker only receives readings", "user", user, "topic", topic)
 	}
 	return false
 }
@@ -212,7 +214,7 @@ func (h *hook) mayPublish(user, topic string) bool {
 	return false
 }
 
-// OnPublish keeps a message before mochi acknowledges it.
+// OnPublish stores a message before mochi acknowledges it.
 func (h *hook) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, error) {
 	if cl.Net.Inline {
 		return pk, nil // $SYS topics, of the broker itself
@@ -220,7 +222,7 @@ func (h *hook) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, e
 	pk.FixedHeader.Retain = false
 	if len(pk.Payload) > devices.MaxMessage {
 		h.b.malformed.Add(1)
-		h.once("long/"+string(cl.Properties.Username), "a message is too long and is thrown away",
+		h.once("long/"+string(cl.Properties.Username), "a message is too long and is dropped",
 			"user", string(cl.Properties.Username), "topic", pk.TopicName, "bytes", len(pk.Payload), "limit", devices.MaxMessage)
 		return pk, nil // acknowledged: sending it again would not make it shorter
 	}
@@ -231,7 +233,7 @@ func (h *hook) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, e
 		h.b.messages.Add(1)
 		return pk, nil
 	}
-	h.b.notKept.Add(1)
+	h.b.notStored.Add(1)
 	if pk.FixedHeader.Qos > 0 {
 		// Clients send again only on a new connection (MQTT 3.1.1, section 4.4).
 		cl.Stop(errNotStored)
@@ -239,7 +241,7 @@ func (h *hook) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, e
 	return pk, packets.ErrRejectPacket
 }
 
-var errNotStored = errors.New("the message could not be kept")
+var errNotStored = errors.New("the message could not be stored")
 
 func (h *hook) OnDisconnect(cl *mochi.Client, err error, _ bool) {
 	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || cl.StopCause() != nil && errors.Is(cl.StopCause(), errNotStored) {
@@ -248,21 +250,20 @@ func (h *hook) OnDisconnect(cl *mochi.Client, err error, _ bool) {
 	var code packets.Code
 	if errors.As(err, &code) && code != packets.ErrServerShuttingDown && code != packets.ErrNotAuthorized {
 		h.b.malformed.Add(1)
-		h.once("malformed/"+string(cl.Properties.Username), "a sensor's connection ended for what it sent",
+		h.once("malformed/"+string(cl.Properties.Username), "a sensor's connection was closed because of what it sent",
 			"user", string(cl.Properties.Username), "from", cl.Net.Remote, "error", code.Reason)
 	}
 }
 
-// once logs a complaint the first time; later ones are only counted.
+// once logs a message for the first time; later ones with the same key are only counted.
 func (h *hook) once(key, message string, args ...any) {
 	h.mu.Lock()
-	said := h.said[key] || len(h.said) >= maxSaid
-	h.said[key] = true
-	if len(h.said) > maxSaid {
-		delete(h.said, key)
+	log := !h.logged[key] && len(h.logged) < maxLogged
+	if log {
+		h.logged[key] = true
 	}
 	h.mu.Unlock()
-	if !said {
+	if log {
 		h.b.o.Logger.Warn(message+"; further ones are only counted", args...)
 	}
 }

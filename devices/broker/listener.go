@@ -1,23 +1,28 @@
 package broker
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"sync"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/listeners"
+
+	"gridpost/devices/retry"
 )
 
-// connectWithin is how long a connection may take to introduce itself.
+// connectWithin is how long a connection may take to send CONNECT.
 const connectWithin = 10 * time.Second
 
-// listener hands connections to mochi. Unlike mochi's own it bounds their number, gives up on
-// those that never introduce themselves, and has ended all of them when Close returns.
+// listener passes connections to mochi. Unlike mochi's own it bounds their number, closes those that
+// never send CONNECT, and has ended all of them when Close returns.
 type listener struct {
 	socket net.Listener
 	slots  chan struct{}
 	wg     sync.WaitGroup
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
 
 	mu     sync.Mutex
 	open   map[net.Conn]bool
@@ -25,7 +30,9 @@ type listener struct {
 }
 
 func newListener(socket net.Listener, limit int) *listener {
-	return &listener{socket: socket, slots: make(chan struct{}, limit), open: map[net.Conn]bool{}}
+	l := &listener{socket: socket, slots: make(chan struct{}, limit), open: map[net.Conn]bool{}}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	return l
 }
 
 func (l *listener) Init(*slog.Logger) error { return nil }
@@ -35,16 +42,17 @@ func (l *listener) Protocol() string        { return "tcp" }
 
 // Serve accepts until Close. A connection beyond the limit is closed at once.
 func (l *listener) Serve(establish listeners.EstablishFn) {
+	backoff := retry.Policy{First: 50 * time.Millisecond, Longest: time.Second}.New()
 	for {
 		conn, err := l.socket.Accept()
 		if err != nil {
-			if l.isClosed() {
+			// Out of file descriptors, most likely: other connections will end.
+			if l.isClosed() || !backoff.Wait(l.ctx) {
 				return
 			}
-			// Out of file descriptors, most likely: others will end.
-			time.Sleep(100 * time.Millisecond)
 			continue
 		}
+		backoff.Reset()
 		select {
 		case l.slots <- struct{}{}:
 		default:
@@ -95,6 +103,7 @@ func (l *listener) Close(closeClients listeners.CloseFn) {
 	first := !l.closed
 	l.closed = true
 	l.mu.Unlock()
+	l.cancel()
 	if first {
 		closeClients(l.ID())
 	}

@@ -6,8 +6,8 @@ import (
 	"gridpost/devices"
 )
 
-// Bounds of a queue. A message of QoS 0 is lost when either is reached. One of QoS 1 must not
-// be lost: then the connection is given up, and the broker sends again what was not acknowledged.
+// Bounds of a queue. A message of QoS 0 is lost when either is reached. One of QoS 1 must not be
+// lost: then the connection is closed, and the broker sends again what was not acknowledged.
 const (
 	queueMessages = 4096
 	queueBytes    = 16 << 20
@@ -15,8 +15,8 @@ const (
 
 // queue holds messages between paho's goroutine and Run's.
 type queue struct {
-	ready    chan struct{} // something may be there
-	overflow chan struct{} // a message that must not be lost found no room
+	ready    chan struct{} // the queue may not be empty
+	overflow chan struct{} // a message that must not be lost did not fit
 
 	mu      sync.Mutex
 	entries []queued
@@ -34,7 +34,7 @@ func newQueue() *queue {
 	return &queue{ready: make(chan struct{}, 1), overflow: make(chan struct{}, 1)}
 }
 
-// push never blocks. It returns false when a message of QoS 0 found no room.
+// push never blocks. It returns false when a message of QoS 0 did not fit.
 func (q *queue) push(e queued) bool {
 	q.mu.Lock()
 	full := len(q.entries) >= queueMessages || q.bytes+len(e.message.Payload) > queueBytes
@@ -58,7 +58,7 @@ func (q *queue) pop() (queued, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.entries) == 0 {
-		q.entries = nil // give the memory of a burst back
+		q.entries = nil // release the memory of a burst
 		return queued{}, false
 	}
 	e := q.entries[0]

@@ -12,10 +12,10 @@ import (
 // maxToken bounds a printed token in bytes.
 const maxToken = 1024
 
-// Token is what a hub prints for one new edge, and what a person carries to the box.
+// Token is what a hub prints for one new edge, and what a person enters there.
 type Token struct {
 	Name   string `json:"name"`   // the edge's name at the hub
-	Secret string `json:"secret"` // trades for one certificate
+	Secret string `json:"secret"` // exchanged for one certificate
 	SHA256 string `json:"sha256"` // of the hub's CA certificate in DER form, in hex: the pin
 }
 

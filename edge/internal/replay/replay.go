@@ -1,8 +1,8 @@
-// Package replay runs the rules of a camera over a video file, in the file's own time and as
-// fast as the worker can look at it.
+// Package replay runs the rules of a camera over a video file, in the file's own time and as fast as
+// the worker can analyse it.
 //
-// It uses the very tracker and rules of the daemon, so that a rule can be tried before it is
-// trusted; the same file and document give the same lines every time. It needs no hub and keeps nothing.
+// It uses the tracker and the rules of the daemon, so that a rule can be tried before it is used;
+// the same file and document give the same lines every time. It needs no hub and stores nothing.
 package replay
 
 import (
@@ -27,7 +27,7 @@ import (
 	firmwareconfig "gridpost/firmware-config"
 )
 
-// line is what is printed of an incident, as one JSON object a line.
+// line is what is written about an incident, as one JSON object per line.
 type line struct {
 	Event     string              `json:"event"` // opened or closed
 	Rule      string              `json:"rule"`
@@ -35,12 +35,12 @@ type line struct {
 	T         float64             `json:"t"` // seconds of the video
 	Class     string              `json:"class"`
 	Direction detection.Direction `json:"direction,omitempty"` // line rules
-	Box       *detection.Box      `json:"box,omitempty"`       // fractions of the picture
+	Box       *detection.Box      `json:"box,omitempty"`       // fractions of the frame
 }
 
-// Run prints to out a line for each incident that opens or closes while the rules that doc has
-// for camera watch the video file. What is still open when the file ends stays open: no line says otherwise.
-// worker is the path of the worker's program. It blocks until the file or ctx ends.
+// Run writes a line to out for each incident that opens or closes when the rules that doc has for
+// camera judge the video file. There is no line for incidents that are open when the file ends.
+// worker is the path of the worker's program. Run blocks until the file or ctx ends.
 func Run(ctx context.Context, doc *firmwareconfig.Document, camera, video string, out io.Writer, worker string) error {
 	p, err := newPlayer(doc, camera, out)
 	if err != nil {
@@ -53,19 +53,19 @@ func Run(ctx context.Context, doc *firmwareconfig.Document, camera, video string
 	if err := supervisor.RunFile(ctx, worker, cfg, video, p.result); err != nil {
 		return fmt.Errorf("replaying %s: %w", video, err)
 	}
-	if p.pictures == 0 {
-		return fmt.Errorf("replaying %s: it has no picture that can be read", video)
+	if p.frames == 0 {
+		return fmt.Errorf("replaying %s: it has no frame that can be decoded", video)
 	}
 	return nil
 }
 
-// player takes the worker's results through tracker and rules.
+// player passes the worker's results to tracker and rules.
 type player struct {
-	camera   string
-	tracker  *track.Tracker
-	engine   *rules.Engine
-	out      *json.Encoder
-	pictures int
+	camera  string
+	tracker *track.Tracker
+	engine  *rules.Engine
+	out     *json.Encoder
+	frames  int
 }
 
 func newPlayer(doc *firmwareconfig.Document, camera string, out io.Writer) (*player, error) {
@@ -83,7 +83,7 @@ func newPlayer(doc *firmwareconfig.Document, camera string, out io.Writer) (*pla
 	var minted int
 	engine, err := rules.NewEngine(camera, doc.Cameras[i].Rules, func() string {
 		minted++
-		return strconv.Itoa(minted) // never printed, and the same every time
+		return strconv.Itoa(minted) // not written, and the same every time
 	})
 	if err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func (p *player) result(r wire.Result) error {
 	if !r.Analysed {
 		return nil
 	}
-	p.pictures++
+	p.frames++
 	f := r.Frame
 	f.Time = time.Unix(0, 0).Add(f.PTS)
 	alerts := append(p.engine.Tick(f.Time), p.engine.Tracks(f.Time, p.tracker.Update(f))...)
@@ -116,18 +116,18 @@ func (p *player) print(inc detection.Incident) error {
 	case inc.Version == 1:
 		l.Event = "opened"
 	default:
-		return nil // it only changed
+		return nil // a change
 	}
 	if b := inc.Box; b != nil {
 		l.Box = &detection.Box{X: round(b.X, 1e4), Y: round(b.Y, 1e4), W: round(b.W, 1e4), H: round(b.H, 1e4)}
 	}
 	if err := p.out.Encode(l); err != nil {
-		return fmt.Errorf("printing an incident: %w", err)
+		return fmt.Errorf("writing an incident: %w", err)
 	}
 	return nil
 }
 
-// when returns the moment that an alert tells of, in seconds of the video.
+// when returns the time of an alert's event, in seconds of the video.
 func when(inc detection.Incident) float64 {
 	t := inc.Opened
 	if inc.State == detection.Closed {
@@ -136,5 +136,5 @@ func when(inc detection.Incident) float64 {
 	return t.Sub(time.Unix(0, 0)).Seconds()
 }
 
-// round never returns a negative zero.
+// round rounds v to a multiple of 1/steps. It never returns a negative zero.
 func round(v, steps float64) float64 { return math.Round(v*steps)/steps + 0 }
