@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"gridpost/detection"
 	"gridpost/devices"
@@ -29,9 +32,38 @@ type storeFigure struct {
 	Bar       float64 `json:"bar_per_s,omitempty"` // least that is expected
 }
 
+// syncs measures what the disk itself can do: the bound of everything that is durable one by one.
+func (b bench) syncs(ctx context.Context) (f storeFigure, err error) {
+	dir, err := b.newDir()
+	if err != nil {
+		return f, err
+	}
+	file, err := os.Create(filepath.Join(dir, "syncs"))
+	if err != nil {
+		return f, fmt.Errorf("measuring the disk: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	page := make([]byte, 4096)
+	began, n := time.Now(), 0
+	for ; time.Since(began) < storeWindow && ctx.Err() == nil; n++ {
+		if _, err := file.WriteAt(page, int64(n%256)*4096); err != nil {
+			return f, fmt.Errorf("measuring the disk: %w", err)
+		}
+		if err := unix.Fdatasync(int(file.Fd())); err != nil {
+			return f, fmt.Errorf("measuring the disk: %w", err)
+		}
+	}
+	return storeFigure{What: "pages, by the disk itself", Callers: 1, Batch: 1, PerSecond: round(float64(n) / time.Since(began).Seconds())}, ctx.Err()
+}
+
 // store measures incidents, each on the disk before the next, and readings in batches. The data
 // directory is on the disk that holds temporary files.
 func (b bench) store(ctx context.Context) (all []storeFigure, err error) {
+	disk, err := b.syncs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, disk)
 	for _, f := range []storeFigure{
 		{What: "incidents", Callers: 1, Batch: 1, Bar: 2000},
 		{What: "incidents", Callers: storeCallers, Batch: 1},

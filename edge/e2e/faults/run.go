@@ -55,7 +55,7 @@ const (
 	stuckAfter = 65 * time.Second // without a change, hub and edges will not agree
 	edgeMemory = 150e6            // bytes
 	hubMemory  = 400e6
-	lastFault  = time.Minute // that a fault may take beyond its time
+	longFault  = 6 * time.Second // is mentioned: something in it waits
 )
 
 // Run makes one run. An error says that the run could not be made; what the run found is in the
@@ -206,7 +206,12 @@ func (w *world) injectOne(ctx context.Context, p planned) error {
 	if p.site >= 0 {
 		s = w.sites[p.site]
 	}
-	if err := p.fault.inject(ctx, w, s, h); err != nil {
+	began := time.Now()
+	err := p.fault.inject(ctx, w, s, h)
+	if took := time.Since(began); took > longFault {
+		w.o.Progress("       %s took %.1f s", w.describe(p), took.Seconds())
+	}
+	if err != nil {
 		return fmt.Errorf("injecting %s: %w", p.fault.name, err)
 	}
 	return nil

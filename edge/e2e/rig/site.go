@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"go.yaml.in/yaml/v3"
 
@@ -161,6 +162,15 @@ func (s *Site) write() error {
 	}
 	return nil
 }
+
+// Edit changes the document. A running edge learns of it when it is told to reload: see Reload.
+func (s *Site) Edit(change func(document Map)) error {
+	change(s.document)
+	return s.write()
+}
+
+// Reload tells the edge that its document has changed, as an operator does by SIGHUP.
+func (s *Site) Reload() error { return s.process.Signal(syscall.SIGHUP) }
 
 // Start starts the edge, also again.
 func (s *Site) Start() (err error) {
