@@ -35,6 +35,8 @@ type Incident struct {
 	Source    string                  `json:"source" enum:"edge,report"`
 
 	OpenedAt   time.Time  `json:"opened_at" doc:"time of the picture or reading"`
+	OccurredAt time.Time  `json:"occurred_at" doc:"when it opened, by the hub's clock: right even when the edge's clock is wrong"`
+	Clock      ClockGrade `json:"clock" doc:"grade of the edge's clock when it opened: synchronized, unsynchronized; empty: not known"`
 	ReceivedAt time.Time  `json:"received_at" doc:"when the hub first heard of it"`
 	UpdatedAt  time.Time  `json:"updated_at" doc:"when the hub last changed it"`
 	ClosedAt   *time.Time `json:"closed_at" doc:"when its condition was over, or a person closed it, whichever came first"`

@@ -15,13 +15,15 @@ const (
 	maxOpenRefs = 50_000          // in a greeting; with more, the edge does not say what is open
 	shortEpoch  = 2 * time.Minute // an epoch that is superseded sooner hints at a copy of this edge
 	pageSize    = 200             // incidents in one check
+	quietLook   = 500 * time.Millisecond
+	maxQuiet    = 30 * time.Second
 )
 
 // reconciliation is what an epoch's greeting has brought.
 type reconciliation struct {
 	epoch   string
 	kinds   []api.Kind
-	missing []string
+	missing []api.IncidentRef // of the greeting, by the hub's answer
 }
 
 // greet greets the hub at the start of each epoch.
@@ -96,12 +98,36 @@ func (u *Uplink) hello(ctx context.Context, epoch string) error {
 	if err := u.superseded(epoch, api.Ack{}, err); err != nil {
 		return err
 	}
-	if len(ack.Missing) > len(refs) || len(ack.Hub) > 100 || len(ack.Kinds) > 1000 {
-		return &answerError{"it asks for more incidents than it was told of"}
+	missing, err := namedIn(refs, ack.Missing)
+	if err != nil {
+		return err
+	}
+	if len(ack.Hub) > 100 || len(ack.Kinds) > 1000 {
+		return &answerError{"the answer to a greeting is too long"}
 	}
 	u.session.welcome(epoch, ack.Hub)
-	u.offer(reconciliation{epoch, ack.Kinds, ack.Missing})
+	u.offer(reconciliation{epoch, ack.Kinds, missing})
 	return nil
+}
+
+// namedIn returns the refs with the IDs. IDs that were never sent make no sense.
+func namedIn(refs []api.IncidentRef, ids []string) ([]api.IncidentRef, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	byID := make(map[string]api.IncidentRef, len(refs))
+	for _, ref := range refs {
+		byID[ref.ID] = ref
+	}
+	out := make([]api.IncidentRef, 0, min(len(ids), len(refs)))
+	for _, id := range ids {
+		ref, ok := byID[id]
+		if !ok || len(out) == len(refs) {
+			return nil, &answerError{"it asks for incidents that it was not told of"}
+		}
+		out = append(out, ref)
+	}
+	return out, nil
 }
 
 // offer hands a reconciliation to compare, in place of one that has not been taken.
@@ -158,30 +184,16 @@ func (u *Uplink) work(ctx context.Context, r *reconciliation) error {
 		}
 		r.kinds = nil
 	}
-	if len(r.missing) > 0 {
-		u.o.Logger.Warn("the hub lacks incidents; they are sent again", "count", len(r.missing))
-		if err := u.o.Store.Enqueue(ctx, r.missing); err != nil {
-			return &storeError{err}
+	// Most of what a greeting's answer lacks was waiting in the alerts lane and has been delivered
+	// meanwhile: it is asked for once more before it is sent again.
+	for len(r.missing) > 0 {
+		page := r.missing[:min(len(r.missing), pageSize)]
+		if err := u.compareWith(ctx, r.epoch, page); err != nil {
+			return err
 		}
-		r.missing = nil
+		r.missing = r.missing[len(page):]
 	}
-	return u.check(ctx, r.epoch)
-}
-
-// check asks the hub page by page which of the recent incidents it lacks.
-func (u *Uplink) check(ctx context.Context, epoch string) error {
 	for after := ""; ; {
-		for !u.gate.pass(ctx) || u.o.Store.Waiting()[api.LaneAlerts] > 0 {
-			if !retry.Sleep(ctx, time.Second) {
-				return ctx.Err()
-			}
-			if now, _, _ := u.session.present(); now != epoch {
-				return errSuperseded
-			}
-		}
-		if u.hubProtocol.Load() < 2 {
-			return nil
-		}
 		refs, err := u.o.Store.RecentRefs(ctx, after, pageSize)
 		if err != nil {
 			return &storeError{err}
@@ -189,20 +201,55 @@ func (u *Uplink) check(ctx context.Context, epoch string) error {
 		if len(refs) == 0 {
 			return nil
 		}
-		var answer api.CheckAnswer
-		_, err = u.postJSON(ctx, u.bulk, pathOf(api.PathCheck), api.Check{Epoch: epoch, Incidents: refs}, &answer)
-		if err := u.superseded(epoch, api.Ack{}, err); err != nil {
+		if err := u.compareWith(ctx, r.epoch, refs); err != nil {
 			return err
-		}
-		if len(answer.Missing) > len(refs) {
-			return &answerError{"it asks for more incidents than it was told of"}
-		}
-		if len(answer.Missing) > 0 {
-			u.o.Logger.Warn("the hub lacks incidents; they are sent again", "count", len(answer.Missing))
-			if err := u.o.Store.Enqueue(ctx, answer.Missing); err != nil {
-				return &storeError{err}
-			}
 		}
 		after = refs[len(refs)-1].ID
 	}
+}
+
+// compareWith asks the hub which of the incidents it lacks, and sends these again.
+func (u *Uplink) compareWith(ctx context.Context, epoch string, refs []api.IncidentRef) error {
+	if err := u.awaitQuiet(ctx, epoch); err != nil {
+		return err
+	}
+	if u.hubProtocol.Load() < 2 {
+		return nil
+	}
+	var answer api.CheckAnswer
+	_, err := u.postJSON(ctx, u.bulk, pathOf(api.PathCheck), api.Check{Epoch: epoch, Incidents: refs}, &answer)
+	if err := u.superseded(epoch, api.Ack{}, err); err != nil {
+		return err
+	}
+	if _, err := namedIn(refs, answer.Missing); err != nil {
+		return err
+	}
+	if len(answer.Missing) == 0 {
+		return nil
+	}
+	u.o.Logger.Warn("the hub lacks incidents; they are sent again", "count", len(answer.Missing))
+	if err := u.o.Store.Enqueue(ctx, answer.Missing); err != nil {
+		return &storeError{err}
+	}
+	return nil
+}
+
+// awaitQuiet waits until no alerts wait, at most maxQuiet: alerts that never stop must not keep
+// the hub from getting back what it has lost.
+func (u *Uplink) awaitQuiet(ctx context.Context, epoch string) error {
+	for range int(maxQuiet / quietLook) {
+		if u.o.Store.Waiting()[api.LaneAlerts] == 0 {
+			break
+		}
+		if !retry.Sleep(ctx, quietLook) {
+			return ctx.Err()
+		}
+		if now, _, _ := u.session.present(); now != epoch {
+			return errSuperseded
+		}
+	}
+	if !u.gate.pass(ctx) {
+		return ctx.Err()
+	}
+	return nil
 }

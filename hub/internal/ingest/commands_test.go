@@ -77,12 +77,12 @@ func TestCommandsComeAndAreAnswered(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, kind := range []api.Kind{api.KindIncident, api.KindEvidence, api.KindInventory, api.KindStatus, api.KindReadings, api.KindHealth} {
+	for _, kind := range []api.Kind{api.KindIncident, api.KindEvidence, api.KindInventory, api.KindStatus, api.KindReadings, api.KindHealth, api.KindGap} {
 		f.Add(string(kind), []byte(`{"id":"0190f000-0000-7000-8000-000000000001","device":"yard","severity":"minor","state":"open","box":[0,0,1,1]}`))
 		f.Add(string(kind), []byte(`[{"device":"river","time":"2026-01-01T00:00:00Z","value":1e308}]`))
 	}
 	c := newChecks()
 	f.Fuzz(func(_ *testing.T, kind string, data []byte) {
-		_, _ = c.decode(api.Event{Lane: api.LaneAlerts, Seq: 1, Kind: api.Kind(kind), Data: data})
+		_, _ = c.decode(api.Event{Lane: api.LaneAlerts, Seq: 1, Kind: api.Kind(kind), Data: data}, time.Now())
 	})
 }

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -26,19 +28,51 @@ const (
 	maxWords    = 500 // bytes of a text for people
 )
 
-// checks holds the patterns of names; made once by newChecks.
-type checks struct{ name, id, file *regexp.Regexp }
+// checks holds the patterns of names and what is known; made once by newChecks.
+type checks struct {
+	name, id, file *regexp.Regexp
+	kinds          []api.Kind // of events
+}
 
 func newChecks() checks {
 	return checks{
 		name: regexp.MustCompile(`^[a-z0-9-]{1,40}$`),
 		id:   regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`), // RFC 9562, section 4
 		file: regexp.MustCompile(`^[a-z0-9-][a-z0-9.-]{0,79}$`),                                    // never "." or ".."
+		kinds: []api.Kind{
+			api.KindIncident, api.KindEvidence, api.KindInventory, api.KindStatus, api.KindReadings, api.KindHealth, api.KindGap,
+		},
 	}
 }
 
+// event decodes and checks an event. One of an unknown kind is left with an edge that can hold it.
+func (c checks) event(e api.Event, now time.Time, protocol int) store.Event {
+	out := store.Event{Lane: e.Lane, Seq: e.Seq}
+	if !slices.Contains(c.kinds, e.Kind) {
+		reason := fmt.Sprintf("its kind %q is not known to this hub", clip(string(e.Kind)))
+		if protocol >= 2 {
+			out.NotYet = reason
+		} else {
+			out.Refuse = reason
+		}
+		return out
+	}
+	value, err := c.decode(e, now)
+	if err != nil {
+		out.Refuse = err.Error()
+		return out
+	}
+	out.Value = value
+	return out
+}
+
+// refs leaves out what names no incident. nil stays nil.
+func (c checks) refs(all []api.IncidentRef) []api.IncidentRef {
+	return slices.DeleteFunc(slices.Clone(all), func(ref api.IncidentRef) bool { return !c.id.MatchString(ref.ID) })
+}
+
 // decode reads an event's data and checks it. Its errors are reasons for the edge's log.
-func (c checks) decode(e api.Event) (any, error) {
+func (c checks) decode(e api.Event, now time.Time) (any, error) {
 	switch e.Kind {
 	case api.KindIncident:
 		var v detection.Incident
@@ -48,12 +82,14 @@ func (c checks) decode(e api.Event) (any, error) {
 		if err := c.incident(&v); err != nil {
 			return nil, err
 		}
-		return store.Alert{Incident: v, Title: desk.Title(v)}, nil
+		clamped := clampIncident(&v, e, now)
+		return store.Alert{Incident: v, Title: desk.Title(v), Occurred: occurred(v, e, now), Clock: grade(e.Clock), Clamped: clamped}, nil
 	case api.KindEvidence:
 		var v api.Evidence
 		if err := parse(e.Data, &v); err != nil {
 			return nil, err
 		}
+		clamp(&v.Time, now)
 		return v, c.evidence(&v)
 	case api.KindInventory:
 		var v api.Inventory
@@ -67,21 +103,53 @@ func (c checks) decode(e api.Event) (any, error) {
 			return nil, err
 		}
 		v.Cause = clipCause(v.Cause)
+		clamp(&v.Since, time.Time{}) // not known
 		return v, errors.Join(c.device(v.Device), oneOf("state", v.State, devices.Online, devices.Offline, devices.Unknown))
 	case api.KindReadings:
 		var v []devices.Reading
 		if err := parse(e.Data, &v); err != nil {
 			return nil, err
 		}
-		return v, c.readings(v)
+		at, _ := recorded(e, now)
+		return v, c.readings(v, at)
 	case api.KindHealth:
 		var v api.Health
 		if err := parse(e.Data, &v); err != nil {
 			return nil, err
 		}
+		clamp(&v.Time, now)
 		return v, health(&v)
+	case api.KindGap:
+		var v api.Gap
+		if err := parse(e.Data, &v); err != nil {
+			return nil, err
+		}
+		return v, c.gap(&v, now)
 	}
 	return nil, fmt.Errorf("its kind %q is not known to this hub", clip(string(e.Kind)))
+}
+
+// grade returns a grade of a clock that is known; others count as not known.
+func grade(g api.ClockGrade) api.ClockGrade {
+	if g == api.ClockSynchronized || g == api.ClockUnsynchronized {
+		return g
+	}
+	return ""
+}
+
+func (c checks) gap(v *api.Gap, now time.Time) error {
+	v.Reason = clip(v.Reason)
+	clamp(&v.To, now)
+	clamp(&v.From, v.To)
+	v.Count = min(v.Count, math.MaxInt64)
+	err := oneOf("kind", v.Kind, api.GapReadings, api.GapAlerts, api.GapEvidence)
+	if !c.id.MatchString(v.ID) {
+		err = errors.Join(err, fmt.Errorf("its id %q is not a UUID in lower case", clip(v.ID)))
+	}
+	if v.Device != "" {
+		err = errors.Join(err, c.device(v.Device))
+	}
+	return err
 }
 
 func parse(data json.RawMessage, into any) error {
@@ -107,32 +175,16 @@ func oneOf[T ~string](key string, v T, all ...T) error {
 	return fmt.Errorf("its %s %q is not one of %q", key, clip(string(v)), all)
 }
 
-// instant refuses times that the database's milliseconds and JSON's years cannot both hold.
-func instant(key string, t time.Time) error {
-	if t.Year() < 1970 || t.Year() > 9000 {
-		return fmt.Errorf("its %s %v is out of range", key, t)
-	}
-	return nil
-}
-
 func (c checks) incident(v *detection.Incident) error {
 	if !c.id.MatchString(v.ID) {
 		return fmt.Errorf("its id %q is not a UUID in lower case", clip(v.ID))
-	}
-	if v.State == detection.Closed && v.Closed.IsZero() {
-		v.Closed = v.Updated
 	}
 	v.Class, v.Unit, v.Rule = clip(v.Class), clip(v.Unit), clip(v.Rule)
 	err := errors.Join(
 		c.device(v.Device),
 		oneOf("severity", v.Severity, detection.Minor, detection.Moderate, detection.Severe, detection.Extreme),
 		oneOf("state", v.State, detection.Open, detection.Closed),
-		instant("opened_at", v.Opened),
-		instant("updated_at", v.Updated),
 	)
-	if v.State == detection.Closed {
-		err = errors.Join(err, instant("closed_at", v.Closed))
-	}
 	if v.Version < 1 {
 		err = errors.Join(err, fmt.Errorf("its version %d is below 1", v.Version))
 	}
@@ -158,7 +210,7 @@ func (c checks) evidence(v *api.Evidence) error {
 		err = errors.Join(err, errors.New("its sha256 is not of 64 hexadecimal digits"))
 	}
 	v.ContentType = clip(v.ContentType)
-	return errors.Join(err, instant("time", v.Time))
+	return err
 }
 
 func (c checks) inventory(v *api.Inventory) error {
@@ -198,7 +250,7 @@ func ruleTerms(r *api.Rule) error {
 	return nil
 }
 
-func (c checks) readings(v []devices.Reading) error {
+func (c checks) readings(v []devices.Reading, at time.Time) error {
 	if len(v) > maxReadings {
 		return fmt.Errorf("it has more than %d readings", maxReadings)
 	}
@@ -206,7 +258,8 @@ func (c checks) readings(v []devices.Reading) error {
 		if v[i].Quality == "" {
 			v[i].Quality = devices.Good
 		}
-		err := errors.Join(c.device(v[i].Device), instant("time", v[i].Time), oneOf("quality", v[i].Quality, devices.Good, devices.Bad))
+		clamp(&v[i].Time, at)
+		err := errors.Join(c.device(v[i].Device), oneOf("quality", v[i].Quality, devices.Good, devices.Bad))
 		if err != nil {
 			return err
 		}

@@ -88,9 +88,7 @@ func (s *Server) evidencePatch(w http.ResponseWriter, r *http.Request, edge stri
 		problem.Write(w, http.StatusConflict, fmt.Sprintf("the hub has %d bytes of this file", u.Received))
 		return
 	}
-	done := bodyDeadline(w)
 	n, err := s.append(w, r, u)
-	done()
 	s.evidenceBytes.Add(uint64(n))
 	u.Received += n
 	var large *http.MaxBytesError
@@ -148,7 +146,9 @@ func (s *Server) append(w http.ResponseWriter, r *http.Request, u store.Upload) 
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	limit := min(int64(api.MaxEvidencePiece), u.Size-u.Received)
-	n, err = io.Copy(io.NewOffsetWriter(f, u.Received), http.MaxBytesReader(w, r.Body, limit))
+	body, done := steady(w, http.MaxBytesReader(w, r.Body, limit))
+	n, err = io.Copy(io.NewOffsetWriter(f, u.Received), body)
+	done()
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
 		return 0, err // nothing of an oversized piece is kept

@@ -7,13 +7,16 @@
 package ingest
 
 import (
+	"compress/gzip"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -36,6 +39,7 @@ const (
 	maxEnrol  = 64 << 10
 	maxResult = 64 << 10
 	maxOffer  = 256 << 10
+	maxCheck  = 256 << 10
 )
 
 // Options say what a Server works with. All but Logger and Now are required.
@@ -63,6 +67,7 @@ type Server struct {
 	o        Options
 	checks   checks
 	evidence string // folder
+	run      string // names this run of the hub, so that edges learn of a restart
 
 	batches, applied, known, refused, denied, evidenceBytes atomic.Uint64
 
@@ -81,7 +86,9 @@ func New(o Options) *Server {
 	if o.KeepAlive == 0 {
 		o.KeepAlive = 10 * time.Second
 	}
-	return &Server{o: o, checks: newChecks(), evidence: filepath.Join(o.Store.Dir(), "evidence"), uploading: make(map[string]bool)}
+	return &Server{
+		o: o, checks: newChecks(), evidence: filepath.Join(o.Store.Dir(), "evidence"), run: rand.Text(), uploading: make(map[string]bool),
+	}
 }
 
 // Stats returns the counters.
@@ -101,6 +108,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc(api.PathEnrol, s.enrol)
 	mux.Handle(api.PathRenew, s.admit(s.renew, true))
 	mux.Handle(api.PathEvents, s.admit(s.events, false))
+	mux.Handle(api.PathCheck, s.admit(s.check, false))
 	mux.Handle(api.PathCommands, s.admit(s.commands, false))
 	mux.Handle(api.PathResult, s.admit(s.result, false))
 	mux.Handle("HEAD "+api.PathEvidence, s.admit(s.evidenceHead, false))
@@ -110,7 +118,10 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("/", s.admit(func(w http.ResponseWriter, _ *http.Request, _ string) {
 		problem.Write(w, http.StatusNotFound, "")
 	}, false))
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(api.HeaderProtocol, strconv.Itoa(api.ProtocolVersion))
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // admit lets only known edges through; an expired certificate only where it may be renewed.
@@ -153,14 +164,18 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, doing string, err 
 	problem.Write(w, http.StatusInternalServerError, "the hub could not do it; its log says why")
 }
 
-// read decodes a JSON body of at most limit bytes. It has answered when it returns false.
+// read decodes a JSON body of at most limit bytes, also when it is compressed. It has answered when
+// it returns false.
 func read(w http.ResponseWriter, r *http.Request, limit int64, into any) bool {
-	done := bodyDeadline(w)
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	done()
+	raw, done := steady(w, http.MaxBytesReader(w, r.Body, limit))
+	defer done()
+	body, err := inflate(raw, r.Header.Get("Content-Encoding"), limit)
 	var large *http.MaxBytesError
 	switch {
-	case errors.As(err, &large):
+	case errors.Is(err, errEncoding):
+		problem.Write(w, http.StatusUnsupportedMediaType, "the only Content-Encoding is gzip")
+		return false
+	case errors.As(err, &large), errors.Is(err, errLarge):
 		problem.Write(w, http.StatusRequestEntityTooLarge, "")
 		return false
 	case err != nil:
@@ -174,17 +189,57 @@ func read(w http.ResponseWriter, r *http.Request, limit int64, into any) bool {
 	return true
 }
 
-// bodyLimit is how long a body may take to come.
-const bodyLimit = 60 * time.Second
+var (
+	errEncoding = errors.New("unknown encoding")
+	errLarge    = errors.New("inflates to more than is allowed")
+)
 
-// bodyDeadline bounds the reading of a body; done lifts the bound again, because the same
-// deadline would end a stream that follows. A server without deadlines (in tests) has none.
-func bodyDeadline(w http.ResponseWriter) (done func()) {
-	c := http.NewResponseController(w)
-	if c.SetReadDeadline(time.Now().Add(bodyLimit)) != nil {
-		return func() {}
+// inflate reads a body that may be compressed, up to limit bytes of what it inflates to.
+func inflate(body io.Reader, encoding string, limit int64) ([]byte, error) {
+	switch encoding {
+	case "", "identity":
+	case "gzip":
+		z, err := gzip.NewReader(body)
+		if err != nil {
+			return nil, err
+		}
+		body = z
+	default:
+		return nil, errEncoding
 	}
-	return func() { _ = c.SetReadDeadline(time.Time{}) }
+	out, err := io.ReadAll(io.LimitReader(body, limit+1))
+	if err == nil && int64(len(out)) > limit {
+		return nil, errLarge
+	}
+	return out, err
+}
+
+const (
+	bodyPause = 30 * time.Second // without a byte of a body, it is given up
+	bodyLimit = 10 * time.Minute // of a whole body: a thin line takes long
+)
+
+// steady bounds the reading of a body: it must make progress. done lifts the bound again,
+// because the same deadline would end a stream that follows. A server without deadlines (in
+// tests) has none.
+func steady(w http.ResponseWriter, body io.Reader) (bounded io.Reader, done func()) {
+	c := http.NewResponseController(w)
+	return &steadyReader{body: body, control: c, end: time.Now().Add(bodyLimit)}, func() { _ = c.SetReadDeadline(time.Time{}) }
+}
+
+type steadyReader struct {
+	body    io.Reader
+	control *http.ResponseController
+	end     time.Time
+}
+
+func (r *steadyReader) Read(p []byte) (int, error) {
+	next := time.Now().Add(bodyPause)
+	if next.After(r.end) {
+		next = r.end
+	}
+	_ = r.control.SetReadDeadline(next) // a server without deadlines has none
+	return r.body.Read(p)
 }
 
 func answer(w http.ResponseWriter, v any) {

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,23 +16,38 @@ import (
 	"gridpost/hub/internal/notify"
 )
 
-// Event is one event of an edge, decoded and checked by who received it.
+// Event is one event of an edge, decoded and checked by the receiver.
 type Event struct {
 	Lane api.Lane
 	Seq  uint64
 
-	// Value is Alert, api.Evidence, api.Inventory, devices.Status, []devices.Reading or
-	// api.Health; nil when Refuse is set.
+	// Value is Alert, api.Evidence, api.Inventory, devices.Status, []devices.Reading, api.Health
+	// or api.Gap; nil when Refuse or NotYet is set.
 	Value any
 
-	// Refuse says why the event can never be applied. It is passed over.
-	Refuse string
+	Refuse string // why the event can never be applied; it is passed over
+	NotYet string // why it cannot be applied yet: the edge holds it and sends it again later
 }
 
-// Alert is an incident as its edge tells it, with the words that people at the hub see.
+// Alert is an incident as its edge describes it, with what the receiver adds.
 type Alert struct {
 	Incident detection.Incident
-	Title    string
+	Title    string         // in words
+	Occurred time.Time      // when it opened, by the hub's clock
+	Clock    api.ClockGrade // of the edge's clock
+
+	// Clamped says that the edge's clock was so wrong that its times were replaced by the hub's.
+	Clamped bool
+}
+
+// Batch is a request of an edge.
+type Batch struct {
+	Edge     string
+	Epoch    string
+	Protocol int           // of the edge
+	Skew     time.Duration // the edge's clock minus the hub's
+	Hello    *api.Hello    // of a greeting
+	Events   []Event
 }
 
 // Applied is what came of a batch.
@@ -40,61 +57,72 @@ type Applied struct {
 	Known   int // events that had been applied before
 }
 
-// keepEpochs is how many epochs of an edge are remembered. A box does not make a new store often.
-const keepEpochs = 32
-
 // Apply applies what is new of an edge's events, in the order of their numbers, and moves the
-// marks in the same transaction. It is exact under repeated and concurrent calls.
-func (s *Store) Apply(ctx context.Context, edge, epoch string, skew time.Duration, events []Event) (Applied, error) {
+// marks in the same transaction. It is exact under repeated and concurrent calls. It returns
+// ErrSuperseded when the batch is not of the edge's present epoch.
+func (s *Store) Apply(ctx context.Context, b Batch) (Applied, error) {
 	var out Applied
-	events = slices.Clone(events)
-	slices.SortStableFunc(events, func(a, b Event) int {
-		switch {
-		case a.Lane != b.Lane && laneRank(a.Lane) != laneRank(b.Lane):
-			return laneRank(a.Lane) - laneRank(b.Lane)
-		case a.Seq < b.Seq:
-			return -1
-		case a.Seq > b.Seq:
-			return 1
-		}
-		return 0
+	b.Events = slices.Clone(b.Events)
+	slices.SortStableFunc(b.Events, func(a, b Event) int {
+		return cmp.Or(cmp.Compare(laneRank(a.Lane), laneRank(b.Lane)), cmp.Compare(a.Seq, b.Seq))
 	})
 	err := s.update(ctx, func(t *tx) error {
 		out = Applied{Ack: api.Ack{Committed: map[api.Lane]uint64{}}}
-		if err := t.seen(edge); err != nil {
+		if err := t.seen(b.Edge); err != nil {
 			return err
 		}
-		if _, err := t.exec(`UPDATE edges SET skew_ms = ? WHERE name = ?`, skew.Milliseconds(), edge); err != nil {
-			return fmt.Errorf("noting the clock of edge %s: %w", edge, err)
-		}
-		if err := t.marks(edge, epoch, out.Ack.Committed); err != nil {
+		if err := t.fence(b); err != nil {
 			return err
 		}
-		touched := map[string]bool{}
-		for _, e := range events {
-			if e.Seq <= out.Ack.Committed[e.Lane] {
-				out.Known++
-				continue
-			}
-			reason, err := t.event(edge, e, touched)
-			if err != nil {
-				return fmt.Errorf("applying event %s/%d of edge %s: %w", e.Lane, e.Seq, edge, err)
-			}
-			if reason != "" {
-				out.Ack.Refused = append(out.Ack.Refused, api.Refusal{Lane: e.Lane, Seq: e.Seq, Reason: reason})
-			} else {
-				out.Applied++
-			}
-			out.Ack.Committed[e.Lane] = e.Seq
+		if _, err := t.exec(`UPDATE edges SET skew_ms = ? WHERE name = ?`, b.Skew.Milliseconds(), b.Edge); err != nil {
+			return fmt.Errorf("noting the clock of edge %s: %w", b.Edge, err)
 		}
-		for name := range touched {
-			if err := t.deviceChanged(edge, name); err != nil {
-				return err
-			}
+		greeting := t.confirm
+		if b.Hello != nil {
+			greeting = t.greet
 		}
-		return t.setMarks(edge, epoch, out.Ack.Committed)
+		if err := greeting(b); err != nil {
+			return err
+		}
+		return t.apply(b, &out)
 	})
 	return out, err
+}
+
+// apply applies the events of a batch that is of the present epoch.
+func (t *tx) apply(b Batch, out *Applied) error {
+	if err := t.marks(b.Edge, b.Epoch, out.Ack.Committed); err != nil {
+		return err
+	}
+	touched := map[string]bool{}
+	for _, e := range b.Events {
+		if e.NotYet != "" { // also when it is known: the answer to the last attempt may have been lost
+			out.Ack.NotYet = append(out.Ack.NotYet, api.Refusal{Lane: e.Lane, Seq: e.Seq, Reason: e.NotYet})
+		}
+		if e.Seq <= out.Ack.Committed[e.Lane] {
+			out.Known++
+			continue
+		}
+		out.Ack.Committed[e.Lane] = e.Seq
+		if e.NotYet != "" {
+			continue
+		}
+		reason, err := t.event(b, e, touched)
+		if err != nil {
+			return fmt.Errorf("applying event %s/%d of edge %s: %w", e.Lane, e.Seq, b.Edge, err)
+		}
+		if reason != "" {
+			out.Ack.Refused = append(out.Ack.Refused, api.Refusal{Lane: e.Lane, Seq: e.Seq, Reason: reason})
+		} else {
+			out.Applied++
+		}
+	}
+	for name := range touched {
+		if err := t.deviceChanged(b.Edge, name); err != nil {
+			return err
+		}
+	}
+	return t.setMarks(b.Edge, b.Epoch, out.Ack.Committed)
 }
 
 func laneRank(l api.Lane) int {
@@ -135,21 +163,26 @@ func (t *tx) setMarks(edge, epoch string, marks map[api.Lane]uint64) error {
 }
 
 // event applies one event. A reason says that it can never be applied; an error is the store's
-// own trouble, and the whole batch must come again.
-func (t *tx) event(edge string, e Event, touched map[string]bool) (reason string, err error) {
+// own failure, and the whole batch must come again.
+func (t *tx) event(b Batch, e Event, touched map[string]bool) (reason string, err error) {
 	switch v := e.Value.(type) {
 	case Alert:
-		err = t.alert(edge, v)
+		err = t.alert(b.Edge, v)
 	case api.Evidence:
-		err = t.announce(edge, v)
+		err = t.announce(b.Edge, v)
 	case api.Inventory:
-		err = t.inventory(edge, v)
+		err = t.inventory(b.Edge, v)
 	case devices.Status:
-		err = t.status(edge, v)
+		err = t.status(b.Edge, v)
+		if b.Protocol >= 2 && errors.Is(err, ErrNotFound) {
+			return "", nil // the edge announces it again after the inventory that has the device
+		}
 	case []devices.Reading:
-		err = t.readings(edge, v, touched)
+		err = t.readings(b.Edge, v, touched)
 	case api.Health:
-		err = t.health(edge, v)
+		err = t.health(b.Edge, v)
+	case api.Gap:
+		err = t.gap(b.Edge, v)
 	default:
 		return e.Refuse, nil
 	}
@@ -162,59 +195,95 @@ func (t *tx) event(edge string, e Event, touched map[string]bool) (reason string
 	return "", err
 }
 
-// alert opens or changes an incident. An alert that is older than what is known changes nothing:
-// a new epoch may tell again what the old one told.
+// edgeSide is what the hub notes of an incident for its edge's alerts.
+type edgeSide struct {
+	version int    // detection.Incident.Version of the newest alert applied
+	endedBy string // why the hub ended its condition; empty: it did not
+}
+
+// incident reads an incident with its edge's side.
+func (t *tx) incident(id string) (api.Incident, edgeSide, error) {
+	var side edgeSide
+	if err := t.one(`SELECT edge_version, ended_by FROM incidents WHERE id = ?`, id)(&side.version, &side.endedBy); err != nil {
+		return api.Incident{}, side, err
+	}
+	inc, err := scanIncident(t.one(`SELECT `+incidentColumns+` FROM incidents WHERE id = ?`, id))
+	return inc, side, err
+}
+
+// alert opens or changes an incident. An alert that is not newer than what is known changes
+// nothing, because a new epoch may send again what the last one sent. But a condition that is over
+// is over: that is applied whatever the version, which an edge that was restored from an older
+// copy counts anew.
 func (t *tx) alert(edge string, a Alert) error {
 	in := a.Incident
-	var version int
-	var owner string
-	err := t.one(`SELECT edge, edge_version FROM incidents WHERE id = ?`, in.ID)(&owner, &version)
+	inc, side, err := t.incident(in.ID)
 	if errors.Is(err, ErrNotFound) {
 		return t.openIncident(edge, a)
 	}
 	if err != nil {
 		return err
 	}
-	if owner != edge {
+	if inc.Edge != edge {
 		return ErrForeign
 	}
-	if in.Version <= version {
+	over := inc.Condition == detection.Open && in.State == detection.Closed
+	if in.Version <= side.version && !over {
 		return nil
 	}
-	inc, err := scanIncident(t.one(`SELECT `+incidentColumns+` FROM incidents WHERE id = ?`, in.ID))
-	if err != nil {
-		return err
-	}
-	over := inc.Condition == detection.Open && in.State == detection.Closed
 	wasOver := inc.ClosedAt != nil
+	if inc.Condition == detection.Closed && in.State == detection.Open {
+		resume(&inc, &side)
+	}
 	fill(&inc, in)
+	side.version, side.endedBy = max(side.version, in.Version), ""
 	inc.Version++
 	inc.UpdatedAt = t.now
-	kind, entry := notify.Changed, "changed"
+	kind, entry, at := notify.Changed, "changed", in.Updated
 	if over {
-		entry = "over"
+		entry, at = "over", in.Closed
 		if !wasOver {
 			kind = notify.Closed
 		}
 	}
-	if err := t.put(&inc, in.Version); err != nil {
+	if err := t.put(&inc, side); err != nil {
 		return err
 	}
-	at := in.Updated
-	if over {
-		at = in.Closed
-	}
-	if err := t.entry(in.ID, api.TimelineEntry{At: at, Kind: entry, Who: "edge " + edge, Text: a.Title}); err != nil {
+	if err := t.entry(in.ID, api.TimelineEntry{At: at, Kind: entry, Who: "edge " + edge, Text: a.Title, Data: a.note()}); err != nil {
 		return err
 	}
 	return t.tell(&inc, kind)
+}
+
+// resume makes the condition of an incident hold again that was over. What people closed stays
+// closed.
+func resume(inc *api.Incident, side *edgeSide) {
+	inc.Condition, side.endedBy = detection.Open, ""
+	if inc.State != api.StateClosed {
+		inc.ClosedAt = nil
+	}
+}
+
+// note returns the data of an alert's entry in the timeline.
+func (a Alert) note() json.RawMessage {
+	if !a.Clamped {
+		return nil
+	}
+	return json.RawMessage(`{"reason":"edge_clock_wrong"}`)
 }
 
 func (t *tx) openIncident(edge string, a Alert) error {
 	in := a.Incident
 	inc := api.Incident{
 		ID: in.ID, Edge: edge, Device: in.Device, Rule: in.Rule, Kind: string(in.Kind), Title: a.Title,
-		State: api.StateOpen, Source: api.SourceEdge, OpenedAt: in.Opened, ReceivedAt: t.now, UpdatedAt: t.now, Version: 1,
+		State: api.StateOpen, Source: api.SourceEdge, OpenedAt: in.Opened, OccurredAt: a.Occurred, Clock: a.Clock,
+		ReceivedAt: t.now, UpdatedAt: t.now, Version: 1,
+	}
+	if inc.OccurredAt.IsZero() {
+		inc.OccurredAt = t.now
+		if in.Opened.Before(t.now) {
+			inc.OccurredAt = in.Opened
+		}
 	}
 	fill(&inc, in)
 	d, err := scanDevice(t.one(`SELECT `+deviceColumns+deviceFrom+`WHERE d.edge = ? AND d.name = ?`, edge, in.Device))
@@ -224,19 +293,18 @@ func (t *tx) openIncident(edge string, a Alert) error {
 	case !errors.Is(err, ErrNotFound):
 		return err
 	}
-	if err := t.put(&inc, in.Version); err != nil {
+	if err := t.put(&inc, edgeSide{version: in.Version}); err != nil {
 		return err
 	}
-	if err := t.entry(in.ID, api.TimelineEntry{At: in.Opened, Kind: "opened", Who: "edge " + edge, Text: a.Title}); err != nil {
+	if err := t.entry(in.ID, api.TimelineEntry{At: in.Opened, Kind: "opened", Who: "edge " + edge, Text: a.Title, Data: a.note()}); err != nil {
 		return err
 	}
-	kind := notify.Opened
 	if in.State == detection.Closed {
 		if err := t.entry(in.ID, api.TimelineEntry{At: in.Closed, Kind: "over", Who: "edge " + edge, Text: a.Title}); err != nil {
 			return err
 		}
 	}
-	return t.tell(&inc, kind)
+	return t.tell(&inc, notify.Opened)
 }
 
 // fill takes over what the edge says. What people did stays.

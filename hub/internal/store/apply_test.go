@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"strconv"
@@ -13,6 +14,11 @@ import (
 	"gridpost/hub/api"
 	"gridpost/hub/internal/notify"
 )
+
+// applyEvents applies events as of an edge of protocol 1, which does not greet.
+func applyEvents(ctx context.Context, s *Store, edge, epoch string, events []Event) (Applied, error) {
+	return s.Apply(ctx, Batch{Edge: edge, Epoch: epoch, Protocol: 1, Events: events})
+}
 
 // TestExactlyOnce sends the same alerts again and again, in overlapping batches, from several
 // goroutines at once.
@@ -37,7 +43,7 @@ func TestExactlyOnce(t *testing.T) {
 				}
 				batch := append([]Event(nil), events[from:to]...)
 				rand.Shuffle(len(batch), func(i, j int) { batch[i], batch[j] = batch[j], batch[i] })
-				got, err := s.Apply(t.Context(), "gate-7", "epoch", 0, batch)
+				got, err := applyEvents(t.Context(), s, "gate-7", "epoch", batch)
 				if err != nil {
 					t.Error(err)
 					return
@@ -72,7 +78,7 @@ func TestNewEpochTellsAgain(t *testing.T) {
 		epoch  string
 		events []Event
 	}{{"a", []Event{first, second}}, {"b", []Event{first, second}}, {"a", []Event{first}}} {
-		if _, err := s.Apply(t.Context(), "gate-7", step.epoch, 0, step.events); err != nil {
+		if _, err := applyEvents(t.Context(), s, "gate-7", step.epoch, step.events); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -81,7 +87,7 @@ func TestNewEpochTellsAgain(t *testing.T) {
 		t.Fatalf("%+v, %v", inc, err)
 	}
 	for i := range 3 * keepEpochs {
-		if _, err := s.Apply(t.Context(), "gate-7", "epoch "+strconv.Itoa(i), 0, []Event{opened(t, 1)}); err != nil {
+		if _, err := applyEvents(t.Context(), s, "gate-7", "epoch "+strconv.Itoa(i), []Event{opened(t, 1)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -95,12 +101,12 @@ func TestPoisonDoesNotBlock(t *testing.T) {
 	withEdge(t, s, "gate-7")
 	withEdge(t, s, "gate-8")
 	theirs := opened(t, 1)
-	if _, err := s.Apply(t.Context(), "gate-8", "x", 0, []Event{theirs}); err != nil {
+	if _, err := applyEvents(t.Context(), s, "gate-8", "x", []Event{theirs}); err != nil {
 		t.Fatal(err)
 	}
 	stolen := theirs
 	stolen.Seq = 2
-	got, err := s.Apply(t.Context(), "gate-7", "x", 0, []Event{
+	got, err := applyEvents(t.Context(), s, "gate-7", "x", []Event{
 		{Lane: api.LaneAlerts, Seq: 1, Refuse: "its data does not parse"},
 		stolen,
 		{Lane: api.LaneAlerts, Seq: 3, Value: api.Evidence{Incident: theirs.Value.(Alert).Incident.ID, Name: "a.jpg"}},
@@ -124,7 +130,7 @@ func TestRevokedEdgeAppliesNothing(t *testing.T) {
 	if err := s.RevokeEdge(t.Context(), "test", "gate-7"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Apply(t.Context(), "gate-7", "x", 0, []Event{opened(t, 1)}); !errors.Is(err, ErrNotFound) {
+	if _, err := applyEvents(t.Context(), s, "gate-7", "x", []Event{opened(t, 1)}); !errors.Is(err, ErrNotFound) {
 		t.Fatalf("got %v", err)
 	}
 }
@@ -141,7 +147,7 @@ func TestAlertQueuesDeliveriesInOrder(t *testing.T) {
 	a := first.Value.(Alert)
 	a.Incident.Version, a.Incident.State, a.Incident.Closed = 2, detection.Closed, time.Now()
 	other := opened(t, 3)
-	if _, err := s.Apply(t.Context(), "gate-7", "x", 0, []Event{first, {Lane: api.LaneAlerts, Seq: 2, Value: a}, other}); err != nil {
+	if _, err := applyEvents(t.Context(), s, "gate-7", "x", []Event{first, {Lane: api.LaneAlerts, Seq: 2, Value: a}, other}); err != nil {
 		t.Fatal(err)
 	}
 	now := time.Now().Add(time.Second)
@@ -188,7 +194,7 @@ func TestChangesAreKeptWithinBounds(t *testing.T) {
 	s := newStore(t)
 	withEdge(t, s, "gate-7")
 	for i := range 50 {
-		if _, err := s.Apply(t.Context(), "gate-7", "x", 0, []Event{opened(t, uint64(i+1))}); err != nil {
+		if _, err := applyEvents(t.Context(), s, "gate-7", "x", []Event{opened(t, uint64(i+1))}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -238,7 +244,7 @@ func benchmarkApply(b *testing.B, kind string) {
 				events[i] = reading(seq, start)
 			}
 		}
-		if _, err := s.Apply(b.Context(), "gate-7", "x", 0, events); err != nil {
+		if _, err := applyEvents(b.Context(), s, "gate-7", "x", events); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 func TestCauseOfOldEdge(t *testing.T) {
 	s := newStore(t)
 	withEdge(t, s, "gate-7")
-	if _, err := s.Apply(t.Context(), "gate-7", "a", 0, []Event{
+	if _, err := applyEvents(t.Context(), s, "gate-7", "a", []Event{
 		{Lane: api.LaneState, Seq: 1, Value: api.Inventory{Version: "1", Devices: []api.Device{{Name: "yard", Kind: devices.Camera}}}},
 		{Lane: api.LaneState, Seq: 2, Value: devices.Status{Device: "yard", State: devices.Offline, Cause: devices.NewCause("camera_full", "status", "453"), Since: time.Now()}},
 		{Lane: api.LaneState, Seq: 3, Value: devices.Status{Device: "yard", State: devices.Offline, Cause: devices.Cause{Text: "the camera hung up"}, Since: time.Now()}},

@@ -187,11 +187,40 @@ func (t *tx) putDevice(edge string, d api.Device) error {
 			return err
 		}
 	}
+	if err := t.placeIncidents(edge, d.Name, place); err != nil {
+		return err
+	}
 	return t.deviceChanged(edge, d.Name)
 }
 
-// status notes a device's state. A device that the inventory does not have is left out: its
-// inventory is on its way in another lane, or it is gone.
+// placeIncidents gives a device's place to its open incidents that have none, because they came
+// before the inventory. At most 100: more than a device has open at a time.
+func (t *tx) placeIncidents(edge, device string, place any) error {
+	if place == nil {
+		return nil
+	}
+	ids, err := collect(scanText)(t.rows(`UPDATE incidents SET place = ?1 WHERE id IN (SELECT id FROM incidents
+		WHERE edge = ?2 AND device = ?3 AND place IS NULL AND state != 'closed' ORDER BY opened_at DESC LIMIT 100) RETURNING id`, place, edge, device))
+	if err != nil {
+		return fmt.Errorf("placing incidents: %w", err)
+	}
+	for _, id := range ids {
+		inc, _, err := t.incident(id)
+		if err != nil {
+			return fmt.Errorf("placing incident %s: %w", id, err)
+		}
+		if inc.Evidence, err = t.evidenceOf(id, edge); err != nil {
+			return err
+		}
+		if _, _, err := t.change(api.ChangeIncident, inc); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// status notes a device's state. It returns ErrNotFound for a device that the inventory does not
+// have: its inventory is still to come, or the device is gone.
 func (t *tx) status(edge string, st devices.Status) error {
 	params, err := causeParams(st.Cause)
 	if err != nil {
@@ -205,22 +234,36 @@ func (t *tx) status(edge string, st devices.Status) error {
 	return t.deviceChanged(edge, st.Device)
 }
 
-// readings keeps values and makes the newest of each device its last one; touched collects
-// the devices that changed, so that a batch tells of each of them once.
+// lastTolerance is how far in the hub's future the newest reading of a device may be without being
+// replaced by an older one: an edge's clock may have been ahead and be right again.
+const lastTolerance = 5 * time.Minute
+
+// readings stores values, each once however often it is sent, and makes the newest of each device its
+// last one; touched collects the devices that changed, so that a batch announces each once.
 func (t *tx) readings(edge string, all []devices.Reading, touched map[string]bool) error {
+	newest := map[string]devices.Reading{}
 	for _, r := range all {
-		if _, err := t.exec(`INSERT OR REPLACE INTO readings(edge, device, at, value, quality) VALUES (?, ?, ?, ?, ?)`,
-			edge, r.Device, millis(r.Time), r.Value, string(r.Quality)); err != nil {
-			return fmt.Errorf("keeping a reading of %s/%s: %w", edge, r.Device, err)
-		}
-		res, err := t.exec(`UPDATE devices SET read_at = ?1, value = ?2, quality = ?3
-			WHERE edge = ?4 AND name = ?5 AND (read_at IS NULL OR read_at <= ?1)`,
-			millis(r.Time), r.Value, string(r.Quality), edge, r.Device)
+		res, err := t.exec(`INSERT INTO readings(edge, device, at, value, quality) VALUES (?, ?, ?, ?, ?)
+			ON CONFLICT DO NOTHING`, edge, r.Device, millis(r.Time), r.Value, string(r.Quality))
 		if err != nil {
-			return fmt.Errorf("noting the last reading of %s/%s: %w", edge, r.Device, err)
+			return fmt.Errorf("storing a reading of %s/%s: %w", edge, r.Device, err)
+		}
+		if n, err := res.RowsAffected(); err == nil && n == 0 {
+			continue
+		}
+		if last, ok := newest[r.Device]; !ok || !r.Time.Before(last.Time) {
+			newest[r.Device] = r
+		}
+	}
+	for device, r := range newest {
+		res, err := t.exec(`UPDATE devices SET read_at = ?1, value = ?2, quality = ?3
+			WHERE edge = ?4 AND name = ?5 AND (read_at IS NULL OR read_at <= ?1 OR read_at > ?6)`,
+			millis(r.Time), r.Value, string(r.Quality), edge, device, millis(t.now.Add(lastTolerance)))
+		if err != nil {
+			return fmt.Errorf("noting the last reading of %s/%s: %w", edge, device, err)
 		}
 		if n, err := res.RowsAffected(); err == nil && n > 0 {
-			touched[r.Device] = true
+			touched[device] = true
 		}
 	}
 	return nil

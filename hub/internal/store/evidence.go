@@ -29,11 +29,15 @@ func (t *tx) announce(edge string, ev api.Evidence) error {
 	case owner != edge:
 		return ErrForeign
 	}
-	if _, err := t.exec(`INSERT INTO evidence(incident, name, edge, content_type, size, sha256, at) VALUES (?, ?, ?, ?, ?, ?, ?)
+	err := affected(t.exec(`INSERT INTO evidence(incident, name, edge, content_type, size, sha256, at) VALUES (?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT(incident, name) DO UPDATE SET content_type = excluded.content_type, size = excluded.size,
 			sha256 = excluded.sha256, at = excluded.at, received = 0
 		WHERE evidence.sha256 != excluded.sha256 AND evidence.complete = 0`,
-		ev.Incident, ev.Name, edge, ev.ContentType, ev.Size, ev.SHA256, millis(ev.Time)); err != nil {
+		ev.Incident, ev.Name, edge, ev.ContentType, ev.Size, ev.SHA256, millis(ev.Time)))
+	if errors.Is(err, ErrNotFound) {
+		return nil // announced before
+	}
+	if err != nil {
 		return fmt.Errorf("announcing evidence %s/%s: %w", ev.Incident, ev.Name, err)
 	}
 	inc, err := scanIncident(t.one(`SELECT `+incidentColumns+` FROM incidents WHERE id = ?`, ev.Incident))

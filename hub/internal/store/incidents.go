@@ -17,21 +17,22 @@ import (
 )
 
 const incidentColumns = `id, edge, device, rule, kind, title, severity, state, condition, source, opened_at, received_at,
-	updated_at, closed_at, place, class, box, value, lim, unit, count, version, assignee`
+	updated_at, closed_at, place, class, box, value, lim, unit, count, version, assignee, occurred_at, clock`
 
 func scanIncident(scan func(...any) error) (api.Incident, error) {
 	inc := api.Incident{Evidence: []api.EvidenceFile{}}
-	var opened, received, updated int64
+	var opened, received, updated, occurred int64
 	var closed sql.NullInt64
 	var place, box sql.NullString
 	var value, limit sql.NullFloat64
 	err := scan(&inc.ID, &inc.Edge, &inc.Device, &inc.Rule, &inc.Kind, &inc.Title, &inc.Severity, &inc.State, &inc.Condition,
 		&inc.Source, &opened, &received, &updated, &closed, &place, &inc.Class, &box, &value, &limit, &inc.Unit, &inc.Count,
-		&inc.Version, &inc.Assignee)
+		&inc.Version, &inc.Assignee, &occurred, &inc.Clock)
 	if err != nil {
 		return inc, err
 	}
 	inc.OpenedAt, inc.ReceivedAt, inc.UpdatedAt, inc.ClosedAt = fromMillis(opened), fromMillis(received), fromMillis(updated), timePtr(closed)
+	inc.OccurredAt = fromMillis(occurred)
 	if value.Valid {
 		inc.Value = &value.Float64
 	}
@@ -53,7 +54,7 @@ func scanIncident(scan func(...any) error) (api.Incident, error) {
 }
 
 // put writes an incident whole.
-func (t *tx) put(inc *api.Incident, edgeVersion int) error {
+func (t *tx) put(inc *api.Incident, side edgeSide) error {
 	var place, box, closed any
 	if inc.Place != nil {
 		text, err := json.Marshal(inc.Place)
@@ -72,11 +73,12 @@ func (t *tx) put(inc *api.Incident, edgeVersion int) error {
 	if inc.ClosedAt != nil {
 		closed = millis(*inc.ClosedAt)
 	}
-	_, err := t.exec(`INSERT OR REPLACE INTO incidents(`+incidentColumns+`, edge_version)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+	_, err := t.exec(`INSERT OR REPLACE INTO incidents(`+incidentColumns+`, edge_version, ended_by)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		inc.ID, inc.Edge, inc.Device, inc.Rule, inc.Kind, inc.Title, string(inc.Severity), inc.State, string(inc.Condition),
 		inc.Source, millis(inc.OpenedAt), millis(inc.ReceivedAt), millis(inc.UpdatedAt), closed, place, inc.Class, box,
-		number(inc.Value), number(inc.Limit), inc.Unit, inc.Count, inc.Version, inc.Assignee, edgeVersion)
+		number(inc.Value), number(inc.Limit), inc.Unit, inc.Count, inc.Version, inc.Assignee,
+		millis(inc.OccurredAt), string(inc.Clock), side.version, side.endedBy)
 	if err != nil {
 		return fmt.Errorf("writing incident %s: %w", inc.ID, err)
 	}
@@ -277,12 +279,8 @@ type Work func(inc *api.Incident) (*api.TimelineEntry, error)
 // and the queue to webhook targets, and returns the incident as it then is.
 func (s *Store) Work(ctx context.Context, who, id string, work Work) (api.Incident, error) {
 	err := s.update(ctx, func(t *tx) error {
-		inc, err := scanIncident(t.one(`SELECT `+incidentColumns+` FROM incidents WHERE id = ?`, id))
+		inc, side, err := t.incident(id)
 		if err != nil {
-			return err
-		}
-		var edgeVersion int
-		if err := t.one(`SELECT edge_version FROM incidents WHERE id = ?`, id)(&edgeVersion); err != nil {
 			return err
 		}
 		wasOver := inc.ClosedAt != nil
@@ -293,7 +291,7 @@ func (s *Store) Work(ctx context.Context, who, id string, work Work) (api.Incide
 		e.At, e.Who = t.now, who
 		inc.UpdatedAt = t.now
 		inc.Version++
-		if err := t.put(&inc, edgeVersion); err != nil {
+		if err := t.put(&inc, side); err != nil {
 			return err
 		}
 		if err := t.entry(id, *e); err != nil {
@@ -322,11 +320,12 @@ func (s *Store) Report(ctx context.Context, who string, inc api.Incident, text s
 		if inc.OpenedAt.IsZero() {
 			inc.OpenedAt = t.now
 		}
+		inc.OccurredAt = inc.OpenedAt
 		var one int
 		if err := t.one(`SELECT 1 FROM incidents WHERE id = ?`, inc.ID)(&one); !errors.Is(err, ErrNotFound) {
 			return errors.Join(err, ErrConflict)
 		}
-		if err := t.put(&inc, 0); err != nil {
+		if err := t.put(&inc, edgeSide{}); err != nil {
 			return err
 		}
 		if err := t.entry(inc.ID, api.TimelineEntry{At: t.now, Kind: "reported", Who: who, Text: text}); err != nil {

@@ -19,7 +19,7 @@ func fillReadings(t testing.TB, s *Store, from time.Time, n int, every time.Dura
 	}
 	all[n/2].Value = 99
 	all[n/2+1].Value, all[n/2+1].Quality = -999, devices.Bad
-	got, err := s.Apply(context.WithoutCancel(t.Context()), "gate-7", "a", 0, []Event{
+	got, err := applyEvents(context.WithoutCancel(t.Context()), s, "gate-7", "a", []Event{
 		{Lane: api.LaneState, Seq: 1, Value: api.Inventory{Devices: []api.Device{{Name: "river", Kind: devices.Sensor, Unit: "m"}}}},
 		{Lane: api.LaneTelemetry, Seq: 1, Value: all},
 	})
@@ -73,7 +73,7 @@ func TestLastPicture(t *testing.T) {
 		inc.Incident.Opened = now.Add(time.Duration(i) * time.Minute)
 		alert.Value = inc
 		ev := api.Evidence{Incident: inc.Incident.ID, Name: name, ContentType: "image/jpeg", Size: 1, SHA256: "x", Time: now.Add(time.Duration(i) * time.Minute)}
-		if got, err := s.Apply(ctx, "gate-7", "a", 0, []Event{alert, {Lane: api.LaneAlerts, Seq: uint64(2*i + 2), Value: ev}}); err != nil || len(got.Ack.Refused) > 0 {
+		if got, err := applyEvents(ctx, s, "gate-7", "a", []Event{alert, {Lane: api.LaneAlerts, Seq: uint64(2*i + 2), Value: ev}}); err != nil || len(got.Ack.Refused) > 0 {
 			t.Fatalf("%+v, %v", got, err)
 		}
 		if name == "coming.jpg" {

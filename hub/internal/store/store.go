@@ -150,6 +150,7 @@ func migrate(db *sql.DB) error {
 	if err != nil {
 		return fmt.Errorf("listing the schema: %w", err)
 	}
+	newest := 0
 	for _, name := range names { // sorted by name
 		number, err := strconv.Atoi(strings.SplitN(filepath.Base(name), "_", 2)[0])
 		if err != nil {
@@ -158,6 +159,14 @@ func migrate(db *sql.DB) error {
 		if err := apply(db, name, number); err != nil {
 			return fmt.Errorf("applying schema file %s: %w", name, err)
 		}
+		newest = number
+	}
+	var have int
+	if err := db.QueryRow("PRAGMA user_version").Scan(&have); err != nil {
+		return fmt.Errorf("reading the schema's version: %w", err)
+	}
+	if have > newest {
+		return fmt.Errorf("the store has schema %d, of a later version of this program; this one knows up to %d", have, newest)
 	}
 	return nil
 }

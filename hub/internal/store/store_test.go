@@ -143,7 +143,7 @@ func TestDevicesComeGoAndFallSilent(t *testing.T) {
 	reading := []devices.Reading{{Device: "river", Time: now, Value: 3.4, Quality: devices.Good}}
 	apply := func(epoch string, events ...Event) Applied {
 		t.Helper()
-		got, err := s.Apply(t.Context(), "gate-7", epoch, 0, events)
+		got, err := applyEvents(t.Context(), s, "gate-7", epoch, events)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,7 +15,7 @@ func TestWebhookTellsWhatFails(t *testing.T) {
 	if err := s.AddWebhook(t.Context(), "test", Webhook{ID: "w", URL: "https://x.example", Secrets: []string{"whsec_AA=="}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Apply(t.Context(), "gate-7", "x", 0, []Event{opened(t, 1), opened(t, 2)}); err != nil {
+	if _, err := applyEvents(t.Context(), s, "gate-7", "x", []Event{opened(t, 1), opened(t, 2)}); err != nil {
 		t.Fatal(err)
 	}
 	now := time.Now().Add(time.Second).Truncate(time.Millisecond)

@@ -42,6 +42,27 @@ type readingsOutput struct {
 	}
 }
 
+type gapsInput struct {
+	Name  string `path:"name" maxLength:"40"`
+	Limit int    `query:"limit" default:"100" minimum:"1" maximum:"1000"`
+}
+
+type gapsOutput struct {
+	Body struct {
+		Gaps []store.Gap `json:"gaps"`
+	}
+}
+
+func (s *Server) gaps(ctx context.Context, in *gapsInput) (*gapsOutput, error) {
+	if _, err := s.o.Store.Edge(ctx, in.Name); err != nil {
+		return nil, err
+	}
+	out := &gapsOutput{}
+	var err error
+	out.Body.Gaps, err = s.o.Store.Gaps(ctx, in.Name, in.Limit)
+	return out, err
+}
+
 type edgesOutput struct {
 	Body struct {
 		Edges []api.EdgeRecord `json:"edges"`
@@ -96,6 +117,10 @@ func (s *Server) registerDevices() {
 		OperationID: "nearby", Method: http.MethodGet, Path: "/api/v1/nearby", Tags: tags, Errors: []int{http.StatusNotFound},
 		Summary: "The cameras near an incident or a place, best first, each with the reason of its rank",
 	}, s.nearby)
+	register(s, auth.Monitor, huma.Operation{
+		OperationID: "list-gaps", Method: http.MethodGet, Path: "/api/v1/edges/{name}/gaps", Tags: tags,
+		Summary: "What an edge has lost for good and will never deliver, the newest first", Errors: []int{http.StatusNotFound},
+	}, s.gaps)
 	register(s, auth.Monitor, huma.Operation{
 		OperationID: "list-edges", Method: http.MethodGet, Path: "/api/v1/edges", Tags: tags, Summary: "Edges",
 	}, func(ctx context.Context, _ *struct{}) (*edgesOutput, error) {

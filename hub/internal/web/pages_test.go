@@ -172,9 +172,9 @@ func TestCurvesAndPictures(t *testing.T) {
 	p := newPort(t)
 	p.fill(t)
 	now := time.Now()
-	got, err := p.store.Apply(context.WithoutCancel(t.Context()), "gate-7", "a", 0, []store.Event{{Lane: api.LaneTelemetry, Seq: 1, Value: []devices.Reading{
+	got, err := p.store.Apply(context.WithoutCancel(t.Context()), store.Batch{Edge: "gate-7", Epoch: "a", Events: []store.Event{{Lane: api.LaneTelemetry, Seq: 1, Value: []devices.Reading{
 		{Device: "river", Time: now.Add(-time.Minute), Value: 2, Quality: devices.Good}, {Device: "river", Time: now, Value: 3, Quality: devices.Good},
-	}}})
+	}}}})
 	if err != nil || len(got.Ack.Refused) > 0 {
 		t.Fatalf("%+v, %v", got, err)
 	}

@@ -198,7 +198,7 @@ func (p *port) fill(t *testing.T) {
 
 func (p *port) apply(t *testing.T, seq uint64, value any) {
 	t.Helper()
-	got, err := p.store.Apply(context.WithoutCancel(t.Context()), "gate-7", "a", 0, []store.Event{{Lane: api.LaneAlerts, Seq: seq, Value: value}})
+	got, err := p.store.Apply(context.WithoutCancel(t.Context()), store.Batch{Edge: "gate-7", Epoch: "a", Events: []store.Event{{Lane: api.LaneAlerts, Seq: seq, Value: value}}})
 	if err != nil || len(got.Ack.Refused) > 0 {
 		t.Errorf("%+v, %v", got, err)
 	}

@@ -128,6 +128,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/edges/{name}/gaps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What an edge has lost for good and will never deliver, the newest first
+         * @description Needs the role monitor.
+         */
+        get: operations["list-gaps"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/evidence/{incident}/{name}": {
         parameters: {
             query?: never;
@@ -1185,11 +1205,45 @@ export interface components {
              */
             next_at: string;
         };
+        Gap: {
+            /**
+             * Format: int64
+             * @description items lost; 0: not known
+             */
+            count: number;
+            /** @description of readings; absent: of several devices */
+            device?: string;
+            /**
+             * Format: date-time
+             * @description time of the oldest item lost, by the edge's clock
+             */
+            from: string;
+            id: string;
+            /** @enum {string} */
+            kind: "readings" | "alerts" | "evidence";
+            /** @description cause code */
+            reason: string;
+            /**
+             * Format: date-time
+             * @description when the hub last heard of it
+             */
+            received_at: string;
+            /**
+             * Format: date-time
+             * @description time of the newest item lost, by the edge's clock
+             */
+            to: string;
+        };
+        GapsOutputBody: {
+            gaps: components["schemas"]["Gap"][] | null;
+        };
         Incident: {
             assignee: string;
             /** @description x, y, width and height in fractions of the picture */
             box?: number[] | null;
             class?: string;
+            /** @description grade of the edge's clock when it opened: synchronized, unsynchronized; empty: not known */
+            clock: string;
             /**
              * Format: date-time
              * @description when its condition was over, or a person closed it, whichever came first
@@ -1214,6 +1268,11 @@ export interface components {
             kind: string;
             /** Format: double */
             limit?: number;
+            /**
+             * Format: date-time
+             * @description when it opened, by the hub's clock: right even when the edge's clock is wrong
+             */
+            occurred_at: string;
             /**
              * Format: date-time
              * @description time of the picture or reading
@@ -1931,6 +1990,75 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-gaps": {
+        parameters: {
+            query?: {
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GapsOutputBody"];
+                };
             };
             /** @description Unauthorized */
             401: {
