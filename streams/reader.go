@@ -4,18 +4,16 @@ import (
 	"context"
 	"io"
 	"sync"
-	"sync/atomic"
 )
 
-// ReaderOptions says how a reader wants its units.
+// ReaderOptions configure a Reader.
 type ReaderOptions struct {
-	// Queue is how many units wait for the reader at most; default 256. A reader that cares
-	// for the present more than for completeness asks for few.
+	// Queue is how many access units may wait for the reader; default 256. A reader that prefers
+	// the newest frames to all frames sets a small number.
 	Queue int
 
-	// Backfill starts the reader with the group of pictures that is under way, from the
-	// ring, so that it can show a picture at once. Without it the reader starts with the next
-	// key unit.
+	// Backfill starts the reader with the current GOP, from the ring, so that it can show a frame
+	// at once. Without it the reader starts with the next keyframe.
 	Backfill bool
 }
 
@@ -26,46 +24,42 @@ func (o ReaderOptions) withDefaults() ReaderOptions {
 	return o
 }
 
-// Reader receives the units of a Stream. What it receives always starts with a key unit, and
-// after a loss goes on with one.
+// Reader receives the access units of a Stream. It always starts with a keyframe, and continues
+// with one after a loss.
 type Reader struct {
 	stream *Stream
 
-	// queue is bounded: when it is full, the unit and everything up to the next key unit are
-	// dropped and counted.
+	// queue is bounded: when it is full, the access unit and everything up to the next keyframe are
+	// dropped and counted in Stats.Dropped.
 	queue chan *AccessUnit
 
 	// The stream's mu guards these.
-	needKey bool // only a key unit may come next
-	losing  bool // since a unit found the queue full
+	needKeyframe bool // only a keyframe may come next
+	dropping     bool // since an access unit found the queue full
 
-	backfill []*AccessUnit // only Next touches it; comes before the queue
+	backfill []*AccessUnit // only Next uses it; comes before the queue
 
-	done    chan struct{}
-	once    sync.Once
-	dropped atomic.Uint64
+	done chan struct{}
+	once sync.Once
 }
 
-// offer never blocks. It reports false when u was lost for want of room; waiting for the first key
-// unit is no loss. The stream's mu is held.
-func (r *Reader) offer(u *AccessUnit) bool {
-	if !r.needKey || u.Keyframe {
+// enqueue never blocks. It reports false when u was dropped because the queue was full; waiting for
+// the first keyframe is no loss. The stream's mu is held.
+func (r *Reader) enqueue(u *AccessUnit) bool {
+	if !r.needKeyframe || u.Keyframe {
 		select {
 		case r.queue <- u:
-			r.needKey, r.losing = false, false
+			r.needKeyframe, r.dropping = false, false
 			return true
 		default:
-			r.needKey, r.losing = true, true
+			r.needKeyframe, r.dropping = true, true
 		}
 	}
-	if r.losing {
-		r.dropped.Add(1)
-	}
-	return !r.losing
+	return !r.dropping
 }
 
-// Next returns the next unit and waits for it. It returns io.EOF after Close, and ctx's error when ctx
-// ends. One goroutine calls it at a time.
+// Next waits for the next access unit and returns it. It returns io.EOF after Close, and ctx's error
+// when ctx ends. One goroutine at a time may call it.
 func (r *Reader) Next(ctx context.Context) (*AccessUnit, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -91,7 +85,7 @@ func (r *Reader) Next(ctx context.Context) (*AccessUnit, error) {
 	}
 }
 
-// Close ends the reader; a Next under way returns io.EOF. It may be called more than once and from
+// Close closes the reader; a concurrent Next returns io.EOF. It may be called more than once and from
 // any goroutine.
 func (r *Reader) Close() {
 	r.once.Do(func() {
@@ -99,9 +93,3 @@ func (r *Reader) Close() {
 		close(r.done)
 	})
 }
-
-// Dropped returns how many units the reader has lost because it was too slow.
-func (r *Reader) Dropped() uint64 { return r.dropped.Load() }
-
-// Waiting returns how many units wait in the reader's queue now.
-func (r *Reader) Waiting() int { return len(r.queue) }

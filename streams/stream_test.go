@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// source makes units of 25 pictures a second with a key unit every gop pictures.
+// source publishes 25 access units a second, with a keyframe every gop of them.
 type source struct {
 	stream  *Stream
 	gop     int
@@ -40,10 +40,10 @@ func (s *source) publish(n int) {
 	}
 }
 
-// drain returns the numbers of the units that wait for r.
+// drain returns the numbers of the access units in the queue of r.
 func drain(t *testing.T, r *Reader) (numbers []int) {
 	t.Helper()
-	for len(r.backfill) > 0 || r.Waiting() > 0 {
+	for len(r.backfill) > 0 || len(r.queue) > 0 {
 		u, err := r.Next(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -60,11 +60,11 @@ func wantRange(t *testing.T, got []int, from, to int) {
 		ok = ok && got[i] == from+i
 	}
 	if !ok {
-		t.Errorf("units %v, want %d up to %d", got, from, to-1)
+		t.Errorf("access units %v, want %d up to %d", got, from, to-1)
 	}
 }
 
-func TestReaderStartsWithAKeyUnit(t *testing.T) {
+func TestReaderStartsWithAKeyframe(t *testing.T) {
 	s := New(Options{})
 	src := newSource(s, 10)
 	src.publish(13)
@@ -72,16 +72,16 @@ func TestReaderStartsWithAKeyUnit(t *testing.T) {
 	defer r.Close()
 	src.publish(10)
 	wantRange(t, drain(t, r), 20, 23)
-	if r.Dropped() != 0 {
-		t.Errorf("waiting for the first key unit counts as loss: %d", r.Dropped())
+	if n := s.Stats().Dropped; n != 0 {
+		t.Errorf("waiting for the first keyframe counts as loss: %d", n)
 	}
 }
 
-func TestBackfillGoesOnWithoutAGap(t *testing.T) {
+func TestBackfillContinuesWithoutAGap(t *testing.T) {
 	s := New(Options{})
 	src := newSource(s, 10)
 	src.publish(13)
-	r := s.Subscribe(ReaderOptions{Queue: 4, Backfill: true}) // the group is larger than the queue
+	r := s.Subscribe(ReaderOptions{Queue: 4, Backfill: true}) // the GOP is larger than the queue
 	defer r.Close()
 	src.publish(4)
 	wantRange(t, drain(t, r), 10, 17)
@@ -92,7 +92,7 @@ func TestBackfillGoesOnWithoutAGap(t *testing.T) {
 	}
 }
 
-func TestSlowReaderLosesWholeGroupsAndOthersNothing(t *testing.T) {
+func TestSlowReaderLosesWholeGOPsAndOthersNothing(t *testing.T) {
 	s := New(Options{})
 	src := newSource(s, 10)
 	slow := s.Subscribe(ReaderOptions{Queue: 15})
@@ -100,29 +100,26 @@ func TestSlowReaderLosesWholeGroupsAndOthersNothing(t *testing.T) {
 	fast := s.Subscribe(ReaderOptions{Queue: 100})
 	defer fast.Close()
 
-	src.publish(34) // 15 fit; up to the next key units the reader loses what it has no room for
+	src.publish(34) // 15 fit; up to the next keyframes the reader loses what it has no room for
 	wantRange(t, drain(t, slow), 0, 15)
-	src.publish(11) // unit 40 is the next key unit
+	src.publish(11) // 40 is the next keyframe
 	wantRange(t, drain(t, slow), 40, 45)
-	if got := slow.Dropped(); got != 25 {
-		t.Errorf("the slow reader lost %d units, want 25", got)
-	}
 	wantRange(t, drain(t, fast), 0, 45)
-	if st := s.Stats(); st.Dropped != 25 || fast.Dropped() != 0 || st.AccessUnits != 45 || st.Keyframes != 5 || st.Bytes != 4500 || st.Readers != 2 {
-		t.Errorf("stats %+v, fast lost %d", st, fast.Dropped())
+	if st := s.Stats(); st.Dropped != 25 || st.AccessUnits != 45 || st.Keyframes != 5 || st.Bytes != 4500 {
+		t.Errorf("stats %+v", st)
 	}
 }
 
-func TestNewSessionBeginsWithAKeyUnit(t *testing.T) {
+func TestNewSessionBeginsWithAKeyframe(t *testing.T) {
 	s := New(Options{})
 	src := newSource(s, 10)
 	r := s.Subscribe(ReaderOptions{})
 	defer r.Close()
 	src.publish(5)
 	src.session = 2
-	src.publish(7) // 5..9 build on what the new connection never sent
+	src.publish(7) // 5..9 depend on what the new connection never sent
 	if got := drain(t, r); len(got) != 7 || got[5] != 10 {
-		t.Errorf("units %v, want 0 to 4, 10, 11", got)
+		t.Errorf("access units %v, want 0 to 4, 10, 11", got)
 	}
 }
 
@@ -166,13 +163,13 @@ func TestNextEndsWithItsContextAndWithClose(t *testing.T) {
 		if _, err := r.Next(t.Context()); !errors.Is(err, io.EOF) {
 			t.Errorf("error %v after Close", err)
 		}
-		if n := s.Stats().Readers; n != 0 {
+		if n := len(s.readers); n != 0 {
 			t.Errorf("%d readers are left", n)
 		}
 	})
 }
 
-func TestReadersComeAndGoWhileUnitsFlow(t *testing.T) {
+func TestReadersComeAndGoDuringPublish(t *testing.T) {
 	s := New(Options{RingDuration: time.Second})
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
@@ -201,7 +198,7 @@ func TestReadersComeAndGoWhileUnitsFlow(t *testing.T) {
 					}
 					n := int(u.PTS / (40 * time.Millisecond))
 					if n != last+1 && !u.Keyframe {
-						t.Errorf("unit %d after %d is no key unit", n, last)
+						t.Errorf("access unit %d after %d is no keyframe", n, last)
 					}
 					last = n
 				}
@@ -218,9 +215,9 @@ func TestRingIsBoundedInTime(t *testing.T) {
 	s := New(Options{RingDuration: 4 * time.Second})
 	src := newSource(s, 25)
 	src.publish(25 * 60)
-	st := s.Stats()
-	if st.RingSpan < 4*time.Second || st.RingSpan > 6*time.Second {
-		t.Errorf("the ring spans %v, want 4 s and at most two groups more", st.RingSpan)
+	span := s.ring.at(s.ring.n - 1).accessUnit.Arrived.Sub(s.ring.at(0).accessUnit.Arrived)
+	if span < 4*time.Second || span > 6*time.Second {
+		t.Errorf("the ring spans %v, want 4 s and at most two GOPs more", span)
 	}
 }
 
@@ -230,66 +227,28 @@ func TestRingIsBoundedInBytes(t *testing.T) {
 	src.size = 1000
 	for range 1000 {
 		src.publish(1)
-		if st := s.Stats(); st.RingBytes > 100_000 || st.RingAccessUnits > 100 {
-			t.Fatalf("the ring holds %d units of %d bytes", st.RingAccessUnits, st.RingBytes)
+		if s.ring.bytes > 100_000 || s.ring.n > 100 {
+			t.Fatalf("the ring holds %d access units of %d bytes", s.ring.n, s.ring.bytes)
 		}
 	}
-	if st := s.Stats(); st.RingAccessUnits < 50 {
-		t.Errorf("the ring holds only %d units", st.RingAccessUnits)
+	if s.ring.n < 50 {
+		t.Errorf("the ring holds only %d access units", s.ring.n)
 	}
 
-	endless := newSource(New(Options{RingDuration: time.Hour, RingBytes: 100_000}), 1<<30) // one key unit, never another
+	endless := newSource(New(Options{RingDuration: time.Hour, RingBytes: 100_000}), 1<<30) // one keyframe, never another
 	endless.size = 0
 	for range 5000 {
 		endless.publish(1)
-		if st := endless.stream.Stats(); st.RingBytes > 100_000 {
-			t.Fatalf("the ring holds %d bytes", st.RingBytes)
+		if n := endless.stream.ring.bytes; n > 100_000 {
+			t.Fatalf("the ring holds %d bytes", n)
 		}
 	}
-	if got := endless.stream.Since(0, endless.start, endless.at(6000)); got != nil {
-		t.Errorf("a group that is too large is kept in part: %d units", len(got))
-	}
-}
-
-func TestSince(t *testing.T) {
-	s := New(Options{RingDuration: 10 * time.Second})
-	src := newSource(s, 10)
-	src.publish(95)
-	src.session = 2
-	src.n = 100
-	src.publish(50)
-	for _, test := range []struct {
-		session     uint32
-		from, to    int
-		first, last int // -1: nothing
-	}{
-		{1, 23, 44, 20, 49},
-		{0, 23, 44, 20, 49},
-		{1, 20, 20, 20, 29},
-		{1, -100, 5, 0, 9},
-		{1, 93, 200, 90, 94},
-		{2, 93, 120, 100, 129},
-		{0, 85, 105, 80, 109},
-		{0, 145, 300, 140, 149},
-		{1, 110, 120, -1, -1},
-		{3, 0, 200, -1, -1},
-		{0, 200, 300, -1, -1},
-		{0, -20, -10, -1, -1},
-	} {
-		got := s.Since(test.session, src.at(test.from), src.at(test.to))
-		if test.first < 0 {
-			if got != nil {
-				t.Errorf("%+v: %d units", test, len(got))
-			}
-			continue
-		}
-		if len(got) == 0 || !got[0].Keyframe || !got[0].Arrived.Equal(src.at(test.first)) || !got[len(got)-1].Arrived.Equal(src.at(test.last)) {
-			t.Errorf("%+v: %d units", test, len(got))
-		}
+	if n := endless.stream.ring.n; n != 0 {
+		t.Errorf("%d access units of a GOP that is too large are in the ring", n)
 	}
 }
 
-// TestPublishAllocatesNothing holds the hot path: a unit costs no memory per reader, and none at all once
+// TestPublishAllocatesNothing guards the hot path: an access unit needs no allocation per reader, and none at all once
 // the ring has its size.
 func TestPublishAllocatesNothing(t *testing.T) {
 	s := New(Options{RingDuration: time.Second})
@@ -298,18 +257,18 @@ func TestPublishAllocatesNothing(t *testing.T) {
 		defer r.Close()
 	}
 	newSource(s, 25).publish(1000)
-	units := benchUnits(200)
+	units := benchAccessUnits(200)
 	i := 0
 	if n := testing.AllocsPerRun(1000, func() {
 		s.Publish(units[i%len(units)])
 		i++
 	}); n != 0 {
-		t.Errorf("publishing a unit allocates %v times", n)
+		t.Errorf("publishing an access unit allocates %v times", n)
 	}
 }
 
-// benchUnits returns units of 25 pictures a second and 4 Mbit/s.
-func benchUnits(n int) []*AccessUnit {
+// benchUnits returns access units of 25 frames a second and 4 Mbit/s.
+func benchAccessUnits(n int) []*AccessUnit {
 	start := time.Unix(2e9, 0)
 	units := make([]*AccessUnit, n)
 	for i := range units {
@@ -321,7 +280,7 @@ func benchUnits(n int) []*AccessUnit {
 	return units
 }
 
-// BenchmarkPublish measures what one unit costs for ten readers that all take it.
+// BenchmarkPublish measures publishing one access unit to ten readers that all receive it.
 func BenchmarkPublish(b *testing.B) {
 	s := New(Options{})
 	ctx, cancel := context.WithCancel(b.Context())
@@ -338,7 +297,7 @@ func BenchmarkPublish(b *testing.B) {
 			}
 		})
 	}
-	units := benchUnits(500)
+	units := benchAccessUnits(500)
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {
@@ -351,7 +310,7 @@ func BenchmarkPublish(b *testing.B) {
 	b.ReportMetric(float64(dropped)/float64(i), "dropped/op")
 }
 
-// BenchmarkPublishAndNext measures a unit's way to ten readers in one goroutine, without the scheduler.
+// BenchmarkPublishAndNext measures one access unit to ten readers in one goroutine, without the scheduler.
 func BenchmarkPublishAndNext(b *testing.B) {
 	s := New(Options{})
 	var readers []*Reader
@@ -360,14 +319,14 @@ func BenchmarkPublishAndNext(b *testing.B) {
 		defer r.Close()
 		readers = append(readers, r)
 	}
-	units := benchUnits(500)
+	units := benchAccessUnits(500)
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {
 		s.Publish(units[i%len(units)])
 		for _, r := range readers {
-			if r.Waiting() == 0 {
-				continue // not yet at a key unit
+			if len(r.queue) == 0 {
+				continue // no keyframe yet
 			}
 			if _, err := r.Next(b.Context()); err != nil {
 				b.Fatal(err)

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -115,11 +116,14 @@ func accessUnits(t testing.TB, path string) []*streams.AccessUnit {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const delimiter = 9
 	var out []*streams.AccessUnit
 	start := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
-	for _, nalu := range h26x.SplitAnnexB(data) {
-		if nalu[0]&31 == delimiter {
+	for nalu := range bytes.SplitSeq(data, []byte{0, 0, 1}) { // start codes (ITU-T H.264, annex B)
+		nalu = bytes.TrimRight(nalu, "\x00")
+		if len(nalu) == 0 {
+			continue
+		}
+		if h26x.TypeOf(streams.H264, nalu) == h26x.H264AUD {
 			pts := time.Duration(len(out)) * time.Second / footageRate
 			out = append(out, &streams.AccessUnit{Codec: streams.H264, Session: 1, PTS: pts, Arrived: start.Add(pts)})
 		}

@@ -1,17 +1,17 @@
 package h26x
 
 // bitReader reads the raw byte sequence payload of a NALU bit by bit. After the end, or a number
-// that is too long, every read gives 0 and failed is set: the caller looks once, at the end.
+// that is too long, every read returns 0 and failed is set: the caller checks it once, at the end.
 type bitReader struct {
 	data   []byte // without emulation prevention bytes
 	pos    int    // in bits
 	failed bool
 }
 
-// maxHeader is how many bytes of a parameter set are looked at; real ones have a few hundred at most.
+// maxHeader is how many bytes of a parameter set are read; real ones have a few hundred at most.
 const maxHeader = 4096
 
-// newBitReader takes the bytes after the NALU's header and removes the emulation prevention
+// newBitReader returns a reader of the bytes after the NALU's header without the emulation prevention
 // bytes (ITU-T H.264, section 7.4.1.1; H.265, section 7.4.2.1). It copies them.
 func newBitReader(b []byte) *bitReader {
 	b = b[:min(len(b), maxHeader)]

@@ -100,28 +100,28 @@ func TestStartsAccessUnit(t *testing.T) {
 	}
 }
 
-func TestAssembleBeginsKeyUnitsWithTheSetsInForce(t *testing.T) {
+func TestKeyframesBeginWithTheParameterSetsInForce(t *testing.T) {
 	sps, pps := unhex(t, sets[0].sps), unhex(t, "68cb83cb20")
 	sps2, pps2 := unhex(t, "6742c00dd90141fb011000000300100000030320f142a481"), unhex(t, "68cb83cb21")
 	idr, p, aud, filler := []byte{0x65, 1}, []byte{0x41, 1}, []byte{9, 0xf0}, []byte{12, 255}
 
 	params := NewParams(streams.H264)
 	if _, _, ok := params.Assemble([][]byte{idr}); ok {
-		t.Error("a key picture without parameter sets is a unit")
+		t.Error("a keyframe without parameter sets is an access unit")
 	}
 	params.Observe(sps) // from the session description
 	params.Observe(pps)
 	check := func(in [][]byte, wantKey bool, want ...[]byte) {
 		t.Helper()
-		unit, key, ok := params.Assemble(in)
-		if !ok || key != wantKey || !slices.EqualFunc(unit, want, bytes.Equal) {
-			t.Errorf("%x became %x, key %v, ok %v", in, unit, key, ok)
+		au, key, ok := params.Assemble(in)
+		if !ok || key != wantKey || !slices.EqualFunc(au, want, bytes.Equal) {
+			t.Errorf("%x became %x, key %v, ok %v", in, au, key, ok)
 		}
 	}
 	check([][]byte{aud, idr, filler}, true, sps, pps, idr)
 	check([][]byte{p, nil, filler}, false, p)
-	if _, _, ok := params.Assemble([][]byte{aud, sps2, pps2}); ok { // they change in mid-stream
-		t.Error("parameter sets alone are a unit")
+	if _, _, ok := params.Assemble([][]byte{aud, sps2, pps2}); ok { // they change in the middle of the stream
+		t.Error("parameter sets alone are an access unit")
 	}
 	check([][]byte{idr}, true, sps2, pps2, idr)
 	check([][]byte{sps, pps, idr}, true, sps, pps, idr)
@@ -136,24 +136,6 @@ func TestParamsAreBounded(t *testing.T) {
 	}
 	if n := len(params.NALUs()); n == 0 || n > 3*maxSets {
 		t.Errorf("%d sets are kept", n)
-	}
-}
-
-func TestAnnexB(t *testing.T) {
-	nalus := [][]byte{{0x67, 1, 2}, {0x68, 3}, {0x65, 0, 0, 3, 1}}
-	stream := AppendAnnexB(nil, nalus)
-	if got := SplitAnnexB(stream); !slices.EqualFunc(got, nalus, bytes.Equal) {
-		t.Errorf("%x became %x", stream, got)
-	}
-	loose := []byte{0xff, 0, 0, 1, 0x67, 1, 2, 0, 0, 0, 0, 1, 0, 0, 1, 0x68, 3, 0, 0, 1, 0x65, 0, 0, 3, 1, 0, 0}
-	if got := SplitAnnexB(loose); !slices.EqualFunc(got, nalus, bytes.Equal) {
-		t.Errorf("%x became %x", loose, got)
-	}
-	if got := SplitAnnexB([]byte{1, 2, 3}); got != nil {
-		t.Errorf("no start code gave %x", got)
-	}
-	if got := SplitAnnexB(bytes.Repeat([]byte{0, 0, 1, 9}, 5000)); len(got) != maxNALUs {
-		t.Errorf("%d NALUs", len(got))
 	}
 }
 
@@ -183,21 +165,22 @@ func FuzzSize(f *testing.F) {
 	})
 }
 
-func FuzzAnnexB(f *testing.F) {
-	f.Add([]byte{0, 0, 0, 1, 0x67, 1, 0, 0, 1, 0x65, 2, 0, 0})
-	f.Add([]byte{6, 6, 1, 0xc0, 0x80, 0, 0, 1})
-	f.Add([]byte{0, 0, 1, 6, 255, 255, 255, 0, 0, 1, 0x41, 0})
+func FuzzAssemble(f *testing.F) {
+	f.Add([]byte{2, 0x67, 1, 2, 0x65, 2})
+	f.Add([]byte{4, 6, 6, 1, 0xc0, 0x80, 1, 0x41})
+	f.Add([]byte{5, 6, 255, 255, 255, 0, 2, 0x41, 0})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		nalus := SplitAnnexB(data)
-		if again := SplitAnnexB(AppendAnnexB(nil, nalus)); !slices.EqualFunc(again, nalus, bytes.Equal) {
-			t.Errorf("%x came back as %x", nalus, again)
+		var nalus [][]byte // each after its length
+		for rest := data; len(rest) > 0; {
+			n := min(int(rest[0]), len(rest)-1)
+			nalus = append(nalus, rest[1:1+n])
+			rest = rest[1+n:]
 		}
 		for _, codec := range []streams.Codec{streams.H264, streams.H265} {
-			unit, key, ok := NewParams(codec).Assemble(nalus)
-			if ok && key != IsKeyframe(codec, unit) {
-				t.Errorf("key %v became %v", key, !key)
+			au, keyframe, ok := NewParams(codec).Assemble(nalus)
+			if ok && keyframe != IsKeyframe(codec, au) {
+				t.Errorf("keyframe %v became %v", keyframe, !keyframe)
 			}
-			StartsAccessUnit(codec, data)
 		}
 	})
 }

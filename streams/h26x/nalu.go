@@ -8,48 +8,29 @@ type NALUType int8
 
 // Types of H.264 (ITU-T H.264, table 7-1), and of its RTP payloads (RFC 6184, table 1).
 const (
-	H264SliceNonIDR    NALUType = 1
-	H264PartitionA     NALUType = 2
-	H264PartitionB     NALUType = 3
-	H264PartitionC     NALUType = 4
-	H264SliceIDR       NALUType = 5
-	H264SEI            NALUType = 6
-	H264SPS            NALUType = 7
-	H264PPS            NALUType = 8
-	H264AUD            NALUType = 9 // access unit delimiter
-	H264EndOfSequence  NALUType = 10
-	H264EndOfStream    NALUType = 11
-	H264Filler         NALUType = 12
-	H264SPSExtension   NALUType = 13
-	H264SubsetSPS      NALUType = 15
-	H264AuxiliarySlice NALUType = 19
+	H264SliceNonIDR NALUType = 1
+	H264SliceIDR    NALUType = 5
+	H264SEI         NALUType = 6
+	H264SPS         NALUType = 7
+	H264PPS         NALUType = 8
+	H264AUD         NALUType = 9 // access unit delimiter
+	H264Filler      NALUType = 12
 
-	RTPH264STAPA  NALUType = 24 // aggregates NALUs of one time (section 5.7.1)
-	RTPH264STAPB  NALUType = 25
-	RTPH264MTAP16 NALUType = 26
-	RTPH264MTAP24 NALUType = 27
-	RTPH264FUA    NALUType = 28 // a fragment of a NALU (section 5.8)
-	RTPH264FUB    NALUType = 29
+	RTPH264STAPA NALUType = 24 // aggregates NALUs of one time (section 5.7.1)
+	RTPH264FUA   NALUType = 28 // a fragment of a NALU (section 5.8)
 )
 
 // Types of H.265 (ITU-T H.265, table 7-1), and of its RTP payloads (RFC 7798, section 4.4).
 const (
-	H265TrailN        NALUType = 0
-	H265TrailR        NALUType = 1
-	H265BLAWLP        NALUType = 16 // the first IRAP type: decoding can start at 16 to 21
-	H265IDRWRADL      NALUType = 19
-	H265IDRNLP        NALUType = 20
-	H265CRA           NALUType = 21 // the last IRAP type that is defined; 22 and 23 are reserved, and decoders ignore them
-	H265LastVCL       NALUType = 31 // types up to this one carry slices
-	H265VPS           NALUType = 32
-	H265SPS           NALUType = 33
-	H265PPS           NALUType = 34
-	H265AUD           NALUType = 35 // access unit delimiter
-	H265EndOfSequence NALUType = 36
-	H265EndOfStream   NALUType = 37
-	H265Filler        NALUType = 38
-	H265PrefixSEI     NALUType = 39
-	H265SuffixSEI     NALUType = 40
+	H265TrailN  NALUType = 0
+	H265BLAWLP  NALUType = 16 // the first IRAP type: decoding can start at 16 to 21
+	H265CRA     NALUType = 21 // the last IRAP type that is defined; 22 and 23 are reserved, and decoders ignore them
+	H265LastVCL NALUType = 31 // types up to this one carry slices
+	H265VPS     NALUType = 32
+	H265SPS     NALUType = 33
+	H265PPS     NALUType = 34
+	H265AUD     NALUType = 35 // access unit delimiter
+	H265Filler  NALUType = 38
 
 	RTPH265AP NALUType = 48 // aggregates NALUs of one access unit (section 4.4.2)
 	RTPH265FU NALUType = 49 // a fragment of a NALU (section 4.4.3)

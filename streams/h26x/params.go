@@ -6,20 +6,20 @@ import (
 	"gridpost/streams"
 )
 
-// Bounds of what a Params keeps. Real streams have one set of each kind of a hundred bytes or less.
+// Bounds of what a Params stores. Real streams have one set of each kind of a hundred bytes or less.
 const (
 	maxSets    = 32   // of one kind
 	maxSetSize = 4096 // bytes
 )
 
-// Params keeps the parameter sets in force in one stream, so that every key unit can begin with them. It is not for
-// concurrent use.
+// Params keeps the parameter sets in force in one stream, so that every keyframe can begin with them. It is not safe
+// for concurrent use.
 type Params struct {
 	codec streams.Codec
-	kinds [3][]paramSet // VPS, SPS, PPS
+	kinds [3][]parameterSet // VPS, SPS, PPS
 }
 
-type paramSet struct {
+type parameterSet struct {
 	id   uint32
 	nalu []byte
 }
@@ -27,8 +27,8 @@ type paramSet struct {
 // NewParams returns an empty collection for a stream of codec.
 func NewParams(codec streams.Codec) *Params { return &Params{codec: codec} }
 
-// Observe keeps nalu if it is a parameter set, in place of an earlier one with the same ID. Sets that are too
-// large, not readable or too many are left out. It copies nalu.
+// Observe stores a copy of nalu if it is a parameter set; it replaces an earlier one with the same ID. Sets that
+// are too large, not readable or too many are ignored.
 func (p *Params) Observe(nalu []byte) {
 	kind, id, ok := p.identify(nalu)
 	if !ok || len(nalu) > maxSetSize {
@@ -38,23 +38,23 @@ func (p *Params) Observe(nalu []byte) {
 	for i := range sets {
 		if sets[i].id == id {
 			if !bytes.Equal(sets[i].nalu, nalu) {
-				sets[i].nalu = bytes.Clone(nalu) // units published earlier share the old one
+				sets[i].nalu = bytes.Clone(nalu) // access units published earlier share the old one
 			}
 			return
 		}
 	}
 	if len(sets) < maxSets {
-		p.kinds[kind] = append(sets, paramSet{id, bytes.Clone(nalu)})
+		p.kinds[kind] = append(sets, parameterSet{id, bytes.Clone(nalu)})
 	}
 }
 
-// Complete reports whether a decoder could start with what is kept.
+// Complete reports whether a decoder could start with the sets observed so far.
 func (p *Params) Complete() bool {
 	vps := p.codec != streams.H265 || len(p.kinds[0]) > 0
 	return vps && len(p.kinds[1]) > 0 && len(p.kinds[2]) > 0
 }
 
-// NALUs returns the kept parameter sets in the order that a decoder wants them.
+// NALUs returns the parameter sets in the order that a decoder needs.
 func (p *Params) NALUs() [][]byte {
 	var nalus [][]byte
 	for _, sets := range p.kinds {
@@ -65,31 +65,31 @@ func (p *Params) NALUs() [][]byte {
 	return nalus
 }
 
-// Assemble makes the NALUs of a unit from those that came for one picture: it observes parameter sets,
-// leaves out delimiters, filler and empty NALUs, and lets a key unit begin with the parameter sets in force.
-// ok is false when nalus carry no picture, or a key picture for which parameter sets are missing.
+// Assemble returns the NALUs of an access unit, made of those that arrived for one frame: it observes parameter
+// sets, removes delimiters, filler and empty NALUs, and puts the parameter sets in force before a keyframe.
+// ok is false when nalus contain no frame, or a keyframe for which parameter sets are missing.
 // The result may share memory with nalus.
-func (p *Params) Assemble(nalus [][]byte) (unit [][]byte, key, ok bool) {
+func (p *Params) Assemble(nalus [][]byte) (au [][]byte, keyframe, ok bool) {
 	for _, nalu := range nalus {
 		p.Observe(nalu)
 	}
 	if !ContainsFrame(p.codec, nalus) {
 		return nil, false, false
 	}
-	key = IsKeyframe(p.codec, nalus)
-	if key && !p.Complete() {
+	keyframe = IsKeyframe(p.codec, nalus)
+	if keyframe && !p.Complete() {
 		return nil, true, false
 	}
-	if key {
-		unit = p.NALUs()
+	if keyframe {
+		au = p.NALUs()
 	}
 	for _, nalu := range nalus {
-		if IsDiscardable(p.codec, nalu) || key && IsParameterSet(p.codec, nalu) {
+		if IsDiscardable(p.codec, nalu) || keyframe && IsParameterSet(p.codec, nalu) {
 			continue
 		}
-		unit = append(unit, nalu)
+		au = append(au, nalu)
 	}
-	return unit, key, true
+	return au, keyframe, true
 }
 
 // identify returns the kind of a parameter set and its ID.

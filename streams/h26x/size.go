@@ -10,11 +10,11 @@ import (
 // ErrParameterSet says that a sequence parameter set could not be read.
 var ErrParameterSet = errors.New("sequence parameter set is not readable")
 
-// maxSide bounds a picture's width and height in pixels: the largest level of either standard stays
+// maxSide bounds a frame's width and height in pixels: the largest level of either standard stays
 // below it.
 const maxSide = 16384
 
-// Size returns the width and height in pixels of the pictures that the sequence parameter set sps
+// Size returns the width and height in pixels of the frames that the sequence parameter set sps
 // describes, after cropping.
 func Size(codec streams.Codec, sps []byte) (width, height int, err error) {
 	var w, h uint32
@@ -25,18 +25,18 @@ func Size(codec streams.Codec, sps []byte) (width, height int, err error) {
 	case codec == streams.H265 && t == H265SPS:
 		w, h, ok = size265(sps[2:])
 	default:
-		return 0, 0, fmt.Errorf("reading the picture size: %w: NALU type %d of %s", ErrParameterSet, t, codec)
+		return 0, 0, fmt.Errorf("reading the frame size: %w: NALU type %d of %s", ErrParameterSet, t, codec)
 	}
 	if !ok || w == 0 || h == 0 || w > maxSide || h > maxSide {
-		return 0, 0, fmt.Errorf("reading the picture size: %w", ErrParameterSet)
+		return 0, 0, fmt.Errorf("reading the frame size: %w", ErrParameterSet)
 	}
 	return int(w), int(h), nil
 }
 
-// SizeOf returns the size of the pictures that the first readable sequence parameter set among
+// SizeOf returns the size of the frames that the first readable sequence parameter set among
 // nalus describes.
 func SizeOf(codec streams.Codec, nalus [][]byte) (width, height int, err error) {
-	err = fmt.Errorf("reading the picture size: %w: there is none", ErrParameterSet)
+	err = fmt.Errorf("reading the frame size: %w: there is none", ErrParameterSet)
 	for _, nalu := range nalus {
 		t := TypeOf(codec, nalu)
 		if codec == streams.H264 && t != H264SPS || codec == streams.H265 && t != H265SPS {
@@ -93,7 +93,7 @@ func size264(b []byte) (w, h uint32, ok bool) {
 	r.skip(1) // direct_8x8_inference_flag
 	if r.flag() {
 		cropX, cropY := cropUnits(chroma)
-		w, h = crop(r, w, h, cropX, cropY*fields)
+		w, h = applyCropping(r, w, h, cropX, cropY*fields)
 	}
 	return w, h, !r.failed
 }
@@ -152,7 +152,7 @@ func cropUnits(chroma uint32) (x, y uint32) {
 }
 
 // crop reads the four offsets in the order left, right, top, bottom. Offsets that leave nothing give 0.
-func crop(r *bitReader, w, h, unitX, unitY uint32) (uint32, uint32) {
+func applyCropping(r *bitReader, w, h, unitX, unitY uint32) (uint32, uint32) {
 	left, right, top, bottom := r.ue(), r.ue(), r.ue(), r.ue()
 	dx := (uint64(left) + uint64(right)) * uint64(unitX)
 	dy := (uint64(top) + uint64(bottom)) * uint64(unitY)
@@ -177,7 +177,7 @@ func size265(b []byte) (w, h uint32, ok bool) {
 	w, h = r.ue(), r.ue()
 	if r.flag() { // conformance_window_flag
 		x, y := cropUnits(chroma)
-		w, h = crop(r, w, h, x, y)
+		w, h = applyCropping(r, w, h, x, y)
 	}
 	return w, h, !r.failed
 }

@@ -27,39 +27,39 @@ type depacketizer interface {
 // assembler makes units of the packets of one session (RFC 6184, RFC 7798). It begins with a key
 // picture; after a lost packet it leaves out pictures up to the next key picture.
 type assembler struct {
-	codec   streams.Codec
-	session uint32
-	fresh   func() (depacketizer, error)
-	size    atomic.Pointer[[2]int] // width and height, once known
+	codec      streams.Codec
+	session    uint32
+	newDecoder func() (depacketizer, error)
+	size       atomic.Pointer[[2]int] // width and height, once known
 
-	decode  depacketizer
-	params  *h26x.Params
-	clock   clock
-	needKey bool
+	decoder      depacketizer
+	params       *h26x.Params
+	clock        clock
+	needKeyframe bool
 
-	started bool
-	number  uint16 // of the last packet
-	pending int    // packets of the picture under way
-	stamp   uint32 // its time stamp
-	broken  bool   // a picture lacks a packet
-	bad     uint32 // its time stamp
-	lost    uint64 // counts since the last take
-	dropped uint64
+	started          bool
+	sequence         uint16 // of the last packet
+	pending          int    // packets of the picture under way
+	timestamp        uint32 // its time stamp
+	damaged          bool   // a picture lacks a packet
+	damagedTimestamp uint32 // its time stamp
+	lost             uint64 // counts since the last take
+	dropped          uint64
 }
 
 func newAssembler(f format.Format, session uint32) (*assembler, error) {
-	a := &assembler{session: session, needKey: true}
+	a := &assembler{session: session, needKeyframe: true}
 	switch f := f.(type) {
 	case *format.H264:
 		a.codec = streams.H264
-		a.fresh = func() (depacketizer, error) { return checked(f.CreateDecoder()) }
+		a.newDecoder = func() (depacketizer, error) { return wrapDecoder(f.CreateDecoder()) }
 		a.params = h26x.NewParams(a.codec)
 		sps, pps := f.SafeParams()
 		a.params.Observe(sps)
 		a.params.Observe(pps)
 	case *format.H265:
 		a.codec = streams.H265
-		a.fresh = func() (depacketizer, error) { return checked(f.CreateDecoder()) }
+		a.newDecoder = func() (depacketizer, error) { return wrapDecoder(f.CreateDecoder()) }
 		a.params = h26x.NewParams(a.codec)
 		vps, sps, pps := f.SafeParams()
 		a.params.Observe(vps)
@@ -71,7 +71,7 @@ func newAssembler(f format.Format, session uint32) (*assembler, error) {
 	return a, a.reset()
 }
 
-func checked[D depacketizer](d D, err error) (depacketizer, error) {
+func wrapDecoder[D depacketizer](d D, err error) (depacketizer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading how the video is packed: %w", err)
 	}
@@ -81,12 +81,12 @@ func checked[D depacketizer](d D, err error) (depacketizer, error) {
 // reset forgets the picture under way.
 func (a *assembler) reset() (err error) {
 	a.pending = 0
-	a.decode, err = a.fresh()
+	a.decoder, err = a.newDecoder()
 	return err
 }
 
 // take returns a count and begins it anew.
-func (a *assembler) take(count *uint64) uint64 {
+func (a *assembler) resetCount(count *uint64) uint64 {
 	n := *count
 	*count = 0
 	return n
@@ -95,55 +95,55 @@ func (a *assembler) take(count *uint64) uint64 {
 // push takes the next packet, which arrived at now, and returns the unit that it completes, nil for none. An
 // error says that the packet is unreadable; the next one may well be readable.
 func (a *assembler) push(packet *rtp.Packet, now time.Time) (*streams.AccessUnit, error) {
-	if err := a.follow(packet); err != nil {
+	if err := a.checkSequence(packet); err != nil {
 		return nil, err
 	}
 	if len(packet.Payload) == 0 {
 		return nil, nil // some cameras keep a path open so
 	}
-	nalus, err := a.decode.Decode(packet)
+	nalus, err := a.decoder.Decode(packet)
 	switch {
 	case errors.Is(err, rtph264.ErrMorePacketsNeeded), errors.Is(err, rtph265.ErrMorePacketsNeeded):
 		if a.pending == 0 {
-			a.stamp = packet.Timestamp
+			a.timestamp = packet.Timestamp
 		}
 		if a.pending++; a.pending > maxPackets {
-			a.needKey = true
+			a.needKeyframe = true
 			return nil, errors.Join(fmt.Errorf("a picture has more than %d packets", maxPackets), a.reset())
 		}
 		return nil, nil
 	case errors.Is(err, rtph264.ErrNonStartingPacketAndNoPrevious), errors.Is(err, rtph265.ErrNonStartingPacketAndNoPrevious):
 		return nil, nil // a session may begin in the middle of a picture
 	case err != nil:
-		a.broken, a.bad = true, packet.Timestamp
+		a.damaged, a.damagedTimestamp = true, packet.Timestamp
 		return nil, err
 	}
 
 	// The H.264 depacketizer gives a picture without an end mark when the first packet of the next one
 	// has come; that packet is then under way.
-	stamp := packet.Timestamp
+	timestamp := packet.Timestamp
 	if a.pending > 0 {
-		stamp = a.stamp
+		timestamp = a.timestamp
 	}
 	a.pending = 0
-	if stamp != packet.Timestamp {
-		a.pending, a.stamp = 1, packet.Timestamp
+	if timestamp != packet.Timestamp {
+		a.pending, a.timestamp = 1, packet.Timestamp
 	}
-	if a.broken && stamp == a.bad {
-		a.broken = false
+	if a.damaged && timestamp == a.damagedTimestamp {
+		a.damaged = false
 		a.dropped++
-		a.needKey = true
+		a.needKeyframe = true
 		return nil, nil
 	}
-	return a.unit(nalus, stamp, now), nil
+	return a.accessUnit(nalus, timestamp, now), nil
 }
 
 // follow looks at the packet's number. A gap breaks the picture under way, and the one that the packet belongs to
 // unless it is seen to be its first; whatever comes up to the next key picture may build on what was lost.
-func (a *assembler) follow(packet *rtp.Packet) error {
-	gap := packet.SequenceNumber - a.number - 1
+func (a *assembler) checkSequence(packet *rtp.Packet) error {
+	gap := packet.SequenceNumber - a.sequence - 1
 	first := !a.started
-	a.started, a.number = true, packet.SequenceNumber
+	a.started, a.sequence = true, packet.SequenceNumber
 	if first || gap == 0 {
 		return nil
 	}
@@ -153,42 +153,42 @@ func (a *assembler) follow(packet *rtp.Packet) error {
 	if a.pending > 0 {
 		a.dropped++
 	}
-	a.needKey = true
+	a.needKeyframe = true
 	if !h26x.StartsAccessUnit(a.codec, packet.Payload) {
-		a.broken, a.bad = true, packet.Timestamp
+		a.damaged, a.damagedTimestamp = true, packet.Timestamp
 	}
 	return a.reset()
 }
 
 // unit makes a unit of the NALUs of one picture; nil if it is not to be shown.
-func (a *assembler) unit(nalus [][]byte, stamp uint32, now time.Time) *streams.AccessUnit {
+func (a *assembler) accessUnit(nalus [][]byte, timestamp uint32, now time.Time) *streams.AccessUnit {
 	nalus, key, ok := a.params.Assemble(nalus)
 	if !ok {
 		return nil
 	}
-	if a.needKey && !key {
+	if a.needKeyframe && !key {
 		if a.clock.started {
 			a.dropped++
 		}
 		return nil
 	}
-	pts := a.clock.time(stamp, now)
+	pts := a.clock.presentationTime(timestamp, now)
 	if pts < 0 {
 		return nil // shown before the first picture: it builds on what was never sent
 	}
-	a.needKey = false
+	a.needKeyframe = false
 	return &streams.AccessUnit{
 		Codec:    a.codec,
 		Session:  a.session,
 		PTS:      pts,
 		Arrived:  now,
 		Keyframe: key,
-		NALUs:    compact(nalus),
+		NALUs:    compactNALUs(nalus),
 	}
 }
 
 // compact copies nalus into one piece of memory, because they share the much larger buffers of their packets.
-func compact(nalus [][]byte) [][]byte {
+func compactNALUs(nalus [][]byte) [][]byte {
 	size := 0
 	for _, nalu := range nalus {
 		size += len(nalu)

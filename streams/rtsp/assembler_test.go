@@ -22,15 +22,15 @@ func newH264(t testing.TB) *assembler {
 	return a
 }
 
-func packet(number uint16, stamp uint32, last bool, payload ...byte) *rtp.Packet {
-	return &rtp.Packet{Header: rtp.Header{SequenceNumber: number, Timestamp: stamp, Marker: last}, Payload: payload}
+func packet(number uint16, timestamp uint32, last bool, payload ...byte) *rtp.Packet {
+	return &rtp.Packet{Header: rtp.Header{SequenceNumber: number, Timestamp: timestamp, Marker: last}, Payload: payload}
 }
 
 // TestPicturesWithoutEndMark: the unit has the time stamp of its own packets, not of the packet that showed its end.
 func TestPicturesWithoutEndMark(t *testing.T) {
 	a := newH264(t)
 	now := time.Unix(1e9, 0)
-	var units []*streams.AccessUnit
+	var aus []*streams.AccessUnit
 	for n := range uint32(6) {
 		for part := range uint32(2) {
 			head := byte(0x41)
@@ -42,14 +42,14 @@ func TestPicturesWithoutEndMark(t *testing.T) {
 				t.Fatal(err)
 			}
 			if u != nil {
-				units = append(units, u)
+				aus = append(aus, u)
 			}
 		}
 	}
-	if len(units) != 5 {
-		t.Fatalf("%d units, want 5", len(units))
+	if len(aus) != 5 {
+		t.Fatalf("%d units, want 5", len(aus))
 	}
-	for n, u := range units {
+	for n, u := range aus {
 		last := u.NALUs[len(u.NALUs)-1]
 		if u.PTS != time.Duration(n)*100*time.Millisecond || last[1] != byte(n) || u.Keyframe != (n == 0) {
 			t.Errorf("unit %d is at %v: %x", n, u.PTS, u.NALUs)
@@ -66,15 +66,15 @@ func TestKeyPictureAfterALoss(t *testing.T) {
 		want int
 	}{{"begins with a parameter set", true, 1}, {"may lack its beginning", false, 0}} {
 		a := newH264(t)
-		push := func(p *rtp.Packet) (units int) {
+		push := func(p *rtp.Packet) (aus int) {
 			u, err := a.push(p, now)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if u != nil {
-				units++
+				aus++
 			}
-			return units
+			return aus
 		}
 		if push(packet(1, 0, true, 0x65, 1)) != 1 || push(packet(2, 3600, true, 0x41, 1)) != 1 {
 			t.Fatal("the first pictures are no units")
@@ -143,11 +143,11 @@ func TestClockStandsStill(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	last := time.Duration(0)
 	for range 100 {
-		last = c.time(5, now)
+		last = c.presentationTime(5, now)
 		now = now.Add(40 * time.Millisecond)
 	}
-	if last < 3*time.Second || last > 4*time.Second || c.jumps == 0 {
-		t.Errorf("after 4 s the time is %v, %d jumps", last, c.jumps)
+	if last < 3*time.Second || last > 4*time.Second || c.timestampJumps == 0 {
+		t.Errorf("after 4 s the time is %v, %d jumps", last, c.timestampJumps)
 	}
 }
 
@@ -199,7 +199,7 @@ func BenchmarkAssemble(b *testing.B) {
 	const parts = 15
 	payload := make([]byte, 1400)
 	now := time.Unix(1e9, 0)
-	number, stamp := uint16(0), uint32(0)
+	number, timestamp := uint16(0), uint32(0)
 	b.ReportAllocs()
 	b.SetBytes(parts * int64(len(payload)))
 	for b.Loop() {
@@ -212,10 +212,10 @@ func BenchmarkAssemble(b *testing.B) {
 				payload[1] |= 0x40
 			}
 			number++
-			if _, err := a.push(packet(number, stamp, i == parts-1, payload...), now); err != nil {
+			if _, err := a.push(packet(number, timestamp, i == parts-1, payload...), now); err != nil {
 				b.Fatal(err)
 			}
 		}
-		stamp += 3600
+		timestamp += 3600
 	}
 }

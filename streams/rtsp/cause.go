@@ -18,13 +18,13 @@ import (
 
 // Why a session ended, where the library does not say it.
 var (
-	errUnreachable = errors.New("no connection in time")
-	errNoAnswer    = errors.New("connected, but no answer in time")
-	errNoPictures  = errors.New("no pictures")
-	errNoKey       = errors.New("no key picture")
-	errNoVideo     = errors.New("no H.264 or H.265 video is offered")
-	errUDPSilent   = errors.New("nothing came by UDP")
-	errExpired     = errors.New("the camera ended the session")
+	errUnreachable    = errors.New("no connection in time")
+	errNoResponse     = errors.New("connected, but no answer in time")
+	errNoFrames       = errors.New("no pictures")
+	errNoKeyframe     = errors.New("no key picture")
+	errNoVideo        = errors.New("no H.264 or H.265 video is offered")
+	errNoUDPPackets   = errors.New("nothing came by UDP")
+	errSessionExpired = errors.New("the camera ended the session")
 )
 
 // statusOf returns the RTSP status code that err is about, 0 for none.
@@ -51,7 +51,7 @@ func isTransportFault(err error) bool {
 		noChannels  liberrors.ErrClientTransportHeaderNoInterleavedIDs
 		badDelivery liberrors.ErrClientTransportHeaderInvalidDelivery
 	)
-	return errors.Is(err, errUDPSilent) || statusOf(err) == base.StatusUnsupportedTransport ||
+	return errors.Is(err, errNoUDPPackets) || statusOf(err) == base.StatusUnsupportedTransport ||
 		errors.As(err, &wantsTCP) || errors.As(err, &wantsUDP) || errors.As(err, &noPorts) ||
 		errors.As(err, &noChannels) || errors.As(err, &badDelivery)
 }
@@ -74,19 +74,19 @@ func knownCause(err error, address *base.URL, o Options) string {
 		op      *net.OpError
 	)
 	host := hostPort(address)
-	silent := fmt.Sprintf("connected, but no pictures for %s", inWords(o.FrameTimeout))
+	silent := fmt.Sprintf("connected, but no pictures for %s", formatDuration(o.FrameTimeout))
 	switch {
 	case statusOf(err) != 0:
 		return causeOfStatus(err, address)
-	case errors.Is(err, errNoPictures), errors.As(err, &udpTime), errors.As(err, &tcpTime):
+	case errors.Is(err, errNoFrames), errors.As(err, &udpTime), errors.As(err, &tcpTime):
 		return silent
-	case errors.Is(err, errNoKey):
-		return fmt.Sprintf("connected, but no key picture within %s", inWords(o.FrameTimeout))
-	case errors.Is(err, errUDPSilent):
+	case errors.Is(err, errNoKeyframe):
+		return fmt.Sprintf("connected, but no key picture within %s", formatDuration(o.FrameTimeout))
+	case errors.Is(err, errNoUDPPackets):
 		return "connected, but nothing comes by UDP"
 	case errors.Is(err, errNoVideo):
 		return "the camera offers no H.264 or H.265 video"
-	case errors.Is(err, errExpired):
+	case errors.Is(err, errSessionExpired):
 		return "the camera ended the session"
 	case errors.As(err, &dns):
 		return fmt.Sprintf("the name %s is not known", address.Hostname())
@@ -94,11 +94,11 @@ func knownCause(err error, address *base.URL, o Options) string {
 		return fmt.Sprintf("nothing answers at %s (connection refused)", host)
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return fmt.Sprintf("nothing answers at %s (no route)", host)
-	case errors.Is(err, errNoAnswer), errors.As(err, &reqTime):
+	case errors.Is(err, errNoResponse), errors.As(err, &reqTime):
 		return fmt.Sprintf("what answers at %s does not speak RTSP, or too slowly", host)
 	case errors.Is(err, errUnreachable), errors.As(err, &op) && op.Op == "dial" && op.Timeout(),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Sprintf("nothing answers at %s (no answer within %s)", host, inWords(o.ConnectTimeout))
+		return fmt.Sprintf("nothing answers at %s (no answer within %s)", host, formatDuration(o.ConnectTimeout))
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "the camera hung up"
 	}
@@ -108,7 +108,7 @@ func knownCause(err error, address *base.URL, o Options) string {
 func causeOfStatus(err error, address *base.URL) string {
 	var status liberrors.ErrClientBadStatusCode
 	if !errors.As(err, &status) {
-		return safe(err.Error(), address)
+		return sanitize(err.Error(), address)
 	}
 	code := status.Code
 	switch code {
@@ -126,14 +126,14 @@ func causeOfStatus(err error, address *base.URL) string {
 	case base.StatusUnsupportedTransport:
 		return "the camera serves neither TCP nor UDP as asked (461)"
 	}
-	return fmt.Sprintf("the camera answers %d (%s)", code, safe(status.Message, address))
+	return fmt.Sprintf("the camera answers %d (%s)", code, sanitize(status.Message, address))
 }
 
 // maxForeign bounds how many bytes of a camera's own words go into a cause.
-const maxForeign = 200
+const maxForeignText = 200
 
 // safe makes a text from outside fit for a log and a screen: short, printable, without the password.
-func safe(text string, address *base.URL) string {
+func sanitize(text string, address *base.URL) string {
 	if address.User != nil {
 		if password, ok := address.User.Password(); ok && password != "" {
 			text = strings.ReplaceAll(text, password, "***")
@@ -145,8 +145,8 @@ func safe(text string, address *base.URL) string {
 		}
 		return r
 	}, text)
-	if len(text) > maxForeign {
-		text = strings.ToValidUTF8(text[:maxForeign], "") + "..."
+	if len(text) > maxForeignText {
+		text = strings.ToValidUTF8(text[:maxForeignText], "") + "..."
 	}
 	return text
 }
@@ -164,7 +164,7 @@ func hostPort(address *base.URL) string {
 }
 
 // inWords rounds d for a person: "10 s", "300 ms".
-func inWords(d time.Duration) string {
+func formatDuration(d time.Duration) string {
 	if d < time.Second {
 		return fmt.Sprintf("%d ms", d.Milliseconds())
 	}

@@ -6,39 +6,39 @@ import "time"
 const (
 	maxStep    = 10 * time.Second // forwards, from picture to picture
 	maxReorder = time.Second      // backwards, from the latest picture
-	maxSame    = 8                // pictures in a row with one time stamp
+	maxRepeats = 8                // pictures in a row with one time stamp
 )
 
 // clock turns RTP time stamps of 90 kHz (RFC 3550, section 5.1) into times since the first one. It goes on smoothly
 // where the camera's clock jumps, runs backwards or stands still: by the time that passed here.
 type clock struct {
-	started bool
-	stamp   uint32        // of the last picture
-	pts     time.Duration // of the last picture
-	latest  time.Duration // largest so far
-	arrived time.Time     // of the last picture
-	same    int
-	jumps   uint64
+	started        bool
+	timestamp      uint32        // of the last picture
+	pts            time.Duration // of the last picture
+	latest         time.Duration // largest so far
+	arrived        time.Time     // of the last picture
+	repeats        int
+	timestampJumps uint64
 }
 
 // time returns the presentation time of the picture with stamp, which arrived at now.
-func (c *clock) time(stamp uint32, now time.Time) time.Duration {
+func (c *clock) presentationTime(timestamp uint32, now time.Time) time.Duration {
 	if !c.started {
-		c.started, c.stamp, c.arrived = true, stamp, now
+		c.started, c.timestamp, c.arrived = true, timestamp, now
 		return 0
 	}
-	step := time.Duration(int32(stamp-c.stamp)) * time.Second / 90000
+	step := time.Duration(int32(timestamp-c.timestamp)) * time.Second / 90000
 	pts := c.pts + step
-	c.same++
+	c.repeats++
 	if step != 0 {
-		c.same = 0
+		c.repeats = 0
 	}
-	if step > maxStep || pts < c.latest-maxReorder || c.same > maxSame {
+	if step > maxStep || pts < c.latest-maxReorder || c.repeats > maxRepeats {
 		passed := min(max(now.Sub(c.arrived), time.Millisecond), maxStep)
 		pts = c.latest + passed
-		c.jumps++
+		c.timestampJumps++
 	}
-	c.stamp, c.pts, c.arrived = stamp, pts, now
+	c.timestamp, c.pts, c.arrived = timestamp, pts, now
 	c.latest = max(c.latest, pts)
 	return pts
 }

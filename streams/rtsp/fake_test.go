@@ -17,7 +17,7 @@ import (
 
 // fake is a camera whose every byte a test decides. It answers OPTIONS, DESCRIBE, SETUP and PLAY as
 // cameras do, one connection after another; what it does then is play.
-type fake struct {
+type fakeCamera struct {
 	t       *testing.T
 	sdp     string
 	session string                                // of the Session header
@@ -29,7 +29,7 @@ type fake struct {
 
 type fakeConn struct {
 	*net.TCPConn
-	f    *fake
+	f    *fakeCamera
 	text *textproto.Reader
 	udp  bool
 	seq  uint16
@@ -57,7 +57,7 @@ func videoSDP() string {
 }
 
 // start serves until the test ends and returns the camera's address.
-func (f *fake) start(t *testing.T) string {
+func (f *fakeCamera) start(t *testing.T) string {
 	t.Helper()
 	f.t = t
 	if f.sdp == "" {
@@ -163,7 +163,7 @@ func (c *fakeConn) printf(format string, args ...any) {
 }
 
 // nalu sends one NALU as one packet and reports whether the other side still takes it.
-func (c *fakeConn) nalu(nalu []byte, stamp uint32, last bool) bool {
+func (c *fakeConn) nalu(nalu []byte, timestamp uint32, last bool) bool {
 	c.seq++
 	packet := make([]byte, 4+12, 4+12+len(nalu))
 	packet[0] = '$'
@@ -174,19 +174,19 @@ func (c *fakeConn) nalu(nalu []byte, stamp uint32, last bool) bool {
 		packet[5] |= 0x80
 	}
 	binary.BigEndian.PutUint16(packet[6:], c.seq)
-	binary.BigEndian.PutUint32(packet[8:], stamp)
+	binary.BigEndian.PutUint32(packet[8:], timestamp)
 	binary.BigEndian.PutUint32(packet[12:], 7)
 	_, err := c.Write(append(packet, nalu...))
 	return err == nil
 }
 
 // picture sends one picture and waits a little. Every fifth is a key picture.
-func (c *fakeConn) picture(n int, stamp uint32) bool {
+func (c *fakeConn) sendFrame(n int, timestamp uint32) bool {
 	nalu := []byte{0x41, byte(n), 2, 3}
 	if n%5 == 0 {
 		nalu[0] = 0x65
 	}
-	return c.nalu(nalu, stamp, true) && c.pause(10*time.Millisecond)
+	return c.nalu(nalu, timestamp, true) && c.pause(10*time.Millisecond)
 }
 
 // pause waits, and reports false when the test ends.
@@ -200,8 +200,8 @@ func (c *fakeConn) pause(d time.Duration) bool {
 }
 
 // pictures sends pictures until the other side hangs up.
-func (c *fakeConn) pictures() {
-	for n := 0; c.picture(n, uint32(n)*3600); n++ {
+func (c *fakeConn) sendFrames() {
+	for n := 0; c.sendFrame(n, uint32(n)*3600); n++ {
 	}
 }
 

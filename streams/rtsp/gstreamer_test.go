@@ -32,11 +32,11 @@ func TestTakesPicturesFromGStreamer(t *testing.T) {
 			_, port := gstreamer(t, "0")
 			w := watch(t, Options{URL: parsed(t, local(port)), Transport: transport})
 			w.expect(true, "")
-			units := w.units(30)
-			if !units[0].Keyframe || units[0].PTS != 0 || units[0].Session != 1 {
-				t.Errorf("the first unit is not key unit 0 of session 1: %+v", units[0])
+			aus := w.accessUnits(30)
+			if !aus[0].Keyframe || aus[0].PTS != 0 || aus[0].Session != 1 {
+				t.Errorf("the first unit is not key unit 0 of session 1: %+v", aus[0])
 			}
-			width, height, err := h26x.SizeOf(streams.H264, units[0].NALUs)
+			width, height, err := h26x.SizeOf(streams.H264, aus[0].NALUs)
 			if err != nil || width != 320 || height != 240 {
 				t.Errorf("size %dx%d, %v; want 320x240", width, height, err)
 			}
@@ -57,9 +57,9 @@ func TestComesBackAfterTheCameraWasStopped(t *testing.T) {
 			for session := uint32(1); session <= 2; session++ {
 				camera, _ := gstreamer(t, port)
 				w.expect(true, "")
-				for u := w.units(1)[0]; u.Session != session; u = w.units(1)[0] {
+				for u := w.accessUnits(1)[0]; u.Session != session; u = w.accessUnits(1)[0] {
 				}
-				w.units(20)
+				w.accessUnits(20)
 				kill(t, camera)
 				w.expect(false, "")
 				w.expect(false, "connection refused")
@@ -83,14 +83,14 @@ func TestWrongPassword(t *testing.T) {
 	}
 	w := watch(t, Options{URL: parsed(t, "rtsp://viewer:letmein@127.0.0.1:"+port+"/main")})
 	w.expect(true, "")
-	w.units(5)
+	w.accessUnits(5)
 }
 
 func TestAudioIsPassedOver(t *testing.T) {
 	_, port := gstreamer(t, "0", "--audio")
 	w := watch(t, Options{URL: parsed(t, local(port))})
 	w.expect(true, "")
-	for _, u := range w.units(20) {
+	for _, u := range w.accessUnits(20) {
 		if u.Codec != streams.H264 || !h26x.ContainsFrame(u.Codec, u.NALUs) {
 			t.Fatalf("not a picture: %+v", u)
 		}
@@ -101,12 +101,12 @@ func TestTransportThatTheCameraRefuses(t *testing.T) {
 	_, port := gstreamer(t, "0", "--transport", "udp")
 	w := watch(t, Options{URL: parsed(t, local(port)), Transport: Auto})
 	w.expect(true, "")
-	w.units(5)
+	w.accessUnits(5)
 
 	_, port = gstreamer(t, "0", "--transport", "tcp")
 	w = watch(t, Options{URL: parsed(t, local(port)), Transport: UDP})
 	w.expect(true, "")
-	w.units(5)
+	w.accessUnits(5)
 
 	_, port = gstreamer(t, "0", "--transport", "udp")
 	w = watch(t, Options{URL: parsed(t, local(port)), Transport: TCP})

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 20 * time.Second // for what must come; far above what it takes
+const waitLimit = 20 * time.Second // for what must come; far above what it takes
 
 // gstreamer starts a real camera and returns its port; args go to testdata/camera.py.
 func gstreamer(t *testing.T, port string, args ...string) (*exec.Cmd, string) {
@@ -64,7 +64,7 @@ type state struct {
 }
 
 // watched is a source that runs until the test ends.
-type watched struct {
+type testSource struct {
 	t      *testing.T
 	source *Source
 	stream *streams.Stream
@@ -75,9 +75,9 @@ type watched struct {
 }
 
 // watch runs a source with short waits.
-func watch(t *testing.T, o Options) *watched {
+func watch(t *testing.T, o Options) *testSource {
 	t.Helper()
-	w := &watched{t: t, stream: streams.New(streams.Options{Name: "yard"}), states: make(chan state, 1000), log: &logBuffer{}}
+	w := &testSource{t: t, stream: streams.New(streams.Options{Name: "yard"}), states: make(chan state, 1000), log: &logBuffer{}}
 	o.Stream = w.stream
 	o.Logger = slog.New(slog.NewTextHandler(w.log, nil))
 	o.OnState = func(online bool, cause string) { w.states <- state{online, cause} }
@@ -96,7 +96,7 @@ func watch(t *testing.T, o Options) *watched {
 			if err != nil {
 				t.Errorf("Run returned %v after its context ended", err)
 			}
-		case <-time.After(patience):
+		case <-time.After(waitLimit):
 			t.Error("Run does not end")
 		}
 		w.reader.Close()
@@ -106,9 +106,9 @@ func watch(t *testing.T, o Options) *watched {
 }
 
 // expect waits for a state; states before it are passed over.
-func (w *watched) expect(online bool, cause string) {
+func (w *testSource) expect(online bool, cause string) {
 	w.t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(waitLimit)
 	var passed []state
 	for {
 		select {
@@ -124,18 +124,18 @@ func (w *watched) expect(online bool, cause string) {
 }
 
 // units waits for n units and checks what holds for every stream.
-func (w *watched) units(n int) []*streams.AccessUnit {
+func (w *testSource) accessUnits(n int) []*streams.AccessUnit {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(w.t.Context(), waitLimit)
 	defer cancel()
-	var units []*streams.AccessUnit
-	for len(units) < n {
+	var aus []*streams.AccessUnit
+	for len(aus) < n {
 		u, err := w.reader.Next(ctx)
 		if err != nil {
-			w.t.Fatalf("after %d units: %v; log:\n%s", len(units), err, w.log)
+			w.t.Fatalf("after %d units: %v; log:\n%s", len(aus), err, w.log)
 		}
-		if len(units) > 0 {
-			last := units[len(units)-1]
+		if len(aus) > 0 {
+			last := aus[len(aus)-1]
 			if u.Session == last.Session && u.PTS < last.PTS-maxReorder {
 				w.t.Errorf("time runs backwards: %v after %v", u.PTS, last.PTS)
 			}
@@ -146,9 +146,9 @@ func (w *watched) units(n int) []*streams.AccessUnit {
 		if len(u.NALUs) == 0 || u.Arrived.IsZero() || u.PTS < 0 {
 			w.t.Errorf("not a unit: %+v", u)
 		}
-		units = append(units, u)
+		aus = append(aus, u)
 	}
-	return units
+	return aus
 }
 
 // logBuffer is a log that can be read while it is written.

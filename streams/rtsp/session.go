@@ -20,30 +20,30 @@ import (
 )
 
 // farewell is how long a camera may take to accept the end of a session before the connection is cut.
-const farewell = 2 * time.Second
+const teardownTimeout = 2 * time.Second
 
 // session is one connection to the camera, from dialling to its end.
 type session struct {
-	s       *Source
+	source  *Source
 	address *base.URL
 	client  *gortsplib.Client
 	end     context.CancelCauseFunc
 	playing atomic.Bool
 
-	units   *assembler    // the library's reading goroutine owns it
-	first   chan struct{} // room for one: the first unit was published
-	packets atomic.Uint64 // of video
-	last    atomic.Int64  // when the last unit was published, since began; 0: none yet
-	began   time.Time
+	assembler  *assembler    // the library's reading goroutine owns it
+	firstFrame chan struct{} // room for one: the first unit was published
+	packets    atomic.Uint64 // of video
+	lastFrame  atomic.Int64  // when the last unit was published, since began; 0: none yet
+	began      time.Time
 
-	shown bool // pictures came; only Run's goroutine
+	gotFrame bool // pictures came; only Run's goroutine
 
 	mu   sync.Mutex
 	conn net.Conn
 }
 
 func newSession(s *Source, address *base.URL) *session {
-	n := &session{s: s, address: address.Clone(), first: make(chan struct{}, 1), began: time.Now()}
+	n := &session{source: s, address: address.Clone(), firstFrame: make(chan struct{}, 1), began: time.Now()}
 	transport := s.transport
 	n.client = &gortsplib.Client{
 		Scheme:            address.Scheme,
@@ -57,7 +57,7 @@ func newSession(s *Source, address *base.URL) *session {
 		OnResponse:        n.onResponse,
 		OnTransportSwitch: func(error) {},
 		OnPacketsLost:     func(uint64) {}, // the assembler counts them
-		OnDecodeError:     n.unreadable,
+		OnDecodeError:     n.countDecodeError,
 
 		// The library's own watch over UDP must not bark before ours, which counts pictures.
 		InitialUDPReadTimeout: s.o.FrameTimeout + s.o.UDPTimeout,
@@ -68,7 +68,7 @@ func newSession(s *Source, address *base.URL) *session {
 // run connects and takes pictures until they stop, and returns why. Every goroutine has ended when it
 // returns.
 func (n *session) run(parent context.Context) error {
-	n.s.count.attempts.Add(1)
+	n.source.count.attempts.Add(1)
 	ctx, end := context.WithCancelCause(parent)
 	n.end = end
 	if err := n.client.Start2(); err != nil {
@@ -79,7 +79,7 @@ func (n *session) run(parent context.Context) error {
 		defer close(closed)
 		<-ctx.Done()
 		// A client that waits for a TLS handshake hears nothing but the end of its connection.
-		cut := time.AfterFunc(farewell, n.cut)
+		cut := time.AfterFunc(teardownTimeout, n.closeConn)
 		defer cut.Stop()
 		n.client.Close()
 	}()
@@ -88,14 +88,14 @@ func (n *session) run(parent context.Context) error {
 		<-closed
 	}()
 
-	late := time.AfterFunc(n.s.o.ConnectTimeout, func() {
-		end(errNoAnswer)
-		n.cut()
+	late := time.AfterFunc(n.source.o.ConnectTimeout, func() {
+		end(errNoResponse)
+		n.closeConn()
 	})
 	err := n.play()
 	late.Stop()
 	if err != nil {
-		if cause := context.Cause(ctx); errors.Is(cause, errNoAnswer) && !n.connected() {
+		if cause := context.Cause(ctx); errors.Is(cause, errNoResponse) && !n.connected() {
 			return errUnreachable
 		} else if cause != nil {
 			return cause
@@ -111,11 +111,11 @@ func (n *session) play() error {
 	if err != nil {
 		return fmt.Errorf("asking what the camera offers: %w", err)
 	}
-	media, forma := choose(desc)
+	media, forma := selectVideo(desc)
 	if media == nil {
 		return errNoVideo
 	}
-	if n.units, err = newAssembler(forma, n.s.session+1); err != nil {
+	if n.assembler, err = newAssembler(forma, n.source.session+1); err != nil {
 		return err
 	}
 	if _, err := n.client.Setup(desc.BaseURL, media, 0, 0); err != nil {
@@ -131,7 +131,7 @@ func (n *session) play() error {
 
 // choose returns the first video that comes towards us and that we can carry. Audio and the back channel
 // are never set up.
-func choose(desc *description.Session) (*description.Media, format.Format) {
+func selectVideo(desc *description.Session) (*description.Media, format.Format) {
 	for _, media := range desc.Medias {
 		if media.IsBackChannel || media.Type != description.MediaTypeVideo {
 			continue
@@ -155,7 +155,7 @@ func (n *session) watch(ctx context.Context) error {
 	defer timer.Stop()
 	for {
 		select {
-		case <-n.first:
+		case <-n.firstFrame:
 			n.online()
 		case err := <-broken:
 			if cause := context.Cause(ctx); cause != nil {
@@ -180,76 +180,76 @@ func (n *session) watch(ctx context.Context) error {
 // check returns how long the session may go on without another look, or why it may not. played is when the
 // camera said yes.
 func (n *session) check(played time.Time) (time.Duration, error) {
-	o := n.s.o
-	if last := n.last.Load(); last != 0 {
+	o := n.source.o
+	if last := n.lastFrame.Load(); last != 0 {
 		left := o.FrameTimeout - time.Since(n.began.Add(time.Duration(last)))
 		if left <= 0 {
-			return 0, errNoPictures
+			return 0, errNoFrames
 		}
 		return left, nil
 	}
 	since := time.Since(played)
 	packets := n.packets.Load()
-	if packets == 0 && n.s.transport == gortsplib.TransportUDP {
+	if packets == 0 && n.source.transport == gortsplib.TransportUDP {
 		if since >= o.UDPTimeout {
-			return 0, errUDPSilent
+			return 0, errNoUDPPackets
 		}
 		return o.UDPTimeout - since, nil
 	}
 	if since >= o.FrameTimeout {
 		if packets > 0 {
-			return 0, errNoKey
+			return 0, errNoKeyframe
 		}
-		return 0, errNoPictures
+		return 0, errNoFrames
 	}
 	return o.FrameTimeout - since, nil
 }
 
 // online tells that the first picture has come.
 func (n *session) online() {
-	n.shown = true
-	n.s.count.sessions.Add(1)
-	args := []any{"stream", n.s.o.Stream.Name(), "transport", n.s.transport.String(), "codec", string(n.units.codec)}
-	if size := n.units.size.Load(); size != nil {
+	n.gotFrame = true
+	n.source.count.sessions.Add(1)
+	args := []any{"stream", n.source.o.Stream.Name(), "transport", n.source.transport.String(), "codec", string(n.assembler.codec)}
+	if size := n.assembler.size.Load(); size != nil {
 		args = append(args, "width", size[0], "height", size[1])
 	}
-	n.s.o.Logger.Info("camera is online", args...)
-	n.s.report(true, "")
+	n.source.o.Logger.Info("camera is online", args...)
+	n.source.report(true, "")
 }
 
 // onPacket takes a packet of the video. It never blocks.
 func (n *session) onPacket(packet *rtp.Packet) {
 	n.packets.Add(1)
 	now := time.Now()
-	unit, err := n.units.push(packet, now)
-	c := &n.s.count
-	c.lostPackets.Add(n.units.take(&n.units.lost))
-	c.dropped.Add(n.units.take(&n.units.dropped))
-	c.jumps.Add(n.units.take(&n.units.clock.jumps))
+	au, err := n.assembler.push(packet, now)
+	c := &n.source.count
+	c.lostPackets.Add(n.assembler.resetCount(&n.assembler.lost))
+	c.dropped.Add(n.assembler.resetCount(&n.assembler.dropped))
+	c.timestampJumps.Add(n.assembler.resetCount(&n.assembler.clock.timestampJumps))
 	if err != nil {
-		n.unreadable(err)
+		n.countDecodeError(err)
 	}
-	if unit == nil {
+	if au == nil {
 		return
 	}
-	if n.last.Load() == 0 {
-		if w, h, err := h26x.SizeOf(unit.Codec, unit.NALUs); err == nil {
-			n.units.size.Store(&[2]int{w, h})
+	if n.lastFrame.Load() == 0 {
+		if w, h, err := h26x.SizeOf(au.Codec, au.NALUs); err == nil {
+			n.assembler.size.Store(&[2]int{w, h})
 		}
 	}
-	n.s.o.Stream.Publish(unit)
-	c.pictures.Add(1)
-	if n.last.Swap(max(1, int64(now.Sub(n.began)))) == 0 {
-		n.first <- struct{}{}
+	n.source.o.Stream.Publish(au)
+	c.frames.Add(1)
+	if n.lastFrame.Swap(max(1, int64(now.Sub(n.began)))) == 0 {
+		n.firstFrame <- struct{}{}
 	}
 }
 
 // unreadable counts what the camera sent and nobody can read; the first of a source is logged, the others are in
 // the count that goes with a loss.
-func (n *session) unreadable(err error) {
-	if n.s.count.unreadable.Add(1) == 1 {
-		n.s.o.Logger.Warn("camera sends what cannot be read; further ones are only counted",
-			"stream", n.s.o.Stream.Name(), "error", safe(err.Error(), n.address))
+func (n *session) countDecodeError(err error) {
+	if n.source.count.decodeErrors.Add(1) == 1 {
+		n.source.o.Logger.Warn("camera sends what cannot be read; further ones are only counted",
+			"stream", n.source.o.Stream.Name(), "error", sanitize(err.Error(), n.address))
 	}
 }
 
@@ -263,7 +263,7 @@ func (n *session) onResponse(res *base.Response) {
 		// Only keepalives are answered now, and the library does not look at the answer. A nonce
 		// that has expired, or a session that the camera forgot, needs a new session.
 		if res.StatusCode == base.StatusUnauthorized || res.StatusCode == base.StatusSessionNotFound {
-			n.end(errExpired)
+			n.end(errSessionExpired)
 		}
 		return
 	}
@@ -301,7 +301,7 @@ func (n *session) connected() bool {
 }
 
 // cut closes the connection under the library. Closing it twice does no harm, so the error says nothing.
-func (n *session) cut() {
+func (n *session) closeConn() {
 	n.mu.Lock()
 	conn := n.conn
 	n.mu.Unlock()

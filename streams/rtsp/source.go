@@ -79,16 +79,16 @@ type Source struct {
 	count counters
 
 	// Only Run's goroutine touches these.
-	transport gortsplib.Transport // of the next attempt
-	session   uint32
-	advised   bool // that the transport was changed
-	known     bool // OnState has been called
-	online    bool
-	cause     string
+	transport      gortsplib.Transport // of the next attempt
+	session        uint32
+	loggedFallback bool // that the transport was changed
+	reported       bool // OnState has been called
+	online         bool
+	cause          string
 }
 
 type counters struct {
-	attempts, sessions, pictures, lostPackets, dropped, unreadable, jumps atomic.Uint64
+	attempts, sessions, frames, lostPackets, dropped, decodeErrors, timestampJumps atomic.Uint64
 }
 
 // Stats counts what happened since the source was made.
@@ -110,11 +110,11 @@ func (s *Source) Stats() Stats {
 	return Stats{
 		Attempts:       s.count.attempts.Load(),
 		Sessions:       s.count.sessions.Load(),
-		Frames:         s.count.pictures.Load(),
+		Frames:         s.count.frames.Load(),
 		LostPackets:    s.count.lostPackets.Load(),
 		Dropped:        s.count.dropped.Load(),
-		DecodeErrors:   s.count.unreadable.Load(),
-		TimestampJumps: s.count.jumps.Load(),
+		DecodeErrors:   s.count.decodeErrors.Load(),
+		TimestampJumps: s.count.timestampJumps.Load(),
 	}
 }
 
@@ -141,7 +141,7 @@ func (s *Source) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if n.shown {
+		if n.gotFrame {
 			s.session++
 		}
 		if s.fallBack(err, n) {
@@ -149,10 +149,10 @@ func (s *Source) Run(ctx context.Context) error {
 		}
 		cause, understood := causeOf(err, url, s.o)
 		if !understood {
-			s.count.unreadable.Add(1)
+			s.count.decodeErrors.Add(1)
 		}
-		s.report(false, cause, "error", safe(err.Error(), url))
-		if n.shown && time.Since(began) > s.o.FrameTimeout {
+		s.report(false, cause, "error", sanitize(err.Error(), url))
+		if n.gotFrame && time.Since(began) > s.o.FrameTimeout {
 			backoff.Reset()
 		}
 		least := time.Duration(0)
@@ -167,7 +167,7 @@ func (s *Source) Run(ctx context.Context) error {
 
 // fallBack chooses the other transport when this one cannot work, and reports whether to try it at once.
 func (s *Source) fallBack(err error, n *session) bool {
-	if s.o.Transport == TCP || n.shown || !isTransportFault(err) {
+	if s.o.Transport == TCP || n.gotFrame || !isTransportFault(err) {
 		return false
 	}
 	from := s.transport
@@ -176,8 +176,8 @@ func (s *Source) fallBack(err error, n *session) bool {
 	} else {
 		s.transport = gortsplib.TransportUDP
 	}
-	if !s.advised {
-		s.advised = true
+	if !s.loggedFallback {
+		s.loggedFallback = true
 		s.o.Logger.Info("camera does not serve this transport, trying the other",
 			"stream", s.o.Stream.Name(), "transport", from.String(), "next", s.transport.String())
 	}
@@ -190,12 +190,12 @@ func (s *Source) fallBack(err error, n *session) bool {
 
 // report tells of a change of state; a state that stays is told once.
 func (s *Source) report(online bool, cause string, detail ...any) {
-	if s.known && s.online == online && s.cause == cause {
+	if s.reported && s.online == online && s.cause == cause {
 		return
 	}
-	s.known, s.online, s.cause = true, online, cause
+	s.reported, s.online, s.cause = true, online, cause
 	if !online {
-		args := append([]any{"stream", s.o.Stream.Name(), "cause", cause, "unreadable", s.count.unreadable.Load()}, detail...)
+		args := append([]any{"stream", s.o.Stream.Name(), "cause", cause, "unreadable", s.count.decodeErrors.Load()}, detail...)
 		s.o.Logger.Warn("camera is offline", args...)
 	}
 	s.o.OnState(online, cause)

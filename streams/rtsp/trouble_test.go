@@ -13,7 +13,7 @@ import (
 )
 
 func TestSilentUDPFallsBackToTCP(t *testing.T) {
-	f := &fake{play: func(c *fakeConn) {
+	f := &fakeCamera{play: func(c *fakeConn) {
 		if c.udp {
 			for c.pause(10 * time.Millisecond) {
 				if _, err := c.Write(nil); err != nil {
@@ -22,18 +22,18 @@ func TestSilentUDPFallsBackToTCP(t *testing.T) {
 			}
 			return
 		}
-		c.pictures()
+		c.sendFrames()
 	}}
 	w := watch(t, Options{URL: parsed(t, f.start(t)), Transport: UDP, UDPTimeout: 200 * time.Millisecond})
 	w.expect(true, "")
-	w.units(10)
+	w.accessUnits(10)
 	if w.source.Stats().Attempts != 2 {
 		t.Errorf("%d attempts, want 2: no wait and no third", w.source.Stats().Attempts)
 	}
 }
 
 func TestCameraThatAnswersButSendsNothing(t *testing.T) {
-	f := &fake{play: func(c *fakeConn) { c.silence() }}
+	f := &fakeCamera{play: func(c *fakeConn) { c.silence() }}
 	w := watch(t, Options{URL: parsed(t, f.start(t)), FrameTimeout: 300 * time.Millisecond})
 	w.expect(false, "connected, but no ")
 	if st := w.source.Stats(); st.Sessions != 0 {
@@ -42,9 +42,9 @@ func TestCameraThatAnswersButSendsNothing(t *testing.T) {
 }
 
 func TestCameraThatFreezes(t *testing.T) {
-	f := &fake{play: func(c *fakeConn) {
+	f := &fakeCamera{play: func(c *fakeConn) {
 		for n := range 10 {
-			c.picture(n, uint32(n)*3600)
+			c.sendFrame(n, uint32(n)*3600)
 		}
 		c.silence()
 	}}
@@ -52,13 +52,13 @@ func TestCameraThatFreezes(t *testing.T) {
 	w.expect(true, "")
 	w.expect(false, "connected, but no pictures for 300 ms")
 	w.expect(true, "")
-	for u := w.units(1)[0]; u.Session != 2; u = w.units(1)[0] {
+	for u := w.accessUnits(1)[0]; u.Session != 2; u = w.accessUnits(1)[0] {
 	}
 }
 
 func TestCameraWithoutKeyPictures(t *testing.T) {
-	f := &fake{play: func(c *fakeConn) {
-		for n := 1; c.picture(5*n+1, uint32(n)*3600); n++ {
+	f := &fakeCamera{play: func(c *fakeConn) {
+		for n := 1; c.sendFrame(5*n+1, uint32(n)*3600); n++ {
 		}
 	}}
 	w := watch(t, Options{URL: parsed(t, f.start(t)), FrameTimeout: 300 * time.Millisecond})
@@ -66,25 +66,25 @@ func TestCameraWithoutKeyPictures(t *testing.T) {
 }
 
 func TestCameraWithoutVideo(t *testing.T) {
-	f := &fake{sdp: "m=audio 0 RTP/AVP 8\r\na=control:audio\r\n"}
+	f := &fakeCamera{sdp: "m=audio 0 RTP/AVP 8\r\na=control:audio\r\n"}
 	w := watch(t, Options{URL: parsed(t, f.start(t))})
 	w.expect(false, "the camera offers no H.264 or H.265 video")
 }
 
 func TestBackChannelIsPassedOver(t *testing.T) {
-	f := &fake{play: (*fakeConn).pictures}
+	f := &fakeCamera{play: (*fakeConn).sendFrames}
 	f.sdp = "m=audio 0 RTP/AVP 8\r\na=sendonly\r\na=control:back\r\n" +
 		strings.Replace(videoSDP(), "a=control:video", "a=sendonly\r\na=control:odd", 1) + videoSDP()
 	w := watch(t, Options{URL: parsed(t, f.start(t))})
 	w.expect(true, "")
-	w.units(10)
+	w.accessUnits(10)
 }
 
 // TestKeepaliveWellInsideTheTimeout: a camera with a timeout of 2 s hears of us each second at least; the next
 // test shows the same arithmetic for the timeouts that cameras really have.
 func TestKeepaliveWellInsideTheTimeout(t *testing.T) {
 	heard := make(chan time.Time, 10)
-	f := &fake{session: "42;timeout=2", play: (*fakeConn).pictures, keep: func(line string) {
+	f := &fakeCamera{session: "42;timeout=2", play: (*fakeConn).sendFrames, keep: func(line string) {
 		if strings.HasPrefix(line, "OPTIONS") || strings.HasPrefix(line, "GET_PARAMETER") {
 			heard <- time.Now()
 		}
@@ -99,7 +99,7 @@ func TestKeepaliveWellInsideTheTimeout(t *testing.T) {
 				t.Errorf("a keepalive came after %v", at.Sub(last))
 			}
 			last = at
-		case <-time.After(patience):
+		case <-time.After(waitLimit):
 			t.Fatal("no keepalive came")
 		}
 	}
@@ -133,12 +133,12 @@ func TestGarbage(t *testing.T) {
 		"headers": append([]byte("RTSP/1.0 200 OK\r\n"), bytes.Repeat([]byte("A: b\r\n"), 100_000)...),
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := &fake{before: func(c *fakeConn, _ string) bool {
+			f := &fakeCamera{before: func(c *fakeConn, _ string) bool {
 				_, _ = c.Write(answer)
 				return true
 			}}
 			w := watch(t, Options{URL: parsed(t, f.start(t)), ConnectTimeout: 300 * time.Millisecond})
-			for deadline := time.Now().Add(patience); w.source.Stats().Attempts < 6; {
+			for deadline := time.Now().Add(waitLimit); w.source.Stats().Attempts < 6; {
 				if time.Now().After(deadline) {
 					t.Fatal("it is not tried again")
 				}
@@ -156,8 +156,8 @@ func TestGarbage(t *testing.T) {
 }
 
 func TestGarbageAmongThePackets(t *testing.T) {
-	f := &fake{play: func(c *fakeConn) {
-		for n := 0; c.picture(n, uint32(n)*3600); n++ {
+	f := &fakeCamera{play: func(c *fakeConn) {
+		for n := 0; c.sendFrame(n, uint32(n)*3600); n++ {
 			_, _ = c.Write([]byte{'$', 0, 0, 3, 1, 2, 3})          // no RTP
 			_, _ = c.Write([]byte{'$', 1, 0, 4, 255, 255, 255, 1}) // no RTCP
 			_, _ = c.Write([]byte{'$', 9, 0, 4, 255, 255, 255, 1}) // a channel that nobody set up
@@ -165,7 +165,7 @@ func TestGarbageAmongThePackets(t *testing.T) {
 	}}
 	w := watch(t, Options{URL: parsed(t, f.start(t))})
 	w.expect(true, "")
-	w.units(50)
+	w.accessUnits(50)
 	if n := w.source.Stats().DecodeErrors; n < 50 {
 		t.Errorf("%d unreadable packets are counted", n)
 	}
@@ -175,26 +175,26 @@ func TestGarbageAmongThePackets(t *testing.T) {
 }
 
 func TestTimeStampsThatJump(t *testing.T) {
-	f := &fake{play: func(c *fakeConn) {
-		stamp := uint32(1<<32 - 5*3600) // wraps soon, which is no jump
-		for n := 0; c.picture(n, stamp); n++ {
+	f := &fakeCamera{play: func(c *fakeConn) {
+		timestamp := uint32(1<<32 - 5*3600) // wraps soon, which is no jump
+		for n := 0; c.sendFrame(n, timestamp); n++ {
 			switch n {
 			case 20:
-				stamp += 90000 * 3600
+				timestamp += 90000 * 3600
 			case 40:
-				stamp -= 90000 * 7200
+				timestamp -= 90000 * 7200
 			default:
-				stamp += 3600
+				timestamp += 3600
 			}
 		}
 	}}
 	w := watch(t, Options{URL: parsed(t, f.start(t))})
-	units := w.units(80)
-	if units[79].Session != 1 {
+	aus := w.accessUnits(80)
+	if aus[79].Session != 1 {
 		t.Errorf("the session did not survive; log:\n%s", w.log)
 	}
-	for i := 1; i < len(units); i++ {
-		if d := units[i].PTS - units[i-1].PTS; d <= 0 || d > 2*time.Second {
+	for i := 1; i < len(aus); i++ {
+		if d := aus[i].PTS - aus[i-1].PTS; d <= 0 || d > 2*time.Second {
 			t.Errorf("unit %d comes %v after the one before", i, d)
 		}
 	}
@@ -204,20 +204,20 @@ func TestTimeStampsThatJump(t *testing.T) {
 }
 
 func TestLostPacketsCostWholeGroups(t *testing.T) {
-	f := &fake{play: func(c *fakeConn) {
+	f := &fakeCamera{play: func(c *fakeConn) {
 		for n := 0; ; n++ {
 			if n == 7 {
 				c.seq++ // picture 7 of the second group, 5 to 9, misses a packet before it
 			}
-			if !c.picture(n, uint32(n)*3600) {
+			if !c.sendFrame(n, uint32(n)*3600) {
 				return
 			}
 		}
 	}}
 	w := watch(t, Options{URL: parsed(t, f.start(t))})
-	units := w.units(12)
+	aus := w.accessUnits(12)
 	var got []int
-	for _, u := range units {
+	for _, u := range aus {
 		got = append(got, int(u.PTS/(40*time.Millisecond)))
 	}
 	want := []int{0, 1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14}
@@ -232,13 +232,13 @@ func TestLostPacketsCostWholeGroups(t *testing.T) {
 }
 
 func TestSessionThatTheCameraForgets(t *testing.T) {
-	f := &fake{session: "42;timeout=1"}
+	f := &fakeCamera{session: "42;timeout=1"}
 	f.play = func(c *fakeConn) {
 		n := 0
-		for ; n < 30 && c.picture(n, uint32(n)*3600); n++ {
+		for ; n < 30 && c.sendFrame(n, uint32(n)*3600); n++ {
 		}
 		c.printf("RTSP/1.0 454 Session Not Found\r\nCSeq: 99\r\n\r\n")
-		for ; c.picture(n, uint32(n)*3600); n++ {
+		for ; c.sendFrame(n, uint32(n)*3600); n++ {
 		}
 	}
 	w := watch(t, Options{URL: parsed(t, f.start(t))})
@@ -265,7 +265,7 @@ func TestCameraThatNeverShakesHands(t *testing.T) {
 }
 
 func TestCameraThatRedirectsForEver(t *testing.T) {
-	f := &fake{}
+	f := &fakeCamera{}
 	f.before = func(c *fakeConn, method string) bool {
 		if method != "DESCRIBE" {
 			return false

@@ -22,11 +22,11 @@ const maxLag = time.Second
 
 // camera plays one file.
 type camera struct {
-	pictures []Frame
-	start    int           // index of the picture that comes first
-	period   time.Duration // length of the file
-	desc     *description.Session
-	media    *description.Media
+	frames []Frame
+	start  int           // index of the picture that comes first
+	period time.Duration // length of the file
+	desc   *description.Session
+	media  *description.Media
 
 	changed chan struct{} // room for one: off or frozen may have changed
 
@@ -36,12 +36,12 @@ type camera struct {
 	stream *gortsplib.ServerStream // nil while off
 }
 
-func newCamera(pictures []Frame, offset time.Duration) *camera {
-	last := len(pictures) - 1
-	period := pictures[last].DTS - pictures[0].DTS
+func newCamera(frames []Frame, offset time.Duration) *camera {
+	last := len(frames) - 1
+	period := frames[last].DTS - frames[0].DTS
 	period += period / time.Duration(last) // the last picture lasts as long as the others on average
 	f := &format.H264{PayloadTyp: 96, PacketizationMode: 1}
-	for _, nalu := range pictures[0].NALUs {
+	for _, nalu := range frames[0].NALUs {
 		if h26x.IsParameterSet(streams.H264, nalu) {
 			if _, _, err := h26x.Size(streams.H264, nalu); err == nil {
 				f.SPS = nalu
@@ -52,17 +52,17 @@ func newCamera(pictures []Frame, offset time.Duration) *camera {
 	}
 	media := &description.Media{Type: description.MediaTypeVideo, Formats: []format.Format{f}}
 	c := &camera{
-		pictures: pictures,
-		period:   period,
-		desc:     &description.Session{Medias: []*description.Media{media}},
-		media:    media,
-		changed:  make(chan struct{}, 1),
+		frames:  frames,
+		period:  period,
+		desc:    &description.Session{Medias: []*description.Media{media}},
+		media:   media,
+		changed: make(chan struct{}, 1),
 	}
 	if period > 0 {
 		offset = (offset%period + period) % period
 	}
-	for i, p := range pictures {
-		if p.Keyframe && p.DTS-pictures[0].DTS >= offset {
+	for i, p := range frames {
+		if p.Keyframe && p.DTS-frames[0].DTS >= offset {
 			c.start = i
 			break
 		}
@@ -72,7 +72,7 @@ func newCamera(pictures []Frame, offset time.Duration) *camera {
 
 // run plays the file until ctx ends, and returns ctx's error then.
 func (c *camera) run(ctx context.Context, server *gortsplib.Server) error {
-	defer c.hangUp()
+	defer c.closeStream()
 	encoder := &rtph264.Encoder{PayloadType: 96, PacketizationMode: 1}
 	if err := encoder.Init(); err != nil {
 		return fmt.Errorf("packetising video: %w", err)
@@ -87,12 +87,12 @@ func (c *camera) run(ctx context.Context, server *gortsplib.Server) error {
 	began := time.Now()
 	skipped := time.Duration(0) // time of the wall clock that the file did not keep up with
 	for i, loop := c.start, time.Duration(0); ; i++ {
-		if i == len(c.pictures) {
+		if i == len(c.frames) {
 			i = 0
 			loop += c.period
 		}
-		p := c.pictures[i]
-		due := loop + p.DTS - c.pictures[c.start].DTS + skipped
+		p := c.frames[i]
+		due := loop + p.DTS - c.frames[c.start].DTS + skipped
 		if lag := time.Since(began) - due; lag > maxLag {
 			skipped += lag
 		} else {
@@ -111,7 +111,7 @@ func (c *camera) run(ctx context.Context, server *gortsplib.Server) error {
 // wait returns when timer fires, and until then obeys changes of state.
 func (c *camera) wait(ctx context.Context, timer *time.Timer, server *gortsplib.Server) error {
 	for {
-		if err := c.obey(server); err != nil {
+		if err := c.applyState(server); err != nil {
 			return err
 		}
 		select {
@@ -125,13 +125,13 @@ func (c *camera) wait(ctx context.Context, timer *time.Timer, server *gortsplib.
 }
 
 // obey opens the stream or hangs up, as the state wants.
-func (c *camera) obey(server *gortsplib.Server) error {
+func (c *camera) applyState(server *gortsplib.Server) error {
 	c.mu.Lock()
 	off, open := c.off, c.stream != nil
 	c.mu.Unlock()
 	switch {
 	case off && open:
-		c.hangUp()
+		c.closeStream()
 	case !off && !open:
 		stream := &gortsplib.ServerStream{Server: server, Desc: c.desc}
 		if err := stream.Initialize(); err != nil {
@@ -145,7 +145,7 @@ func (c *camera) obey(server *gortsplib.Server) error {
 }
 
 // hangUp ends the sessions of all viewers.
-func (c *camera) hangUp() {
+func (c *camera) closeStream() {
 	c.mu.Lock()
 	stream := c.stream
 	c.stream = nil

@@ -130,14 +130,14 @@ func TestPlaysToFFmpeg(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: ffmpeg: %v", transport, err)
 		}
-		pictures := make(map[string]bool)
+		frames := make(map[string]bool)
 		for line := range strings.Lines(string(out)) {
 			if fields := strings.Split(strings.TrimSpace(line), ","); len(fields) == 6 {
-				pictures[strings.TrimSpace(fields[5])] = true
+				frames[strings.TrimSpace(fields[5])] = true
 			}
 		}
-		if len(pictures) < 25 {
-			t.Errorf("%s: %d different pictures were decoded, want 25 at least of 30", transport, len(pictures))
+		if len(frames) < 25 {
+			t.Errorf("%s: %d different pictures were decoded, want 25 at least of 30", transport, len(frames))
 		}
 	}
 	if _, _, err := viewer(t, strings.Replace(s.URL("yard"), "letmein", "wrong", 1)); err == nil {

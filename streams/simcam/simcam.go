@@ -65,15 +65,15 @@ func NewServer(o Options) (*Server, error) {
 		if _, ok := s.cameras[path]; ok || path == "" {
 			return nil, fmt.Errorf("making simulated camera %q: the path is empty or given twice", c.Path)
 		}
-		pictures, ok := files[c.File]
+		frames, ok := files[c.File]
 		if !ok {
 			var err error
-			if pictures, err = Load(c.File); err != nil {
+			if frames, err = Load(c.File); err != nil {
 				return nil, fmt.Errorf("making simulated camera %q: %w", c.Path, err)
 			}
-			files[c.File] = pictures
+			files[c.File] = frames
 		}
-		s.cameras[path] = newCamera(pictures, c.Offset)
+		s.cameras[path] = newCamera(frames, c.Offset)
 	}
 	if err := s.bind(); err != nil {
 		return nil, fmt.Errorf("making simulated cameras: %w", err)

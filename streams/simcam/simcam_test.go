@@ -31,27 +31,27 @@ func video(t *testing.T, bframes bool) string {
 
 func TestLoadGivesPicturesInOrder(t *testing.T) {
 	for _, bframes := range []bool{false, true} {
-		pictures, err := Load(video(t, bframes))
+		frames, err := Load(video(t, bframes))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(pictures) != 50 {
-			t.Errorf("bframes %v: %d pictures, want 50", bframes, len(pictures))
+		if len(frames) != 50 {
+			t.Errorf("bframes %v: %d pictures, want 50", bframes, len(frames))
 		}
-		if !pictures[0].Keyframe || pictures[0].DTS != 0 {
-			t.Errorf("bframes %v: the first picture is at %v, key %v", bframes, pictures[0].DTS, pictures[0].Keyframe)
+		if !frames[0].Keyframe || frames[0].DTS != 0 {
+			t.Errorf("bframes %v: the first picture is at %v, key %v", bframes, frames[0].DTS, frames[0].Keyframe)
 		}
 		seen := make(map[time.Duration]bool)
 		reordered := false
-		for i, p := range pictures {
-			if i > 0 && p.DTS <= pictures[i-1].DTS {
-				t.Errorf("bframes %v: picture %d is decoded at %v, the one before at %v", bframes, i, p.DTS, pictures[i-1].DTS)
+		for i, p := range frames {
+			if i > 0 && p.DTS <= frames[i-1].DTS {
+				t.Errorf("bframes %v: picture %d is decoded at %v, the one before at %v", bframes, i, p.DTS, frames[i-1].DTS)
 			}
 			if p.PTS < p.DTS || seen[p.PTS] {
 				t.Errorf("bframes %v: picture %d is shown at %v, decoded at %v", bframes, i, p.PTS, p.DTS)
 			}
 			seen[p.PTS] = true
-			reordered = reordered || i > 0 && p.PTS < pictures[i-1].PTS
+			reordered = reordered || i > 0 && p.PTS < frames[i-1].PTS
 		}
 		if reordered != bframes {
 			t.Errorf("bframes %v: pictures out of order: %v", bframes, reordered)

@@ -96,7 +96,7 @@ func (t *TS) Close() error { return t.file.Close() }
 const maxFile = 256 << 20
 
 // Load reads the file at path whole. It begins with a key picture.
-func Load(path string) (pictures []Frame, err error) {
+func Load(path string) (frames []Frame, err error) {
 	t, err := OpenTS(path)
 	if err != nil {
 		return nil, err
@@ -111,16 +111,16 @@ func Load(path string) (pictures []Frame, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(pictures) == 0 && !p.Keyframe {
+		if len(frames) == 0 && !p.Keyframe {
 			continue
 		}
 		if size += p.Size(); size > maxFile {
 			return nil, fmt.Errorf("reading %s: more than %d MiB of video", path, maxFile>>20)
 		}
-		pictures = append(pictures, p)
+		frames = append(frames, p)
 	}
-	if len(pictures) < 2 {
+	if len(frames) < 2 {
 		return nil, fmt.Errorf("reading %s: fewer than two pictures in it", path)
 	}
-	return pictures, nil
+	return frames, nil
 }

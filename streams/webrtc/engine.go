@@ -40,8 +40,8 @@ type Engine struct {
 	logger   *slog.Logger
 	settings webrtc.SettingEngine
 	conn     *batchConn // nil without Listen
-	udp      *ice.UDPMuxDefault
-	tcp      *ice.TCPMuxDefault
+	udpMux   *ice.UDPMuxDefault
+	tcpMux   *ice.TCPMuxDefault
 	addr     string
 }
 
@@ -91,15 +91,15 @@ func (e *Engine) listen(address string, public []string) error {
 	e.conn = newBatchConn(udp, e.logger)
 	e.addr = udp.LocalAddr().String()
 	factory := logFactory{logger: e.logger}
-	e.udp = ice.NewUDPMuxDefault(ice.UDPMuxParams{Logger: factory.NewLogger("ice-udp"), UDPConn: e.conn})
-	e.tcp = ice.NewTCPMuxDefault(ice.TCPMuxParams{
+	e.udpMux = ice.NewUDPMuxDefault(ice.UDPMuxParams{Logger: factory.NewLogger("ice-udp"), UDPConn: e.conn})
+	e.tcpMux = ice.NewTCPMuxDefault(ice.TCPMuxParams{
 		Listener:        tcp,
 		Logger:          factory.NewLogger("ice-tcp"),
 		ReadBufferSize:  32,
 		WriteBufferSize: 4 << 20, // bounded; what does not fit is dropped, as UDP would
 	})
-	e.settings.SetICEUDPMux(e.udp)
-	e.settings.SetICETCPMux(e.tcp)
+	e.settings.SetICEUDPMux(e.udpMux)
+	e.settings.SetICETCPMux(e.tcpMux)
 	// A server with known addresses answers checks and makes none (RFC 8445, section 2.5).
 	e.settings.SetLite(true)
 	e.settings.SetNetworkTypes([]webrtc.NetworkType{
@@ -153,10 +153,10 @@ func (e *Engine) Addr() string { return e.addr }
 
 // Close releases the port.
 func (e *Engine) Close() error {
-	if e.udp == nil {
+	if e.udpMux == nil {
 		return nil
 	}
-	return errors.Join(e.udp.Close(), e.tcp.Close())
+	return errors.Join(e.udpMux.Close(), e.tcpMux.Close())
 }
 
 // flush sends what the last writes to a peer left in its batch.

@@ -102,7 +102,7 @@ func (p *pacedSender) run(ctx context.Context) error {
 		case <-state.C:
 			p.publishState()
 		case <-report.C:
-			err = p.report()
+			err = p.sendReport()
 		}
 		if err != nil {
 			return err
@@ -186,7 +186,7 @@ func (p *pacedSender) succeed() {
 func (p *pacedSender) sendSegment(batch []*packet, now time.Time) error {
 	if !p.reported { // before the first packet, so that its age is known
 		p.reported = true
-		if err := p.report(); err != nil {
+		if err := p.sendReport(); err != nil {
 			return err
 		}
 	}

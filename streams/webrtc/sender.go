@@ -140,11 +140,11 @@ func (s *sender) run(ctx context.Context) error {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	var batch [burstPackets]*packet
-	told := false
+	reported := false
 	for {
-		if s.selectPosition(); s.joined && !told { // before the first packet, so that its age is known
-			told = true
-			if err := s.report(); err != nil {
+		if s.selectPosition(); s.joined && !reported { // before the first packet, so that its age is known
+			reported = true
+			if err := s.sendReport(); err != nil {
 				return err
 			}
 		}
@@ -169,7 +169,7 @@ func (s *sender) run(ctx context.Context) error {
 		case f := <-s.feedback:
 			s.handleFeedback(f)
 		case <-report.C:
-			err = s.report()
+			err = s.sendReport()
 		}
 		if err != nil {
 			return err
@@ -348,7 +348,7 @@ func (s *sender) spanOf(sequence uint64) *span {
 }
 
 // report tells the peer which time stamp is now (RFC 3550 section 6.4.1).
-func (s *sender) report() error {
+func (s *sender) sendReport() error {
 	if !s.joined {
 		return nil
 	}

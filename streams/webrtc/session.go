@@ -68,7 +68,7 @@ func (s *session) end(cause error) {
 	}
 }
 
-func (s *session) cause() error {
+func (s *session) endCause() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
@@ -103,7 +103,7 @@ func (s *session) run(ctx context.Context, up func(context.Context) error) error
 	case <-late.C:
 		s.end(ErrNoConnection)
 	}
-	cause := s.cause()
+	cause := s.endCause()
 	cancel(cause)
 	err := s.pc.GracefulClose() // unblocks reads
 	<-done

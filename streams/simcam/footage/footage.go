@@ -72,12 +72,12 @@ func Create(ctx context.Context, video, path string, f Format) error {
 		return fmt.Errorf("making a recording: %w", err)
 	}
 	cmd := exec.CommandContext(ctx, "ffmpeg", arguments(video, part.Name(), f)...)
-	var complaint bytes.Buffer
-	cmd.Stderr = &complaint
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	if err := cmd.Run(); errors.Is(err, exec.ErrNotFound) {
 		return errors.New("ffmpeg is not installed; `make deps` installs it")
 	} else if err != nil {
-		return fmt.Errorf("ffmpeg on %s: %w: %s", video, err, strings.TrimSpace(complaint.String()))
+		return fmt.Errorf("ffmpeg on %s: %w: %s", video, err, strings.TrimSpace(stderr.String()))
 	}
 	if err := os.Rename(part.Name(), path); err != nil {
 		return fmt.Errorf("keeping the recording: %w", err)
