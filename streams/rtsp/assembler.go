@@ -15,17 +15,17 @@ import (
 	"gridpost/streams/h26x"
 )
 
-// maxPackets bounds how many packets one picture may take. The library bounds a picture's bytes; without this,
-// a camera that sends empty fragments for ever would fill the memory.
+// maxPackets bounds the packets of one frame. The library bounds a frame's bytes; without this, a camera that
+// sends empty fragments without end would fill the memory.
 const maxPackets = 16384
 
-// depacketizer gives the NALUs of a picture when packet was its last one.
+// depacketizer returns the NALUs of a frame when packet was its last one.
 type depacketizer interface {
 	Decode(packet *rtp.Packet) ([][]byte, error)
 }
 
-// assembler makes units of the packets of one session (RFC 6184, RFC 7798). It begins with a key
-// picture; after a lost packet it leaves out pictures up to the next key picture.
+// assembler makes access units of the packets of one session (RFC 6184, RFC 7798). It begins with a
+// keyframe; after a lost packet it drops frames up to the next keyframe.
 type assembler struct {
 	codec      streams.Codec
 	session    uint32
@@ -39,11 +39,11 @@ type assembler struct {
 
 	started          bool
 	sequence         uint16 // of the last packet
-	pending          int    // packets of the picture under way
-	timestamp        uint32 // its time stamp
-	damaged          bool   // a picture lacks a packet
-	damagedTimestamp uint32 // its time stamp
-	lost             uint64 // counts since the last take
+	pending          int    // packets of the current frame
+	timestamp        uint32 // its timestamp
+	damaged          bool   // a frame lacks a packet
+	damagedTimestamp uint32 // its timestamp
+	lost             uint64 // counts since the last resetCount
 	dropped          uint64
 }
 
@@ -73,33 +73,33 @@ func newAssembler(f format.Format, session uint32) (*assembler, error) {
 
 func wrapDecoder[D depacketizer](d D, err error) (depacketizer, error) {
 	if err != nil {
-		return nil, fmt.Errorf("reading how the video is packed: %w", err)
+		return nil, fmt.Errorf("reading the parameters of the video: %w", err)
 	}
 	return d, nil
 }
 
-// reset forgets the picture under way.
+// reset drops the current, incomplete frame.
 func (a *assembler) reset() (err error) {
 	a.pending = 0
 	a.decoder, err = a.newDecoder()
 	return err
 }
 
-// take returns a count and begins it anew.
+// resetCount returns a count and sets it to zero.
 func (a *assembler) resetCount(count *uint64) uint64 {
 	n := *count
 	*count = 0
 	return n
 }
 
-// push takes the next packet, which arrived at now, and returns the unit that it completes, nil for none. An
-// error says that the packet is unreadable; the next one may well be readable.
+// push adds the next packet, which arrived at now, and returns the access unit that it completes, nil for none.
+// An error means that the packet could not be parsed; the next one can be pushed all the same.
 func (a *assembler) push(packet *rtp.Packet, now time.Time) (*streams.AccessUnit, error) {
 	if err := a.checkSequence(packet); err != nil {
 		return nil, err
 	}
 	if len(packet.Payload) == 0 {
-		return nil, nil // some cameras keep a path open so
+		return nil, nil // some cameras send these to keep a NAT mapping open
 	}
 	nalus, err := a.decoder.Decode(packet)
 	switch {
@@ -109,18 +109,18 @@ func (a *assembler) push(packet *rtp.Packet, now time.Time) (*streams.AccessUnit
 		}
 		if a.pending++; a.pending > maxPackets {
 			a.needKeyframe = true
-			return nil, errors.Join(fmt.Errorf("a picture has more than %d packets", maxPackets), a.reset())
+			return nil, errors.Join(fmt.Errorf("a frame has more than %d packets", maxPackets), a.reset())
 		}
 		return nil, nil
 	case errors.Is(err, rtph264.ErrNonStartingPacketAndNoPrevious), errors.Is(err, rtph265.ErrNonStartingPacketAndNoPrevious):
-		return nil, nil // a session may begin in the middle of a picture
+		return nil, nil // a session may begin in the middle of a frame
 	case err != nil:
 		a.damaged, a.damagedTimestamp = true, packet.Timestamp
 		return nil, err
 	}
 
-	// The H.264 depacketizer gives a picture without an end mark when the first packet of the next one
-	// has come; that packet is then under way.
+	// The H.264 depacketizer returns a frame without a marker bit when the first packet of the next one
+	// has arrived; that packet is then the beginning of the current frame.
 	timestamp := packet.Timestamp
 	if a.pending > 0 {
 		timestamp = a.timestamp
@@ -138,8 +138,9 @@ func (a *assembler) push(packet *rtp.Packet, now time.Time) (*streams.AccessUnit
 	return a.accessUnit(nalus, timestamp, now), nil
 }
 
-// follow looks at the packet's number. A gap breaks the picture under way, and the one that the packet belongs to
-// unless it is seen to be its first; whatever comes up to the next key picture may build on what was lost.
+// checkSequence checks the packet's sequence number. A gap damages the current frame, and the one that the packet
+// belongs to unless the packet is known to be its first; all frames up to the next keyframe may depend on what was
+// lost.
 func (a *assembler) checkSequence(packet *rtp.Packet) error {
 	gap := packet.SequenceNumber - a.sequence - 1
 	first := !a.started
@@ -147,7 +148,7 @@ func (a *assembler) checkSequence(packet *rtp.Packet) error {
 	if first || gap == 0 {
 		return nil
 	}
-	if gap < 1<<15 { // else the number went back: a camera that began anew
+	if gap < 1<<15 { // else the number went back: the camera has started again
 		a.lost += uint64(gap)
 	}
 	if a.pending > 0 {
@@ -160,7 +161,7 @@ func (a *assembler) checkSequence(packet *rtp.Packet) error {
 	return a.reset()
 }
 
-// unit makes a unit of the NALUs of one picture; nil if it is not to be shown.
+// accessUnit returns an access unit of the NALUs of one frame, nil if it is dropped.
 func (a *assembler) accessUnit(nalus [][]byte, timestamp uint32, now time.Time) *streams.AccessUnit {
 	nalus, key, ok := a.params.Assemble(nalus)
 	if !ok {
@@ -174,7 +175,7 @@ func (a *assembler) accessUnit(nalus [][]byte, timestamp uint32, now time.Time) 
 	}
 	pts := a.clock.presentationTime(timestamp, now)
 	if pts < 0 {
-		return nil // shown before the first picture: it builds on what was never sent
+		return nil // shown before the first keyframe: it depends on frames that were never sent
 	}
 	a.needKeyframe = false
 	return &streams.AccessUnit{
@@ -187,7 +188,7 @@ func (a *assembler) accessUnit(nalus [][]byte, timestamp uint32, now time.Time) 
 	}
 }
 
-// compact copies nalus into one piece of memory, because they share the much larger buffers of their packets.
+// compactNALUs copies nalus into one allocation, because they share the much larger buffers of their packets.
 func compactNALUs(nalus [][]byte) [][]byte {
 	size := 0
 	for _, nalu := range nalus {

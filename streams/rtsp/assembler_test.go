@@ -26,8 +26,8 @@ func packet(number uint16, timestamp uint32, last bool, payload ...byte) *rtp.Pa
 	return &rtp.Packet{Header: rtp.Header{SequenceNumber: number, Timestamp: timestamp, Marker: last}, Payload: payload}
 }
 
-// TestPicturesWithoutEndMark: the unit has the time stamp of its own packets, not of the packet that showed its end.
-func TestPicturesWithoutEndMark(t *testing.T) {
+// TestFramesWithoutEndMark: the access unit has the timestamp of its own packets, not of the packet that showed its end.
+func TestFramesWithoutEndMark(t *testing.T) {
 	a := newH264(t)
 	now := time.Unix(1e9, 0)
 	var aus []*streams.AccessUnit
@@ -47,7 +47,7 @@ func TestPicturesWithoutEndMark(t *testing.T) {
 		}
 	}
 	if len(aus) != 5 {
-		t.Fatalf("%d units, want 5", len(aus))
+		t.Fatalf("%d access units, want 5", len(aus))
 	}
 	for n, u := range aus {
 		last := u.NALUs[len(u.NALUs)-1]
@@ -57,12 +57,12 @@ func TestPicturesWithoutEndMark(t *testing.T) {
 	}
 }
 
-// TestKeyPictureAfterALoss: a loss right before a key picture does not cost the key picture.
-func TestKeyPictureAfterALoss(t *testing.T) {
+// TestKeyframeAfterALoss: a loss right before a keyframe does not cost the keyframe.
+func TestKeyframeAfterALoss(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	for _, test := range []struct {
 		name string
-		seen bool // that the packet after the gap is the picture's first
+		seen bool // that the packet after the gap is the frame's first
 		want int
 	}{{"begins with a parameter set", true, 1}, {"may lack its beginning", false, 0}} {
 		a := newH264(t)
@@ -77,7 +77,7 @@ func TestKeyPictureAfterALoss(t *testing.T) {
 			return aus
 		}
 		if push(packet(1, 0, true, 0x65, 1)) != 1 || push(packet(2, 3600, true, 0x41, 1)) != 1 {
-			t.Fatal("the first pictures are no units")
+			t.Fatal("the first frames are not an access unit")
 		}
 		got := 0
 		if test.seen {
@@ -87,10 +87,10 @@ func TestKeyPictureAfterALoss(t *testing.T) {
 		}
 		got += push(packet(10, 7200, true, 0x65, 2))
 		if got != test.want {
-			t.Errorf("%s: %d units, want %d", test.name, got, test.want)
+			t.Errorf("%s: %d access units, want %d", test.name, got, test.want)
 		}
 		if push(packet(11, 10800, true, 0x65, 1)) != 1 {
-			t.Errorf("%s: the next key picture is no unit", test.name)
+			t.Errorf("%s: the next keyframe is no access unit", test.name)
 		}
 	}
 }
@@ -105,19 +105,19 @@ func TestH265(t *testing.T) {
 	}
 	now := time.Unix(1e9, 0)
 	if u, err := a.push(packet(1, 0, true, 1<<1, 1, 9), now); u != nil || err != nil {
-		t.Errorf("a picture before the first key picture gave %v, %v", u, err)
+		t.Errorf("a frame before the first keyframe gave %v, %v", u, err)
 	}
 	u, err := a.push(packet(2, 3600, true, 19<<1, 1, 9), now)
 	if err != nil || u == nil || !u.Keyframe || u.Codec != streams.H265 || u.Session != 3 || len(u.NALUs) != 4 {
 		t.Fatalf("unit %+v, %v", u, err)
 	}
 	if !bytes.Equal(u.NALUs[0], vps) || !bytes.Equal(u.NALUs[1], sps) || !bytes.Equal(u.NALUs[2], pps) {
-		t.Errorf("the key unit begins with %x", u.NALUs[:3])
+		t.Errorf("the keyframe begins with %x", u.NALUs[:3])
 	}
 }
 
-// TestEndlessPicture: a camera that never ends a picture costs bounded memory.
-func TestEndlessPicture(t *testing.T) {
+// TestEndlessFrame: a camera that never ends a frame costs bounded memory.
+func TestEndlessFrame(t *testing.T) {
 	a := newH264(t)
 	failed := 0
 	for n := range 5 * maxPackets {
@@ -127,7 +127,7 @@ func TestEndlessPicture(t *testing.T) {
 		}
 		u, err := a.push(packet(uint16(n), 0, false, payload...), time.Unix(1e9, 0))
 		if u != nil {
-			t.Fatal("it is a unit")
+			t.Fatal("it is a access unit")
 		}
 		if err != nil {
 			failed++
@@ -193,7 +193,7 @@ func FuzzAssembler(f *testing.F) {
 	})
 }
 
-// BenchmarkAssemble measures the way from packets to a unit, for a picture of 20 kB (25 a second are 4 Mbit/s).
+// BenchmarkAssemble measures the way from packets to a access unit, for a frame of 20 kB (25 a second are 4 Mbit/s).
 func BenchmarkAssemble(b *testing.B) {
 	a := newH264(b)
 	const parts = 15

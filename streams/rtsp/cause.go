@@ -16,7 +16,7 @@ import (
 	"github.com/bluenviron/gortsplib/v4/pkg/liberrors"
 )
 
-// Why a session ended, where the library does not say it.
+// Reasons for the end of a session that the library does not know.
 var (
 	errUnreachable    = errors.New("no connection in time")
 	errNoResponse     = errors.New("connected, but no answer in time")
@@ -36,7 +36,7 @@ func statusOf(err error) base.StatusCode {
 	return 0
 }
 
-// isRefusal reports whether the camera does not accept who asks.
+// isRefusal reports whether the camera rejected the credentials.
 func isRefusal(err error) bool {
 	code := statusOf(err)
 	return code == base.StatusUnauthorized || code == base.StatusForbidden
@@ -56,8 +56,8 @@ func isTransportFault(err error) bool {
 		errors.As(err, &noChannels) || errors.As(err, &badDelivery)
 }
 
-// causeOf says in words for a person why a session ended. understood is false when the camera sent what nobody
-// can read; the cause is the same then whatever it was, so that garbage is not news each time.
+// causeOf returns a text for people that says why a session ended. understood is false when the camera sent
+// something that cannot be parsed; the text is the same then whatever it was, so that it is not reported each time.
 func causeOf(err error, address *base.URL, o Options) (cause string, understood bool) {
 	if cause := knownCause(err, address, o); cause != "" {
 		return cause, true
@@ -129,10 +129,10 @@ func causeOfStatus(err error, address *base.URL) string {
 	return fmt.Sprintf("the camera answers %d (%s)", code, sanitize(status.Message, address))
 }
 
-// maxForeign bounds how many bytes of a camera's own words go into a cause.
+// maxForeignText bounds the bytes of a camera's own text in a cause.
 const maxForeignText = 200
 
-// safe makes a text from outside fit for a log and a screen: short, printable, without the password.
+// sanitize makes a text from outside safe for a log and a screen: short, printable, without the password.
 func sanitize(text string, address *base.URL) string {
 	if address.User != nil {
 		if password, ok := address.User.Password(); ok && password != "" {
@@ -163,7 +163,7 @@ func hostPort(address *base.URL) string {
 	return net.JoinHostPort(address.Hostname(), port)
 }
 
-// inWords rounds d for a person: "10 s", "300 ms".
+// formatDuration rounds d for people: "10 s", "300 ms".
 func formatDuration(d time.Duration) string {
 	if d < time.Second {
 		return fmt.Sprintf("%d ms", d.Milliseconds())

@@ -2,26 +2,26 @@ package rtsp
 
 import "time"
 
-// Bounds of what counts as a time stamp that runs on.
+// Bounds of a timestamp that continues the ones before.
 const (
-	maxStep    = 10 * time.Second // forwards, from picture to picture
-	maxReorder = time.Second      // backwards, from the latest picture
-	maxRepeats = 8                // pictures in a row with one time stamp
+	maxStep    = 10 * time.Second // forwards, from frame to frame
+	maxReorder = time.Second      // backwards, from the latest frame
+	maxRepeats = 8                // frames in a row with one timestamp
 )
 
-// clock turns RTP time stamps of 90 kHz (RFC 3550, section 5.1) into times since the first one. It goes on smoothly
-// where the camera's clock jumps, runs backwards or stands still: by the time that passed here.
+// clock converts RTP timestamps of 90 kHz (RFC 3550, section 5.1) into times since the first one. Where the camera's
+// clock jumps, runs backwards or stands still, it continues by the time that passed on this machine.
 type clock struct {
 	started        bool
-	timestamp      uint32        // of the last picture
-	pts            time.Duration // of the last picture
+	timestamp      uint32        // of the last frame
+	pts            time.Duration // of the last frame
 	latest         time.Duration // largest so far
-	arrived        time.Time     // of the last picture
+	arrived        time.Time     // of the last frame
 	repeats        int
 	timestampJumps uint64
 }
 
-// time returns the presentation time of the picture with stamp, which arrived at now.
+// presentationTime returns the time of the frame with this timestamp, which arrived at now.
 func (c *clock) presentationTime(timestamp uint32, now time.Time) time.Duration {
 	if !c.started {
 		c.started, c.timestamp, c.arrived = true, timestamp, now

@@ -36,7 +36,7 @@ type fakeConn struct {
 	done chan struct{} // closed when the test ends
 }
 
-// These describe pictures of 320x240.
+// These describe frames of 320x240.
 const (
 	fakeSPS = "6742c00dd90141fb011000000300100000030320f142a480"
 	fakePPS = "68cb83cb20"
@@ -180,7 +180,7 @@ func (c *fakeConn) nalu(nalu []byte, timestamp uint32, last bool) bool {
 	return err == nil
 }
 
-// picture sends one picture and waits a little. Every fifth is a key picture.
+// frame sends one frame and waits a little. Every fifth is a keyframe.
 func (c *fakeConn) sendFrame(n int, timestamp uint32) bool {
 	nalu := []byte{0x41, byte(n), 2, 3}
 	if n%5 == 0 {
@@ -199,7 +199,7 @@ func (c *fakeConn) pause(d time.Duration) bool {
 	}
 }
 
-// pictures sends pictures until the other side hangs up.
+// frames sends frames until the other side hangs up.
 func (c *fakeConn) sendFrames() {
 	for n := 0; c.sendFrame(n, uint32(n)*3600); n++ {
 	}

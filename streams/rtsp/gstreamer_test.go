@@ -26,7 +26,7 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-func TestTakesPicturesFromGStreamer(t *testing.T) {
+func TestTakesFramesFromGStreamer(t *testing.T) {
 	for _, transport := range []string{Auto, TCP, UDP} {
 		t.Run(transport, func(t *testing.T) {
 			_, port := gstreamer(t, "0")
@@ -34,7 +34,7 @@ func TestTakesPicturesFromGStreamer(t *testing.T) {
 			w.expect(true, "")
 			aus := w.accessUnits(30)
 			if !aus[0].Keyframe || aus[0].PTS != 0 || aus[0].Session != 1 {
-				t.Errorf("the first unit is not key unit 0 of session 1: %+v", aus[0])
+				t.Errorf("the first access unit is not keyframe 0 of session 1: %+v", aus[0])
 			}
 			width, height, err := h26x.SizeOf(streams.H264, aus[0].NALUs)
 			if err != nil || width != 320 || height != 240 {
@@ -92,7 +92,7 @@ func TestAudioIsPassedOver(t *testing.T) {
 	w.expect(true, "")
 	for _, u := range w.accessUnits(20) {
 		if u.Codec != streams.H264 || !h26x.ContainsFrame(u.Codec, u.NALUs) {
-			t.Fatalf("not a picture: %+v", u)
+			t.Fatalf("not a frame: %+v", u)
 		}
 	}
 }

@@ -123,7 +123,7 @@ func (w *testSource) expect(online bool, cause string) {
 	}
 }
 
-// units waits for n units and checks what holds for every stream.
+// access units waits for n access units and checks what holds for every stream.
 func (w *testSource) accessUnits(n int) []*streams.AccessUnit {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), waitLimit)
@@ -132,7 +132,7 @@ func (w *testSource) accessUnits(n int) []*streams.AccessUnit {
 	for len(aus) < n {
 		u, err := w.reader.Next(ctx)
 		if err != nil {
-			w.t.Fatalf("after %d units: %v; log:\n%s", len(aus), err, w.log)
+			w.t.Fatalf("after %d access units: %v; log:\n%s", len(aus), err, w.log)
 		}
 		if len(aus) > 0 {
 			last := aus[len(aus)-1]
@@ -140,11 +140,11 @@ func (w *testSource) accessUnits(n int) []*streams.AccessUnit {
 				w.t.Errorf("time runs backwards: %v after %v", u.PTS, last.PTS)
 			}
 			if u.Session != last.Session && !u.Keyframe {
-				w.t.Errorf("session %d does not begin with a key unit", u.Session)
+				w.t.Errorf("session %d does not begin with a keyframe", u.Session)
 			}
 		}
 		if len(u.NALUs) == 0 || u.Arrived.IsZero() || u.PTS < 0 {
-			w.t.Errorf("not a unit: %+v", u)
+			w.t.Errorf("not a access unit: %+v", u)
 		}
 		aus = append(aus, u)
 	}

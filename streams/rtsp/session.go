@@ -19,10 +19,10 @@ import (
 	"gridpost/streams/h26x"
 )
 
-// farewell is how long a camera may take to accept the end of a session before the connection is cut.
+// teardownTimeout is how long a camera may take to answer TEARDOWN before the connection is closed.
 const teardownTimeout = 2 * time.Second
 
-// session is one connection to the camera, from dialling to its end.
+// session is one connection to the camera, from dialling until it is closed.
 type session struct {
 	source  *Source
 	address *base.URL
@@ -31,12 +31,12 @@ type session struct {
 	playing atomic.Bool
 
 	assembler  *assembler    // the library's reading goroutine owns it
-	firstFrame chan struct{} // room for one: the first unit was published
+	firstFrame chan struct{} // of capacity one: the first access unit was published
 	packets    atomic.Uint64 // of video
-	lastFrame  atomic.Int64  // when the last unit was published, since began; 0: none yet
+	lastFrame  atomic.Int64  // when the last access unit was published, as nanoseconds since began; 0: none yet
 	began      time.Time
 
-	gotFrame bool // pictures came; only Run's goroutine
+	gotFrame bool // frames arrived; only Run's goroutine uses it
 
 	mu   sync.Mutex
 	conn net.Conn
@@ -59,13 +59,13 @@ func newSession(s *Source, address *base.URL) *session {
 		OnPacketsLost:     func(uint64) {}, // the assembler counts them
 		OnDecodeError:     n.countDecodeError,
 
-		// The library's own watch over UDP must not bark before ours, which counts pictures.
+		// The library's own timeout for UDP must be longer than ours, which is about frames.
 		InitialUDPReadTimeout: s.o.FrameTimeout + s.o.UDPTimeout,
 	}
 	return n
 }
 
-// run connects and takes pictures until they stop, and returns why. Every goroutine has ended when it
+// run connects, receives frames until they stop, and returns why. Every goroutine has ended when it
 // returns.
 func (n *session) run(parent context.Context) error {
 	n.source.count.attempts.Add(1)
@@ -78,7 +78,7 @@ func (n *session) run(parent context.Context) error {
 	go func() {
 		defer close(closed)
 		<-ctx.Done()
-		// A client that waits for a TLS handshake hears nothing but the end of its connection.
+		// A client that waits for a TLS handshake reacts only to the end of its connection.
 		cut := time.AfterFunc(teardownTimeout, n.closeConn)
 		defer cut.Stop()
 		n.client.Close()
@@ -105,7 +105,7 @@ func (n *session) run(parent context.Context) error {
 	return n.watch(ctx)
 }
 
-// play asks the camera for its video.
+// play sends DESCRIBE, SETUP and PLAY.
 func (n *session) play() error {
 	desc, _, err := n.client.Describe(n.address)
 	if err != nil {
@@ -129,8 +129,8 @@ func (n *session) play() error {
 	return nil
 }
 
-// choose returns the first video that comes towards us and that we can carry. Audio and the back channel
-// are never set up.
+// selectVideo returns the first video medium that the camera sends and whose codec is supported. Audio and the
+// back channel are never set up.
 func selectVideo(desc *description.Session) (*description.Media, format.Format) {
 	for _, media := range desc.Medias {
 		if media.IsBackChannel || media.Type != description.MediaTypeVideo {
@@ -146,7 +146,7 @@ func selectVideo(desc *description.Session) (*description.Media, format.Format) 
 	return nil, nil
 }
 
-// watch returns when the session is lost.
+// watch returns when the session has ended or no more frames arrive.
 func (n *session) watch(ctx context.Context) error {
 	broken := make(chan error, 1)
 	go func() { broken <- n.client.Wait() }() // ends with the client, which run closes
@@ -177,8 +177,8 @@ func (n *session) watch(ctx context.Context) error {
 	}
 }
 
-// check returns how long the session may go on without another look, or why it may not. played is when the
-// camera said yes.
+// check returns how long to wait until the next check, or why the session has to end. played is when the
+// camera accepted PLAY.
 func (n *session) check(played time.Time) (time.Duration, error) {
 	o := n.source.o
 	if last := n.lastFrame.Load(); last != 0 {
@@ -205,7 +205,7 @@ func (n *session) check(played time.Time) (time.Duration, error) {
 	return o.FrameTimeout - since, nil
 }
 
-// online tells that the first picture has come.
+// online reports that the first frame has arrived.
 func (n *session) online() {
 	n.gotFrame = true
 	n.source.count.sessions.Add(1)
@@ -217,7 +217,7 @@ func (n *session) online() {
 	n.source.report(true, "")
 }
 
-// onPacket takes a packet of the video. It never blocks.
+// onPacket handles a packet of the video. It never blocks.
 func (n *session) onPacket(packet *rtp.Packet) {
 	n.packets.Add(1)
 	now := time.Now()
@@ -244,11 +244,11 @@ func (n *session) onPacket(packet *rtp.Packet) {
 	}
 }
 
-// unreadable counts what the camera sent and nobody can read; the first of a source is logged, the others are in
-// the count that goes with a loss.
+// countDecodeError counts what could not be parsed. Only the first of a source is logged; the count is logged
+// when the camera goes offline.
 func (n *session) countDecodeError(err error) {
 	if n.source.count.decodeErrors.Add(1) == 1 {
-		n.source.o.Logger.Warn("camera sends what cannot be read; further ones are only counted",
+		n.source.o.Logger.Warn("camera sends packets that cannot be parsed; further ones are only counted",
 			"stream", n.source.o.Stream.Name(), "error", sanitize(err.Error(), n.address))
 	}
 }
@@ -260,18 +260,18 @@ const maxKeepalive = 12
 // onResponse sees every response of the camera before the library reads it.
 func (n *session) onResponse(res *base.Response) {
 	if n.playing.Load() {
-		// Only keepalives are answered now, and the library does not look at the answer. A nonce
-		// that has expired, or a session that the camera forgot, needs a new session.
+		// Only keepalives are answered now, and the library ignores the response. An
+		// expired nonce, or a session that the camera has forgotten, needs a new session.
 		if res.StatusCode == base.StatusUnauthorized || res.StatusCode == base.StatusSessionNotFound {
 			n.end(errSessionExpired)
 		}
 		return
 	}
-	// 8/10 of the timeout is too late for cameras that count from the last keepalive that they
-	// have worked off, and cameras that name no timeout may mean 20 s: keep well inside.
+	// 8/10 of the timeout is too late for cameras that process keepalives late, and cameras that name no
+	// timeout may mean 20 s.
 	var header headers.Session
 	if value, ok := res.Header["Session"]; !ok || header.Unmarshal(value) != nil {
-		return // the library says what is wrong with it
+		return // the library reports what is wrong with it
 	}
 	timeout := uint(maxKeepalive)
 	if header.Timeout != nil && *header.Timeout > 0 {
@@ -281,7 +281,7 @@ func (n *session) onResponse(res *base.Response) {
 	res.Header["Session"] = header.Marshal()
 }
 
-// dial connects, and keeps hold of the connection so that it can be cut.
+// dial connects and stores the connection, so that closeConn can close it.
 func (n *session) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
 	if err != nil {
@@ -300,7 +300,8 @@ func (n *session) connected() bool {
 	return n.conn != nil
 }
 
-// cut closes the connection under the library. Closing it twice does no harm, so the error says nothing.
+// closeConn closes the connection that the library uses. The library may have closed it before, so the error
+// is of no interest.
 func (n *session) closeConn() {
 	n.mu.Lock()
 	conn := n.conn
@@ -310,7 +311,7 @@ func (n *session) closeConn() {
 	}
 }
 
-// udpBuffer is what the kernel may hold for us between two looks, in bytes: a large key picture comes at once.
+// udpBuffer is the size of the kernel's receive buffer in bytes: a large keyframe arrives at once.
 const udpBuffer = 1 << 20
 
 func listenPacket(network, address string) (net.PacketConn, error) {

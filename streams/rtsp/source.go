@@ -1,9 +1,9 @@
-// Package rtsp takes the pictures of a camera by RTSP (RFC 2326) into a streams.Stream.
+// Package rtsp receives the video of a camera by RTSP (RFC 2326) and publishes it to a streams.Stream.
 //
-// A Source connects for ever: a camera that is absent, refuses, hangs, falls silent or sends garbage is
-// tried again, at a pace that spares it. What counts are pictures, not sessions: a camera is online
-// from its first key picture on, and lost when none has come for some seconds, whatever else it
-// sends. A picture that is damaged by a lost packet, and those that build on it, are left out and counted.
+// A Source reconnects until it is stopped: a camera that is absent, refuses, hangs, falls silent or sends
+// garbage is tried again with back-off. Frames count, not sessions: a camera is online from its first
+// keyframe on, and offline when no frame has arrived for some seconds, whatever else it sends. A frame
+// that is damaged by a lost packet, and those that depend on it, are dropped and counted.
 //
 // Only this package and simcam may import gortsplib. It must not import any other adapter.
 package rtsp
@@ -24,30 +24,30 @@ import (
 	"gridpost/streams"
 )
 
-// The transports of Options. TCP is the better one on a wire that is not overloaded: nothing is lost, and after one lost
+// The transports of Options. TCP is better on a network that is not overloaded: nothing is lost, and after one lost
 // UDP packet the library holds back up to 64 more before it gives up waiting for it.
 const (
-	Auto = "auto" // TCP, and UDP if the camera refuses TCP
-	TCP  = "tcp"  // media inside the RTSP connection, and nothing else
-	UDP  = "udp"  // UDP, and TCP if nothing comes or the camera refuses UDP
+	Auto = "auto" // TCP, then UDP if the camera refuses TCP
+	TCP  = "tcp"  // media inside the RTSP connection only
+	UDP  = "udp"  // UDP, then TCP if nothing arrives or the camera refuses UDP
 )
 
-// Options of a Source. The zero value of a field takes the default that it names.
+// Options of a Source. The zero value of a field takes its default.
 type Options struct {
 	URL       address.Stream  // with user name and password if the camera requires them
 	Transport string          // Auto, TCP or UDP; default Auto
-	Stream    *streams.Stream // where the units go; the source is its only publisher
+	Stream    *streams.Stream // receives the access units; the source is its only publisher
 	Logger    *slog.Logger    // default: nothing is logged
 
-	// OnState hears of each change of state and of its cause, from Run's goroutine. The cause is for a person,
-	// never holds the password, and is empty when online. It must not block.
+	// OnState is called from Run's goroutine at each change of the state or its cause. The cause is a text for
+	// people, never contains the password, and is empty when online. OnState must not block.
 	OnState func(online bool, cause string)
 
 	ConnectTimeout time.Duration // from dialling to the answer to PLAY; default 10 s
-	FrameTimeout   time.Duration // without a picture, or without a first key picture; default 10 s
+	FrameTimeout   time.Duration // without a frame, or without a first keyframe; default 10 s
 	UDPTimeout     time.Duration // without a first packet by UDP; default 3 s
-	RetryMin       time.Duration // bound of the first wait between attempts; default 0.5 s
-	RetryMax       time.Duration // bound of the longest wait; default 30 s
+	RetryMin       time.Duration // base of the first wait between attempts; default 0.5 s
+	RetryMax       time.Duration // base of the longest wait; default 30 s
 }
 
 func (o Options) withDefaults() Options {
@@ -73,12 +73,12 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Source is one camera's connection. Make it with NewSource.
+// Source is the connection to one camera. NewSource creates it.
 type Source struct {
 	o     Options
 	count counters
 
-	// Only Run's goroutine touches these.
+	// Only Run's goroutine uses these.
 	transport      gortsplib.Transport // of the next attempt
 	session        uint32
 	loggedFallback bool // that the transport was changed
@@ -91,21 +91,21 @@ type counters struct {
 	attempts, sessions, frames, lostPackets, dropped, decodeErrors, timestampJumps atomic.Uint64
 }
 
-// Stats counts what happened since the source was made.
+// Stats counts what happened since the source was created.
 type Stats struct {
-	Attempts       uint64 // connections tried
-	Sessions       uint64 // of which pictures came
+	Attempts       uint64 // to connect
+	Sessions       uint64 // in which frames arrived
 	Frames         uint64 // published
-	LostPackets    uint64 // that should have come, by their numbers
-	Dropped        uint64 // pictures left out because they or what they build on were damaged
-	DecodeErrors   uint64 // packets, and answers to requests, that could not be read
+	LostPackets    uint64 // that never arrived, by their sequence numbers
+	Dropped        uint64 // frames dropped because they, or frames that they depend on, were damaged
+	DecodeErrors   uint64 // packets, and responses, that could not be parsed
 	TimestampJumps uint64 // time stamps that jumped
 }
 
-// NewSource returns a source that does nothing yet.
+// NewSource returns a source. Run starts it.
 func NewSource(o Options) *Source { return &Source{o: o.withDefaults()} }
 
-// Stats returns the counts up to now. It may be called from any goroutine.
+// Stats returns the counters. It may be called from any goroutine.
 func (s *Source) Stats() Stats {
 	return Stats{
 		Attempts:       s.count.attempts.Load(),
@@ -118,8 +118,8 @@ func (s *Source) Stats() Stats {
 	}
 }
 
-// Run takes pictures until ctx ends, and returns nil then. It returns an error at once when the options can
-// never work. It is called once.
+// Run receives video until ctx ends, and returns nil then. It returns an error at once when the options can
+// never work. It must be called only once.
 func (s *Source) Run(ctx context.Context) error {
 	if s.o.URL.IsZero() {
 		return errors.New("a source needs an address")
@@ -165,7 +165,7 @@ func (s *Source) Run(ctx context.Context) error {
 	}
 }
 
-// fallBack chooses the other transport when this one cannot work, and reports whether to try it at once.
+// fallBack chooses the other transport when this one cannot work, and reports whether to try it without waiting.
 func (s *Source) fallBack(err error, n *session) bool {
 	if s.o.Transport == TCP || n.gotFrame || !isTransportFault(err) {
 		return false
@@ -185,10 +185,10 @@ func (s *Source) fallBack(err error, n *session) bool {
 	if s.o.Transport == UDP {
 		preferred = gortsplib.TransportUDP
 	}
-	return from == preferred // and not for ever to and fro
+	return from == preferred // else the two would alternate without a wait
 }
 
-// report tells of a change of state; a state that stays is told once.
+// report calls OnState and logs if state or cause have changed.
 func (s *Source) report(online bool, cause string, detail ...any) {
 	if s.reported && s.online == online && s.cause == cause {
 		return

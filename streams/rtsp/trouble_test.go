@@ -37,7 +37,7 @@ func TestCameraThatAnswersButSendsNothing(t *testing.T) {
 	w := watch(t, Options{URL: parsed(t, f.start(t)), FrameTimeout: 300 * time.Millisecond})
 	w.expect(false, "connected, but no ")
 	if st := w.source.Stats(); st.Sessions != 0 {
-		t.Errorf("a session without pictures counts: %+v", st)
+		t.Errorf("a session without frames counts: %+v", st)
 	}
 }
 
@@ -56,7 +56,7 @@ func TestCameraThatFreezes(t *testing.T) {
 	}
 }
 
-func TestCameraWithoutKeyPictures(t *testing.T) {
+func TestCameraWithoutKeyframes(t *testing.T) {
 	f := &fakeCamera{play: func(c *fakeConn) {
 		for n := 1; c.sendFrame(5*n+1, uint32(n)*3600); n++ {
 		}
@@ -174,7 +174,7 @@ func TestGarbageAmongThePackets(t *testing.T) {
 	}
 }
 
-func TestTimeStampsThatJump(t *testing.T) {
+func TestTimestampsThatJump(t *testing.T) {
 	f := &fakeCamera{play: func(c *fakeConn) {
 		timestamp := uint32(1<<32 - 5*3600) // wraps soon, which is no jump
 		for n := 0; c.sendFrame(n, timestamp); n++ {
@@ -203,11 +203,11 @@ func TestTimeStampsThatJump(t *testing.T) {
 	}
 }
 
-func TestLostPacketsCostWholeGroups(t *testing.T) {
+func TestLostPacketsCostWholeGOPs(t *testing.T) {
 	f := &fakeCamera{play: func(c *fakeConn) {
 		for n := 0; ; n++ {
 			if n == 7 {
-				c.seq++ // picture 7 of the second group, 5 to 9, misses a packet before it
+				c.seq++ // frame 7 of the second GOP, 5 to 9, misses a packet before it
 			}
 			if !c.sendFrame(n, uint32(n)*3600) {
 				return
@@ -223,11 +223,11 @@ func TestLostPacketsCostWholeGroups(t *testing.T) {
 	want := []int{0, 1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14}
 	for i := range want {
 		if got[i] != want[i] {
-			t.Fatalf("pictures %v, want %v", got, want)
+			t.Fatalf("frames %v, want %v", got, want)
 		}
 	}
 	if st := w.source.Stats(); st.LostPackets != 1 || st.Dropped != 3 {
-		t.Errorf("stats %+v, want 1 packet and 3 pictures lost", st)
+		t.Errorf("stats %+v, want 1 packet and 3 frames lost", st)
 	}
 }
 

@@ -17,18 +17,18 @@ import (
 	"gridpost/streams/h26x"
 )
 
-// maxLag is how far a camera may fall behind its clock before it gives up catching up, in time of the file.
+// maxLag is how far a camera may fall behind its clock before it skips the lag, in time of the file.
 const maxLag = time.Second
 
-// camera plays one file.
+// camera plays one file in a loop.
 type camera struct {
 	frames []Frame
-	start  int           // index of the picture that comes first
+	start  int           // index of the frame that comes first
 	period time.Duration // length of the file
 	desc   *description.Session
 	media  *description.Media
 
-	changed chan struct{} // room for one: off or frozen may have changed
+	changed chan struct{} // of capacity one: off or frozen may have changed
 
 	mu     sync.Mutex
 	off    bool
@@ -39,7 +39,7 @@ type camera struct {
 func newCamera(frames []Frame, offset time.Duration) *camera {
 	last := len(frames) - 1
 	period := frames[last].DTS - frames[0].DTS
-	period += period / time.Duration(last) // the last picture lasts as long as the others on average
+	period += period / time.Duration(last) // the last frame lasts as long as the others on average
 	f := &format.H264{PayloadTyp: 96, PacketizationMode: 1}
 	for _, nalu := range frames[0].NALUs {
 		if h26x.IsParameterSet(streams.H264, nalu) {
@@ -70,7 +70,7 @@ func newCamera(frames []Frame, offset time.Duration) *camera {
 	return c
 }
 
-// run plays the file until ctx ends, and returns ctx's error then.
+// run plays the file until ctx ends, and then returns ctx's error.
 func (c *camera) run(ctx context.Context, server *gortsplib.Server) error {
 	defer c.closeStream()
 	encoder := &rtph264.Encoder{PayloadType: 96, PacketizationMode: 1}
@@ -79,13 +79,13 @@ func (c *camera) run(ctx context.Context, server *gortsplib.Server) error {
 	}
 	var seed [4]byte
 	if _, err := rand.Read(seed[:]); err != nil {
-		return fmt.Errorf("choosing a first time stamp: %w", err)
+		return fmt.Errorf("choosing a first timestamp: %w", err)
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 
 	began := time.Now()
-	skipped := time.Duration(0) // time of the wall clock that the file did not keep up with
+	skipped := time.Duration(0) // real time that the file was behind and that was skipped
 	for i, loop := c.start, time.Duration(0); ; i++ {
 		if i == len(c.frames) {
 			i = 0
@@ -108,7 +108,7 @@ func (c *camera) run(ctx context.Context, server *gortsplib.Server) error {
 	}
 }
 
-// wait returns when timer fires, and until then obeys changes of state.
+// wait returns when timer fires, and until then applies changes of the state.
 func (c *camera) wait(ctx context.Context, timer *time.Timer, server *gortsplib.Server) error {
 	for {
 		if err := c.applyState(server); err != nil {
@@ -124,7 +124,7 @@ func (c *camera) wait(ctx context.Context, timer *time.Timer, server *gortsplib.
 	}
 }
 
-// obey opens the stream or hangs up, as the state wants.
+// applyState opens or closes the stream, depending on the state.
 func (c *camera) applyState(server *gortsplib.Server) error {
 	c.mu.Lock()
 	off, open := c.off, c.stream != nil
@@ -144,7 +144,7 @@ func (c *camera) applyState(server *gortsplib.Server) error {
 	return nil
 }
 
-// hangUp ends the sessions of all viewers.
+// closeStream ends the sessions of all viewers.
 func (c *camera) closeStream() {
 	c.mu.Lock()
 	stream := c.stream
@@ -162,7 +162,7 @@ func (c *camera) current() *gortsplib.ServerStream {
 	return c.stream
 }
 
-// send packetises p and gives it to all who watch.
+// send packetises p and sends it to all viewers.
 func (c *camera) send(encoder *rtph264.Encoder, p Frame, stamp uint32) error {
 	c.mu.Lock()
 	stream, silent := c.stream, c.off || c.frozen

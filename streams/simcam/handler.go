@@ -8,7 +8,7 @@ import (
 	"github.com/bluenviron/gortsplib/v4/pkg/liberrors"
 )
 
-// handler answers the requests of viewers. gortsplib finds its methods by their names.
+// handler answers the requests of viewers. gortsplib calls those of its methods that it knows by name.
 type handler struct{ s *Server }
 
 func (h *handler) find(conn *gortsplib.ServerConn, req *base.Request, path string) (*base.Response, *gortsplib.ServerStream, error) {
@@ -35,19 +35,19 @@ func (h *handler) OnSetup(ctx *gortsplib.ServerHandlerOnSetupCtx) (*base.Respons
 
 // OnPlay answers PLAY (RFC 2326, section 10.5).
 func (h *handler) OnPlay(ctx *gortsplib.ServerHandlerOnPlayCtx) (*base.Response, error) {
-	h.s.o.Logger.Debug("simulated camera is watched", "path", ctx.Path, "viewer", ctx.Conn.NetConn().RemoteAddr().String())
+	h.s.o.Logger.Debug("simulated camera has a viewer", "path", ctx.Path, "viewer", ctx.Conn.NetConn().RemoteAddr().String())
 	return &base.Response{StatusCode: base.StatusOK}, nil
 }
 
-// OnStreamWriteError hears that a viewer is too slow: gortsplib has dropped packets for it.
+// OnStreamWriteError is called when a viewer is too slow and gortsplib has dropped packets for it.
 func (h *handler) OnStreamWriteError(ctx *gortsplib.ServerHandlerOnStreamWriteErrorCtx) {
 	h.s.o.Logger.Debug("simulated camera dropped packets of a slow viewer", "error", ctx.Error)
 }
 
-// OnPacketsLost hears of lost packets of a viewer; there are none that matter.
+// OnPacketsLost is called for lost packets of a viewer, which sends nothing of interest.
 func (h *handler) OnPacketsLost(*gortsplib.ServerHandlerOnPacketsLostCtx) {}
 
-// OnDecodeError hears of a packet of a viewer that cannot be read.
+// OnDecodeError is called for a packet of a viewer that cannot be parsed.
 func (h *handler) OnDecodeError(ctx *gortsplib.ServerHandlerOnDecodeErrorCtx) {
-	h.s.o.Logger.Debug("simulated camera got a packet that it cannot read", "error", ctx.Error)
+	h.s.o.Logger.Debug("simulated camera received a packet that cannot be parsed", "error", ctx.Error)
 }

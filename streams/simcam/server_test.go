@@ -39,7 +39,7 @@ func serve(t *testing.T, o Options) *Server {
 	return s
 }
 
-// viewer plays url and gives the time stamp of each packet that ends a picture.
+// viewer plays url and gives the timestamp of each packet that ends a frame.
 func viewer(t *testing.T, url string) (*gortsplib.Client, <-chan uint32, error) {
 	t.Helper()
 	u, err := base.ParseURL(url)
@@ -94,16 +94,16 @@ func next(t *testing.T, stamps <-chan uint32) uint32 {
 	case s := <-stamps:
 		return s
 	case <-time.After(patience):
-		t.Fatal("no picture comes")
+		t.Fatal("no frame comes")
 		return 0
 	}
 }
 
-func TestTimeStampsKeepRisingWhenTheFileBeginsAnew(t *testing.T) {
+func TestTimestampsKeepRisingWhenTheFileBeginsAnew(t *testing.T) {
 	s := serve(t, Options{Cameras: []Camera{{Path: "/yard", File: video(t, false), Offset: 900 * time.Millisecond}}})
 	_, stamps := watch(t, s.URL("yard"))
 	last := next(t, stamps)
-	for range 80 { // the file has 50 pictures
+	for range 80 { // the file has 50 frames
 		stamp := next(t, stamps)
 		if stamp-last != 3600 {
 			t.Errorf("time goes on by %d ticks, want 3600", int32(stamp-last))
@@ -137,7 +137,7 @@ func TestPlaysToFFmpeg(t *testing.T) {
 			}
 		}
 		if len(frames) < 25 {
-			t.Errorf("%s: %d different pictures were decoded, want 25 at least of 30", transport, len(frames))
+			t.Errorf("%s: %d different frames were decoded, want 25 at least of 30", transport, len(frames))
 		}
 	}
 	if _, _, err := viewer(t, strings.Replace(s.URL("yard"), "letmein", "wrong", 1)); err == nil {
@@ -167,7 +167,7 @@ func TestCameraIsSwitchedOffAndFrozen(t *testing.T) {
 
 	s.SetFrozen("yard", true)
 	for quiet := false; !quiet; {
-		for range 20 { // pictures of the other camera go on meanwhile
+		for range 20 { // frames of the other camera go on meanwhile
 			next(t, gate)
 		}
 		quiet = len(stamps) == 0

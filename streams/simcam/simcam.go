@@ -1,7 +1,7 @@
 // Package simcam is an RTSP server whose cameras are video files, for the demonstration and for tests.
 //
-// A camera plays its file for ever at its own pace, with time stamps that keep rising, whether
-// somebody watches or not: like a camera, it is always at the same place for all who watch.
+// A camera plays its file in a loop in real time, with timestamps that keep rising, with or without
+// viewers: as with a real camera, all viewers see the same frame at the same time.
 // H.264 in MPEG-TS only; over TCP and UDP. It must not import any other adapter.
 package simcam
 
@@ -39,11 +39,11 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Camera is a file that is played.
+// Camera is a file that is played as a camera.
 type Camera struct {
 	Path   string        // of the URL, without the leading slash
 	File   string        // MPEG-TS with H.264
-	Offset time.Duration // where in the file the camera starts, modulo its length; at the next key picture
+	Offset time.Duration // where in the file the camera starts, modulo its length; at the next keyframe
 }
 
 // Server serves cameras made of files. Its ports are bound by NewServer and closed by Run, or by
@@ -124,13 +124,13 @@ func (s *Server) URL(path string) string {
 	return "rtsp://" + user + s.Addr() + "/" + strings.Trim(path, "/")
 }
 
-// SetPlaying switches the camera at path off or on. One that is off hangs up on its viewers and is not found
-// any more. Cameras are on at first. It reports whether there is such a camera.
+// SetPlaying switches the camera at path off or on. A camera that is off closes the sessions of its viewers and
+// answers 404. Cameras are on at first. It reports whether there is such a camera.
 func (s *Server) SetPlaying(path string, playing bool) bool {
 	return s.set(path, func(c *camera) { c.off = !playing })
 }
 
-// SetFrozen stops the pictures of the camera at path, while its sessions stay, or lets them go on.
+// SetFrozen stops the frames of the camera at path, while its sessions stay open, or resumes them.
 func (s *Server) SetFrozen(path string, frozen bool) bool {
 	return s.set(path, func(c *camera) { c.frozen = frozen })
 }
@@ -145,7 +145,7 @@ func (s *Server) set(path string, change func(*camera)) bool {
 	c.mu.Unlock()
 	select {
 	case c.changed <- struct{}{}:
-	default: // the camera has not yet seen the change before
+	default: // the camera has not handled the change before yet
 	}
 	return true
 }
@@ -156,7 +156,7 @@ func (s *Server) Run(ctx context.Context) error {
 		RTSPAddress:    s.Addr(),
 		UDPRTPAddress:  s.udp[0].LocalAddr().String(),
 		UDPRTCPAddress: s.udp[1].LocalAddr().String(),
-		WriteQueueSize: 1024, // packets; a large key picture has some hundred
+		WriteQueueSize: 1024, // packets; a large keyframe has some hundred
 		Handler:        &handler{s: s},
 		Listen:         func(string, string) (net.Listener, error) { return s.listen, nil },
 		ListenPacket: func(_, address string) (net.PacketConn, error) {

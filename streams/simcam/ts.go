@@ -14,23 +14,23 @@ import (
 	"gridpost/streams/h26x"
 )
 
-// TS reads the pictures of an MPEG-TS file with one H.264 track.
+// TS reads the frames of an MPEG-TS file with one H.264 track.
 type TS struct {
 	file   *os.File
 	reader mpegts.Reader
 	params *h26x.Params
 	clock  mpegts.TimeDecoder
 
-	pending []Frame // what the last read gave
+	pending []Frame // what the last read returned
 	started bool
-	first   int64 // decoding time of the first picture, in ticks of 90 kHz
+	first   int64 // decoding time of the first frame, in ticks of 90 kHz
 }
 
-// Frame is an access unit of a file and when it is to be sent.
+// Frame is an access unit of a file and the time at which it is sent.
 type Frame struct {
-	*streams.AccessUnit // Session is 1, Arrived is zero; PTS and DTS count from the first picture's DTS
+	*streams.AccessUnit // Session is 1, Arrived is zero; PTS and DTS count from the first frame's DTS
 
-	DTS time.Duration // decoding time: rises from picture to picture
+	DTS time.Duration // decoding time: rises from frame to frame
 }
 
 // OpenTS opens the MPEG-TS file at path. The caller closes it.
@@ -71,10 +71,10 @@ func (t *TS) onData(pts, dts int64, au [][]byte) error {
 	return nil
 }
 
-// ticks turns a time of the 90 kHz clock of MPEG-TS into a duration.
+// ticks converts a time of the 90 kHz clock of MPEG-TS to a duration.
 func ticks(n int64) time.Duration { return time.Duration(n) * time.Second / 90000 }
 
-// Next returns the next picture in decoding order, io.EOF after the last.
+// Next returns the next frame in decoding order, io.EOF after the last.
 func (t *TS) Next() (Frame, error) {
 	for len(t.pending) == 0 {
 		if err := t.reader.Read(); err != nil {
@@ -92,10 +92,10 @@ func (t *TS) Next() (Frame, error) {
 // Close closes the file.
 func (t *TS) Close() error { return t.file.Close() }
 
-// maxFile bounds what Load keeps in memory, in coded bytes.
+// maxFile bounds what Load reads into memory, in encoded bytes.
 const maxFile = 256 << 20
 
-// Load reads the file at path whole. It begins with a key picture.
+// Load reads the whole file at path. The result begins with a keyframe.
 func Load(path string) (frames []Frame, err error) {
 	t, err := OpenTS(path)
 	if err != nil {
@@ -120,7 +120,7 @@ func Load(path string) (frames []Frame, err error) {
 		frames = append(frames, p)
 	}
 	if len(frames) < 2 {
-		return nil, fmt.Errorf("reading %s: fewer than two pictures in it", path)
+		return nil, fmt.Errorf("reading %s: fewer than two frames in it", path)
 	}
 	return frames, nil
 }

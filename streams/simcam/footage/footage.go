@@ -1,9 +1,8 @@
 // Package footage makes recordings that look like a camera's main stream out of any video:
-// H.264 without B-frames, a key picture every two seconds, in MPEG-TS, as simcam plays it.
+// H.264 without B-frames, a keyframe every two seconds, in MPEG-TS, as simcam plays it.
 //
-// The work is ffmpeg's, a program that must be installed. A recording is made once and kept
-// under a name that changes with the video and the format. The package imports nothing of
-// Gridpost.
+// It needs the program ffmpeg. A recording is made once and cached under a name that depends on
+// the video and the format. The package imports nothing of Gridpost.
 package footage
 
 import (
@@ -20,23 +19,23 @@ import (
 )
 
 // Pedestrians is the video of Debian's package opencv-doc: people on a walkway, 768x576,
-// 10 pictures a second, 79 s.
+// 10 frames a second, 79 s.
 const Pedestrians = "/usr/share/doc/opencv-doc/examples/data/vtest.avi"
 
-// Format is what a recording is to be like. Zero values keep what the video has.
+// Format describes a recording. Zero values leave a property as it is in the video.
 type Format struct {
-	Width, Height int // pixels; the aspect is kept, with black bars where it differs
-	Rate          int // pictures a second
-	Bitrate       int // kbit/s, nearly constant; 0: as good quality needs
-	Seconds       int // at most so long
+	Width, Height int // pixels; black bars where the aspect ratio differs
+	Rate          int // frames a second
+	Bitrate       int // kbit/s, nearly constant; 0: what good quality needs
+	Seconds       int // maximum length
 
-	// Still shows the first picture for ever, with a sensor's noise: a place where nothing
-	// happens. Seconds must be set.
+	// Still repeats the first frame with sensor noise: a place where nothing happens. Seconds
+	// must be set.
 	Still bool
 }
 
-// Cached returns the recording of video in the format f, out of the folder dir. It makes it
-// first if it is not there; making says so before that, since it takes a while, and may be nil.
+// Cached returns the path of the recording of video in the format f in the folder dir. It creates the
+// recording if there is none; it calls making, which may be nil, before, because that takes a while.
 func Cached(ctx context.Context, video, dir string, f Format, making func()) (string, error) {
 	info, err := os.Stat(video)
 	if err != nil {
@@ -61,7 +60,7 @@ func Cached(ctx context.Context, video, dir string, f Format, making func()) (st
 	return path, Create(ctx, absolute, path, f)
 }
 
-// Create writes the recording of video to path. The file is there whole or not at all.
+// Create writes the recording of video to path. On an error there is no file.
 func Create(ctx context.Context, video, path string, f Format) error {
 	part, err := os.CreateTemp(filepath.Dir(path), ".making-*.ts")
 	if err != nil {
@@ -80,7 +79,7 @@ func Create(ctx context.Context, video, path string, f Format) error {
 		return fmt.Errorf("ffmpeg on %s: %w: %s", video, err, strings.TrimSpace(stderr.String()))
 	}
 	if err := os.Rename(part.Name(), path); err != nil {
-		return fmt.Errorf("keeping the recording: %w", err)
+		return fmt.Errorf("saving the recording: %w", err)
 	}
 	return nil
 }
@@ -99,7 +98,7 @@ func arguments(video, path string, f Format) []string {
 	args := []string{
 		"-nostdin", "-v", "error", "-y", "-i", video, "-map", "0:v:0", "-vf", filter + ",format=yuv420p",
 		"-c:v", "libx264", "-preset", "veryfast", "-profile:v", "main", "-bf", "0",
-		// A key picture every two seconds and at no other time, whatever the rate is.
+		// A keyframe every two seconds and at no other time, whatever the rate is.
 		"-g", "1000", "-sc_threshold", "0", "-force_key_frames", "expr:gte(t,n_forced*2)",
 	}
 	if f.Bitrate > 0 {

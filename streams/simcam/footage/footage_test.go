@@ -29,30 +29,30 @@ func TestMadeRecordingSuitsSimcam(t *testing.T) {
 		t.Errorf("the second time gave %s, the first %s; made %d times", again, path, made)
 	}
 
-	pictures, err := simcam.Load(path)
+	frames, err := simcam.Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var keys []time.Duration
 	bytes := 0
-	for i, p := range pictures {
+	for i, p := range frames {
 		if p.Codec != streams.H264 {
-			t.Fatalf("picture %d is %s", i, p.Codec)
+			t.Fatalf("frame %d is %s", i, p.Codec)
 		}
 		if p.PTS != p.DTS {
-			t.Fatalf("picture %d is shown at %v but sent at %v: there are B-frames", i, p.PTS, p.DTS)
+			t.Fatalf("frame %d is shown at %v but sent at %v: there are B-frames", i, p.PTS, p.DTS)
 		}
 		if p.Keyframe {
 			keys = append(keys, p.PTS)
 		}
 		bytes += p.Size()
 	}
-	if len(pictures) < 220 || len(pictures) > 226 {
-		t.Errorf("%d pictures in 9 s at 25 a second", len(pictures))
+	if len(frames) < 220 || len(frames) > 226 {
+		t.Errorf("%d frames in 9 s at 25 a second", len(frames))
 	}
 	for i, at := range keys {
 		if want := time.Duration(i) * 2 * time.Second; at != want {
-			t.Errorf("key picture %d is at %v, want %v", i, at, want)
+			t.Errorf("keyframe %d is at %v, want %v", i, at, want)
 		}
 	}
 	if kbit := bytes * 8 / 1000 / 9; kbit < 240 || kbit > 360 {
