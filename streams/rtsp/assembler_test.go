@@ -52,7 +52,7 @@ func TestFramesWithoutEndMark(t *testing.T) {
 	for n, u := range aus {
 		last := u.NALUs[len(u.NALUs)-1]
 		if u.PTS != time.Duration(n)*100*time.Millisecond || last[1] != byte(n) || u.Keyframe != (n == 0) {
-			t.Errorf("unit %d is at %v: %x", n, u.PTS, u.NALUs)
+			t.Errorf("access unit %d is at %v: %x", n, u.PTS, u.NALUs)
 		}
 	}
 }
@@ -109,7 +109,7 @@ func TestH265(t *testing.T) {
 	}
 	u, err := a.push(packet(2, 3600, true, 19<<1, 1, 9), now)
 	if err != nil || u == nil || !u.Keyframe || u.Codec != streams.H265 || u.Session != 3 || len(u.NALUs) != 4 {
-		t.Fatalf("unit %+v, %v", u, err)
+		t.Fatalf("access unit %+v, %v", u, err)
 	}
 	if !bytes.Equal(u.NALUs[0], vps) || !bytes.Equal(u.NALUs[1], sps) || !bytes.Equal(u.NALUs[2], pps) {
 		t.Errorf("the keyframe begins with %x", u.NALUs[:3])
@@ -186,7 +186,7 @@ func FuzzAssembler(f *testing.F) {
 				continue
 			}
 			if !h26x.ContainsFrame(u.Codec, u.NALUs) || first && !u.Keyframe || u.PTS < 0 || u.PTS < latest-maxReorder {
-				t.Errorf("unit %+v after %v", u, latest)
+				t.Errorf("access unit %+v after %v", u, latest)
 			}
 			first, latest = false, max(latest, u.PTS)
 		}

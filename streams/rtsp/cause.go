@@ -3,27 +3,28 @@ package rtsp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
-	"time"
 	"unicode"
 
 	"github.com/bluenviron/gortsplib/v4/pkg/base"
 	"github.com/bluenviron/gortsplib/v4/pkg/liberrors"
+
+	"gridpost/devices"
 )
 
 // Reasons for the end of a session that the library does not know.
 var (
 	errUnreachable    = errors.New("no connection in time")
-	errNoResponse     = errors.New("connected, but no answer in time")
-	errNoFrames       = errors.New("no pictures")
-	errNoKeyframe     = errors.New("no key picture")
+	errNoResponse     = errors.New("connected, but no response in time")
+	errNoFrames       = errors.New("no frames")
+	errNoKeyframe     = errors.New("no keyframe")
 	errNoVideo        = errors.New("no H.264 or H.265 video is offered")
-	errNoUDPPackets   = errors.New("nothing came by UDP")
+	errNoUDPPackets   = errors.New("no packets by UDP")
 	errSessionExpired = errors.New("the camera ended the session")
 )
 
@@ -56,16 +57,16 @@ func isTransportFault(err error) bool {
 		errors.As(err, &noChannels) || errors.As(err, &badDelivery)
 }
 
-// causeOf returns a text for people that says why a session ended. understood is false when the camera sent
-// something that cannot be parsed; the text is the same then whatever it was, so that it is not reported each time.
-func causeOf(err error, address *base.URL, o Options) (cause string, understood bool) {
-	if cause := knownCause(err, address, o); cause != "" {
+// causeOf returns why a session ended. understood is false when the camera sent something that cannot be
+// parsed; the cause is the same then whatever it was, so that it is not reported each time.
+func causeOf(err error, address *base.URL, o Options) (cause devices.Cause, understood bool) {
+	if cause := knownCause(err, address, o); !cause.IsZero() {
 		return cause, true
 	}
-	return fmt.Sprintf("what answers at %s is not understood", hostPort(address)), false
+	return devices.NewCause("camera_not_understood", "address", hostPort(address)), false
 }
 
-func knownCause(err error, address *base.URL, o Options) string {
+func knownCause(err error, address *base.URL, o Options) devices.Cause {
 	var (
 		dns     *net.DNSError
 		udpTime liberrors.ErrClientUDPTimeout
@@ -74,59 +75,59 @@ func knownCause(err error, address *base.URL, o Options) string {
 		op      *net.OpError
 	)
 	host := hostPort(address)
-	silent := fmt.Sprintf("connected, but no pictures for %s", formatDuration(o.FrameTimeout))
 	switch {
 	case statusOf(err) != 0:
 		return causeOfStatus(err, address)
 	case errors.Is(err, errNoFrames), errors.As(err, &udpTime), errors.As(err, &tcpTime):
-		return silent
+		return devices.NewCause("camera_no_frames", "seconds", devices.Seconds(o.FrameTimeout))
 	case errors.Is(err, errNoKeyframe):
-		return fmt.Sprintf("connected, but no key picture within %s", formatDuration(o.FrameTimeout))
+		return devices.NewCause("camera_no_keyframe", "seconds", devices.Seconds(o.FrameTimeout))
 	case errors.Is(err, errNoUDPPackets):
-		return "connected, but nothing comes by UDP"
+		return devices.NewCause("camera_udp_silent")
 	case errors.Is(err, errNoVideo):
-		return "the camera offers no H.264 or H.265 video"
+		return devices.NewCause("camera_no_video")
 	case errors.Is(err, errSessionExpired):
-		return "the camera ended the session"
+		return devices.NewCause("camera_session_ended")
 	case errors.As(err, &dns):
-		return fmt.Sprintf("the name %s is not known", address.Hostname())
+		return devices.NewCause("camera_name_unknown", "host", address.Hostname())
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Sprintf("nothing answers at %s (connection refused)", host)
+		return devices.NewCause("camera_connection_refused", "address", host)
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return fmt.Sprintf("nothing answers at %s (no route)", host)
+		return devices.NewCause("camera_no_route", "address", host)
 	case errors.Is(err, errNoResponse), errors.As(err, &reqTime):
-		return fmt.Sprintf("what answers at %s does not speak RTSP, or too slowly", host)
+		return devices.NewCause("camera_not_rtsp", "address", host)
 	case errors.Is(err, errUnreachable), errors.As(err, &op) && op.Op == "dial" && op.Timeout(),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Sprintf("nothing answers at %s (no answer within %s)", host, formatDuration(o.ConnectTimeout))
+		return devices.NewCause("camera_timed_out", "address", host, "seconds", devices.Seconds(o.ConnectTimeout))
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return "the camera hung up"
+		return devices.NewCause("camera_closed_connection")
 	}
-	return ""
+	return devices.Cause{}
 }
 
-func causeOfStatus(err error, address *base.URL) string {
+// causeOfStatus returns the cause for a response that refuses a request.
+func causeOfStatus(err error, address *base.URL) devices.Cause {
 	var status liberrors.ErrClientBadStatusCode
 	if !errors.As(err, &status) {
-		return sanitize(err.Error(), address)
+		return devices.Cause{}
 	}
-	code := status.Code
-	switch code {
+	code := strconv.Itoa(int(status.Code))
+	switch status.Code {
 	case base.StatusUnauthorized:
 		if address.User == nil {
-			return "the camera asks for a user name and password (401)"
+			return devices.NewCause("camera_password_missing")
 		}
-		return "the camera refuses the user name or password (401)"
+		return devices.NewCause("camera_password_refused")
 	case base.StatusForbidden:
-		return "the camera refuses access (403)"
+		return devices.NewCause("camera_access_refused")
 	case base.StatusNotFound:
-		return "the camera knows no stream at this path (404)"
+		return devices.NewCause("camera_stream_unknown")
 	case base.StatusNotEnoughBandwidth, base.StatusServiceUnavailable:
-		return fmt.Sprintf("the camera has no room for another viewer (%d)", code)
+		return devices.NewCause("camera_full", "status", code)
 	case base.StatusUnsupportedTransport:
-		return "the camera serves neither TCP nor UDP as asked (461)"
+		return devices.NewCause("camera_transport_refused")
 	}
-	return fmt.Sprintf("the camera answers %d (%s)", code, sanitize(status.Message, address))
+	return devices.NewCause("camera_status", "status", code, "message", sanitize(status.Message, address))
 }
 
 // maxForeignText bounds the bytes of a camera's own text in a cause.
@@ -161,12 +162,4 @@ func hostPort(address *base.URL) string {
 		port = "322"
 	}
 	return net.JoinHostPort(address.Hostname(), port)
-}
-
-// formatDuration rounds d for people: "10 s", "300 ms".
-func formatDuration(d time.Duration) string {
-	if d < time.Second {
-		return fmt.Sprintf("%d ms", d.Milliseconds())
-	}
-	return fmt.Sprintf("%g s", d.Round(100*time.Millisecond).Seconds())
 }

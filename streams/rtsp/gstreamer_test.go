@@ -40,7 +40,7 @@ func TestTakesFramesFromGStreamer(t *testing.T) {
 			if err != nil || width != 320 || height != 240 {
 				t.Errorf("size %dx%d, %v; want 320x240", width, height, err)
 			}
-			if strings.Contains(w.log.String(), "cannot be read") {
+			if strings.Contains(w.log.String(), "cannot be parsed") {
 				t.Errorf("unreadable packets:\n%s", w.log)
 			}
 		})

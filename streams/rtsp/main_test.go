@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"gridpost/devices"
 	"gridpost/devices/address"
 	"gridpost/streams"
 )
@@ -80,7 +82,12 @@ func watch(t *testing.T, o Options) *testSource {
 	w := &testSource{t: t, stream: streams.New(streams.Options{Name: "yard"}), states: make(chan state, 1000), log: &logBuffer{}}
 	o.Stream = w.stream
 	o.Logger = slog.New(slog.NewTextHandler(w.log, nil))
-	o.OnState = func(online bool, cause string) { w.states <- state{online, cause} }
+	o.OnState = func(online bool, cause devices.Cause) {
+		if online != cause.IsZero() || !known(cause) {
+			t.Errorf("online %t with the cause %+v", online, cause)
+		}
+		w.states <- state{online, cause.Text}
+	}
 	if o.RetryMin == 0 {
 		o.RetryMin, o.RetryMax = 50*time.Millisecond, 200*time.Millisecond
 	}
@@ -103,6 +110,12 @@ func watch(t *testing.T, o Options) *testSource {
 	})
 	t.Cleanup(w.stop)
 	return w
+}
+
+// known reports whether the registry has the cause's code, and its sentence is complete.
+func known(c devices.Cause) bool {
+	return c.IsZero() || !strings.Contains(c.Text, "{") &&
+		slices.ContainsFunc(devices.Causes(), func(k devices.CauseKind) bool { return k.Code == c.Code })
 }
 
 // expect waits for a state; states before it are passed over.

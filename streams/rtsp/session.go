@@ -16,6 +16,7 @@ import (
 	"github.com/bluenviron/gortsplib/v4/pkg/headers"
 	"github.com/pion/rtp"
 
+	"gridpost/devices"
 	"gridpost/streams/h26x"
 )
 
@@ -214,7 +215,7 @@ func (n *session) online() {
 		args = append(args, "width", size[0], "height", size[1])
 	}
 	n.source.o.Logger.Info("camera is online", args...)
-	n.source.report(true, "")
+	n.source.report(true, devices.Cause{})
 }
 
 // onPacket handles a packet of the video. It never blocks.

@@ -19,6 +19,7 @@ import (
 	"github.com/bluenviron/gortsplib/v4"
 	"github.com/bluenviron/gortsplib/v4/pkg/base"
 
+	"gridpost/devices"
 	"gridpost/devices/address"
 	"gridpost/devices/retry"
 	"gridpost/streams"
@@ -39,9 +40,9 @@ type Options struct {
 	Stream    *streams.Stream // receives the access units; the source is its only publisher
 	Logger    *slog.Logger    // default: nothing is logged
 
-	// OnState is called from Run's goroutine at each change of the state or its cause. The cause is a text for
-	// people, never contains the password, and is empty when online. OnState must not block.
-	OnState func(online bool, cause string)
+	// OnState is called from Run's goroutine at each change of the state or its cause. The cause never contains
+	// the password, and is zero when online. OnState must not block.
+	OnState func(online bool, cause devices.Cause)
 
 	ConnectTimeout time.Duration // from dialling to the answer to PLAY; default 10 s
 	FrameTimeout   time.Duration // without a frame, or without a first keyframe; default 10 s
@@ -68,7 +69,7 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.OnState == nil {
-		o.OnState = func(bool, string) {}
+		o.OnState = func(bool, devices.Cause) {}
 	}
 	return o
 }
@@ -84,7 +85,7 @@ type Source struct {
 	loggedFallback bool // that the transport was changed
 	reported       bool // OnState has been called
 	online         bool
-	cause          string
+	cause          devices.Cause
 }
 
 type counters struct {
@@ -189,13 +190,13 @@ func (s *Source) fallBack(err error, n *session) bool {
 }
 
 // report calls OnState and logs if state or cause have changed.
-func (s *Source) report(online bool, cause string, detail ...any) {
-	if s.reported && s.online == online && s.cause == cause {
+func (s *Source) report(online bool, cause devices.Cause, detail ...any) {
+	if s.reported && s.online == online && s.cause.Equal(cause) {
 		return
 	}
 	s.reported, s.online, s.cause = true, online, cause
 	if !online {
-		args := append([]any{"stream", s.o.Stream.Name(), "cause", cause, "unreadable", s.count.decodeErrors.Load()}, detail...)
+		args := append([]any{"stream", s.o.Stream.Name(), "cause", cause.Text, "code", cause.Code, "unreadable", s.count.decodeErrors.Load()}, detail...)
 		s.o.Logger.Warn("camera is offline", args...)
 	}
 	s.o.OnState(online, cause)

@@ -50,7 +50,7 @@ func TestCameraThatFreezes(t *testing.T) {
 	}}
 	w := watch(t, Options{URL: parsed(t, f.start(t)), FrameTimeout: 300 * time.Millisecond})
 	w.expect(true, "")
-	w.expect(false, "connected, but no pictures for 300 ms")
+	w.expect(false, "connected, but no frames for 300 ms")
 	w.expect(true, "")
 	for u := w.accessUnits(1)[0]; u.Session != 2; u = w.accessUnits(1)[0] {
 	}
@@ -62,7 +62,7 @@ func TestCameraWithoutKeyframes(t *testing.T) {
 		}
 	}}
 	w := watch(t, Options{URL: parsed(t, f.start(t)), FrameTimeout: 300 * time.Millisecond})
-	w.expect(false, "connected, but no key picture within 300 ms")
+	w.expect(false, "connected, but no keyframe within 300 ms")
 }
 
 func TestCameraWithoutVideo(t *testing.T) {
@@ -169,7 +169,7 @@ func TestGarbageAmongThePackets(t *testing.T) {
 	if n := w.source.Stats().DecodeErrors; n < 50 {
 		t.Errorf("%d unreadable packets are counted", n)
 	}
-	if n := strings.Count(w.log.String(), "cannot be read"); n != 1 {
+	if n := strings.Count(w.log.String(), "cannot be parsed"); n != 1 {
 		t.Errorf("garbage is logged %d times:\n%s", n, w.log)
 	}
 }
@@ -195,7 +195,7 @@ func TestTimestampsThatJump(t *testing.T) {
 	}
 	for i := 1; i < len(aus); i++ {
 		if d := aus[i].PTS - aus[i-1].PTS; d <= 0 || d > 2*time.Second {
-			t.Errorf("unit %d comes %v after the one before", i, d)
+			t.Errorf("access unit %d comes %v after the one before", i, d)
 		}
 	}
 	if n := w.source.Stats().TimestampJumps; n != 2 {

@@ -111,12 +111,12 @@ func New(o Options) (*Camera, error) {
 	c.closed = c.engine.Restore(o.Open, time.Now())
 	c.source = rtsp.NewSource(rtsp.Options{
 		URL: o.Config.URL, Transport: o.Config.Transport, Stream: c.stream, Logger: c.logger,
-		OnState: func(online bool, cause string) {
+		OnState: func(online bool, cause devices.Cause) {
 			if online {
 				o.OnState(devices.Online, devices.Cause{})
 				return
 			}
-			o.OnState(devices.Offline, devices.Cause{Text: cause})
+			o.OnState(devices.Offline, cause)
 		},
 	})
 	c.detect = c.stream
@@ -125,7 +125,7 @@ func New(o Options) (*Camera, error) {
 		c.detect = streams.New(streams.Options{Name: c.name + "/detect", RingDuration: 2 * time.Second, RingBytes: 4 << 20})
 		c.sub = rtsp.NewSource(rtsp.Options{
 			URL: o.Config.Detect, Transport: o.Config.Transport, Stream: c.detect, Logger: c.logger.With("stream", "detect"),
-			OnState: func(_ bool, cause string) { c.setCause(&c.subCause, devices.Cause{Text: cause}) },
+			OnState: func(_ bool, cause devices.Cause) { c.setCause(&c.subCause, cause) },
 		})
 	}
 	if NeedsWorker(o.Config) && o.Worker != "" {
