@@ -9,15 +9,15 @@ import (
 	"sync/atomic"
 )
 
-// batchConn is the UDP socket of all sessions. It holds back RTP packets until flush, so that
-// the packets of a frame to one peer leave in one system call where the kernel can segment
-// (UDP_SEGMENT), and sends everything else - STUN, DTLS, RTCP - at once.
+// batchConn is the UDP socket of all sessions. It delays RTP packets until flush, so that the packets
+// of a frame to one peer leave in one system call if the kernel supports segmentation
+// (UDP_SEGMENT), and sends everything else (STUN, DTLS, RTCP) at once.
 //
-// Every writer of RTP in this package flushes after the last packet that it has.
+// Every writer of RTP in this package must flush after its last packet.
 type batchConn struct {
 	*net.UDPConn
 	logger  *slog.Logger
-	segment atomic.Bool // the kernel segments; cleared for good when it refuses
+	segment atomic.Bool // the kernel segments; cleared permanently when it refuses
 	seed    maphash.Seed
 	shards  [16]batchShard
 	pool    sync.Pool // of *batch
@@ -29,13 +29,13 @@ type batchShard struct {
 	dirty   atomic.Int32 // len(batches), readable without mu
 }
 
-// Bounds of one batch: the kernel takes at most 64 segments and one datagram's 65,507 bytes.
+// Bounds of one batch: the kernel accepts at most 64 segments and one datagram's 65,507 bytes.
 const (
 	batchPackets = 48
 	batchBytes   = 64000
 )
 
-// batch is RTP packets to one address, one behind the other.
+// batch holds RTP packets to one address, in order.
 type batch struct {
 	to    netip.AddrPort
 	bytes []byte
@@ -51,7 +51,7 @@ func newBatchConn(c *net.UDPConn, logger *slog.Logger) *batchConn {
 	for i := range b.shards {
 		b.shards[i].batches = make(map[netip.AddrPort]*batch)
 	}
-	// A smaller buffer only means more loss under load, which the kernel's limits decide.
+	// The kernel may limit the size; a smaller buffer means more loss under load.
 	if err := c.SetReadBuffer(socketBuffer); err != nil {
 		logger.Debug("setting the read buffer", "error", err)
 	}
@@ -67,7 +67,7 @@ func (b *batchConn) ReadFromAddrPort(p []byte) (int, netip.AddrPort, error) {
 	return b.ReadFromUDPAddrPort(p)
 }
 
-// WriteTo is here so that no write goes around the batches.
+// WriteTo exists so that no write bypasses the batches.
 func (b *batchConn) WriteTo(p []byte, to net.Addr) (int, error) {
 	if u, ok := to.(*net.UDPAddr); ok {
 		return b.WriteToAddrPort(p, u.AddrPort())
@@ -103,8 +103,8 @@ func (b *batchConn) WriteToAddrPort(p []byte, to netip.AddrPort) (int, error) {
 	return len(p), nil
 }
 
-// flush sends what waits, to whomever: a batch of another writer that is caught half full only
-// costs one more system call.
+// flush sends all batches: that of another writer which is half full only costs one more system
+// call.
 func (b *batchConn) flush() {
 	for i := range b.shards {
 		s := &b.shards[i]
@@ -130,8 +130,8 @@ func (b *batchConn) shard(to netip.AddrPort) *batchShard {
 	return &b.shards[maphash.Comparable(b.seed, to)%uint64(len(b.shards))]
 }
 
-// send sends and recycles q. Errors are not returned: to its writers RTP is gone once written,
-// as on any network, and the receiver asks again for what it misses.
+// send sends and recycles q. It returns no errors: to its writers RTP is sent once it is written, as on
+// any network, and the receiver requests again what is missing.
 func (b *batchConn) send(q *batch) {
 	rest, sizes := q.bytes, q.sizes[:q.n]
 	for len(sizes) > 0 {
@@ -145,8 +145,8 @@ func (b *batchConn) send(q *batch) {
 	b.pool.Put(q)
 }
 
-// run returns how many packets from the first can go as segments of one size - only the last
-// may be shorter - and their bytes.
+// equalRun returns how many packets from the first on can be segments of one size (only the last may be
+// shorter), and their bytes.
 func equalRun(sizes []int) (count, bytes int) {
 	for _, size := range sizes {
 		if size > sizes[0] {
@@ -161,11 +161,11 @@ func equalRun(sizes []int) (count, bytes int) {
 	return count, bytes
 }
 
-// sendSegments reports false where the kernel will not segment.
+// sendSegments reports false if the kernel did not segment.
 func (b *batchConn) sendSegments(p []byte, size int, to netip.AddrPort) bool {
 	err := writeSegments(b.UDPConn, p, size, to)
 	if segmentationUnsupported(err) && b.segment.CompareAndSwap(true, false) {
-		b.logger.Info("sending packets one by one: UDP cannot be segmented here", "error", err)
+		b.logger.Info("UDP segmentation is not supported, sending packets one by one", "error", err)
 	}
 	return err == nil
 }
@@ -173,13 +173,13 @@ func (b *batchConn) sendSegments(p []byte, size int, to netip.AddrPort) bool {
 func (b *batchConn) sendEach(p []byte, sizes []int, to netip.AddrPort) {
 	for _, size := range sizes {
 		if _, err := b.WriteToUDPAddrPort(p[:size], to); err != nil {
-			return // unreachable for the moment; ICE finds out whether it lasts
+			return // unreachable; ICE detects whether that lasts
 		}
 		p = p[size:]
 	}
 }
 
-// isRTP tells RTP from STUN, DTLS and RTCP by the first bytes (RFC 7983, RFC 5761 section 4).
+// isRTP distinguishes RTP from STUN, DTLS and RTCP by the first bytes (RFC 7983, RFC 5761 section 4).
 func isRTP(p []byte) bool {
 	return len(p) >= 12 && p[0] >= 128 && p[0] <= 191 && (p[1] < 192 || p[1] > 223)
 }

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// canSegment reports whether the kernel knows UDP_SEGMENT (Linux 4.18).
+// canSegment reports whether the kernel supports UDP_SEGMENT (Linux 4.18).
 func canSegment(c *net.UDPConn) bool {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -25,11 +25,11 @@ func canSegment(c *net.UDPConn) bool {
 	return err == nil && known
 }
 
-// writeSegments sends p as datagrams of size bytes each, the last one maybe shorter.
+// writeSegments sends p as datagrams of size bytes each, of which the last one may be shorter.
 func writeSegments(c *net.UDPConn, p []byte, size int, to netip.AddrPort) error {
 	var space [32]byte
 	oob := space[:unix.CmsgSpace(2)]
-	h := (*unix.Cmsghdr)(unsafe.Pointer(&space[0])) // the kernel wants its own layout, host order
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&space[0])) // the kernel expects host byte order
 	h.Level, h.Type = unix.IPPROTO_UDP, unix.UDP_SEGMENT
 	h.SetLen(unix.CmsgLen(2))
 	binary.NativeEndian.PutUint16(oob[unix.CmsgLen(0):], uint16(size))
@@ -37,8 +37,8 @@ func writeSegments(c *net.UDPConn, p []byte, size int, to netip.AddrPort) error 
 	return err
 }
 
-// unable says that segmenting will never work here: EIO comes from a network card without
-// checksum offload. Other errors concern one path, such as a small MTU.
+// segmentationUnsupported reports whether segmentation can never work here: EIO comes from a network card
+// without checksum offload. Other errors concern one path, such as a small MTU.
 func segmentationUnsupported(err error) bool {
 	return errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EOPNOTSUPP)
 }

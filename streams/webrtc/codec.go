@@ -18,7 +18,7 @@ import (
 var (
 	// ErrOffer is an offer that is no session description, or one without video.
 	ErrOffer = errors.New("the offer cannot be used")
-	// ErrCodec is an offer without a coding that fits.
+	// ErrCodec is an offer without a suitable codec.
 	ErrCodec = errors.New("no coding in common")
 )
 
@@ -67,7 +67,7 @@ func (c codec) profile() string {
 	return id[:4]
 }
 
-// codecOf returns the payload format that a publisher offers for u, a key unit.
+// codecOf returns the payload format that a publisher offers for u, a keyframe.
 func codecOf(u *streams.AccessUnit) (codec, error) {
 	if u.Codec == streams.H265 {
 		return codec{name: streams.H265, payloadType: 96}, nil
@@ -78,10 +78,10 @@ func codecOf(u *streams.AccessUnit) (codec, error) {
 			return codec{name: streams.H264, fmtp: fmtp, payloadType: 96}, nil
 		}
 	}
-	return codec{}, fmt.Errorf("reading the first picture: %w: no sequence parameter set", ErrCodec)
+	return codec{}, fmt.Errorf("reading the first frame: %w: no sequence parameter set", ErrCodec)
 }
 
-// offered returns the payload formats of the offer's first video medium that can be carried:
+// offered returns the supported payload formats of the offer's first video medium:
 // H.264 with packetization-mode 1, and H.265; in the offer's order.
 func offered(offer string) ([]codec, error) {
 	var d sdp.SessionDescription
@@ -121,15 +121,15 @@ func offered(offer string) ([]codec, error) {
 	return found, nil
 }
 
-// CheckOffer reports as ErrOffer or ErrCodec what no source could be sent by.
+// CheckOffer returns ErrOffer or ErrCodec for an offer that suits no source.
 func CheckOffer(offer string) error {
 	_, err := offered(offer)
 	return err
 }
 
-// choose returns the offered format that suits a source best. A profile that was not offered is
-// sent all the same, as the nearest: decoders in use read the parameter sets and not the offer,
-// and browsers offer fewer profiles than they decode.
+// choose returns the offered format that suits a source best. A source whose profile was not offered is
+// sent as the most similar one: decoders read the parameter sets and not the offer, and browsers offer
+// fewer profiles than they decode.
 func choose(source codec, from []codec) (codec, error) {
 	best, rank := codec{}, -1
 	for _, c := range from {
@@ -146,7 +146,7 @@ func choose(source codec, from []codec) (codec, error) {
 	return best, nil
 }
 
-// likeness is higher the better an H.264 profile that was offered suits the source's.
+// similarity is higher the better an offered H.264 profile suits that of the source.
 func similarity(source, offer string) int {
 	if source == offer {
 		return 10

@@ -132,14 +132,14 @@ func TestPacketize(t *testing.T) {
 		name    string
 		codec   streams.Codec
 		nalus   [][]byte
-		dropped int // units that are not sent
+		dropped int // NALUs that are not sent
 		key     bool
 	}{
 		{"H.264 key", streams.H264, [][]byte{{9, 0xf0}, {0x67, 100, 0, 40}, {0x68, 1}, large(0x65)}, 1, true},
 		{"H.264 slices", streams.H264, [][]byte{large(0x41), large(0x41), {0x41, 1, 2}}, 0, false},
 		{"H.264 small", streams.H264, [][]byte{{0x41, 1, 2}}, 0, false},
 		{"H.264 exact", streams.H264, [][]byte{append([]byte{0x41}, make([]byte, payloadSize-1)...)}, 0, false},
-		{"H.264 empty unit", streams.H264, [][]byte{{}, {0x41}, {0x41, 5}}, 2, false},
+		{"H.264 empty NALUs", streams.H264, [][]byte{{}, {0x41}, {0x41, 5}}, 2, false},
 		{"H.265 key", streams.H265, [][]byte{{0x46, 1, 0x50}, {0x40, 1, 9}, {0x42, 1, 9}, {0x44, 1, 9}, large(0x26, 1)}, 1, true},
 		{"H.265", streams.H265, [][]byte{large(0x02, 1)}, 0, false},
 	} {
@@ -152,10 +152,10 @@ func TestPacketize(t *testing.T) {
 			}
 			got := join(x.codec, payloads)
 			if want := x.nalus[x.dropped:]; !slices.EqualFunc(got, want, bytes.Equal) {
-				t.Errorf("%d units come back, want %d", len(got), len(want))
+				t.Errorf("%d NALUs come back, want %d", len(got), len(want))
 			}
 			if h26x.StartsKeyframe(x.codec, payloads[0]) != x.key {
-				t.Error("key picture:", !x.key)
+				t.Error("keyframe:", !x.key)
 			}
 		})
 	}

@@ -1,10 +1,11 @@
-// Package webrtc sends and receives streams over WebRTC: an edge publishes by WHIP (RFC 9725),
-// the hub takes that in and hands it out to viewers by WHEP (draft-ietf-wish-whep), and a WHEP
-// client plays for tests and load.
+// Package webrtc sends and receives streams over WebRTC: an edge publishes by WHIP (RFC 9725), the
+// hub receives that and forwards it to viewers by WHEP (draft-ietf-wish-whep), and a WHEP client
+// plays for tests and load.
 //
-// Pictures are never transcoded: the payloads that an edge made reach every viewer, only their
-// headers are each viewer's own. Payloads are immutable once in a Feed, and all readers share
-// them.
+// Frames are never transcoded: the payloads that an edge made reach every viewer, only the headers
+// differ. Payloads are immutable once they are in a Feed, and all viewers share them.
+//
+// An edge adapts what it sends to its line (see PublishOptions and PublishStats).
 //
 // It is the only package that imports pion/webrtc. It must not import edge, hub, detection or
 // another adapter of streams.
@@ -26,16 +27,16 @@ import (
 // EngineOptions configure an Engine.
 type EngineOptions struct {
 	// Listen is the address, host:port, of the one UDP port of all sessions, and of ICE over
-	// TCP on the same number. Empty: an ephemeral port for each session, as clients want.
+	// TCP on the same number. Empty: an ephemeral port for each session, as clients need.
 	Listen string
 
-	// PublicAddresses are the IP addresses told to peers when Listen's own cannot be reached.
+	// PublicAddresses are the IP addresses that peers are given beside Listen's own, if that cannot be reached.
 	PublicAddresses []string
 
 	Logger *slog.Logger
 }
 
-// Engine makes sessions. It is safe for concurrent use.
+// Engine creates sessions. It is safe for concurrent use.
 type Engine struct {
 	logger   *slog.Logger
 	settings webrtc.SettingEngine
@@ -45,16 +46,15 @@ type Engine struct {
 	addr     string
 }
 
-// The times after which a silent peer is lost: ICE's consent is missed, then given up. Together
-// they are less than picturesWithin, so that a peer that has gone is not taken for a camera that
-// stands still.
+// The times after which a silent peer is lost: ICE is disconnected, then failed. Together they are
+// less than framesWithin, so that a peer that is gone is not reported as a camera without frames.
 const (
 	iceDisconnected = 5 * time.Second
 	iceFailed       = 3 * time.Second
 	iceKeepalive    = 2 * time.Second
 )
 
-// NewEngine binds the port, if there is one, and starts to read it. The caller must Close the
+// NewEngine binds the port, if there is one, and starts reading it. The caller must Close the
 // Engine after its last session has ended.
 func NewEngine(o EngineOptions) (*Engine, error) {
 	logger := o.Logger
@@ -67,10 +67,10 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 	s.SetICETimeouts(iceDisconnected, iceFailed, iceKeepalive)
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	s.SetIncludeLoopbackCandidate(true) // hub and edge on one machine, as in the demo
-	// AES-GCM costs a tenth of AES-CTR with HMAC-SHA1. The side that answers is the DTLS
-	// server and picks by its own order, so that browsers follow it.
+	// AES-GCM costs a tenth of AES-CTR with HMAC-SHA1. The answering side is the
+	// DTLS server and chooses by its own order, also with browsers.
 	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AEAD_AES_256_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
-	s.SetSRTPReplayProtectionWindow(2 * reorderSlots) // a packet that is sent again may be that old
+	s.SetSRTPReplayProtectionWindow(2 * reorderSlots) // a retransmitted packet may be that old
 	if err := s.SetAnsweringDTLSRole(webrtc.DTLSRoleServer); err != nil {
 		return nil, fmt.Errorf("setting the DTLS role: %w", err)
 	}
@@ -100,7 +100,7 @@ func (e *Engine) listen(address string, public []string) error {
 	})
 	e.settings.SetICEUDPMux(e.udpMux)
 	e.settings.SetICETCPMux(e.tcpMux)
-	// A server with known addresses answers checks and makes none (RFC 8445, section 2.5).
+	// A server with known addresses answers connectivity checks and makes none (RFC 8445, section 2.5).
 	e.settings.SetLite(true)
 	e.settings.SetNetworkTypes([]webrtc.NetworkType{
 		webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6,
@@ -123,8 +123,8 @@ func (e *Engine) listen(address string, public []string) error {
 	return nil
 }
 
-// bind takes UDP and TCP ports of one number. With port 0 the number is free for UDP first, and
-// another is tried where TCP has it already.
+// bind binds a UDP and a TCP port of the same number. With port 0 it takes a free UDP port, and tries
+// another one where the TCP port is in use.
 func bind(address string) (*net.UDPConn, net.Listener, error) {
 	ua, err := net.ResolveUDPAddr("udp", address)
 	if err != nil {
@@ -159,15 +159,15 @@ func (e *Engine) Close() error {
 	return errors.Join(e.udpMux.Close(), e.tcpMux.Close())
 }
 
-// flush sends what the last writes to a peer left in its batch.
+// flush sends the packets that wait in batches.
 func (e *Engine) flush() {
 	if e.conn != nil {
 		e.conn.flush()
 	}
 }
 
-// api makes what a PeerConnection of these codecs needs. No interceptor is registered: what they
-// would do is done here, once for all viewers of a feed.
+// api returns what creates a PeerConnection of these codecs. No interceptor is registered: this package
+// does what they would do, once for all viewers of a feed.
 func (e *Engine) api(codecs ...codec) (*webrtc.API, error) {
 	m := &webrtc.MediaEngine{}
 	for _, c := range codecs {
@@ -185,7 +185,7 @@ func (e *Engine) api(codecs ...codec) (*webrtc.API, error) {
 			return nil, fmt.Errorf("registering the extension %s: %w", uri, err)
 		}
 	}
-	// Without a registry of its own pion takes its default interceptors.
+	// Without a registry pion would register its default interceptors.
 	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(e.settings),
 		webrtc.WithInterceptorRegistry(&interceptor.Registry{})), nil
 }

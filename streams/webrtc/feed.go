@@ -9,50 +9,50 @@ import (
 	"gridpost/streams/h26x"
 )
 
-// packet is one RTP payload of a feed and what every viewer's header says the same of.
+// packet is one RTP payload of a feed and what the headers for all viewers have in common.
 type packet struct {
 	payload   []byte
 	timestamp uint32 // on the feed's clock, 90 kHz
-	frame     uint64 // number of the picture, from 1
-	marker    bool   // the picture's last
-	keyframe  bool   // of a picture that decoding can start at
-	captured  uint64 // when the publisher had the picture, as NTP says it; 0: not known
+	frame     uint64 // number of its frame, from 1
+	marker    bool   // the last of its frame
+	keyframe  bool   // of a keyframe
+	captured  uint64 // when the publisher had the frame, as NTP time; 0: unknown
 }
 
-// Feed holds the last packets of one live picture for any number of viewers. It has one writer
-// at a time; each viewer has its own place in it, so that none waits for another, and one that
-// falls out of the ring goes on with the newest key picture.
+// Feed holds the last packets of one live frame for any number of viewers. It has one writer
+// at a time; each viewer has its own position, so that none waits for another, and one whose position
+// was overwritten continues with the newest keyframe.
 //
-// The zero value is not usable; NewFeed makes one. It needs no closing.
+// The zero value is not usable; see NewFeed. It needs no closing.
 type Feed struct {
 	mu               sync.RWMutex
 	ring             []*packet // packet i is at i % len; the oldest are dropped
 	next             uint64    // index of the packet to come, from 1
-	gopStart         uint64    // index of the first packet of the newest key picture; 0: none yet
-	newestFrame      uint64    // number of the newest picture
-	frameStart       uint64    // index of the first packet of the newest picture
-	completeFrame    uint64    // number of the newest picture that is complete
+	gopStart         uint64    // index of the first packet of the newest keyframe; 0: none yet
+	newestFrame      uint64    // number of the newest frame
+	frameStart       uint64    // index of the first packet of the newest frame
+	completeFrame    uint64    // number of the newest frame that is complete
 	lastArrival      time.Time // when the newest packet came
 	lastTimestamp    uint32    // its timestamp
-	captureTime      time.Time // when the publisher had the picture of takenAt; zero: the packets' arrival counts
+	captureTime      time.Time // when the publisher had the frame of takenAt; zero: the packets' arrival counts
 	captureTimestamp uint32    // its timestamp
 	codec            codec
 	subscribers      map[chan struct{}]struct{}
 	stats            FeedStats
 }
 
-// FeedStats counts what went into a Feed.
+// FeedStats counts what was written to a Feed.
 type FeedStats struct {
 	Packets uint64
 	Bytes   uint64 // of payload
-	Lost    uint64 // packets that never came from the publisher
+	Lost    uint64 // packets that never arrived from the publisher
 }
 
-// feedPackets is what a feed keeps: at 1.2 kB a packet about 20 MB, 40 s of 4 Mbit/s. A group of
-// pictures that is longer is not there for those who join in its second half.
+// feedPackets is what a feed keeps: at 1.2 kB a packet about 20 MB, 40 s of 4 Mbit/s. A viewer
+// that joins late in a longer GOP has to wait for the next keyframe.
 const feedPackets = 1 << 14
 
-// wakeEvery is after how many packets of a picture under way the viewers are woken.
+// notifyEvery is after how many packets of an incomplete frame the viewers are notified.
 const notifyEvery = 48
 
 // NewFeed returns an empty feed.
@@ -70,23 +70,23 @@ func (f *Feed) Stats() FeedStats {
 	return f.stats
 }
 
-// feedWriter is one publisher's connection to a feed. The feed's clock goes on where the
-// publisher before it left off.
+// feedWriter writes what one publisher sends to a feed. The feed's clock continues where the publisher
+// before stopped.
 type feedWriter struct {
 	feed    *Feed
 	started bool
 	offset  uint32 // from the publisher's clock to the feed's
 
-	sourceTimestamp uint32 // the publisher's timestamp of the picture under way
+	sourceTimestamp uint32 // the publisher's timestamp of the frame under way
 	inFrame         bool
 	isKeyframe      bool
-	needKeyframe    bool // packets are dropped until a key picture starts
+	needKeyframe    bool // packets are dropped until a keyframe starts
 	captured        uint64
 }
 
 func (f *Feed) writer() *feedWriter { return &feedWriter{feed: f, needKeyframe: true} }
 
-// setCodec says what the feed carries from now on.
+// setCodec sets what the feed carries from now on.
 func (f *Feed) setCodec(c codec) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -99,8 +99,8 @@ func (f *Feed) sourceCodec() codec {
 	return f.codec
 }
 
-// lost tells that packets before the next one are missing for good: what follows cannot be
-// decoded before the next key picture.
+// lost reports that n packets before the next one will not arrive: nothing can be decoded before the
+// next keyframe.
 func (w *feedWriter) lost(n uint64) {
 	w.needKeyframe = true
 	w.inFrame = false
@@ -109,7 +109,7 @@ func (w *feedWriter) lost(n uint64) {
 	w.feed.stats.Lost += n
 }
 
-// write adds one packet. payload must not change any more.
+// write adds one packet. The caller must not change payload any more.
 func (w *feedWriter) write(payload []byte, timestamp uint32, marker bool) {
 	if len(payload) == 0 {
 		return // padding, as pacers send it
@@ -153,8 +153,8 @@ func (w *feedWriter) write(payload []byte, timestamp uint32, marker bool) {
 	}
 }
 
-// wake tells every viewer that there is more. mu is held; a viewer that has not looked yet
-// since the last time needs no second word.
+// notify wakes every viewer. mu is held; a viewer that has not reacted to the last call needs no second
+// one.
 func (f *Feed) notify() {
 	for c := range f.subscribers {
 		select {
@@ -164,7 +164,7 @@ func (f *Feed) notify() {
 	}
 }
 
-// subscribe registers c, of capacity one, to be woken.
+// subscribe registers c, of capacity one, for notifications.
 func (f *Feed) subscribe(c chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -177,8 +177,8 @@ func (f *Feed) unsubscribe(c chan struct{}) {
 	delete(f.subscribers, c)
 }
 
-// read copies packets from index on into into, and returns how many. ok is false where the
-// index has fallen out of the ring.
+// read copies packets from index on to into, and returns how many. ok is false if the packet of this
+// index was overwritten.
 func (f *Feed) read(index uint64, into []*packet) (n int, ok bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -192,16 +192,16 @@ func (f *Feed) read(index uint64, into []*packet) (n int, ok bool) {
 	return n, true
 }
 
-// group of pictures under way, for who joins or starts again.
+// GOP under way, for who joins or starts again.
 type gop struct {
 	index     uint64 // of its first packet
-	first     uint64 // number of its key picture
-	newest    uint64 // number of the newest complete picture of it, or first while that is coming
+	first     uint64 // number of its keyframe
+	newest    uint64 // number of the newest complete frame of it, or first while that is coming
 	timestamp uint32 // timestamp of newest
 	next      uint64 // index of the packet to come
 }
 
-// current returns the group under way; ok is false where there is none, or none whole in the ring.
+// current returns the current GOP; ok is false if there is none, or its beginning was overwritten.
 func (f *Feed) current() (g gop, ok bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -210,7 +210,7 @@ func (f *Feed) current() (g gop, ok bool) {
 	}
 	first := f.at(f.gopStart)
 	g = gop{index: f.gopStart, first: first.frame, newest: first.frame, timestamp: first.timestamp, next: f.next}
-	// The newest complete picture ends right before the one under way, or is the last.
+	// The newest complete frame ends right before the incomplete one, or is the last.
 	end := f.next
 	if f.completeFrame < f.newestFrame {
 		end = f.frameStart
@@ -222,7 +222,7 @@ func (f *Feed) current() (g gop, ok bool) {
 	return g, true
 }
 
-// clock returns when a timestamp was now: at the publisher, where that is known, else here.
+// clock returns a time and its timestamp: the capture time, if that is known, else the arrival here.
 func (f *Feed) clock() (time.Time, uint32) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -239,7 +239,7 @@ func (f *Feed) newest() (arrival time.Time, timestamp uint32) {
 	return f.lastArrival, f.lastTimestamp
 }
 
-// setCaptureTime says when the publisher had the picture of the packet written last.
+// setCaptureTime sets when the publisher had the frame of the packet that was written last.
 func (w *feedWriter) setCaptureTime(at time.Time) {
 	w.feed.mu.Lock()
 	defer w.feed.mu.Unlock()
@@ -248,8 +248,8 @@ func (w *feedWriter) setCaptureTime(at time.Time) {
 
 func (f *Feed) at(index uint64) *packet { return f.ring[index%uint64(len(f.ring))] }
 
-// unitWriter writes the units of a camera's stream, packetised. The stream's next session starts a
-// new writer.
+// accessUnitWriter packetises the access units of a camera's stream and writes them to a feed. Each session
+// of the stream gets a new feedWriter.
 type accessUnitWriter struct {
 	feed    *Feed
 	writer  *feedWriter
@@ -269,7 +269,7 @@ func (w *accessUnitWriter) write(u *streams.AccessUnit) {
 		w.writer.write(p, ticks(u.PTS), i == len(payloads)-1)
 	}
 	if !u.Arrived.IsZero() && len(payloads) > 0 {
-		w.writer.setCaptureTime(u.Arrived) // what the ring has kept is older than now
+		w.writer.setCaptureTime(u.Arrived) // access units of a backfill are older than now
 	}
 }
 

@@ -9,12 +9,12 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// Ingest is one publisher.
+// Ingest is the session of one publisher (WHIP).
 type Ingest struct {
 	session *session
 	codec   codec
 	answer  string
-	tracks  chan *webrtc.TrackRemote // of capacity one: the first is taken, others are ignored
+	tracks  chan *webrtc.TrackRemote // of capacity one: the first is used, others are ignored
 }
 
 // NewIngest answers a publisher's offer (WHIP). The caller must call Run or Close. The error is
@@ -39,21 +39,21 @@ func (e *Engine) NewIngest(offer string) (*Ingest, error) {
 	return in, nil
 }
 
-// NewFeed returns an empty feed for what the publisher sends.
+// NewFeed returns an empty feed of the publisher's codec.
 func (in *Ingest) NewFeed() *Feed {
 	f := NewFeed()
 	f.setCodec(in.codec)
 	return f
 }
 
-// CanContinue reports whether a feed that another publisher filled can go on with this one.
+// CanContinue reports whether this publisher can continue a feed of another one: they must have the same codec.
 func (in *Ingest) CanContinue(f *Feed) bool { return f.sourceCodec().name == in.codec.name }
 
-// receiving makes a session that takes one video track.
+// receiving creates a session that accepts one video track.
 func receiving(api *webrtc.API, tracks chan<- *webrtc.TrackRemote) (*session, error) {
 	pc, err := api.NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
-		return nil, fmt.Errorf("making a peer connection: %w", err)
+		return nil, fmt.Errorf("creating a peer connection: %w", err)
 	}
 	s := newSession(pc)
 	pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
@@ -89,8 +89,8 @@ func firstTrack(ctx context.Context, tracks <-chan *webrtc.TrackRemote) (*webrtc
 // Answer returns the session description for the publisher.
 func (in *Ingest) Answer() string { return in.answer }
 
-// Run fills f until the publisher has gone or ctx ends, and returns why: ErrLost, ErrClosedByPeer,
-// ErrNoConnection, ErrNoFrames or ctx's cause. f has one Run at a time.
+// Run fills f until the publisher is gone or ctx ends, and returns why: ErrLost, ErrClosedByPeer,
+// ErrNoConnection, ErrNoFrames or ctx's cause. Only one Run at a time may fill f.
 func (in *Ingest) Run(ctx context.Context, f *Feed) error {
 	var clock sourceClock
 	var reports sync.WaitGroup
@@ -110,7 +110,7 @@ func (in *Ingest) Run(ctx context.Context, f *Feed) error {
 			if lost > 0 {
 				w.lost(lost)
 			}
-			if !w.inFrame || a.timestamp != w.sourceTimestamp { // the packets of a picture have headers of one size
+			if !w.inFrame || a.timestamp != w.sourceTimestamp { // the packets of a frame have headers of one size
 				w.captured = ntp(clock.captureTime(a.timestamp, time.Now()))
 			}
 			w.write(a.payload, a.timestamp, a.marker)
@@ -118,7 +118,7 @@ func (in *Ingest) Run(ctx context.Context, f *Feed) error {
 				w.setCaptureTime(clock.frameTime(a.timestamp, time.Now()))
 			}
 			if w.needKeyframe {
-				// An error ends the session by itself soon.
+				// Without the connection the session cannot continue.
 				if err := r.requestKeyframe(time.Now()); err != nil {
 					in.session.end(err)
 				}
@@ -128,5 +128,5 @@ func (in *Ingest) Run(ctx context.Context, f *Feed) error {
 	})
 }
 
-// Close ends an Ingest that Run was never called for.
+// Close ends an Ingest whose Run was never called.
 func (in *Ingest) Close() { in.session.close() }

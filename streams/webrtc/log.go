@@ -8,8 +8,8 @@ import (
 	"github.com/pion/logging"
 )
 
-// logFactory hands pion's warnings and errors to slog at debug level: most tell of a peer that
-// went away, which the session reports in its own words. The rest is dropped.
+// logFactory passes pion's warnings and errors on to slog at debug level: most are about a peer that is
+// gone, which the session reports itself. The rest is dropped.
 type logFactory struct{ logger *slog.Logger }
 
 func (f logFactory) NewLogger(scope string) logging.LeveledLogger {

@@ -17,7 +17,7 @@ import (
 	"gridpost/streams"
 )
 
-// start has a camera publish to h, with some of a group over already.
+// start has a camera publish to h, after a part of its GOP.
 func start(t *testing.T, h *hub, c *camera, before int) {
 	t.Helper()
 	startWith(t, h, c, before, PublishOptions{})
@@ -69,7 +69,7 @@ func TestLostPacketsAreSentAgain(t *testing.T) {
 	}
 	for i, n := range got.numbers {
 		if n != got.numbers[0]+uint64(i) || got.sizes[i] != 20_000 {
-			t.Fatalf("picture %d is number %d of %d bytes", i, n, got.sizes[i])
+			t.Fatalf("frame %d is number %d of %d bytes", i, n, got.sizes[i])
 		}
 	}
 	if s := h.viewer(0).Stats(); s.Retransmitted < uint64(dropped)/2 {
@@ -77,8 +77,8 @@ func TestLostPacketsAreSentAgain(t *testing.T) {
 	}
 }
 
-// TestPLI asks for a key picture in the middle of a long group: the group comes again, its time
-// stamps still rising.
+// TestPLI requests a keyframe in the middle of a long GOP: the GOP is sent again, with rising
+// timestamps.
 func TestPLI(t *testing.T) {
 	h := newHub(t)
 	start(t, h, newCamera(1000, 5000), 20)
@@ -88,7 +88,7 @@ func TestPLI(t *testing.T) {
 	asked := false
 	_, err := h.play(t.Context(), PlayOptions{OnPacket: got.add}, func(f Frame) bool {
 		if n := len(frames); n > 0 && int32(f.Timestamp-frames[n-1].Timestamp) <= 0 {
-			t.Errorf("time runs backwards at picture %d by %d", n, frames[n-1].Timestamp-f.Timestamp)
+			t.Errorf("time runs backwards at frame %d by %d", n, frames[n-1].Timestamp-f.Timestamp)
 		}
 		frames = append(frames, f)
 		if f.Keyframe {
@@ -111,16 +111,16 @@ func TestPLI(t *testing.T) {
 		}
 	}
 	if again == 0 {
-		t.Fatal("the group did not come again")
+		t.Fatal("the GOP was not sent again")
 	}
 	for i := again + 1; i < len(got.numbers); i++ {
 		if got.numbers[i] != got.numbers[i-1]+1 {
-			t.Fatalf("after the key picture number %d follows %d", got.numbers[i], got.numbers[i-1])
+			t.Fatalf("after the keyframe number %d follows %d", got.numbers[i], got.numbers[i-1])
 		}
 	}
 	last := len(frames) - 1
 	if d := frames[last].Timestamp - frames[last-1].Timestamp; d != 3600 {
-		t.Errorf("live again, pictures are %d ticks apart, want 3600", d)
+		t.Errorf("live again, frames are %d ticks apart, want 3600", d)
 	}
 	if s := h.viewer(0).Stats(); s.PLIs != 1 || s.Dropped != 0 {
 		t.Errorf("stats %+v", s)
@@ -144,7 +144,7 @@ func TestViewerOverTCP(t *testing.T) {
 		}
 	}})
 	if err != nil || frames < 40 || stats.Lost != 0 {
-		t.Errorf("%d pictures over TCP, %+v, %v", frames, stats, err)
+		t.Errorf("%d frames over TCP, %+v, %v", frames, stats, err)
 	}
 }
 
@@ -213,7 +213,7 @@ func TestPublishIsRefused(t *testing.T) {
 	}
 }
 
-func TestPublishWithoutPictures(t *testing.T) {
+func TestPublishWithoutFrames(t *testing.T) {
 	engine, err := NewEngine(EngineOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -284,6 +284,6 @@ func TestEveryInterface(t *testing.T) {
 	start(t, h, newCamera(25, 3000), 10)
 	frames := 0
 	if _, err := h.play(t.Context(), PlayOptions{}, func(Frame) bool { frames++; return frames < 15 }); err != nil || frames < 15 {
-		t.Errorf("%d pictures, %v", frames, err)
+		t.Errorf("%d frames, %v", frames, err)
 	}
 }

@@ -13,15 +13,15 @@ import (
 	"gridpost/streams/h26x"
 )
 
-// PlayOptions say what is played, and what happens with it.
+// PlayOptions configure Play.
 type PlayOptions struct {
 	Client *http.Client // nil: http.DefaultClient
 	URL    string       // of the WHEP endpoint
 	Header http.Header  // sent with every request
 
-	// The callbacks are called in order from one goroutine; nil is fine.
+	// The callbacks are called in order from one goroutine; each may be nil.
 	OnReady  func()       // the endpoint has answered
-	OnPacket func(Packet) // its bytes are the callee's to keep
+	OnPacket func(Packet) // the callee may keep its payload
 	OnFrame  func(Frame)
 
 	drop func(sequence uint16) bool // tests lose packets by it
@@ -32,12 +32,12 @@ type Packet struct {
 	Timestamp uint32
 	Marker    bool
 	Payload   []byte
-	Lost      uint64 // packets before it that never came
+	Lost      uint64 // packets before it that never arrived
 }
 
-// Frame is one picture as it came over the line; it is not decoded.
+// Frame describes one frame as it arrived; it is not decoded.
 type Frame struct {
-	At        time.Time // when its last packet was there
+	At        time.Time // when its last packet arrived
 	Timestamp uint32    // 90 kHz
 	Keyframe  bool      // decoding can start at it
 	Complete  bool      // nothing of it was lost
@@ -45,16 +45,16 @@ type Frame struct {
 	Packets   int
 }
 
-// PlayStats is what came, when Play has returned.
+// PlayStats counts what arrived until Play returned.
 type PlayStats struct {
 	Packets                uint64
 	Bytes                  uint64 // of payload
 	Frames                 uint64
-	Lost                   uint64 // packets that never came
-	RetransmissionRequests uint64 // packets asked for again
+	Lost                   uint64 // packets that never arrived
+	RetransmissionRequests uint64 // packets requested again
 }
 
-// playable returns what a player offers: H.264 in the profiles that Chromium offers without
+// playerCodecs returns what a player offers: H.264 in the profiles that Chromium offers without
 // hardware decoding, in its order, and H.265.
 func playerCodecs() []codec {
 	var list []codec
@@ -106,7 +106,7 @@ func (e *Engine) Play(ctx context.Context, o PlayOptions) (PlayStats, error) {
 	return p.stats, errors.Join(unlessDone(ctx, err), to.remove(ctx, resource))
 }
 
-// player counts and hands out what a receiver delivers.
+// player counts what a receiver delivers and calls the callbacks.
 type player struct {
 	options PlayOptions
 	coding  streams.Codec

@@ -12,7 +12,7 @@ import (
 	"gridpost/streams"
 )
 
-// PublishOptions say what is published where.
+// PublishOptions configure Publish.
 type PublishOptions struct {
 	Client *http.Client // nil: http.DefaultClient
 	URL    string       // of the WHIP endpoint
@@ -74,8 +74,8 @@ func (s *PublishState) update(change func(*PublishStats)) {
 	change(&s.stats)
 }
 
-// Publish sends a stream to a WHIP endpoint until ctx ends or the session dies; it begins with
-// the group of pictures under way. It deletes the resource at the end. It returns nil when ctx
+// Publish sends a stream to a WHIP endpoint until ctx ends or the session ends; it begins with the
+// current GOP. It deletes the resource at the end. It returns nil when ctx
 // ended, else why the session ended: ErrNoFrames when the stream has none, an *problem.Error when
 // the endpoint refuses, and those of Viewer.Run.
 func (e *Engine) Publish(ctx context.Context, o PublishOptions) error {
@@ -110,7 +110,7 @@ func (e *Engine) Publish(ctx context.Context, o PublishOptions) error {
 	resource, err := to.negotiate(ctx, v.session)
 	defer func() {
 		if err := to.remove(ctx, resource); err != nil {
-			logger.Warn("ending a publication", "error", err)
+			logger.Warn("deleting the WHIP resource", "error", err)
 		}
 	}()
 	if err != nil {
@@ -123,7 +123,7 @@ func (e *Engine) Publish(ctx context.Context, o PublishOptions) error {
 	return unlessDone(ctx, v.Run(ctx))
 }
 
-// ended is nil where ctx ended what returned err.
+// unlessDone returns nil if ctx has ended, because that is why err was returned.
 func unlessDone(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
@@ -131,7 +131,7 @@ func unlessDone(ctx context.Context, err error) error {
 	return err
 }
 
-// firstKey waits for the first unit, which is a key unit.
+// firstKeyframe waits for the first access unit that is a keyframe.
 func firstKeyframe(ctx context.Context, reader *streams.Reader) (*streams.AccessUnit, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, framesWithin, fmt.Errorf("the camera: %w", ErrNoFrames))
 	defer cancel()
@@ -146,7 +146,7 @@ func firstKeyframe(ctx context.Context, reader *streams.Reader) (*streams.Access
 	}
 }
 
-// ignoreContext drops errors that only repeat the context's cause.
+// ignoreContext returns nil for errors that only repeat the context's cause.
 func ignoreContext(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return nil

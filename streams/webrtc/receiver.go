@@ -39,7 +39,7 @@ func newReceiver(s *session, t *webrtc.TrackRemote) *receiver {
 
 const pliEvery = 500 * time.Millisecond
 
-// run reads until the session ends, ctx ends or no packet has come for picturesWithin.
+// run reads until the session ends, ctx ends or no packet has arrived for framesWithin.
 func (r *receiver) run(ctx context.Context) error {
 	buffer := make([]byte, 1600)
 	r.lastPacket = time.Now()
@@ -60,7 +60,7 @@ func (r *receiver) run(ctx context.Context) error {
 			return ErrClosedByPeer // the track ends with its connection
 		default:
 			if err := r.push(buffer[:n], now); err != nil {
-				continue // no RTP; encrypted by the peer, so its own loss
+				continue // not RTP; the peer is authenticated, so it harms only itself
 			}
 			r.lastPacket = now
 		}
@@ -73,8 +73,8 @@ func (r *receiver) run(ctx context.Context) error {
 	}
 }
 
-// deadline bounds the next read: shortly while something is missing, else by a second. It is
-// renewed rarely, since setting it costs.
+// setDeadline bounds the next read: it is short while something is missing or a report is due, else a
+// second. It is changed rarely, because that is expensive.
 func (r *receiver) setDeadline(now time.Time) error {
 	if r.reorder.waiting > 0 {
 		r.deadlineAt = now.Add(nackEvery / 2)
@@ -112,7 +112,7 @@ func (r *receiver) push(b []byte, now time.Time) error {
 	return nil
 }
 
-// drain delivers what is in order and asks for what is not there.
+// drain delivers what is in order, reports what arrived, and requests what is missing.
 func (r *receiver) drain(now time.Time) error {
 	for {
 		a, lost, ok := r.reorder.pop(now)
@@ -138,12 +138,12 @@ func (r *receiver) drain(now time.Time) error {
 		MediaSSRC: r.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(missing),
 	}})
 	if err != nil {
-		return fmt.Errorf("%w: asking for packets: %w", ErrLost, err)
+		return fmt.Errorf("%w: requesting packets: %w", ErrLost, err)
 	}
 	return nil
 }
 
-// askKey asks the peer for a key picture, at most every pliEvery.
+// requestKeyframe sends a PLI, at most every pliEvery.
 func (r *receiver) requestKeyframe(now time.Time) error {
 	if now.Sub(r.pliSent) < pliEvery {
 		return nil
@@ -151,7 +151,7 @@ func (r *receiver) requestKeyframe(now time.Time) error {
 	r.pliSent = now
 	err := r.writeRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: r.ssrc}})
 	if err != nil {
-		return fmt.Errorf("%w: asking for a key picture: %w", ErrLost, err)
+		return fmt.Errorf("%w: requesting a keyframe: %w", ErrLost, err)
 	}
 	return nil
 }

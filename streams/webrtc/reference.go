@@ -10,13 +10,12 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// captureTimeURI names the header extension by which every picture says when it was taken
+// captureTimeURI names the header extension with the time when a frame was captured
 // (http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time), by the clock of the sender
-// reports. A browser that asks for it can tell how old the picture is that it shows.
+// reports. A browser that supports it knows the age of the frame that it shows.
 const captureTimeURI = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time"
 
-// stamped returns a copy of h that carries what is in at, which may change: 8 bytes, the time in
-// NTP's format.
+// withExtension returns a copy of h that refers to at, which may change: 8 bytes, an NTP time.
 func withExtension(h rtp.Header, id int, at []byte) (rtp.Header, error) {
 	c := h.Clone()
 	if err := c.SetExtension(uint8(id), at); err != nil {
@@ -25,33 +24,33 @@ func withExtension(h rtp.Header, id int, at []byte) (rtp.Header, error) {
 	return c, nil
 }
 
-// sourceClock tells when, on this machine's clock, a publisher had a picture, although the
-// publisher's clock may be wrong: of each picture and report it compares the arrival here with the
-// time there. The least difference ever seen is the clocks' difference and the shortest way between
-// them; what a picture's difference is above that, it spent waiting. So a line that falls behind
-// shows in the age of the picture, and only the shortest way itself is not counted.
+// sourceClock estimates when, by this machine's clock, a publisher had a frame, although the publisher's
+// clock may be wrong. It compares the arrival of each frame and report here with its time there. The
+// least difference is the offset of the clocks plus the least network delay; what exceeds it for a frame
+// is the time that the frame waited. So the age of a frame includes queues on the line, and only the
+// least network delay itself is missing.
 type sourceClock struct {
 	mu              sync.Mutex
 	known           bool
 	reportTime      time.Time // the last report's time, by the publisher's clock
-	reportTimestamp uint32    // its time stamp
+	reportTimestamp uint32    // its timestamp
 	reportNTP       uint32    // the middle 32 bits of its NTP time
 	reportArrival   time.Time // here
 
 	minOffset  time.Duration // arrival here minus time there
-	observedAt time.Time     // when least was last compared; zero: least is not known
+	observedAt time.Time     // when minOffset was last updated; zero: it is unknown
 }
 
 const (
-	// clockDrift is by how much two clocks may run apart; least forgets by it, and a queue on the line
-	// of one second would be forgotten in three hours.
+	// clockDrift is how fast two clocks may drift apart; minOffset grows by it, so that a constant queue
+	// of one second is no longer seen after three hours.
 	clockDrift = 100e-6
-	// clockStep is the change between two reports that is a clock being set, not a drift.
+	// clockStep is the change between two reports that means that a clock was set.
 	clockStep = time.Second
 )
 
-// report takes in a publisher's sender report, which was made when it was sent and came at now. So
-// the clocks' difference is known before the first picture, which may be an old one.
+// report uses a publisher's sender report, which arrived at now. It makes the offset known before the first
+// frame, which may be old.
 func (c *sourceClock) report(r *rtcp.SenderReport, now time.Time) {
 	at := fromNTP(r.NTPTime)
 	c.mu.Lock()
@@ -66,7 +65,7 @@ func (c *sourceClock) report(r *rtcp.SenderReport, now time.Time) {
 	c.observe(now.Sub(at), now)
 }
 
-// took takes in what lies between a time there and now, which is here. mu is held.
+// observe updates minOffset by the difference of a time there and now. mu is held.
 func (c *sourceClock) observe(d time.Duration, now time.Time) {
 	if c.observedAt.IsZero() {
 		c.minOffset, c.observedAt = d, now
@@ -87,13 +86,13 @@ func (c *sourceClock) lastReport(now time.Time) (lsr, delay uint32) {
 	return c.reportNTP, uint32(now.Sub(c.reportArrival).Seconds() * 65536)
 }
 
-// time returns the publisher's time of a time stamp near the last report. mu is held.
+// toTime returns the publisher's time of a timestamp near the last report. mu is held.
 func (c *sourceClock) toTime(stamp uint32) time.Time {
 	return c.reportTime.Add(time.Duration(int32(stamp-c.reportTimestamp)) * time.Second / clockRate)
 }
 
-// taken returns when the publisher had a picture whose packets come now, by this machine's clock;
-// now itself until a report has come.
+// captureTime returns when the publisher had a frame whose packets arrive now, by this machine's clock;
+// now itself before the first report.
 func (c *sourceClock) captureTime(stamp uint32, now time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -103,7 +102,7 @@ func (c *sourceClock) captureTime(stamp uint32, now time.Time) time.Time {
 	return c.toTime(stamp).Add(c.minOffset)
 }
 
-// picture takes in a picture whose last packet came now, and returns when the publisher had it.
+// frameTime uses a frame whose last packet arrived now, and returns when the publisher had it.
 func (c *sourceClock) frameTime(stamp uint32, now time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,7 +114,7 @@ func (c *sourceClock) frameTime(stamp uint32, now time.Time) time.Time {
 	return there.Add(c.minOffset)
 }
 
-// listen takes the publisher's reports from r until it closes.
+// readReports reads the publisher's reports from r until it is closed.
 func (c *sourceClock) readReports(r *webrtc.RTPReceiver) {
 	buffer := make([]byte, 1500)
 	for {
@@ -125,7 +124,7 @@ func (c *sourceClock) readReports(r *webrtc.RTPReceiver) {
 		}
 		packets, err := rtcp.Unmarshal(buffer[:n])
 		if err != nil {
-			continue // the peer is authenticated; what it garbles is its own loss
+			continue // the peer is authenticated, so it harms only itself
 		}
 		for _, p := range packets {
 			if report, ok := p.(*rtcp.SenderReport); ok {

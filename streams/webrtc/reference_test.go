@@ -21,7 +21,7 @@ func (l *testPublisher) report(sent, came time.Duration) {
 	l.clock.report(&r, l.start.Add(came))
 }
 
-// age returns how old a picture sent at sent is taken to be when it comes at came.
+// age returns how old a frame sent at sent is taken to be when it comes at came.
 func (l *testPublisher) age(sent, came time.Duration) time.Duration {
 	now := l.start.Add(came)
 	return now.Sub(l.clock.frameTime(l.stamp(sent), now)).Round(time.Millisecond)
@@ -61,11 +61,11 @@ func TestAClockThatIsSetBeginsAnew(t *testing.T) {
 	}
 }
 
-func TestAnOldPictureAtTheBeginningIsOld(t *testing.T) {
+func TestAnOldFrameAtTheBeginningIsOld(t *testing.T) {
 	l := testPublisher{start: time.Date(2026, 5, 1, 8, 0, 0, 0, time.UTC), clockError: time.Hour}
 	l.report(30*time.Second, 30*time.Second)
 	if got := l.age(0, 30*time.Second); got != 30*time.Second {
-		t.Errorf("a picture of 30 s is taken for one of %v", got)
+		t.Errorf("a frame of 30 s is taken for one of %v", got)
 	}
 }
 

@@ -2,16 +2,16 @@ package webrtc
 
 import "time"
 
-// reorder puts RTP packets in order, says which to ask for again, and gives up on what does not
-// come. It holds at most reorderSlots packets.
+// reorder puts RTP packets in order, determines which to request again, and gives up on those that do
+// not arrive. It holds at most reorderSlots packets.
 type reorder struct {
 	started  bool
 	next     uint64 // extended sequence number to be delivered next
 	highest  uint64 // seen
 	slots    [reorderSlots]rtpPacket
 	waiting  int       // packets in slots
-	nackedAt time.Time // when it was asked for last
-	skipped  uint64    // packets passed over by a jump, to be reported
+	nackedAt time.Time // when missing packets were requested last
+	skipped  uint64    // packets given up, to be reported with the next one
 }
 
 type rtpPacket struct {
@@ -24,11 +24,11 @@ type rtpPacket struct {
 
 const (
 	reorderSlots = 1024
-	nackEvery    = 30 * time.Millisecond  // a round trip over most lines
-	giveUpAfter  = 400 * time.Millisecond // more delays the picture more than a new key picture does
+	nackEvery    = 30 * time.Millisecond  // a round trip on most networks
+	giveUpAfter  = 400 * time.Millisecond // waiting longer delays the video more than a new keyframe does
 )
 
-// push takes a packet and reports whether it is new. The caller then calls pop until it has
+// push adds a packet and reports whether it is new. The caller then calls pop until it returns
 // nothing more.
 func (r *reorder) push(sequence uint16, a rtpPacket, now time.Time) bool {
 	a.present = true
@@ -39,10 +39,10 @@ func (r *reorder) push(sequence uint16, a rtpPacket, now time.Time) bool {
 	}
 	full := r.highest + uint64(int64(int16(sequence-uint16(r.highest))))
 	if full < r.next {
-		return false // late or doubled
+		return false // late or a duplicate
 	}
 	if full >= r.next+reorderSlots {
-		// A jump too far to bridge: begin again there.
+		// The gap is too large: begin again there.
 		*r = reorder{started: true, next: full, highest: full, skipped: r.skipped + full - r.next}
 	}
 	slot := &r.slots[full%reorderSlots]
@@ -87,7 +87,7 @@ func (r *reorder) pop(now time.Time) (a rtpPacket, lost uint64, ok bool) {
 	return a, lost, true
 }
 
-// missing returns the sequence numbers to ask for now, at most 200 of them.
+// missing returns the sequence numbers to request now, at most 200 of them.
 func (r *reorder) missing(now time.Time) []uint16 {
 	if r.waiting == 0 || now.Sub(r.nackedAt) < nackEvery {
 		return nil

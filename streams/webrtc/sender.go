@@ -16,46 +16,46 @@ import (
 type SenderStats struct {
 	Packets       uint64
 	Bytes         uint64 // of RTP payload
-	Dropped       uint64 // packets passed over because the peer was too slow
+	Dropped       uint64 // packets skipped because the peer was too slow
 	Retransmitted uint64
-	PLIs          uint64 // requests for a key picture
+	PLIs          uint64 // requests for a keyframe (RFC 4585, section 6.3.1; RFC 5104, section 4.3.1)
 }
 
-// sender brings a feed to one peer. It begins with the group of pictures under way, its time
-// stamps squeezed so that the group ends at the present, and goes on with what comes.
+// sender sends a feed to one peer. It begins with the current GOP, whose timestamps are compressed so
+// that it ends at the present, and continues live.
 //
-// It answers the peer's NACKs from the feed's ring and a PLI with the group under way: there is
-// no encoder to ask. Its sequence numbers have no gaps.
+// It answers the peer's NACKs from the feed's ring, and a PLI with the current GOP, because there is no
+// encoder to ask. Its sequence numbers have no gaps.
 type sender struct {
 	feed  *Feed
 	flush func() // after the last packet of a batch
 
 	wantsReports bool // receiver reports are passed on as feedback
 
-	// Set by Bind, before the connection stands.
+	// Set by bind, before the connection is established.
 	write           webrtc.TrackLocalWriter
 	writeRTCP       func([]rtcp.Packet) error
 	plain           rtp.Header // of packets without the playout delay
-	delayed         rtp.Header // of key pictures: with it
-	withCaptureTime bool       // the peer wants to know when a picture was taken
-	captureTime     [8]byte    // what the headers below say
-	plainTimed      rtp.Header // plain and delayed with the time
+	delayed         rtp.Header // of packets of keyframes: with the playout delay
+	withCaptureTime bool       // the peer supports abs-capture-time
+	captureTime     [8]byte    // value of the extension in the headers below
+	plainTimed      rtp.Header // plain and delayed with the capture time
 	delayedTimed    rtp.Header
 
-	// Only run touches these.
+	// Only run's goroutine uses these.
 	cursor        uint64 // index of the next packet to send
 	sequence      uint64 // of it, extended: the header has the lower 16 bits
-	joined        bool   // a group was begun
+	joined        bool   // cursor is within a GOP
 	spans         []span // what was sent as which sequence number; the newest last
 	offset        uint32 // from the feed's clock to the peer's
 	lastTimestamp uint32 // sent
-	burstTo       uint64 // packets before this index are sent with pauses
+	burstTo       uint64 // packets before this index were there at the beginning and are sent with pauses
 
-	nacked              []uint16  // asked for again; at most maxAgain, what is beyond is dropped: peers repeat
-	keyframeRequested   bool      // a key picture was asked for
-	keyframeRequestedAt time.Time // when the last such request was taken up
+	nacked              []uint16  // requested again; at most maxNACKed, more are dropped: peers repeat their requests
+	keyframeRequested   bool      // by the peer
+	keyframeRequestedAt time.Time // when the last such request was accepted
 
-	feedback      chan feedback // from the reader of RTCP; bounded, overflow is dropped: peers ask again
+	feedback      chan feedback // from the reader of RTCP; bounded, more is dropped: peers repeat their requests
 	packets       atomic.Uint64
 	bytes         atomic.Uint64
 	dropped       atomic.Uint64
@@ -69,13 +69,13 @@ type span struct {
 	sequence uint64 // of the first packet, extended
 	count    uint64
 
-	// Pictures up to squeezed end at anchor, step ticks apart; the later ones keep their time.
+	// The frames up to squeezed end at anchor and are step ticks apart; later ones keep their timestamp.
 	squeezed uint64
 	anchor   uint32
 	step     uint32
 }
 
-// feedback is what a peer asks for.
+// feedback is what a peer reports and requests by RTCP.
 type feedback struct {
 	sequences []uint16 // missing
 	keyframe  bool     // a keyframe is needed
@@ -83,12 +83,12 @@ type feedback struct {
 }
 
 const (
-	squeezeStep          = clockRate / 1000 // 1 ms a picture
+	squeezeStep          = clockRate / 1000 // 1 ms per frame
 	keepSpans            = 8
-	maxLag               = 2048                 // packets behind, with a newer key picture there: go on with that
-	keyframeRequestEvery = time.Second          // a PLI within this time of the last is dropped
+	maxLag               = 2048                 // packets behind; then the sender continues with the newest keyframe
+	keyframeRequestEvery = time.Second          // a PLI within this time of the last one is ignored
 	reportEvery          = 2 * time.Second      // between sender reports
-	burstPackets         = 24                   // sent in one go while catching up
+	burstPackets         = 24                   // sent at once while catching up
 	burstPause           = 2 * time.Millisecond // after them: about 115 Mbit/s
 	maxNACKed            = 512
 )
@@ -100,7 +100,7 @@ func newSender(f *Feed, flush func()) *sender {
 	}
 }
 
-// bound is called once the codec and the extensions are agreed.
+// bind is called once codec and extensions are negotiated.
 func (s *sender) bind(t webrtc.TrackLocalContext, payloadType webrtc.PayloadType) error {
 	s.write = t.WriteStream()
 	s.plain.SSRC = uint32(t.SSRC())
@@ -108,14 +108,14 @@ func (s *sender) bind(t webrtc.TrackLocalContext, payloadType webrtc.PayloadType
 	s.delayed = s.plain.Clone()
 	for _, x := range t.HeaderExtensions() {
 		if x.URI == playoutDelayURI {
-			// Minimum and maximum of zero: show pictures as they come, wait for no others.
+			// Minimum and maximum of zero: show frames as they arrive, without a jitter buffer.
 			if err := s.delayed.SetExtension(uint8(x.ID), []byte{0, 0, 0}); err != nil {
 				return err
 			}
 		}
 	}
 	for _, x := range t.HeaderExtensions() {
-		if x.URI != captureTimeURI || x.ID > 14 { // an extension of one byte has no higher number
+		if x.URI != captureTimeURI || x.ID > 14 { // a one-byte header extension has no higher number
 			continue
 		}
 		var err error
@@ -130,7 +130,7 @@ func (s *sender) bind(t webrtc.TrackLocalContext, payloadType webrtc.PayloadType
 	return nil
 }
 
-// run sends until ctx ends or a write fails. The connection stands.
+// run sends until ctx ends or a write fails. The connection must be established.
 func (s *sender) run(ctx context.Context) error {
 	wake := make(chan struct{}, 1)
 	s.feed.subscribe(wake)
@@ -142,7 +142,7 @@ func (s *sender) run(ctx context.Context) error {
 	var batch [burstPackets]*packet
 	reported := false
 	for {
-		if s.selectPosition(); s.joined && !reported { // before the first packet, so that its age is known
+		if s.selectPosition(); s.joined && !reported { // before the first packet, so that the receiver knows its age
 			reported = true
 			if err := s.sendReport(); err != nil {
 				return err
@@ -157,7 +157,7 @@ func (s *sender) run(ctx context.Context) error {
 		case s.cursor < s.burstTo, len(s.nacked) > 0:
 			more = nil
 			pause.Reset(burstPause)
-		case n == len(batch): // there may be more, of which wake has told already
+		case n == len(batch): // there may be more, for which wake does not fire again
 			more = nil
 			pause.Reset(0)
 		}
@@ -177,8 +177,8 @@ func (s *sender) run(ctx context.Context) error {
 	}
 }
 
-// step sends the next packets, if there are any, and returns how many. What was asked for again
-// comes first and counts.
+// step sends the next packets, if there are any, and returns how many. Retransmissions come first and
+// count too.
 func (s *sender) step(batch []*packet) (int, error) {
 	resent, err := s.retransmit(len(batch))
 	if err != nil {
@@ -194,7 +194,7 @@ func (s *sender) step(batch []*packet) (int, error) {
 	}
 	n, ok := s.feed.read(s.cursor, batch)
 	if !ok {
-		s.joined = false // fallen out of the ring; the next step joins anew
+		s.joined = false // overwritten in the ring; the next step joins again
 		return 0, nil
 	}
 	for _, p := range batch[:n] {
@@ -208,8 +208,8 @@ func (s *sender) step(batch []*packet) (int, error) {
 	return n, nil
 }
 
-// place decides where to go on: at the group under way for one who joins, has fallen too far
-// behind or asked for a key picture; else right after the last packet.
+// selectPosition decides where to continue: with the current GOP if the peer has just joined, is too far
+// behind or has requested a keyframe; else after the last packet.
 func (s *sender) selectPosition() {
 	g, ok := s.feed.current()
 	if !ok {
@@ -222,15 +222,15 @@ func (s *sender) selectPosition() {
 			s.dropped.Add(g.index - from)
 		}
 	case s.keyframeRequested && behind:
-		s.keyframeRequested = false // a key picture comes by itself
+		s.keyframeRequested = false // the peer has not reached the newest keyframe yet
 	case s.keyframeRequested && s.join(g):
 		s.keyframeRequested = false
 	}
 }
 
-// join begins a span at the group g. The first may begin anywhere in time; a later one has to
-// fit between the last picture sent and the newest, because time cannot run backwards. It
-// reports false where there is no room; the next picture makes some.
+// join begins a span with the GOP g. The timestamps of the first span may begin anywhere; those of a
+// later one have to fit between the last frame sent and the newest one, because timestamps must not
+// run backwards. It reports false where there is no room; the next frame makes some.
 func (s *sender) join(g gop) bool {
 	step := uint32(squeezeStep)
 	anchor := g.timestamp + s.offset
@@ -252,7 +252,7 @@ func (s *sender) join(g gop) bool {
 	return true
 }
 
-// next sends p as the next packet.
+// sendNext sends p as the next packet.
 func (s *sender) sendNext(p *packet) error {
 	sp := &s.spans[len(s.spans)-1]
 	if err := s.send(p, sp, s.sequence); err != nil {
@@ -272,8 +272,8 @@ func (sp *span) timestamp(p *packet, offset uint32) uint32 {
 	return p.timestamp + offset
 }
 
-// send writes p. A packet that is sent again must have the same bytes: it is encrypted under
-// the same nonce (RFC 7714 section 8.1).
+// send writes p. A retransmitted packet must have the same bytes, because it is encrypted with the
+// same nonce (RFC 7714, section 8.1).
 func (s *sender) send(p *packet, sp *span, sequence uint64) error {
 	h := s.header(p)
 	h.SequenceNumber, h.Timestamp, h.Marker = uint16(sequence), sp.timestamp(p, s.offset), p.marker
@@ -283,7 +283,7 @@ func (s *sender) send(p *packet, sp *span, sequence uint64) error {
 	return err
 }
 
-// header returns the header that p gets, the same each time but for what is its own.
+// header returns the header of p, in which send sets what differs from packet to packet.
 func (s *sender) header(p *packet) *rtp.Header {
 	if s.withCaptureTime && p.captured != 0 {
 		binary.BigEndian.PutUint64(s.captureTime[:], p.captured)
@@ -298,7 +298,7 @@ func (s *sender) header(p *packet) *rtp.Header {
 	return &s.plain
 }
 
-// answer notes what is to be sent again, and a PLI for the next picture.
+// handleFeedback notes what is to be retransmitted, and whether a keyframe is requested.
 func (s *sender) handleFeedback(f feedback) {
 	if f.keyframe {
 		s.plis.Add(1)
@@ -309,8 +309,8 @@ func (s *sender) handleFeedback(f feedback) {
 	s.nacked = append(s.nacked, f.sequences[:min(len(f.sequences), maxNACKed-len(s.nacked))]...)
 }
 
-// retransmit sends again up to limit packets that were asked for, where the feed still has them. It
-// returns how many it took from the list.
+// retransmit sends up to limit of the requested packets again, if the feed still has them. It returns
+// how many requests it has handled.
 func (s *sender) retransmit(limit int) (int, error) {
 	n := min(limit, len(s.nacked))
 	for _, short := range s.nacked[:n] {
@@ -322,8 +322,8 @@ func (s *sender) retransmit(limit int) (int, error) {
 	return n, nil
 }
 
-// retransmitOne sends the packet of this number again and returns the size of its payload, 0 where the
-// feed no longer has it.
+// retransmitOne sends the packet of this number again and returns the size of its payload, 0 if the feed
+// no longer has it.
 func (s *sender) retransmitOne(sequence uint64) (size int, err error) {
 	sp := s.spanOf(sequence)
 	if sp == nil {
@@ -337,7 +337,7 @@ func (s *sender) retransmitOne(sequence uint64) (size int, err error) {
 	return len(one[0].payload), s.send(one[0], sp, sequence)
 }
 
-// spanOf returns the span in which sequence was sent, nil if that is too long ago.
+// spanOf returns the span in which sequence was sent, nil if that was too long ago.
 func (s *sender) spanOf(sequence uint64) *span {
 	for i := len(s.spans) - 1; i >= 0; i-- {
 		if sp := &s.spans[i]; sequence >= sp.sequence && sequence < sp.sequence+sp.count {
@@ -347,7 +347,7 @@ func (s *sender) spanOf(sequence uint64) *span {
 	return nil
 }
 
-// report tells the peer which time stamp is now (RFC 3550 section 6.4.1).
+// sendReport sends a sender report, which maps timestamps to time (RFC 3550, section 6.4.1).
 func (s *sender) sendReport() error {
 	if !s.joined {
 		return nil
@@ -369,7 +369,7 @@ func ntp(t time.Time) uint64 {
 	return uint64(t.Unix()+epoch)<<32 | uint64(t.Nanosecond())<<32/1e9
 }
 
-// readFeedback takes RTCP from read, which blocks, until it fails.
+// readFeedback passes RTCP on from read, which blocks, until that fails.
 func (s *sender) readFeedback(read func([]byte) (int, error)) {
 	buffer := make([]byte, 1500)
 	for {
@@ -379,7 +379,7 @@ func (s *sender) readFeedback(read func([]byte) (int, error)) {
 		}
 		packets, err := rtcp.Unmarshal(buffer[:n])
 		if err != nil {
-			continue // the peer is authenticated; what it garbles is its own loss
+			continue // the peer is authenticated, so it harms only itself
 		}
 		if f := feedbackOf(packets); f.keyframe || len(f.sequences) > 0 || s.wantsReports && len(f.reports) > 0 {
 			select {

@@ -62,11 +62,11 @@ func drainSender(t *testing.T, s *sender) {
 	}
 }
 
-func fillFeed(w *feedWriter, from, pictures, group, packets int) {
-	for n := from; n < from+pictures; n++ {
+func fillFeed(w *feedWriter, from, frames, gop, packets int) {
+	for n := from; n < from+frames; n++ {
 		for i := range packets {
 			payload := []byte{0x41, 1, 2}
-			if n%group == 0 && i == 0 {
+			if n%gop == 0 && i == 0 {
 				payload = []byte{0x67, 1, 2}
 			}
 			w.write(payload, uint32(n*3600), i == packets-1)
@@ -75,20 +75,20 @@ func fillFeed(w *feedWriter, from, pictures, group, packets int) {
 }
 
 // TestSlowViewer stops reading until it has fallen far behind: it goes on at the newest key
-// picture, without a gap in its sequence numbers.
+// frame, without a gap in its sequence numbers.
 func TestSlowViewer(t *testing.T) {
-	for _, pictures := range []int{400, 4000} { // far behind in the ring, and fallen out of it
+	for _, frames := range []int{400, 4000} { // far behind in the ring, and fallen out of it
 		f := testFeed()
 		w := f.writer()
 		fillFeed(w, 0, 10, 50, 10)
 		s, n := newTestSender(f)
 		drainSender(t, s)
-		fillFeed(w, 10, pictures, 50, 10)
+		fillFeed(w, 10, frames, 50, 10)
 		drainSender(t, s)
 		if s.dropped.Load() == 0 {
 			t.Error("nothing was dropped")
 		}
-		if got, want := s.packets.Load()+s.dropped.Load(), uint64(10*(10+pictures)); got != want {
+		if got, want := s.packets.Load()+s.dropped.Load(), uint64(10*(10+frames)); got != want {
 			t.Errorf("%d packets sent or dropped, want %d", got, want)
 		}
 		for i := 1; i < len(n.headers); i++ {
@@ -112,7 +112,7 @@ func TestLossUpstreamWaitsForKey(t *testing.T) {
 	fillFeed(w, 50, 1, 50, 2)
 	g, ok := f.current()
 	if !ok || g.first != 11 || g.newest != 11 {
-		t.Errorf("group %+v", g)
+		t.Errorf("GOP %+v", g)
 	}
 }
 
@@ -157,7 +157,7 @@ func TestSendingDoesNotAllocate(t *testing.T) {
 				t.Error(err)
 			}
 		}); a > 0 {
-			t.Fatalf("%.0f allocations a picture", a)
+			t.Fatalf("%.0f allocations a frame", a)
 		}
 	}
 }

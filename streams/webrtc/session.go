@@ -10,15 +10,15 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// Causes of a session's end, beside the errors of what it carries. Their text is for people.
+// Reasons for the end of a session, beside the errors of what it carries. Their text is for people.
 var (
-	// ErrLost is a peer that has fallen silent.
+	// ErrLost means that the peer no longer answers.
 	ErrLost = errors.New("the connection was lost")
-	// ErrClosedByPeer is a peer that closed its side.
+	// ErrClosedByPeer means that the peer closed the connection.
 	ErrClosedByPeer = errors.New("the other side closed the connection")
-	// ErrNoConnection is a peer that was never reached.
+	// ErrNoConnection means that no connection to the peer was established.
 	ErrNoConnection = errors.New("no connection came about within 15 s")
-	// ErrNoFrames is a peer that is there but sends nothing.
+	// ErrNoFrames means that the peer is connected but sends no media.
 	ErrNoFrames = errors.New("connected, but no pictures for 10 s")
 )
 
@@ -27,7 +27,7 @@ const (
 	framesWithin   = 10 * time.Second
 )
 
-// session is the life of one PeerConnection.
+// session is one PeerConnection and the reason for its end.
 type session struct {
 	pc        *webrtc.PeerConnection
 	connected chan struct{}
@@ -58,7 +58,7 @@ func newSession(pc *webrtc.PeerConnection) *session {
 	return s
 }
 
-// end ends the session; the first cause counts.
+// end ends the session; the first cause is kept.
 func (s *session) end(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,9 +74,9 @@ func (s *session) endCause() error {
 	return s.err
 }
 
-// watch waits for the connection and then for the session's end or ctx's, closes the
-// PeerConnection, and returns the cause. up runs when the connection stands, and must return
-// when its ctx ends; its error ends the session.
+// run waits for the connection, and then for the end of the session or of ctx; it closes the
+// PeerConnection and returns the cause. It calls up once the connection is established; up must return
+// when its ctx ends, and its error ends the session.
 func (s *session) run(ctx context.Context, up func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -125,14 +125,14 @@ func (s *session) accept(offer string) (string, error) {
 func (s *session) answer() (string, error) {
 	answer, err := s.pc.CreateAnswer(nil)
 	if err != nil {
-		return "", fmt.Errorf("%w: making the answer: %w", ErrOffer, err)
+		return "", fmt.Errorf("%w: creating the answer: %w", ErrOffer, err)
 	}
 	gathered := webrtc.GatheringCompletePromise(s.pc)
 	if err := s.pc.SetLocalDescription(answer); err != nil {
 		return "", fmt.Errorf("setting the answer: %w", err)
 	}
 	select {
-	case <-gathered: // of the one port's own addresses: no server is asked
+	case <-gathered: // from the addresses of this machine: no server is queried
 	case <-time.After(connectTimeout):
 		return "", errors.New("gathering candidates took too long")
 	}
@@ -143,7 +143,7 @@ func (s *session) answer() (string, error) {
 func (s *session) offer(ctx context.Context) (string, error) {
 	offer, err := s.pc.CreateOffer(nil)
 	if err != nil {
-		return "", fmt.Errorf("making the offer: %w", err)
+		return "", fmt.Errorf("creating the offer: %w", err)
 	}
 	gathered := webrtc.GatheringCompletePromise(s.pc)
 	if err := s.pc.SetLocalDescription(offer); err != nil {
@@ -157,10 +157,10 @@ func (s *session) offer(ctx context.Context) (string, error) {
 	return s.pc.LocalDescription().SDP, nil
 }
 
-// close ends a session that watch was never called for.
+// close ends a session whose run was never called.
 func (s *session) close() {
 	s.end(ErrClosedByPeer)
 	if err := s.pc.GracefulClose(); err != nil {
-		return // nothing is left to be done about it
+		return // there is nothing that could be done about it
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// fragment is what a trickle-ice-sdpfrag says (RFC 8840).
+// fragment is the content of a trickle-ice-sdpfrag (RFC 8840).
 type fragment struct {
 	ufrag, password string
 	mid             string
@@ -37,13 +37,13 @@ func parseFragment(text string) fragment {
 	return f
 }
 
-// trickle takes more candidates, or restarts ICE where the fragment has new credentials. It
-// returns the answering fragment, empty unless ICE was restarted.
+// trickle adds candidates, or restarts ICE if the fragment has new credentials. It returns the
+// answering fragment, empty unless ICE was restarted.
 func (s *session) trickle(text string) (string, error) {
 	f := parseFragment(text)
 	remote := s.pc.RemoteDescription()
 	if remote == nil {
-		return "", fmt.Errorf("%w: nothing was negotiated", ErrOffer)
+		return "", fmt.Errorf("%w: there was no negotiation before", ErrOffer)
 	}
 	reply := ""
 	if f.ufrag != "" && credential(remote.SDP, "ice-ufrag") != f.ufrag {
@@ -66,7 +66,7 @@ func (s *session) trickle(text string) (string, error) {
 	return reply, errors.Join(bad...)
 }
 
-// credential returns the first attribute of a name, "" when missing.
+// credential returns the first attribute of this name, "" if there is none.
 func credential(sdp, name string) string {
 	for line := range strings.Lines(sdp) {
 		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "a="+name+":"); ok {
@@ -76,7 +76,7 @@ func credential(sdp, name string) string {
 	return ""
 }
 
-// withCredentials is an offer with other ICE credentials and without candidates.
+// withCredentials returns an offer with other ICE credentials and without candidates.
 func withCredentials(sdp, ufrag, password string) string {
 	var b strings.Builder
 	for line := range strings.Lines(sdp) {
@@ -93,7 +93,7 @@ func withCredentials(sdp, ufrag, password string) string {
 	return b.String()
 }
 
-// iceLines are the lines of an answer that a fragment repeats.
+// iceLines returns the lines of an answer that belong into a fragment.
 func iceLines(sdp string) string {
 	var b strings.Builder
 	for line := range strings.Lines(sdp) {
@@ -106,13 +106,13 @@ func iceLines(sdp string) string {
 	return b.String()
 }
 
-// Trickle takes a viewer's fragment (RFC 8840): more candidates, or new credentials, which
+// Trickle handles a viewer's fragment (RFC 8840): more candidates, or new credentials, which
 // restart ICE. The reply is empty unless ICE was restarted.
 func (v *Viewer) Trickle(fragment string) (reply string, err error) {
 	return v.session.trickle(fragment)
 }
 
-// Trickle takes a publisher's fragment, as Viewer.Trickle does.
+// Trickle handles a publisher's fragment, as Viewer.Trickle does.
 func (in *Ingest) Trickle(fragment string) (reply string, err error) {
 	return in.session.trickle(fragment)
 }

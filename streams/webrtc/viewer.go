@@ -8,11 +8,11 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// Viewer is one peer that a feed is sent to.
+// Viewer is a peer to which a feed is sent.
 type Viewer struct {
 	session *session
 	sender  *sender
-	send    func(context.Context) error // the sender's run, or that of what paces it
+	send    func(context.Context) error // run of sender, or of the pacedSender around it
 	rtp     *webrtc.RTPSender
 	answer  string
 }
@@ -39,7 +39,7 @@ func (e *Engine) NewViewer(f *Feed, offer string) (*Viewer, error) {
 	return v, nil
 }
 
-// newSending makes a peer connection that f is sent over.
+// newSending creates a peer connection over which f is sent.
 func (e *Engine) newSending(f *Feed, c codec) (*Viewer, error) {
 	api, err := e.api(c)
 	if err != nil {
@@ -47,7 +47,7 @@ func (e *Engine) newSending(f *Feed, c codec) (*Viewer, error) {
 	}
 	pc, err := api.NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
-		return nil, fmt.Errorf("making a peer connection: %w", err)
+		return nil, fmt.Errorf("creating a peer connection: %w", err)
 	}
 	v := &Viewer{session: newSession(pc), sender: newSender(f, e.flush)}
 	v.sender.writeRTCP, v.send = pc.WriteRTCP, v.sender.run
@@ -65,8 +65,8 @@ func (e *Engine) newSending(f *Feed, c codec) (*Viewer, error) {
 // Answer returns the session description for the viewer.
 func (v *Viewer) Answer() string { return v.answer }
 
-// Run sends until the viewer has gone or ctx ends, and returns why: ErrLost, ErrClosedByPeer,
-// ErrNoConnection or ctx's cause. Everything of the viewer has ended when it returns.
+// Run sends until the viewer is gone or ctx ends, and returns why: ErrLost, ErrClosedByPeer,
+// ErrNoConnection or ctx's cause. No goroutine of the viewer is left when it returns.
 func (v *Viewer) Run(ctx context.Context) error {
 	var reader sync.WaitGroup
 	defer reader.Wait()
@@ -85,13 +85,13 @@ func (v *Viewer) Run(ctx context.Context) error {
 	})
 }
 
-// Close ends a viewer that Run was never called for.
+// Close ends a viewer whose Run was never called.
 func (v *Viewer) Close() { v.session.close() }
 
 // Stats returns the counters.
 func (v *Viewer) Stats() SenderStats { return v.sender.stats() }
 
-// track is the sender as pion sees it.
+// track adapts a sender to pion's TrackLocal.
 type track struct {
 	sender *sender
 	codec  codec

@@ -21,22 +21,22 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// camera publishes made-up pictures to a stream at 25 a second.
+// camera publishes made-up frames to a stream at 25 a second.
 type camera struct {
 	stream *streams.Stream
-	gop    int // pictures from key to key
-	size   int // bytes of a picture
+	gop    int // frames from key to key
+	size   int // bytes of a frame
 	n      int
 	sps    []byte // SPS
 }
 
-func newCamera(group, size int) *camera {
-	return &camera{stream: streams.New(streams.Options{Name: "test"}), gop: group, size: size, sps: []byte{0x67, 0x64, 0x00, 0x28, 0xac}}
+func newCamera(gop, size int) *camera {
+	return &camera{stream: streams.New(streams.Options{Name: "test"}), gop: gop, size: size, sps: []byte{0x67, 0x64, 0x00, 0x28, 0xac}}
 }
 
 const frameTime = 40 * time.Millisecond
 
-// shoot publishes one picture; its number is in its bytes.
+// shoot publishes one frame; its number is in its bytes.
 func (c *camera) publishFrame() {
 	u := &streams.AccessUnit{Codec: streams.H264, Session: 1, PTS: time.Duration(c.n) * frameTime, Arrived: time.Now(), Keyframe: c.n%c.gop == 0}
 	kind := byte(0x41)
@@ -44,13 +44,13 @@ func (c *camera) publishFrame() {
 		kind = 0x65
 		u.NALUs = [][]byte{c.sps, {0x68, 0xee, 0x3c, 0x80}}
 	}
-	picture := make([]byte, c.size)
-	picture[0] = kind
-	binary.BigEndian.PutUint64(picture[1:], uint64(c.n))
-	for i := 9; i < len(picture); i++ {
-		picture[i] = byte(rand.Uint32())
+	frame := make([]byte, c.size)
+	frame[0] = kind
+	binary.BigEndian.PutUint64(frame[1:], uint64(c.n))
+	for i := 9; i < len(frame); i++ {
+		frame[i] = byte(rand.Uint32())
 	}
-	u.NALUs = append(u.NALUs, picture)
+	u.NALUs = append(u.NALUs, frame)
 	c.stream.Publish(u)
 	c.n++
 }
@@ -207,7 +207,7 @@ func (h *hub) play(ctx context.Context, o PlayOptions, each func(Frame) bool) (P
 	return engine.Play(ctx, o)
 }
 
-// pictures puts FU-A and single payloads together again and hands out each picture's number.
+// frames puts FU-A and single payloads together again and hands out each frame's number.
 type frameCollector struct {
 	payload bytes.Buffer
 	numbers []uint64
@@ -236,7 +236,7 @@ func (p *frameCollector) add(x Packet) {
 func TestPublishAndPlay(t *testing.T) {
 	h := newHub(t)
 	c := newCamera(50, 20_000)
-	for range 80 { // one group over, thirty pictures into the next
+	for range 80 { // one GOP, and thirty frames of the next
 		c.publishFrame()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -254,30 +254,30 @@ func TestPublishAndPlay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("first picture after %s, %+v", frames[0].At.Sub(begun), stats)
+	t.Logf("first frame after %s, %+v", frames[0].At.Sub(begun), stats)
 	if !frames[0].Keyframe {
-		t.Error("the first picture is not a key picture")
+		t.Error("the first frame is not a keyframe")
 	}
 	if got.numbers[0] != 50 {
-		t.Errorf("the first picture is number %d, want 50: the group under way", got.numbers[0])
+		t.Errorf("the first frame is number %d, want 50: the current GOP", got.numbers[0])
 	}
 	for i, n := range got.numbers {
 		if want := got.numbers[0] + uint64(i); n != want || got.sizes[i] != 20_000 {
-			t.Fatalf("picture %d is number %d of %d bytes, want %d of 20000", i, n, got.sizes[i], want)
+			t.Fatalf("frame %d is number %d of %d bytes, want %d of 20000", i, n, got.sizes[i], want)
 		}
 	}
 	for i := 1; i < 29; i++ {
 		if d := frames[i].Timestamp - frames[i-1].Timestamp; d != squeezeStep {
-			t.Fatalf("cached picture %d is %d ticks after the one before, want %d", i, d, squeezeStep)
+			t.Fatalf("cached frame %d is %d ticks after the one before, want %d", i, d, squeezeStep)
 		}
 	}
 	for i := 40; i < 60; i++ {
 		if d := frames[i].Timestamp - frames[i-1].Timestamp; d != 3600 {
-			t.Fatalf("live picture %d is %d ticks after the one before, want 3600", i, d)
+			t.Fatalf("live frame %d is %d ticks after the one before, want 3600", i, d)
 		}
 	}
 	if catching := frames[28].At.Sub(frames[0].At); catching > 600*time.Millisecond {
-		t.Errorf("the cached group took %s", catching)
+		t.Errorf("the cached GOP took %s", catching)
 	}
 	cancel()
 	<-shooting

@@ -17,7 +17,7 @@ import (
 
 const answerLimit = 1 << 16 // bytes of an answer that are read
 
-// endpoint speaks the client's side of WHIP and WHEP, which is the same.
+// endpoint is a client of WHIP and WHEP, which do not differ here.
 type endpoint struct {
 	client *http.Client
 	url    string
@@ -53,8 +53,8 @@ func (p endpoint) negotiate(ctx context.Context, s *session) (resource string, e
 	return location, err
 }
 
-// remove deletes the resource. It has a few seconds of its own, because the session's context
-// has ended as a rule. A resource that has gone already is no error.
+// remove deletes the resource. It has its own timeout, because the session's context has usually ended.
+// A resource that no longer exists is no error.
 func (p endpoint) remove(ctx context.Context, resource string) error {
 	if resource == "" {
 		return nil
@@ -76,7 +76,7 @@ func (p endpoint) remove(ctx context.Context, resource string) error {
 func (p endpoint) do(ctx context.Context, method, target, body string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, target, strings.NewReader(body))
 	if err != nil {
-		return nil, fmt.Errorf("asking %s: %w", target, err)
+		return nil, fmt.Errorf("requesting %s: %w", target, err)
 	}
 	for k, v := range p.header {
 		request.Header[k] = v
@@ -90,7 +90,7 @@ func (p endpoint) do(ctx context.Context, method, target, body string) (*http.Re
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("asking the endpoint: %w", err)
+		return nil, fmt.Errorf("requesting the endpoint: %w", err)
 	}
 	return response, nil
 }
