@@ -168,7 +168,7 @@ func checkConfined(t *testing.T, pid int) {
 	}
 	for _, limit := range []string{
 		`Max core file size +0 +0`, fmt.Sprintf(`Max data size +%[1]d +%[1]d`, DefaultMemory),
-		`Max open files +32 +32`, `Max file size +0 +0`, `Max address space +8589934592 +8589934592`,
+		`Max open files +32 +32`, `Max address space +8589934592 +8589934592`,
 	} {
 		if text := proc(t, pid, "limits"); !regexp.MustCompile(limit).MatchString(text) {
 			t.Errorf("%q is not in\n%s", limit, text)

@@ -39,6 +39,9 @@ import (
 const socketFD = 3
 
 func main() {
+	// One thread runs native code, another one serves the runtime. More would only take memory: a
+	// thread's stack counts 8 MiB towards the limit.
+	runtime.GOMAXPROCS(2)
 	version := flag.Bool("version", false, "print the version and end")
 	flag.Parse()
 	if *version {

@@ -113,7 +113,6 @@ func Limit(l Limits) error {
 		{"address space", unix.RLIMIT_AS, addressSpace},
 		{"memory", unix.RLIMIT_DATA, l.Memory},
 		{"descriptors", unix.RLIMIT_NOFILE, maxFiles},
-		{"file size", unix.RLIMIT_FSIZE, 0}, // pipes and sockets are not files
 	}
 	if l.Threads > 0 {
 		limits = append(limits, struct {

@@ -120,10 +120,14 @@ func attempts() map[string]func() error {
 			_, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_WRITE|unix.PROT_EXEC, unix.MAP_ANON|unix.MAP_PRIVATE)
 			return err
 		},
-		"make memory executable":  func() error { return unix.Mprotect(memory, unix.PROT_READ|unix.PROT_EXEC) },
-		"raise a limit":           func() error { return unix.Prlimit(0, unix.RLIMIT_NOFILE, limit, nil) },
-		"become dumpable":         func() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0) },
-		"admit a debugger":        func() error { return unix.Prctl(unix.PR_SET_PTRACER, uintptr(parent), 0, 0, 0) },
+		"make memory executable": func() error { return unix.Mprotect(memory, unix.PROT_READ|unix.PROT_EXEC) },
+		"raise a limit":          func() error { return unix.Prlimit(0, unix.RLIMIT_NOFILE, limit, nil) },
+		"become dumpable":        func() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0) },
+		"admit a debugger":       func() error { return unix.Prctl(unix.PR_SET_PTRACER, uintptr(parent), 0, 0, 0) },
+		"signal by a descriptor's owner": func() error {
+			_, err := unix.FcntlInt(0, unix.F_SETOWN, parent)
+			return err
+		},
 		"make a device request":   func() error { _, err := unix.IoctlGetInt(0, unix.TIOCSTI); return err },
 		"clone3":                  raw(unix.SYS_CLONE3, 0, 0),
 		"execute a program":       raw(unix.SYS_EXECVE, path("/bin/true"), 0, 0),
@@ -423,7 +427,7 @@ func useLimits() error {
 		return err
 	}
 	fmt.Printf("oom_score_adj %s\n", bytes.TrimSpace(adj))
-	for name, resource := range map[string]int{"core": unix.RLIMIT_CORE, "nofile": unix.RLIMIT_NOFILE, "fsize": unix.RLIMIT_FSIZE, "nproc": unix.RLIMIT_NPROC, "data": unix.RLIMIT_DATA} {
+	for name, resource := range map[string]int{"core": unix.RLIMIT_CORE, "nofile": unix.RLIMIT_NOFILE, "nproc": unix.RLIMIT_NPROC, "data": unix.RLIMIT_DATA} {
 		var r unix.Rlimit
 		if err := unix.Getrlimit(resource, &r); err != nil {
 			return err
@@ -438,7 +442,7 @@ func TestLimits(t *testing.T) {
 		t.Skip("the race detector reserves more address space than a worker may have; the test of the real worker covers the limits")
 	}
 	got := helper(t, "limits")
-	for _, want := range []string{"oom_score_adj 800", "core 0 0", "nofile 32 32", "fsize 0 0", "nproc 5000 5000", "data 1099511627776 1099511627776"} {
+	for _, want := range []string{"oom_score_adj 800", "core 0 0", "nofile 32 32", "nproc 5000 5000", "data 1099511627776 1099511627776"} {
 		if !strings.Contains(got.output, want) {
 			t.Errorf("%q is not in %q", want, got.output)
 		}

@@ -49,6 +49,9 @@ func TestFilterDecidesByArguments(t *testing.T) {
 		"signal to every process":       {unix.SYS_KILL, []uint64{all, 9}, kill},
 		"signal to another process":     {unix.SYS_TGKILL, []uint64{1233, 1233, 9}, kill},
 		"signal to a thread of its own": {unix.SYS_TGKILL, []uint64{1234, 1240, 23}, allow},
+		"flags of a descriptor":         {unix.SYS_FCNTL, []uint64{3, unix.F_SETFL, unix.O_NONBLOCK}, allow},
+		"signals of a descriptor":       {unix.SYS_FCNTL, []uint64{3, unix.F_SETSIG, 9}, refuse},
+		"owner of a descriptor":         {unix.SYS_FCNTL, []uint64{3, unix.F_SETOWN, 1233}, refuse},
 		"new thread":                    {unix.SYS_CLONE, []uint64{unix.CLONE_VM | unix.CLONE_THREAD | unix.CLONE_SIGHAND}, allow},
 		"new process":                   {unix.SYS_CLONE, []uint64{uint64(unix.SIGCHLD)}, kill},
 		"new process, shared memory":    {unix.SYS_CLONE, []uint64{unix.CLONE_VM | unix.CLONE_VFORK | uint64(unix.SIGCHLD)}, kill},
@@ -77,7 +80,7 @@ func TestFilterRefusesWhatIsNotListed(t *testing.T) {
 	vm := newVM(t)
 	byArgument := []uint32{
 		unix.SYS_KILL, unix.SYS_TGKILL, unix.SYS_CLONE, unix.SYS_CLONE3, unix.SYS_MMAP, unix.SYS_MPROTECT,
-		unix.SYS_PRCTL, unix.SYS_PRLIMIT64,
+		unix.SYS_PRCTL, unix.SYS_PRLIMIT64, unix.SYS_FCNTL,
 	}
 	numbers := map[uint32]string{}
 	for list, all := range map[string][]uint32{"allowed": allowed(), "hostile": hostile(), "by argument": byArgument} {

@@ -42,9 +42,9 @@ func upperHalf(arg uint32) bpf.Instruction {
 // memory, threads, signals of its own, time. None of them opens anything.
 func allowed() []uint32 {
 	return append([]uint32{
-		// Open descriptors.
+		// Open descriptors. fcntl is allowed for the flags.
 		unix.SYS_READ, unix.SYS_READV, unix.SYS_PREAD64, unix.SYS_WRITE, unix.SYS_WRITEV,
-		unix.SYS_LSEEK, unix.SYS_FSTAT, unix.SYS_CLOSE, unix.SYS_FCNTL,
+		unix.SYS_LSEEK, unix.SYS_FSTAT, unix.SYS_CLOSE,
 		unix.SYS_EPOLL_CTL, unix.SYS_EPOLL_PWAIT, unix.SYS_PPOLL,
 		// Memory. mmap and mprotect are allowed without PROT_EXEC.
 		unix.SYS_MUNMAP, unix.SYS_MREMAP, unix.SYS_MADVISE, unix.SYS_BRK, unix.SYS_MINCORE,
@@ -104,6 +104,12 @@ func filter(pid uint32) []bpf.Instruction {
 			lowerHalf(2), bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: unix.PROT_EXEC, SkipTrue: 1},
 			bpf.RetConstant{Val: allow}, bpf.RetConstant{Val: refuse})...)
 	}
+	program = append(program, on(unix.SYS_FCNTL, // F_SETOWN and F_SETSIG send any signal to others
+		lowerHalf(1),
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.F_GETFL, SkipTrue: 3},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.F_SETFL, SkipTrue: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.F_GETFD, SkipTrue: 1},
+		bpf.RetConstant{Val: refuse}, bpf.RetConstant{Val: allow})...)
 	for _, nr := range []uint32{unix.SYS_KILL, unix.SYS_TGKILL} {
 		program = append(program, on(nr, // abort() and Go's preemption send signals to the own process
 			lowerHalf(0), bpf.JumpIf{Cond: bpf.JumpEqual, Val: pid, SkipTrue: 1},

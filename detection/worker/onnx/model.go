@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	ort "github.com/yalue/onnxruntime_go"
+	"golang.org/x/sys/unix"
 )
 
 // maxSide bounds the width and height of a model's input in pixels.
@@ -44,7 +45,7 @@ const maxModel = 512 << 20
 // needs a file.
 type Source struct {
 	path  string
-	data  []byte
+	copy  *os.File // of the model in memory: the runtime opens it by name, whoever may read the original
 	names []string
 }
 
@@ -60,7 +61,7 @@ func Read(path, labels string) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := readModel(path)
+	model, err := copyModel(path)
 	if err != nil {
 		return nil, fmt.Errorf("opening the model: %w", err)
 	}
@@ -72,27 +73,35 @@ func Read(path, labels string) (*Source, error) {
 	if err := ort.InitializeEnvironment(ort.WithLogLevelError()); err != nil {
 		return nil, fmt.Errorf("loading ONNX Runtime from %s: %w", library, err)
 	}
-	return &Source{path: path, data: data, names: names}, nil
+	return &Source{path: path, copy: model, names: names}, nil
 }
 
-func readModel(path string) ([]byte, error) {
+// copyModel returns a memory file with the content of the file at path.
+func copyModel(path string) (*os.File, error) {
 	f, err := os.Open(path) // configured by the operator
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // nothing was written
-	data, err := io.ReadAll(io.LimitReader(f, maxModel+1))
-	if err == nil && len(data) > maxModel {
+	fd, err := unix.MemfdCreate("model", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("copying it to memory: %w", err)
+	}
+	model := os.NewFile(uintptr(fd), "model")
+	n, err := io.Copy(model, io.LimitReader(f, maxModel+1))
+	if err == nil && n > maxModel {
 		err = fmt.Errorf("%s is larger than %d MiB", path, maxModel>>20)
 	}
-	return data, err
+	if err != nil {
+		return nil, errors.Join(err, model.Close())
+	}
+	return model, nil
 }
 
 // Open parses the model and runs it once. It may be called once.
 func (s *Source) Open() (*Model, error) {
 	m := &Model{names: s.names, runtime: "ONNX Runtime " + ort.GetVersion()}
-	err := m.load(s.data)
-	s.data = nil // the runtime has its own copy
+	err := errors.Join(m.load(fmt.Sprintf("/proc/self/fd/%d", s.copy.Fd())), s.copy.Close())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("the model %s cannot be used: %w", s.path, err), m.Close())
 	}
@@ -122,12 +131,12 @@ func (m *Model) Name() string {
 // Class returns the name of a class.
 func (m *Model) Class(i int) string { return m.names[i] }
 
-func (m *Model) load(data []byte) error {
+func (m *Model) load(path string) error {
 	options, err := sessionOptions()
 	if err != nil {
 		return err
 	}
-	ins, outs, err := ort.GetInputOutputInfoWithONNXData(data)
+	ins, outs, err := ort.GetInputOutputInfoWithOptions(path, options)
 	if err == nil {
 		err = m.check(ins, outs)
 	}
@@ -140,7 +149,7 @@ func (m *Model) load(data []byte) error {
 		for i, o := range outs {
 			names, values = append(names, o.Name), append(values, m.outputs[i])
 		}
-		m.session, err = ort.NewAdvancedSessionWithONNXData(data, []string{ins[0].Name}, names, []ort.Value{m.input}, values, options)
+		m.session, err = ort.NewAdvancedSession(path, []string{ins[0].Name}, names, []ort.Value{m.input}, values, options)
 	}
 	if err == nil {
 		if err = m.session.Run(); err != nil {
