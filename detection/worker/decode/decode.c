@@ -9,7 +9,20 @@
 
 void gp_quiet(void) { av_log_set_level(AV_LOG_QUIET); }
 
+// get_buffer allocates a frame and notes in opaque if memory is exhausted: decoders do not always pass
+// that error on, and would go on without frames.
+static int get_buffer(AVCodecContext *c, AVFrame *f, int flags) {
+	int err = avcodec_default_get_buffer2(c, f, flags);
+	if (err == AVERROR(ENOMEM)) {
+		c->opaque = c;
+	}
+	return err;
+}
+
+int gp_out_of_memory(const AVCodecContext *c) { return c->opaque != NULL; }
+
 static void configure(AVCodecContext *c) {
+	c->get_buffer2 = get_buffer;
 	c->thread_count = 1;                   // frame threads would delay frames
 	c->flags |= AV_CODEC_FLAG_LOW_DELAY;
 	c->max_pixels = MAX_PIXELS;

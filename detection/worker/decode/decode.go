@@ -65,6 +65,9 @@ func (d *Decoder) Decode(data []byte, tag int64, onFrame func(*Frame)) error {
 	}
 	code := C.gp_decoder_send(d.c, d.packet, (*C.uint8_t)(unsafe.Pointer(&data[0])), C.int(len(data)), C.int64_t(tag))
 	err := averror("decoding", code)
+	if C.gp_out_of_memory(d.c) != 0 {
+		err = fmt.Errorf("decoding: %w", ErrNoMemory)
+	}
 	return errors.Join(err, d.receive(onFrame))
 }
 

@@ -26,6 +26,9 @@ AVCodecContext *gp_decoder_new(enum AVCodecID id);
 int gp_decoder_send(AVCodecContext *c, AVPacket *p, const uint8_t *data, int size, int64_t tag);
 int gp_decoder_receive(AVCodecContext *c, AVFrame *f);
 
+// Nonzero if a frame could not be allocated.
+int gp_out_of_memory(const AVCodecContext *c);
+
 // Nonzero if the decoder concealed missing parts of the frame.
 int gp_damaged(const AVFrame *f);
 
