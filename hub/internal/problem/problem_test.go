@@ -11,7 +11,7 @@ import (
 func TestCauseIsGivenToWhoMayAsk(t *testing.T) {
 	cause := map[string]string{"code": "camera_not_online", "text": "yard is not online"}
 	for status, want := range map[int]string{
-		http.StatusServiceUnavailable: `{"title":"Service Unavailable","status":503,"detail":"yard is not online","cause":{"code":"camera_not_online","text":"yard is offline"}}` + "\n",
+		http.StatusServiceUnavailable: `{"title":"Service Unavailable","status":503,"detail":"yard is not online","cause":{"code":"camera_not_online","text":"yard is not online"}}` + "\n",
 		http.StatusForbidden:          `{"title":"Forbidden","status":403}` + "\n",
 		http.StatusUnauthorized:       `{"title":"Unauthorized","status":401}` + "\n",
 	} {
