@@ -1,6 +1,7 @@
 package devices
 
 import (
+	"errors"
 	"maps"
 	"regexp"
 	"slices"
@@ -49,7 +50,6 @@ func cameraCauses() []CauseKind {
 		{"camera_no_frames", "connected, but no frames for {seconds}"},
 		{"camera_no_keyframe", "connected, but no keyframe within {seconds}"},
 		{"camera_udp_silent", "connected, but nothing comes by UDP"},
-		{"camera_url_invalid", "the camera's address cannot be used[: {reason}]"},
 		{"device_not_heard", "not heard of since the edge started"},
 		{"device_failed", "it failed and is started again: {reason}"},
 		{"edge_not_heard", "its edge {edge} has not been heard of yet"},
@@ -104,16 +104,11 @@ func storeCauses() []CauseKind {
 	return []CauseKind{
 		{"alerts_lost", "{count} alerts are lost, because they could not be stored for too long"},
 		{"alerts_in_memory", "{count} alerts are only in memory[: {cause}][: {reason}]"},
-		{"alerts_dropped", "{count} alerts were dropped, because too many waited for the hub"},
 		{"readings_not_stored", "readings cannot be stored and are not acknowledged[: {cause}][: {reason}]"},
-		{"readings_dropped", "{count} readings were dropped[: {cause}]"},
-		{"evidence_dropped", "{count} files of evidence were dropped[: {cause}]"},
-		{"snapshots_missed", "{count} snapshots could not be taken[: {reason}]"},
+		{"snapshots_missed", "[{device}: ]{count} snapshots could not be taken[: {reason}]"},
 		{"disk_full", "the disk is full"},
 		{"store_full", "the store is full"},
 		{"store_damaged", "a file of the store was damaged, and only what could be read was saved[: {file}, the original is {copy}]"},
-		{"store_salvaged", "{file} was damaged; what could be read of it was kept, and the damaged file is {copy}"},
-		{"store_restored", "{file} was restored from an older copy"},
 		{"store_failed", "writing to the store fails: {reason}"},
 		{"wal_damaged", "the newest entries of the store may be lost, because its write-ahead log was damaged[: {file}, a copy is {copy}]"},
 		{"store_thinned", "readings were reduced to one a minute, because they waited for too long"},
@@ -148,7 +143,6 @@ func hubCauses() []CauseKind {
 		{"certificate_not_renewed", "the edge's certificate cannot be renewed and expires on {date}: {cause}"},
 		{"telemetry_failing", "readings do not reach the hub: {cause}"},
 		{"evidence_failing", "evidence does not reach the hub: {cause}"},
-		{"states_failing", "the states of devices do not reach the hub: {cause}"},
 		{"evidence_unreadable", "a file of evidence cannot be read: {reason}"},
 		{"commands_failing", "commands of the hub do not arrive: {cause}"},
 		{"check_failing", "the hub cannot be asked which incidents it lacks: {cause}"},
@@ -159,7 +153,6 @@ func hubCauses() []CauseKind {
 		{"refused_by_hub", "the hub does not want the file any more"},
 		{"unknown_to_hub", "the hub does not know the file, although it was announced"},
 		{"events_refused", "the hub refused {count} events"},
-		{"events_held", "{count} events wait for a hub that knows them"},
 	}
 }
 
@@ -220,6 +213,16 @@ func (c Cause) Because(inner Cause) Cause {
 	out := Cause{Code: c.Code, Params: params}
 	out.Text = out.sentence()
 	return out
+}
+
+// BecauseOf returns the cause with err as its reason: with the cause that err carries by a method
+// Cause() Cause, or else with err's text as the parameter reason.
+func (c Cause) BecauseOf(err error) Cause {
+	var coded interface{ Cause() Cause }
+	if errors.As(err, &coded) {
+		return c.Because(coded.Cause())
+	}
+	return c.With("reason", err.Error())
 }
 
 // With returns the cause with one more parameter.

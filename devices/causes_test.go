@@ -1,6 +1,8 @@
 package devices_test
 
 import (
+	"errors"
+	"fmt"
 	"regexp"
 	"testing"
 	"time"
@@ -51,7 +53,22 @@ func TestCauseSentences(t *testing.T) {
 	if c.Params["cause_code"] != "worker_exited" || c.Params["cause_status"] != "2" || c.Params["cause"] != exited.Text {
 		t.Errorf("the inner cause is not kept: %+v", c.Params)
 	}
+	full := fmt.Errorf("saving an incident: %w (%w)", fullDisk{}, errors.New("disk I/O error (778)"))
+	for want, got := range map[string]devices.Cause{
+		"1 alerts are only in memory: the disk is full":   devices.NewCause("alerts_in_memory", "count", "1").BecauseOf(full),
+		"2 alerts are only in memory: disk I/O error (1)": devices.NewCause("alerts_in_memory", "count", "2").BecauseOf(errors.New("disk I/O error (1)")),
+	} {
+		if got.Text != want {
+			t.Errorf("%q, not %q", got.Text, want)
+		}
+	}
 	if same := devices.NewCause("disk_full").Because(devices.Cause{}); same.Params != nil || same.Text != "the disk is full" {
 		t.Errorf("no cause became one: %+v", same)
 	}
 }
+
+// fullDisk is an error that carries its cause.
+type fullDisk struct{}
+
+func (fullDisk) Error() string        { return "the disk is full" }
+func (fullDisk) Cause() devices.Cause { return devices.NewCause("disk_full") }

@@ -4,7 +4,6 @@ package incidents
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -247,14 +246,7 @@ func (w *Writer) Problems() []devices.Cause {
 		out = append(out, devices.NewCause("alerts_lost", "count", strconv.FormatUint(w.lost, 10)))
 	}
 	if w.cause != nil && w.waiting > 0 {
-		c := devices.NewCause("alerts_in_memory", "count", strconv.Itoa(w.waiting))
-		var coded interface{ Cause() devices.Cause }
-		if errors.As(w.cause, &coded) {
-			c = c.Because(coded.Cause())
-		} else {
-			c = c.With("reason", w.cause.Error())
-		}
-		out = append(out, c)
+		out = append(out, devices.NewCause("alerts_in_memory", "count", strconv.Itoa(w.waiting)).BecauseOf(w.cause))
 	}
 	return out
 }

@@ -219,7 +219,7 @@ func (i *Intake) Problems() []devices.Cause {
 	if i.full == nil {
 		return nil
 	}
-	return []devices.Cause{devices.NewCause("readings_not_stored", "reason", i.full.Error())}
+	return []devices.Cause{devices.NewCause("readings_not_stored").BecauseOf(i.full)}
 }
 
 // IntakeStats are the counters of an Intake.

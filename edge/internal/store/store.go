@@ -54,7 +54,15 @@ import (
 )
 
 // ErrFull says that the disk has no room. Nothing that was saved before is affected.
-var ErrFull = errors.New("the disk is full")
+const ErrFull = fullError("the disk is full")
+
+// fullError is the type of ErrFull; it carries the cause that an operator sees.
+type fullError string
+
+func (e fullError) Error() string { return string(e) }
+
+// Cause returns the cause of the registry.
+func (fullError) Cause() devices.Cause { return devices.NewCause("disk_full") }
 
 // Options say where and how much a Store holds. Zero values mean the defaults of withDefaults.
 type Options struct {
