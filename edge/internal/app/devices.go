@@ -44,10 +44,13 @@ func (e *edge) wantedCameras(doc *firmwareconfig.Document) []reconcile.Wanted {
 
 func (e *edge) newCamera(spec cameraSpec, last reconcile.Component) (*camera.Camera, error) {
 	name := spec.config.Name
-	open := e.openOf(name, last)
+	before, ran := last.(*camera.Camera)
+	if ran {
+		last = nil // its open incidents come with its rules
+	}
 	c, err := camera.New(camera.Options{
 		Config: spec.config, Detection: spec.detection, Worker: e.o.Worker, Starts: e.starts, Alerts: e.alerts, Evidence: e.store,
-		Open:    open,
+		Open: e.openOf(name, last), Last: before,
 		OnState: func(state devices.State, cause devices.Cause) { e.states.Set(name, state, cause) },
 		Logger:  e.o.Logger,
 	})
@@ -74,9 +77,13 @@ func (e *edge) wantedSensors(doc *firmwareconfig.Document) []reconcile.Wanted {
 }
 
 func (e *edge) newSensor(doc firmwareconfig.Sensor, last reconcile.Component) (*sensor.Sensor, error) {
+	before, ran := last.(*sensor.Sensor)
+	if ran {
+		last = nil // its open incidents come with its rules
+	}
 	s, err := sensor.New(sensor.Options{
 		Config: doc, Inbox: e.intake.Inbox(doc.Name), Alerts: e.alerts,
-		Open:    e.openOf(doc.Name, last),
+		Open: e.openOf(doc.Name, last), Last: before,
 		OnState: func(state devices.State, cause devices.Cause) { e.states.Set(doc.Name, state, cause) },
 		Broker:  func() devices.Cause { return e.health.Find(brokerKey) },
 		Logger:  e.o.Logger,

@@ -52,6 +52,10 @@ type Options struct {
 	// that it does not have.
 	Open []detection.Incident
 
+	// Last is the camera as it ran before its configuration changed; nil: it did not run. Rules that
+	// have not changed go on where they stand.
+	Last *Camera
+
 	// OnState is called when the camera goes online or offline, with the cause. It must not block.
 	OnState func(state devices.State, cause devices.Cause)
 
@@ -104,11 +108,10 @@ func New(o Options) (*Camera, error) {
 		results:   make(chan wire.Result, queueResults),
 		snapshots: make(chan snapshotRequest, queueSnapshots),
 	}
-	var err error
-	if c.engine, err = rules.NewEngine(c.name, o.Config.Rules, incidents.NewID); err != nil {
+	if err := c.takeOver(o.Last); err != nil {
 		return nil, err
 	}
-	c.closed = c.engine.Restore(o.Open, time.Now())
+	c.closed = append(c.closed, c.engine.Restore(o.Open, time.Now())...)
 	c.source = rtsp.NewSource(rtsp.Options{
 		URL: o.Config.URL, Transport: o.Config.Transport, Stream: c.stream, Logger: c.logger,
 		OnState: func(online bool, cause devices.Cause) {
@@ -132,6 +135,20 @@ func New(o Options) (*Camera, error) {
 		c.worker = c.newWorker()
 	}
 	return c, nil
+}
+
+// takeOver makes the camera's rules, from those of the camera that ran last if there is one. Its tracks
+// end with its stream.
+func (c *Camera) takeOver(last *Camera) (err error) {
+	if last == nil {
+		c.engine, err = rules.NewEngine(c.name, c.o.Config.Rules, incidents.NewID)
+		return err
+	}
+	c.engine, c.tracker = last.engine, last.tracker
+	c.tracker.Reset()
+	c.closed, err = c.engine.Reconfigure(c.o.Config.Rules, time.Now())
+	c.o.Last = nil // its streams and queues are not needed any more
+	return err
 }
 
 func (c *Camera) newWorker() *supervisor.Supervisor {

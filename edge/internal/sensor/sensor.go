@@ -33,6 +33,10 @@ type Options struct {
 	// that it does not have.
 	Open []detection.Incident
 
+	// Last is the sensor as it ran before its configuration changed; nil: it did not run. Rules that
+	// have not changed go on where they stand.
+	Last *Sensor
+
 	// OnState is called when the sensor goes online or offline, with the cause. It must not block.
 	OnState func(state devices.State, cause devices.Cause)
 
@@ -73,7 +77,15 @@ func New(o Options) (*Sensor, error) {
 		return &Sensor{o: o, engine: none}, err
 	}
 	s := &Sensor{o: o, engine: engine}
-	s.closed = engine.Restore(o.Open, time.Now())
+	if o.Last != nil {
+		s.engine = o.Last.engine
+		if s.closed, err = s.engine.Reconfigure(o.Config.Rules, time.Now()); err != nil {
+			return nil, err
+		}
+		s.last = o.Last.last
+		s.o.Last = nil
+	}
+	s.closed = append(s.closed, s.engine.Restore(o.Open, time.Now())...)
 	return s, nil
 }
 

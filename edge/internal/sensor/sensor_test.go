@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -91,8 +92,14 @@ func newRig(t *testing.T, text string) *rig {
 
 func (r *rig) start(doc firmwareconfig.Sensor, open []detection.Incident) *Sensor {
 	r.t.Helper()
+	return r.restart(doc, open, nil)
+}
+
+// restart starts a sensor after a change of its configuration.
+func (r *rig) restart(doc firmwareconfig.Sensor, open []detection.Incident, last *Sensor) *Sensor {
+	r.t.Helper()
 	s, err := New(Options{
-		Config: doc, Inbox: r.intake.Inbox(doc.Name), Alerts: r.disk, Open: open,
+		Config: doc, Inbox: r.intake.Inbox(doc.Name), Alerts: r.disk, Open: open, Last: last,
 		OnState: func(state devices.State, cause devices.Cause) {
 			r.disk.set(func() { r.disk.states = append(r.disk.states, fmt.Sprintf("%s %s: %s", doc.Name, state, cause.Text)) })
 		},
@@ -253,5 +260,42 @@ func TestRetainedMessages(t *testing.T) {
 	}
 	if len(r.disk.states) != 0 {
 		t.Errorf("a retained message changed a state: %q", r.disk.states)
+	}
+}
+
+// TestAChangeOfOneRuleLeavesTheOthersTimers: a value has been beyond the limit for most of its time
+// when another rule is added.
+func TestAChangeOfOneRuleLeavesTheOthersTimers(t *testing.T) {
+	const before = `
+edge: a
+sensors:
+  - {name: lake, topic: l, value: $.v, time: $.t, rules: [{name: flood, kind: above, value: 1, for: 60s, severity: minor}]}
+`
+	after := strings.Replace(before, "rules: [", "rules: [{name: low, kind: below, value: 0, severity: minor}, ", 1)
+	r := newRig(t, strings.Replace(before, "lake", "pond", 1)) // a sensor of another name, so that lake is started here
+	defer r.stop()
+	docs := func(text string) []firmwareconfig.Sensor {
+		doc, err := firmwareconfig.Parse("site.yml", []byte(text), os.LookupEnv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return doc.Sensors
+	}
+	r.intake.SetSensors(docs(before))
+	lake := r.start(docs(before)[0], nil)
+	measured := func(ago time.Duration) devices.Message {
+		return message("l", fmt.Sprintf(`{"v": 2, "t": %d}`, time.Now().Add(-ago).UnixMilli()))
+	}
+	if err := r.intake.Handle(t.Context(), measured(100*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	r.stops["lake"]()
+	r.intake.SetSensors(docs(after))
+	r.restart(docs(after)[0], nil, lake)
+	if err := r.intake.Handle(t.Context(), measured(30*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.disk.alerts) != 1 || r.disk.alerts[0].Rule != "flood" || r.disk.alerts[0].Count != 2 {
+		t.Errorf("alerts after 70 s, 60 of which are needed: %+v", r.disk.alerts)
 	}
 }
