@@ -132,8 +132,8 @@ func (s *Store) setAside(t *tx, query string, args ...any) error {
 // OpenRefs returns the incidents that are open, or whose alerts wait for the hub, by ID.
 func (s *Store) OpenRefs(ctx context.Context) ([]api.IncidentRef, error) {
 	return s.refs(ctx, `SELECT id, version FROM incidents WHERE state = 'open'
-		UNION SELECT i.id, i.version FROM outbox o JOIN incidents i ON i.id = o.incident WHERE o.incident != ''
-		UNION SELECT i.id, i.version FROM held h JOIN incidents i ON i.id = h.incident WHERE h.incident != '' ORDER BY 1`)
+		UNION SELECT i.id, i.version FROM outbox o JOIN incidents i ON i.id = o.incident
+		UNION SELECT i.id, i.version FROM held h JOIN incidents i ON i.id = h.incident ORDER BY 1`)
 }
 
 // recentDays is how far RecentRefs looks back.
@@ -212,8 +212,8 @@ const maxIncidents = 100_000
 func (s *Store) expireIncidents(ctx context.Context, before time.Time) error {
 	const query = `DELETE FROM incidents WHERE id IN (SELECT id FROM incidents WHERE state = 'closed' AND updated < ?1
 		AND NOT EXISTS (SELECT 1 FROM evidence WHERE incident = incidents.id)
-		AND NOT EXISTS (SELECT 1 FROM outbox WHERE incident = incidents.id AND incident != '')
-		AND NOT EXISTS (SELECT 1 FROM held WHERE incident = incidents.id AND incident != '') LIMIT 500)`
+		AND NOT EXISTS (SELECT 1 FROM outbox WHERE incident = incidents.id)
+		AND NOT EXISTS (SELECT 1 FROM held WHERE incident = incidents.id) LIMIT 500)`
 	for {
 		var n int64
 		err := s.incidents.free(ctx, func(t *tx) (err error) {

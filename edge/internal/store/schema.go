@@ -90,7 +90,7 @@ CREATE TABLE outbox (
 	clock    TEXT NOT NULL,    -- grade of the clock when it was enqueued
 	data     TEXT NOT NULL
 ) STRICT;
-CREATE INDEX outbox_by_incident ON outbox (incident) WHERE incident != '';
+CREATE INDEX outbox_by_incident ON outbox (incident, middle);
 CREATE INDEX outbox_gaps ON outbox (seq) WHERE kind = 'gap';
 
 INSERT INTO outbox
@@ -111,7 +111,7 @@ CREATE TABLE held (
 	clock    TEXT NOT NULL,
 	data     TEXT NOT NULL
 ) STRICT;
-CREATE INDEX held_by_incident ON held (incident) WHERE incident != '';
+CREATE INDEX held_by_incident ON held (incident);
 
 -- Rows that could not be used, for a person to look at.
 CREATE TABLE set_aside (
