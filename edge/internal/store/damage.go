@@ -79,10 +79,14 @@ func (f *file) open(ctx context.Context, known error) error {
 
 // use starts to work with h: it reads what is known by heart and records what was lost.
 func (f *file) use(ctx context.Context, h *handles) error {
-	state, err := f.load(ctx, h.write)
+	// Numbers that were given in this run are not given again, whatever the repaired file says: the
+	// hub would take what is new for old.
+	before := f.known()
+	state, err := f.load(ctx, h.write, before.sent)
 	if err != nil {
 		return err
 	}
+	state.next, state.sent = max(state.next, before.next), max(state.sent, before.sent)
 	final := map[string]string{}
 	for _, suffix := range []string{suffixDamaged, suffixWAL + suffixDamaged} {
 		final[suffix] = f.finalName(suffix)

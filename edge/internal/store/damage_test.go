@@ -187,11 +187,15 @@ func TestDamageInTheMiddleOfARun(t *testing.T) {
 				must(t, err)
 				_, err = f.h.write.ExecContext(ctx, "PRAGMA shrink_memory")
 				must(t, err)
+				given := s.incidents.known().next + s.telemetry.known().next
 				damage(t, filepath.Join(dir, file))
 
 				after := fill2(t, s, 2000, 10)
 				must(t, s.Maintain(ctx)) // finds what no statement has met
 				after = append(after, fill2(t, s, 3000, 10)...)
+				if n := s.incidents.known().next + s.telemetry.known().next; n < given+40 {
+					t.Errorf("numbers are given again: %d before the damage, %d after 40 events", given, n)
+				}
 				got := waitingIDs(t, s)
 				for _, id := range after {
 					if !got[id] {

@@ -28,9 +28,9 @@ type file struct {
 	now         func() time.Time
 	reserve     *reserve
 
-	// load reads what the store knows by heart; lost records what damage has cost, in the
+	// load reads what the store knows by heart, when the hub has everything up to sent; lost records what damage has cost, in the
 	// transaction that it is given, and reports it as a problem.
-	load func(ctx context.Context, q querier) (queueState, error)
+	load func(ctx context.Context, q querier, sent uint64) (queueState, error)
 	lost func(t *tx, l loss) error
 
 	// access is held shared while the handles are used and exclusively while the file is repaired

@@ -36,7 +36,7 @@ func (s *Store) adoptOrphans(ctx context.Context) error {
 			continue
 		}
 		if err := s.adoptFolder(ctx, filepath.Join(root, d.Name()), d.Name()); err != nil {
-			return fmt.Errorf("looking for evidence without a row: %w", err)
+			return s.wrap("looking for evidence without a row", err)
 		}
 		removeIfEmpty(filepath.Join(root, d.Name()))
 	}

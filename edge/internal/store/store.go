@@ -227,7 +227,7 @@ func restrict(path string, mode os.FileMode) error {
 }
 
 // loadIncidents reads what is known by heart about incidents.db.
-func loadIncidents(ctx context.Context, q querier) (queueState, error) {
+func loadIncidents(ctx context.Context, q querier, _ uint64) (queueState, error) {
 	state := queueState{gaps: map[gapKey]gapRow{}}
 	// Numbers that rows refer to must not be given to others.
 	err := q.QueryRowContext(ctx, `SELECT 1 + max(coalesce((SELECT max(seq) FROM outbox), 0), coalesce((SELECT max(seq) FROM held), 0),
@@ -254,9 +254,9 @@ func loadIncidents(ctx context.Context, q querier) (queueState, error) {
 }
 
 // loadTelemetry reads what is known by heart about telemetry.db.
-func loadTelemetry(ctx context.Context, q querier) (queueState, error) {
+func loadTelemetry(ctx context.Context, q querier, sent uint64) (queueState, error) {
 	state := queueState{gaps: map[gapKey]gapRow{}}
-	err := q.QueryRowContext(ctx, `SELECT coalesce(max(value), 0) FROM marks WHERE key = 'sent'`).Scan(&state.sent)
+	err := q.QueryRowContext(ctx, `SELECT max(?, coalesce(max(value), 0)) FROM marks WHERE key = 'sent'`, sent).Scan(&state.sent)
 	if err != nil {
 		return state, err
 	}
