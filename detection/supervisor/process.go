@@ -60,7 +60,7 @@ func start(binary string) (*process, error) {
 // environment returns the worker's environment: nothing of the edge's own, which holds camera
 // passwords, except where the libraries are.
 func environment() []string {
-	// Neither looks for graphics drivers: OpenCV would load any OpenCL library that it finds.
+	// OpenCV would load any OpenCL library that it finds.
 	env := []string{"LC_ALL=C", "OPENCV_OPENCL_RUNTIME=disabled"}
 	for _, name := range []string{"GRIDPOST_ONNXRUNTIME", "LD_LIBRARY_PATH"} {
 		if v, ok := os.LookupEnv(name); ok {

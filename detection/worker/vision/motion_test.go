@@ -23,9 +23,9 @@ type scene struct {
 	across   []float64
 	exposure float64         // factor on all pixels
 	shift    int             // pixels to the right by which the camera looks
-	thing    image.Rectangle // an object of one brightness
+	object   image.Rectangle // an object of one brightness
 	paint    float64         // its brightness
-	shade    image.Rectangle // a shadow with soft edges
+	shadow   image.Rectangle // a shadow with soft edges
 }
 
 func newScene() *scene {
@@ -56,7 +56,7 @@ func (s *scene) frame() []byte {
 		for x := range testW {
 			v := s.ground(x+s.shift, y)
 			v *= 1 - 0.35*s.depth(x, y)
-			if (image.Point{X: x, Y: y}).In(s.thing) {
+			if (image.Point{X: x, Y: y}).In(s.object) {
 				v = s.paint
 			}
 			v = v*s.exposure + noise[y*testW+x]
@@ -68,11 +68,11 @@ func (s *scene) frame() []byte {
 
 // depth is the depth of the shadow on a pixel, 0..1.
 func (s *scene) depth(x, y int) float64 {
-	if s.shade.Empty() {
+	if s.shadow.Empty() {
 		return 0
 	}
 	const soft = 25.0 // pixels from light to shadow
-	in := min(x-s.shade.Min.X, s.shade.Max.X-x, y-s.shade.Min.Y, s.shade.Max.Y-y)
+	in := min(x-s.shadow.Min.X, s.shadow.Max.X-x, y-s.shadow.Min.Y, s.shadow.Max.Y-y)
 	return min(max(float64(in)/soft, 0), 1)
 }
 
@@ -123,7 +123,7 @@ func TestObjectIsDetectedWhole(t *testing.T) {
 	for _, paint := range []float64{20, 60, 230} {
 		s.paint = paint
 		missed := 0
-		at := func(i int) { s.thing = image.Rect(20+5*i, 100, 20+5*i+24, 100+50) }
+		at := func(i int) { s.object = image.Rect(20+5*i, 100, 20+5*i+24, 100+50) }
 		for i, found := range watch(t, m, s, 40, at) {
 			at(i)
 			if len(found) == 0 {
@@ -134,15 +134,15 @@ func TestObjectIsDetectedWhole(t *testing.T) {
 				t.Errorf("paint %v, frame %d: %v, want one", paint, i, found)
 				continue
 			}
-			grown, shrunk := s.thing.Inset(-8), s.thing.Inset(8)
+			grown, shrunk := s.object.Inset(-8), s.object.Inset(8)
 			if !found[0].In(grown) || !shrunk.In(found[0]) {
-				t.Errorf("paint %v, frame %d: %v, want %v", paint, i, found[0], s.thing)
+				t.Errorf("paint %v, frame %d: %v, want %v", paint, i, found[0], s.object)
 			}
 		}
 		if missed > 2 {
 			t.Errorf("paint %v: missed in %d of 40 frames", paint, missed)
 		}
-		s.thing = image.Rectangle{}
+		s.object = image.Rectangle{}
 		watch(t, m, s, 20, nil)
 	}
 }
@@ -153,13 +153,13 @@ func TestTwoObjectsAreTwo(t *testing.T) {
 	s.paint = 230
 	two := 0
 	for range 20 {
-		s.thing = s.thing.Add(image.Pt(3, 0))
-		if s.thing.Empty() {
-			s.thing = image.Rect(20, 60, 44, 110)
+		s.object = s.object.Add(image.Pt(3, 0))
+		if s.object.Empty() {
+			s.object = image.Rect(20, 60, 44, 110)
 		}
 		gray := s.frame()
 		for y := 140; y < 190; y++ { // another one below
-			for x := s.thing.Min.X + 40; x < s.thing.Min.X+64; x++ {
+			for x := s.object.Min.X + 40; x < s.object.Min.X+64; x++ {
 				gray[y*testW+x] = 20
 			}
 		}
@@ -182,7 +182,7 @@ func TestChangesOfLightAreNoMotion(t *testing.T) {
 		"exposure": func(s *scene) func(int) { return func(i int) { s.exposure = 1 + 0.25*math.Sin(float64(i)/3) } },
 		"step":     func(s *scene) func(int) { return func(int) { s.exposure = 0.6 } },
 		"shade": func(s *scene) func(int) {
-			return func(i int) { s.shade = image.Rect(-200+4*i, 40, 4*i, 220) }
+			return func(i int) { s.shadow = image.Rect(-200+4*i, 40, 4*i, 220) }
 		},
 		"sway": func(s *scene) func(int) { return func(i int) { s.shift = i % 3 } },
 	} {
@@ -243,7 +243,7 @@ func BenchmarkMotion(b *testing.B) {
 			var frames [][]byte
 			for i := range 50 {
 				if moving {
-					s.thing = image.Rect(5*i, 60, 5*i+60, 180)
+					s.object = image.Rect(5*i, 60, 5*i+60, 180)
 				}
 				frames = append(frames, s.frame())
 			}
