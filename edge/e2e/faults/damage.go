@@ -170,20 +170,41 @@ func restoreOlder(ctx context.Context, w *world, s *site, h hold) error {
 		hold{h.Rand, 2 * time.Second}.wait(ctx)
 	}
 	return w.lossy(ctx, s, h.IntN(2) == 0, "restored", func() error {
-		entries, err := os.ReadDir(s.rig.Data())
-		if err != nil {
+		return replace(s.rig.Data(), s.older)
+	})
+}
+
+// restoreHub puts back a copy of the hub's data that was taken a moment before. Its edges must
+// bring back all incidents that they still have.
+func restoreHub(ctx context.Context, w *world, _ *site, h hold) error {
+	copied := filepath.Join(w.o.Dir, fmt.Sprintf("hub-copy-%d", time.Now().UnixNano()))
+	w.hubNode.stop()
+	if err := errors.Join(copyFiles(w.hub.Data(), copied), w.hubNode.start()); err != nil {
+		return err
+	}
+	hold{h.Rand, 2*time.Second + h.Duration}.wait(ctx)
+	w.mu.Lock()
+	w.hubOlder = true
+	w.mu.Unlock()
+	w.hubNode.stop()
+	return errors.Join(replace(w.hub.Data(), copied), w.hubNode.start())
+}
+
+// replace removes what is in a folder and puts a copy there.
+func replace(dir, copied string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("restoring a copy: %w", err)
+	}
+	for _, e := range entries {
+		if e.Name() == "ballast" {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
 			return fmt.Errorf("restoring a copy: %w", err)
 		}
-		for _, e := range entries {
-			if e.Name() == "ballast" {
-				continue
-			}
-			if err := os.RemoveAll(filepath.Join(s.rig.Data(), e.Name())); err != nil {
-				return fmt.Errorf("restoring a copy: %w", err)
-			}
-		}
-		return copyFiles(s.older, s.rig.Data())
-	})
+	}
+	return copyFiles(copied, dir)
 }
 
 // clone runs a copy of an edge beside it for a while, with the same identity, and sends it waves.

@@ -31,6 +31,7 @@ func all(disks bool) []fault {
 		{"shm-removed", onEdge, []string{"process", "disk"}, damage("*.db-shm", remove)},
 		{"shm-garbage", onEdge, []string{"process", "disk"}, damage("*.db-shm", garbage)},
 		{"restore-older", onEdge, []string{"process", "disk"}, restoreOlder},
+		{"hub-older", onHub, []string{"hub", "hub-disk"}, restoreHub},
 		{"clone", onInner, []string{"process", "disk"}, clone},
 		{"clock-ahead", onEdge, []string{"process"}, wrongClock(1)},
 		{"clock-behind", onEdge, []string{"process"}, wrongClock(-1)},

@@ -63,6 +63,7 @@ type sensor struct {
 	publisher  publisher
 	pace       time.Duration
 	standing   bool // at the end of the run it stays above the limit
+	burst      int  // waves that are sent at once, without waiting for each acknowledgement; 0: one message
 
 	flight sync.Mutex // held while a message is on its way: a pause takes it
 
@@ -105,15 +106,18 @@ func (s *sensor) run(ctx context.Context) error {
 	}
 }
 
-// step publishes the next message.
+// step publishes the next message, or the next burst.
 func (s *sensor) step(ctx context.Context) error {
 	s.flight.Lock()
 	defer s.flight.Unlock()
+	if s.burst > 0 {
+		return s.sendBurst(ctx)
+	}
 	s.mu.Lock()
 	if s.low && s.part == 0 {
 		s.low = false
 		s.extra++
-		value := 0.9 + float64(s.extra)*1e-6
+		value := extraValue(s.extra)
 		s.mu.Unlock()
 		return s.send(ctx, value)
 	}
@@ -136,6 +140,46 @@ func (s *sensor) step(ctx context.Context) error {
 	}
 	return nil
 }
+
+// sendBurst publishes several whole waves at once.
+func (s *sensor) sendBurst(ctx context.Context) error {
+	all, ok := s.publisher.(*burst)
+	if !ok {
+		return fmt.Errorf("%s/%s cannot publish in bursts", s.edge, s.name)
+	}
+	var values []float64
+	s.mu.Lock()
+	if s.low {
+		s.low = false
+		s.extra++
+		values = append(values, extraValue(s.extra))
+	}
+	first := s.next
+	for n := first; n < first+s.burst; n++ {
+		s.waves[n] = &wave{when: time.Now()}
+		for part := range waveParts {
+			values = append(values, valueOf(n, part))
+		}
+	}
+	s.part = 1 // on its way, for damaged
+	s.mu.Unlock()
+	if err := all.publishAll(ctx, values); err != nil {
+		return fmt.Errorf("%s/%s: %w", s.edge, s.name, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for n := first; n < first+s.burst; n++ {
+		s.waves[n].rose = true
+	}
+	for _, v := range values {
+		s.acked[key(v)] = true
+	}
+	s.part, s.next = 0, first+s.burst
+	return nil
+}
+
+// extraValue is the value of a message outside of waves.
+func extraValue(n int) float64 { return 0.9 + float64(n)*1e-6 }
 
 func (s *sensor) send(ctx context.Context, value float64) error {
 	if err := s.publisher.publish(ctx, value); err != nil {
@@ -162,6 +206,9 @@ func (s *sensor) oneWave(ctx context.Context, whole bool) error {
 	last := highParts
 	if whole {
 		last = waveParts
+	}
+	if s.burst > 0 {
+		last = first + 1
 	}
 	for range last - first {
 		if err := s.step(ctx); err != nil {

@@ -21,6 +21,9 @@ const (
 	hubDisk  = 256 << 20
 )
 
+// bursting is the sensor that publishes in bursts.
+const bursting = "gauge"
+
 // site is one edge with its network connections, its disk and its sensors.
 type site struct {
 	name    string
@@ -53,6 +56,7 @@ type world struct {
 
 	mu         sync.Mutex
 	violations []string
+	hubOlder   bool // the hub has been restored from an older copy
 }
 
 // violate records a violation.
@@ -73,9 +77,20 @@ func (w *world) found() []string {
 	return append([]string(nil), w.violations...)
 }
 
+// restored reports whether the hub has been restored from an older copy.
+func (w *world) restored() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.hubOlder
+}
+
 // build starts hub, edges, brokers and sensors. The caller closes the world, also after an error.
 func (w *world) build(ctx context.Context) (err error) {
-	w.observer, w.acks, w.ledger = newObserver(w.violate), newAckBook(), newLedger()
+	w.observer, w.acks, w.ledger = newObserver(func(format string, args ...any) {
+		if !w.restored() { // then versions start again from an older one
+			w.violate(format, args...)
+		}
+	}), newAckBook(), newLedger()
 	if w.hubDisk, err = NewDisk(filepath.Join(w.o.Dir, "hub"), hubDisk); err != nil {
 		return err
 	}
@@ -152,7 +167,10 @@ func (w *world) newSite(ctx context.Context, name string, outside bool) (s *site
 		return s, err
 	}
 	names := []string{"river", "lake", "dam", "pump"}
-	o := rig.SiteOptions{Name: name, Dir: w.o.Dir, HubURL: "https://" + s.line.Address(), Sensors: map[string][]rig.Map{}}
+	if !outside {
+		names = append(names, bursting)
+	}
+	o := rig.SiteOptions{Name: name, Dir: w.o.Dir, HubURL: "https://" + s.line.Address(), Time: "$.time", Sensors: map[string][]rig.Map{}}
 	for _, n := range names {
 		o.Sensors[n] = []rig.Map{rule()}
 	}
@@ -164,7 +182,7 @@ func (w *world) newSite(ctx context.Context, name string, outside bool) (s *site
 		if s.mqtt, err = NewLine(brokerAddress, newAckTap(w.acks.acked)); err != nil {
 			return s, err
 		}
-		o.Broker, o.Time = "mqtt://"+s.mqtt.Address(), "$.time"
+		o.Broker = "mqtt://" + s.mqtt.Address()
 	}
 	if s.rig, err = rig.NewSite(ctx, w.hub, o); err != nil {
 		return s, err
@@ -186,12 +204,18 @@ func (w *world) newSite(ctx context.Context, name string, outside bool) (s *site
 		}
 		sensor := newSensor(name, n, p, w.o.Pace, 0)
 		sensor.standing = i%2 == 1
+		if n == bursting {
+			sensor.burst, sensor.pace = 2, 12*w.o.Pace
+		}
 		s.sensors = append(s.sensors, sensor)
 	}
 	return s, nil
 }
 
 func (w *world) publisher(s *site, name, broker string) (publisher, error) {
+	if name == bursting {
+		return &burst{address: s.rig.BrokerAddress(), name: name}, nil
+	}
 	if broker == "" {
 		p, err := s.rig.Sensor(name)
 		return embedded{p}, err

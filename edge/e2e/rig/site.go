@@ -20,10 +20,11 @@ import (
 // Map is a part of a site's document, in its words.
 type Map map[string]any
 
-const sensorUser = "sensors"
-
-// SensorPassword is the password of the simulated sensors. It must not appear in any log.
-const SensorPassword = "not-a-secret-7c41"
+// How simulated sensors log in. The password must not appear in any log.
+const (
+	SensorUser     = "sensors"
+	SensorPassword = "not-a-secret-7c41"
+)
 
 // Site is an edge with simulated cameras, and a broker that simulated sensors speak to.
 type Site struct {
@@ -66,10 +67,10 @@ func NewSite(ctx context.Context, hub *Hub, o SiteOptions) (*Site, error) {
 	}
 	s.document = Map{
 		"edge": o.Name, "hub": Map{"url": hubURL},
-		"mqtt": Map{"listen": s.broker, "users": []Map{{"name": sensorUser, "password": SensorPassword, "topics": []string{"sensors/#"}}}},
+		"mqtt": Map{"listen": s.broker, "users": []Map{{"name": SensorUser, "password": SensorPassword, "topics": []string{"sensors/#"}}}},
 	}
 	if o.Broker != "" {
-		s.document["mqtt"] = Map{"brokers": []Map{{"url": o.Broker, "username": sensorUser, "password": SensorPassword}}}
+		s.document["mqtt"] = Map{"brokers": []Map{{"url": o.Broker, "username": SensorUser, "password": SensorPassword}}}
 	}
 	if o.Detection != nil {
 		s.document["detection"] = o.Detection
@@ -221,7 +222,7 @@ func (s *Site) Sensor(name string) (*Sensor, error) { return NewSensor(s.broker,
 
 // NewSensor returns a simulated sensor that publishes to the broker at host:port.
 func NewSensor(broker, name string) (*Sensor, error) {
-	p, err := mqtt.NewPublisher(mqtt.Server{Address: address.Broker{Host: broker}, ClientID: "rig-" + name, Username: sensorUser, Password: SensorPassword})
+	p, err := mqtt.NewPublisher(mqtt.Server{Address: address.Broker{Host: broker}, ClientID: "rig-" + name, Username: SensorUser, Password: SensorPassword})
 	if err != nil {
 		return nil, fmt.Errorf("making the sensor %s: %w", name, err)
 	}
