@@ -192,12 +192,9 @@ func (w *world) gapsOf(ctx context.Context, edge string) ([]gap, error) {
 	var page struct {
 		Gaps []gap `json:"gaps"`
 	}
-	status, body, err := w.hub.Do(ctx, http.MethodGet, "/api/v1/gaps?limit=200&edge="+url.QueryEscape(edge), nil)
+	status, body, err := w.hub.Do(ctx, http.MethodGet, "/api/v1/edges/"+url.PathEscape(edge)+"/gaps?limit=1000", nil)
 	if err != nil {
 		return nil, err
-	}
-	if status == http.StatusNotFound {
-		return nil, nil // a hub that knows no gaps
 	}
 	if status != http.StatusOK {
 		return nil, fmt.Errorf("the hub answered %d to the question for gaps: %s", status, body)
