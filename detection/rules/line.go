@@ -45,6 +45,9 @@ func lineKind() Kind {
 		Terms: func() Terms {
 			return &lineTerms{tracked: tracked{clear: defaultClear}, direction: detection.AnyDirection}
 		},
+		Title: func(inc detection.Incident) string {
+			return classOf(inc) + " across the line " + spaced(inc.Rule)
+		},
 	}
 }
 

@@ -17,7 +17,6 @@ package rules
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -44,6 +43,9 @@ type Kind struct {
 
 	// Terms returns the terms of a new rule of this kind, with their defaults.
 	Terms func() Terms
+
+	// Title returns a short English description of an incident; nil: that of all other kinds.
+	Title func(inc detection.Incident) string
 }
 
 // Fits reports whether rules of this kind may stand on a device.
@@ -119,14 +121,4 @@ func (r Registry) Names() []detection.RuleKind {
 // For returns the kinds that fit a device.
 func (r Registry) For(device devices.Kind) Registry {
 	return slices.DeleteFunc(slices.Clone(r), func(k Kind) bool { return !k.Fits(device) })
-}
-
-// Check returns an error when two kinds have one name.
-func (r Registry) Check() error {
-	for i, k := range r {
-		if other, _ := r[:i].Find(k.Name); k.Name == "" || other.Name != "" {
-			return fmt.Errorf("rule kind %q: expected a name that no other kind has", k.Name)
-		}
-	}
-	return nil
 }

@@ -209,11 +209,10 @@ func TestSpecsAreChecked(t *testing.T) {
 
 func TestRegistry(t *testing.T) {
 	all := Standard()
-	if err := all.Check(); err != nil {
-		t.Fatal(err)
-	}
-	if err := append(all, zoneKind()).Check(); err == nil {
-		t.Error("two kinds of one name were accepted")
+	for i, name := range all.Names() {
+		if slices.Contains(all.Names()[:i], name) {
+			t.Errorf("two kinds are called %s", name)
+		}
 	}
 	want := []detection.RuleKind{detection.Zone, detection.Line, detection.Silence}
 	if got := all.For(devices.Camera).Names(); !slices.Equal(got, want) {
@@ -221,5 +220,23 @@ func TestRegistry(t *testing.T) {
 	}
 	if len(all) != 5 {
 		t.Errorf("asking for the kinds of a camera has changed the registry: %v", all.Names())
+	}
+}
+
+func TestTitles(t *testing.T) {
+	value := func(v float64) *float64 { return &v }
+	for want, inc := range map[string]detection.Incident{
+		"motion in the yard":              {Kind: detection.Zone, Rule: "yard", Device: "gate", Class: detection.Motion},
+		"person in the back yard":         {Kind: detection.Zone, Rule: "back-yard", Device: "gate", Class: "person"},
+		"car across the line gate":        {Kind: detection.Line, Rule: "gate", Device: "street", Class: "car"},
+		"river above 3.2 m: 3.4 m":        {Kind: detection.Above, Rule: "flood", Device: "river", Value: value(3.4), Limit: value(3.2), Unit: "m"},
+		"smoke above 0.3: 0.333":          {Kind: detection.Above, Rule: "fire", Device: "smoke", Value: value(1.0 / 3), Limit: value(0.3), Unit: "1"},
+		"cold store below -18 °C: -20 °C": {Kind: detection.Below, Rule: "warm", Device: "cold-store", Value: value(-20), Limit: value(-18), Unit: "°C"},
+		"river is silent":                 {Kind: detection.Silence, Rule: "silent", Device: "river"},
+		"tamper at yard":                  {Kind: "tamper", Rule: "tamper", Device: "yard"},
+	} {
+		if got := Standard().Title(inc); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }

@@ -18,6 +18,7 @@ func silenceKind() Kind {
 		Name:    detection.Silence,
 		Devices: []devices.Kind{devices.Camera, devices.Sensor},
 		Terms:   func() Terms { return &silenceTerms{} },
+		Title:   func(inc detection.Incident) string { return spaced(inc.Device) + " is silent" },
 	}
 }
 

@@ -21,6 +21,7 @@ func aboveKind() Kind {
 		Name:    detection.Above,
 		Devices: []devices.Kind{devices.Sensor},
 		Terms:   func() Terms { return &thresholdTerms{sign: 1} },
+		Title:   thresholdTitle,
 	}
 }
 
@@ -30,7 +31,21 @@ func belowKind() Kind {
 		Name:    detection.Below,
 		Devices: []devices.Kind{devices.Sensor},
 		Terms:   func() Terms { return &thresholdTerms{sign: -1} },
+		Title:   thresholdTitle,
 	}
+}
+
+func thresholdTitle(inc detection.Incident) string {
+	title := spaced(inc.Device) + " " + string(inc.Kind) + " "
+	if inc.Limit == nil {
+		title += "its limit"
+	} else {
+		title += quantity(*inc.Limit, inc.Unit)
+	}
+	if inc.Value != nil {
+		title += ": " + quantity(*inc.Value, inc.Unit)
+	}
+	return title
 }
 
 type thresholdTerms struct {

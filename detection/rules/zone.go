@@ -24,6 +24,9 @@ func zoneKind() Kind {
 		Name:    detection.Zone,
 		Devices: []devices.Kind{devices.Camera},
 		Terms:   func() Terms { return &zoneTerms{tracked: tracked{clear: defaultClear}} },
+		Title: func(inc detection.Incident) string {
+			return classOf(inc) + " in the " + spaced(inc.Rule)
+		},
 	}
 }
 

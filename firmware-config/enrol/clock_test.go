@@ -105,9 +105,9 @@ func TestAgreementWithTheHubIsTrust(t *testing.T) {
 // which is restarted often, against a hub that issues certificates of 30 days. No two renewals may
 // be closer than an hour, and the certificate may not expire.
 func TestRenewalsUnderAnyClock(t *testing.T) {
-	const step, life = 10 * time.Minute, 30 * 24 * time.Hour
+	const step, life = 20 * time.Minute, 30 * 24 * time.Hour
 	for _, ahead := range []time.Duration{0, 20 * 24 * time.Hour, 20 * year, -20 * 24 * time.Hour, -50 * year} {
-		for seed := range uint64(4) {
+		for seed := range uint64(2) {
 			rng := rand.New(rand.NewPCG(seed, 11)) // repeatable
 			truth := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 			skew, synchronized := ahead, false

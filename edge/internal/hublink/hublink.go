@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gridpost/devices"
+	"gridpost/devices/clock"
 	"gridpost/devices/retry"
 	"gridpost/edge/internal/uplink"
 	"gridpost/firmware-config/enrol"
@@ -37,6 +38,7 @@ type Options struct {
 // Link is the edge's connection to its hub. The hub may change while it runs.
 type Link struct {
 	o       Options
+	clock   *clock.Clock  // learns from the hub, and outlives identities
 	changed chan struct{} // room for one: the URL has changed
 
 	mu    sync.Mutex
@@ -49,7 +51,9 @@ type Link struct {
 const identityInterval = 2 * time.Second
 
 // New returns a Link without a hub.
-func New(o Options) *Link { return &Link{o: o, changed: make(chan struct{}, 1)} }
+func New(o Options) *Link {
+	return &Link{o: o, clock: clock.New(clock.Options{}), changed: make(chan struct{}, 1)}
+}
 
 // Check says why this edge cannot use a hub: its identity has another name, and the hub would take
 // this document's devices for those of the other edge. An edge without an identity may be enrolled
@@ -146,6 +150,7 @@ func (l *Link) identity() (*enrol.Identity, error) {
 	if id.Edge() != l.o.Edge {
 		return nil, fmt.Errorf("the document is for the edge %q, but this edge is enrolled as %q", l.o.Edge, id.Edge())
 	}
+	id.UseClock(l.clock)
 	return id, nil
 }
 

@@ -12,9 +12,9 @@ import (
 	"unicode/utf8"
 
 	"gridpost/detection"
+	"gridpost/detection/rules"
 	"gridpost/devices"
 	"gridpost/hub/api"
-	"gridpost/hub/internal/desk"
 	"gridpost/hub/internal/store"
 )
 
@@ -83,7 +83,7 @@ func (c checks) decode(e api.Event, now time.Time) (any, error) {
 			return nil, err
 		}
 		clamped := clampIncident(&v, e, now)
-		return store.Alert{Incident: v, Title: desk.Title(v), Occurred: occurred(v, e, now), Clock: grade(e.Clock), Clamped: clamped}, nil
+		return store.Alert{Incident: v, Title: rules.Standard().Title(v), Occurred: occurred(v, e, now), Clock: grade(e.Clock), Clamped: clamped}, nil
 	case api.KindEvidence:
 		var v api.Evidence
 		if err := parse(e.Data, &v); err != nil {
