@@ -33,6 +33,7 @@ import (
 	"gridpost/edge/internal/publish"
 	"gridpost/edge/internal/reconcile"
 	"gridpost/edge/internal/sensor"
+	"gridpost/edge/internal/sitefile"
 	"gridpost/edge/internal/store"
 	"gridpost/edge/internal/uplink"
 	"gridpost/streams"
@@ -42,11 +43,14 @@ import (
 
 // Options are what an edge runs on.
 type Options struct {
-	Document *firmwareconfig.Document
-	Dir      string // the edge's data directory
-	Worker   string // path of the worker's program; empty: there is none
-	Version  string // of this program
-	Logger   *slog.Logger
+	Files   *sitefile.Files // where the document comes from
+	Dir     string          // the edge's data directory
+	Worker  string          // path of the worker's program; empty: there is none
+	Version string          // of this program
+	Logger  *slog.Logger
+
+	// Reload makes the edge read its document again with each value. It may be nil.
+	Reload <-chan os.Signal
 
 	// Listening is called with the address of the embedded broker each time it has been
 	// bound. It may be nil.
@@ -69,11 +73,16 @@ func (o Options) withDefaults() Options {
 // cannot be run at all: its store cannot be opened, or the document is another edge's.
 func Run(ctx context.Context, o Options) (err error) {
 	o = o.withDefaults()
-	if o.Document.Hub.URL != "" {
-		if err := hublink.Check(o.Document.Edge, o.Dir); err != nil {
+	doc, source, err := o.Files.Load()
+	if err != nil {
+		return err
+	}
+	if doc.Hub.URL != "" {
+		if err := hublink.Check(doc.Edge, o.Dir); err != nil {
 			return err
 		}
 	}
+	o.Files.Edge = doc.Edge
 	unlock, err := lock(o.Dir)
 	if err != nil {
 		return fmt.Errorf("starting the edge: %w", err)
@@ -84,7 +93,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("starting the edge: %w", err)
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	e, err := newEdge(ctx, o, st)
+	e, err := newEdge(ctx, o, doc, source, st)
 	if err != nil {
 		return fmt.Errorf("starting the edge: %w", err)
 	}
@@ -126,10 +135,13 @@ type edge struct {
 	// The reconcilers of all that the document names.
 	cameras, sensors, brokers *reconcile.Reconciler
 
-	applying sync.Mutex // held by the one that applies a document
+	started  time.Time
+	applying chan struct{} // held by the one that applies a document: a mutex that may be held over I/O
 
 	mu       sync.Mutex
 	document *firmwareconfig.Document        // that runs
+	source   sitefile.Source                 // of the document
+	loaded   time.Time                       // when the document was applied
 	open     map[string][]detection.Incident // by device: read at the start, not taken over yet
 	running  running
 	gone     map[string]uint64 // counters of cameras and brokers that have stopped
@@ -147,9 +159,9 @@ type running struct {
 // another one uses the CPU.
 const startsAtOnce = 2
 
-func newEdge(ctx context.Context, o Options, st *store.Store) (*edge, error) {
+func newEdge(ctx context.Context, o Options, doc *firmwareconfig.Document, source sitefile.Source, st *store.Store) (*edge, error) {
 	e := &edge{
-		o: o, name: o.Document.Edge, store: st, newest: o.states, health: health.NewRegistry(), starts: supervisor.NewGate(startsAtOnce),
+		o: o, name: doc.Edge, document: doc, source: source, started: time.Now(), applying: make(chan struct{}, 1), store: st, newest: o.states, health: health.NewRegistry(), starts: supervisor.NewGate(startsAtOnce),
 		open: map[string][]detection.Incident{}, gone: map[string]uint64{},
 		running: running{cameras: map[string]*camera.Camera{}, sensors: map[string]*sensor.Sensor{}, outside: map[string]*mqtt.Subscriber{}},
 	}
@@ -170,8 +182,8 @@ func newEdge(ctx context.Context, o Options, st *store.Store) (*edge, error) {
 		Edge: e.name, Dir: o.Dir, Store: st, States: e.newest, Command: e.publish.Command, Logger: o.Logger,
 	})
 	// Before the first alert: whether it waits for a hub is decided when it is saved.
-	st.Deliver(o.Document.Hub.URL != "")
-	e.link.SetURL(o.Document.Hub.URL)
+	st.Deliver(doc.Hub.URL != "")
+	e.link.SetURL(doc.Hub.URL)
 	open, err := st.OpenIncidents(ctx)
 	if err != nil {
 		return nil, err
@@ -228,14 +240,9 @@ func (e *edge) run(ctx context.Context) error {
 	inputs.Go(e.brokers.Run)
 	inputs.Go(func(ctx context.Context) error {
 		e.closeAbandoned(ctx)
-		changes, err := e.apply(ctx, e.o.Document)
-		if err != nil && ctx.Err() == nil {
-			return err
-		}
-		e.o.Logger.Info("the edge runs", "edge", e.name, "version", e.o.Version,
-			"cameras", len(changes.Cameras.Added), "sensors", len(changes.Sensors.Added))
-		return nil
+		return e.serveReloads(ctx)
 	})
+	inputs.Go(e.serveControl)
 	return s.wait(ctx, e.link.Drain)
 }
 

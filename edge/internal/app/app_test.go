@@ -23,6 +23,7 @@ import (
 	"gridpost/devices/address"
 	"gridpost/devices/mqtt"
 	"gridpost/edge/internal/incidents"
+	"gridpost/edge/internal/sitefile"
 	"gridpost/edge/internal/store"
 	"gridpost/edge/internal/uplink"
 	"gridpost/hub/api"
@@ -48,25 +49,40 @@ func document(t *testing.T, text string) *firmwareconfig.Document {
 	return doc
 }
 
+// site writes a document with a hub: without one nothing would enter the outbox, where the tests look.
+func site(t *testing.T, text string) *sitefile.Files {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "site.yml")
+	must(t, os.WriteFile(path, []byte(withHub(text)), 0o600))
+	return &sitefile.Files{Config: path, Dir: t.TempDir(), Getenv: os.LookupEnv}
+}
+
+func withHub(text string) string {
+	if strings.Contains(text, "hub:") {
+		return text
+	}
+	return text + "\nhub: {url: \"https://127.0.0.1:1\"}\n"
+}
+
 // testEdge is an edge that runs in this process.
 type testEdge struct {
 	t      *testing.T
 	dir    string
 	states *uplink.States
 	broker chan string // its address, once it is bound
+	files  *sitefile.Files
+	reload chan os.Signal
 	stop   func()
 }
 
 func start(t *testing.T, o Options) *testEdge {
 	t.Helper()
-	r := &testEdge{t: t, dir: o.Dir, states: uplink.NewStates(), broker: make(chan string, 1)}
+	r := &testEdge{t: t, dir: o.Dir, states: uplink.NewStates(), broker: make(chan string, 1), files: o.Files, reload: make(chan os.Signal)}
 	if r.dir == "" {
 		r.dir = t.TempDir()
 	}
 	o.Dir, o.Version, o.states = r.dir, "test", r.states
-	if o.Document.Hub.URL == "" { // without a hub nothing would enter the outbox, where the tests look
-		o.Document.Hub.URL = "https://127.0.0.1:1"
-	}
+	o.Files.Dir, o.Reload = r.dir, r.reload
 	o.Listening = func(address string) { r.broker <- address }
 	// The line that says that the edge runs also says that its store can be looked into.
 	log := &logWatch{line: "the edge runs", seen: make(chan struct{})}
@@ -210,7 +226,7 @@ func worker(t *testing.T) string {
 
 func TestFromPicturesToIncidentAndSnapshot(t *testing.T) {
 	server := cameras(t, "main", "sub")
-	r := start(t, Options{Worker: worker(t), Document: document(t, `
+	r := start(t, Options{Worker: worker(t), Files: site(t, `
 edge: gate-7
 cameras:
   - name: yard
@@ -264,7 +280,7 @@ cameras:
 
 func TestWorkerThatIsMissingIsSaid(t *testing.T) {
 	server := cameras(t, "main")
-	r := start(t, Options{Document: document(t, `
+	r := start(t, Options{Files: site(t, `
 edge: gate-7
 cameras:
   - {name: yard, url: "`+server.URL("main")+`", rules: [{name: gate, kind: line, line: [[0,0.5],[1,0.5]], severity: minor}]}
@@ -298,7 +314,7 @@ sensors:
       - {name: silent, kind: silence, for: 1s, severity: minor}
   - {name: door, topic: sensors/door, every: 300ms}
 `
-	r := start(t, Options{Document: document(t, doc)})
+	r := start(t, Options{Files: site(t, doc)})
 	p, err := mqtt.NewPublisher(mqtt.Server{Address: address.Broker{Host: <-r.broker}, ClientID: "river", Username: "river", Password: "s3cret"})
 	must(t, err)
 	defer p.Close()
@@ -337,7 +353,7 @@ sensors:
 	// silence is gone, so that one is closed.
 	r.stop()
 	without := strings.Replace(doc, "      - {name: silent, kind: silence, for: 1s, severity: minor}\n", "", 1)
-	r = start(t, Options{Dir: r.dir, Document: document(t, without)})
+	r = start(t, Options{Dir: r.dir, Files: site(t, without)})
 	p2, err := mqtt.NewPublisher(mqtt.Server{Address: address.Broker{Host: <-r.broker}, ClientID: "river", Username: "river", Password: "s3cret"})
 	must(t, err)
 	defer p2.Close()
@@ -369,7 +385,7 @@ func TestIncidentsOfDevicesThatAreGoneAreClosed(t *testing.T) {
 		ID: incidents.NewID(), Device: "old", Rule: "gate", Kind: detection.Line, Severity: detection.Minor, State: detection.Open, Opened: now, Updated: now, Version: 1, Count: 1,
 	}))
 	must(t, s.Close())
-	r := start(t, Options{Dir: dir, Document: document(t, "edge: gate-7\n")})
+	r := start(t, Options{Dir: dir, Files: site(t, "edge: gate-7\n")})
 	k := until(t, r, "the closing", func(k kept) bool { return len(k.incidents) == 2 })
 	if k.incidents[1].State != detection.Closed || k.incidents[1].Version != 2 || k.incidents[1].Closed.IsZero() {
 		t.Errorf("closing: %+v", k.incidents[1])
@@ -378,9 +394,9 @@ func TestIncidentsOfDevicesThatAreGoneAreClosed(t *testing.T) {
 }
 
 func TestPortThatIsTakenIsSaid(t *testing.T) {
-	first := start(t, Options{Document: document(t, "edge: a\nmqtt: {listen: \"127.0.0.1:0\"}\n")})
+	first := start(t, Options{Files: site(t, "edge: a\nmqtt: {listen: \"127.0.0.1:0\"}\n")})
 	address := <-first.broker
-	second := start(t, Options{Document: document(t, "edge: b\nmqtt: {listen: \""+address+"\"}\n")})
+	second := start(t, Options{Files: site(t, "edge: b\nmqtt: {listen: \""+address+"\"}\n")})
 	k := until(t, second, "health", func(k kept) bool { return len(k.health.Problems) > 0 })
 	if k.health.Problems[0].Code != "listener_address_in_use" || k.health.Problems[0].Params["address"] != address {
 		t.Errorf("problems: %q", k.health.Problems)
@@ -388,16 +404,16 @@ func TestPortThatIsTakenIsSaid(t *testing.T) {
 }
 
 func TestOneEdgeOnADirectory(t *testing.T) {
-	doc := document(t, "edge: a\nmqtt: {listen: \"127.0.0.1:0\"}\n")
-	r := start(t, Options{Document: doc})
+	files := site(t, "edge: a\nmqtt: {listen: \"127.0.0.1:0\"}\n")
+	r := start(t, Options{Files: files})
 	<-r.broker
-	if err := Run(t.Context(), Options{Document: doc, Dir: r.dir}); err == nil || !strings.Contains(err.Error(), "another edge runs") {
+	if err := Run(t.Context(), Options{Files: files, Dir: r.dir}); err == nil || !strings.Contains(err.Error(), "another edge runs") {
 		t.Errorf("a second edge on the directory: %v", err)
 	}
 }
 
 func TestNotEnrolledIsSaid(t *testing.T) {
-	r := start(t, Options{Document: document(t, "edge: a\nhub: {url: \"https://127.0.0.1:1\"}\n")})
+	r := start(t, Options{Files: site(t, "edge: a\nhub: {url: \"https://127.0.0.1:1\"}\n")})
 	until(t, r, "health", func(k kept) bool { return !k.health.Time.IsZero() })
 	if _, _, health := r.states.Snapshot(); len(health.Problems) != 1 || health.Problems[0].Code != "not_enrolled" {
 		t.Errorf("problems: %q", health.Problems)

@@ -248,13 +248,13 @@ func (e *edge) openOf(name string, last reconcile.Component) []detection.Inciden
 // ever close them.
 func (e *edge) closeAbandoned(ctx context.Context) {
 	known := map[string]bool{}
-	for _, c := range e.o.Document.Cameras {
+	e.mu.Lock()
+	for _, c := range e.document.Cameras {
 		known[c.Name] = true
 	}
-	for _, s := range e.o.Document.Sensors {
+	for _, s := range e.document.Sensors {
 		known[s.Name] = true
 	}
-	e.mu.Lock()
 	var gone []string
 	for device := range e.open {
 		if !known[device] {

@@ -2,46 +2,124 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"gridpost/devices"
+	"gridpost/devices/retry"
+	"gridpost/edge/internal/health"
 	"gridpost/edge/internal/hublink"
 	"gridpost/edge/internal/reconcile"
+	"gridpost/edge/internal/sitefile"
+	"gridpost/edge/internal/status"
 
 	firmwareconfig "gridpost/firmware-config"
 )
 
 // Changes are what a new document changed.
 type Changes struct {
+	File    string            `json:"file"` // where the document comes from
 	Cameras reconcile.Changes `json:"cameras"`
 	Sensors reconcile.Changes `json:"sensors"`
 	Brokers reconcile.Changes `json:"brokers"`
 	Hub     bool              `json:"hub,omitempty"` // another hub, or none, or one where none was
 }
 
-// check says why a document cannot replace the one that runs.
-func (e *edge) check(doc *firmwareconfig.Document) error {
-	if doc.Edge != e.name {
-		return fmt.Errorf("edge: a running edge cannot be renamed: it is %q, the document is for %q", e.name, doc.Edge)
+// reloadKey is the key of the problem that a reload was refused.
+const reloadKey = "reload"
+
+// serveReloads applies the document of the start, and reads it again with each value of
+// Options.Reload.
+func (e *edge) serveReloads(ctx context.Context) error {
+	e.applying <- struct{}{}
+	changes, err := e.commit(ctx, e.document, e.source)
+	<-e.applying
+	if ctx.Err() != nil {
+		return nil
 	}
-	if err := Check(doc); err != nil {
+	if err != nil {
 		return err
 	}
+	e.o.Logger.Info("the edge runs", "edge", e.name, "version", e.o.Version, "document", changes.File,
+		"cameras", len(changes.Cameras.Added), "sensors", len(changes.Sensors.Added))
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-e.o.Reload:
+			if _, err := e.reload(ctx); err != nil && ctx.Err() == nil {
+				e.o.Logger.Error("the document was refused and changes nothing", "error", err)
+			}
+		}
+	}
+}
+
+// reload reads the document of the --config file again.
+func (e *edge) reload(ctx context.Context) (Changes, error) {
+	e.applying <- struct{}{}
+	defer func() { <-e.applying }()
+	doc, source, err := e.o.Files.Load()
+	if err == nil {
+		err = e.check(doc, source.File)
+	}
+	if err != nil {
+		return Changes{}, e.refuse(source.File, err)
+	}
+	return e.commit(ctx, doc, source)
+}
+
+// applyFile runs a document that an operator hands over, and saves it so that it survives a restart.
+func (e *edge) applyFile(ctx context.Context, name string, data []byte) (any, error) {
+	e.applying <- struct{}{}
+	defer func() { <-e.applying }()
+	doc, err := e.o.Files.Parse(name, data)
+	if err == nil {
+		err = e.check(doc, name)
+	}
+	if err != nil {
+		return nil, &status.Refused{Reason: err.Error()} // the operator sees it: it is no problem of the edge
+	}
+	if err := e.o.Files.SaveApplied(name, data); err != nil {
+		return nil, &status.Refused{Reason: err.Error()}
+	}
+	return e.commit(ctx, doc, sitefile.Source{File: name, Applied: true})
+}
+
+// refuse makes a refusal a problem until a document is accepted.
+func (e *edge) refuse(file string, err error) error {
+	e.health.Set(health.Degraded, reloadKey, devices.NewCause("reload_refused", "file", file, "reason", err.Error()))
+	return &status.Refused{Reason: err.Error()}
+}
+
+// check says why a document cannot replace the one that runs.
+func (e *edge) check(doc *firmwareconfig.Document, file string) error {
+	if err := Check(doc); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
 	if doc.Hub.URL != "" {
-		return hublink.Check(e.name, e.o.Dir)
+		if err := hublink.Check(e.name, e.o.Dir); err != nil {
+			return fmt.Errorf("%s: hub.url: %w", file, err)
+		}
 	}
 	return nil
 }
 
-// apply makes the edge run a document that check accepts. Devices that have not changed are not
-// touched. It returns when all that changed runs.
-func (e *edge) apply(ctx context.Context, doc *firmwareconfig.Document) (Changes, error) {
-	e.applying.Lock()
-	defer e.applying.Unlock()
+// commit makes the edge run a document that was accepted. Devices that have not changed are not
+// touched. It returns when all that changed runs. The caller holds applying.
+func (e *edge) commit(ctx context.Context, doc *firmwareconfig.Document, source sitefile.Source) (Changes, error) {
 	e.mu.Lock()
-	e.document = doc
+	e.document, e.source, e.loaded = doc, source, time.Now()
 	e.mu.Unlock()
+	e.health.Clear(reloadKey)
+	if !source.Applied {
+		if err := e.o.Files.Discard(); err != nil {
+			e.o.Logger.Error("what was applied earlier could come back", "error", err)
+		}
+	}
 	for _, c := range doc.Cameras {
 		e.states.Add(c.Name)
 	}
@@ -50,8 +128,7 @@ func (e *edge) apply(ctx context.Context, doc *firmwareconfig.Document) (Changes
 	}
 	// The inventory first: the hub must know a device before it gets its state.
 	e.newest.SetInventory(inventory(doc, e.o.Version))
-	var changes Changes
-	changes.Hub = e.link.SetURL(doc.Hub.URL)
+	changes := Changes{File: source.File, Hub: e.link.SetURL(doc.Hub.URL)}
 	if changes.Hub {
 		e.publish.StopAll(ctx)
 	}
@@ -69,5 +146,79 @@ func (e *edge) apply(ctx context.Context, doc *firmwareconfig.Document) (Changes
 		changes.Brokers, err = e.brokers.Apply(ctx, e.wantedBrokers(doc))
 		return err
 	})
-	return changes, all.Wait()
+	err := all.Wait()
+	for _, c := range e.allCameras() {
+		c.RetryDetection()
+	}
+	if err == nil {
+		e.o.Logger.Info("the document runs", "file", source.File, "cameras", changes.Cameras, "sensors", changes.Sensors, "brokers", changes.Brokers, "hub_changed", changes.Hub)
+	}
+	return changes, err
+}
+
+// serveControl serves the control socket. Without it the edge works, but cannot be asked.
+func (e *edge) serveControl(ctx context.Context) error {
+	control := status.Control{Status: e.status, Apply: e.applyFile}
+	backoff := retry.Policy{First: time.Second}.New()
+	for ctx.Err() == nil {
+		l, err := status.Listen(e.o.Dir)
+		if err == nil {
+			e.health.Clear("control")
+			err = control.Serve(ctx, l)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err == nil {
+			err = errors.New("it stopped by itself")
+		}
+		e.health.Set(health.Degraded, "control", devices.NewCause("status_unavailable", "address", "control.sock", "reason", err.Error()))
+		e.o.Logger.Error("the control socket cannot be used; it is retried", "error", err)
+		if !backoff.Wait(ctx) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// status describes the edge for the command line and the status page.
+func (e *edge) status() status.Status {
+	e.mu.Lock()
+	doc := status.Document{File: e.source.File, Applied: e.source.Applied, Loaded: e.loaded}
+	e.mu.Unlock()
+	s := status.Status{
+		Edge: e.name, Version: e.o.Version, Time: time.Now(), Started: e.started, PID: os.Getpid(), Document: doc,
+		Outbox: e.store.Waiting(), Problems: e.health.Problems(), Counters: e.counters(), Devices: e.deviceStatus(),
+	}
+	s.Hub.URL = e.link.URL()
+	if up := e.link.Uplink(); up != nil {
+		s.Hub.Online, s.Hub.Cause = up.State()
+	} else if problems := e.link.Problems(); len(problems) > 0 {
+		s.Hub.Cause = problems[0]
+	}
+	return s
+}
+
+// deviceStatus describes the devices by their names.
+func (e *edge) deviceStatus() []status.Device {
+	all := []status.Device{}
+	states := e.states.All()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, st := range states {
+		d := status.Device{Name: st.Device, Kind: devices.Sensor, State: st.State, Cause: st.Cause, Since: st.Since, Counters: map[string]uint64{}}
+		if c := e.running.cameras[st.Device]; c != nil {
+			d.Kind = devices.Camera
+			c.Count(d.Counters)
+		}
+		if s := e.running.sensors[st.Device]; s != nil {
+			stats := s.Stats()
+			d.Counters["edge_sensor_readings_total"] = stats.Readings
+			if stats.Readings > 0 {
+				d.Reading = &stats.Last
+			}
+		}
+		all = append(all, d)
+	}
+	return all
 }

@@ -24,9 +24,6 @@ func (e *edge) workerProblems() []devices.Cause {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.document == nil {
-		return nil
-	}
 	for _, c := range e.document.Cameras {
 		if camera.NeedsWorker(c) {
 			return []devices.Cause{devices.NewCause("worker_missing")}

@@ -83,6 +83,7 @@ type Camera struct {
 	closed []detection.Incident // to be saved at the start
 
 	stopped chan struct{} // closed at the end of Run
+	retries chan struct{} // room for one: start the worker anew
 
 	droppedResults, savedSnapshots, missedSnapshots atomic.Uint64
 
@@ -104,6 +105,7 @@ func New(o Options) (*Camera, error) {
 		o: o, name: o.Config.Name, logger: o.Logger.With("camera", o.Config.Name),
 		stream:    streams.New(streams.Options{Name: o.Config.Name}),
 		stopped:   make(chan struct{}),
+		retries:   make(chan struct{}, 1),
 		tracker:   track.New(track.Options{}),
 		results:   make(chan wire.Result, queueResults),
 		snapshots: make(chan snapshotRequest, queueSnapshots),
@@ -236,7 +238,7 @@ func (c *Camera) Run(ctx context.Context) error {
 		inputs.Go(func() error { return c.sub.Run(ctx) })
 	}
 	if c.worker != nil {
-		inputs.Go(func() error { return c.worker.Run(ctx) })
+		inputs.Go(func() error { return c.runWorker(ctx) })
 	}
 	err := inputs.Wait()
 	close(c.stopped)
@@ -245,6 +247,44 @@ func (c *Camera) Run(ctx context.Context) error {
 		err = judged
 	}
 	return err
+}
+
+// runWorker runs the worker until ctx ends, and starts it anew when its detection is to be retried.
+func (c *Camera) runWorker(ctx context.Context) error {
+	for ctx.Err() == nil {
+		running, cancel := context.WithCancel(ctx)
+		watching := make(chan struct{})
+		go func() {
+			defer close(watching)
+			select {
+			case <-c.retries:
+				cancel()
+			case <-running.Done():
+			}
+		}()
+		err := c.worker.Run(running)
+		cancel()
+		<-watching
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RetryDetection starts the worker at once if it is in quarantine: an operator says that the reason is
+// gone. Nothing else of the camera is touched. It does not block.
+func (c *Camera) RetryDetection() {
+	c.mu.Lock()
+	quarantined := c.workerCause.Code == supervisor.CodeQuarantined
+	c.mu.Unlock()
+	if !quarantined {
+		return
+	}
+	select {
+	case c.retries <- struct{}{}:
+	default:
+	}
 }
 
 // queueResult takes a result from the supervisor, whose goroutine must not wait for the disk.
