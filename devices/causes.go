@@ -120,6 +120,7 @@ func storeCauses() []CauseKind {
 		{"file_damaged", "the file has changed on the edge's disk"},
 		{"clock_untrusted", "the clock of this edge is not synchronized"},
 		{"reload_refused", "the new configuration was refused and changes nothing: {reason}"},
+		{"status_unavailable", "the status of this edge is not available at {address}: {reason}"},
 		{"more_problems", "and {count} more"},
 	}
 }

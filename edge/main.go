@@ -1,7 +1,7 @@
-// Command edge is the daemon of a site's box: it watches cameras and sensors, opens incidents
-// by itself, keeps them, and gives them to its hub.
+// Command edge is the daemon of a site: it watches cameras and sensors, opens incidents by itself,
+// saves them, and sends them to its hub.
 //
-// This file reads flags and hands over; everything else is in edge/internal.
+// This file parses the command line; everything else is in edge/internal.
 package main
 
 import (
@@ -17,26 +17,33 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"gridpost/edge/internal/app"
 	"gridpost/edge/internal/replay"
+	"gridpost/edge/internal/sitefile"
+	"gridpost/edge/internal/status"
 	"gridpost/firmware-config/enrol"
 
 	firmwareconfig "gridpost/firmware-config"
 )
 
 const usage = `usage:
-  edge run    --config FILE [--data DIR] [--worker FILE]           watch the site until told to stop
-  edge check  --config FILE                                        say what is wrong with a document
+  edge run    --config FILE [--data DIR] [--worker FILE]           watch the site until told to stop; SIGHUP reloads FILE
+  edge check  --config FILE                                        report what is wrong with a document
+  edge apply  FILE [--data DIR]                                    make the running edge use another document
+  edge status [--data DIR]                                         print the running edge's status as JSON
   edge enrol  URL TOKEN [--data DIR]                               make this edge known to a hub
   edge replay --config FILE --camera NAME VIDEO [--worker FILE]    run a camera's rules over a video file
   edge version
 `
 
-// errUsage says that the command line is wrong; flag or command has said how.
+// errUsage says that the command line is wrong; flag or command has printed how.
 var errUsage = errors.New("usage")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	err := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	switch {
@@ -62,6 +69,10 @@ func command(ctx context.Context, args []string, out, diagnostics io.Writer) err
 		return f.run(ctx, args, diagnostics)
 	case "check":
 		return f.check(args, out)
+	case "apply":
+		return f.apply(ctx, args, out)
+	case "status":
+		return f.status(ctx, args, out)
 	case "enrol":
 		return f.enrol(ctx, args, out)
 	case "replay":
@@ -79,12 +90,12 @@ type flags struct {
 	set                          *flag.FlagSet
 	config, data, worker, camera string
 	verbose                      bool
-	args                         []string // all that is no flag
+	args                         []string // the arguments that are no flags
 }
 
 func (f *flags) withConfig() { f.set.StringVar(&f.config, "config", "", "the site's `document`") }
 func (f *flags) withData() {
-	f.set.StringVar(&f.data, "data", "edge-data", "`directory` of what the edge keeps")
+	f.set.StringVar(&f.data, "data", "edge-data", "`directory` of the edge's data")
 }
 
 func (f *flags) withWorker() {
@@ -118,10 +129,7 @@ func (f *flags) run(ctx context.Context, args []string, diagnostics io.Writer) e
 	if err := f.parse(args, 0); err != nil {
 		return err
 	}
-	doc, err := firmwareconfig.Load(f.config, os.LookupEnv)
-	if err != nil {
-		return err
-	}
+	unix.Umask(0o077) // documents, pictures and keys are nobody else's business
 	level := slog.LevelInfo
 	if f.verbose {
 		level = slog.LevelDebug
@@ -132,12 +140,48 @@ func (f *flags) run(ctx context.Context, args []string, diagnostics io.Writer) e
 		if f.worker != "" {
 			return err
 		}
-		logger.Warn("nothing will be detected in pictures; everything else works", "cause", err)
+		logger.Warn("nothing will be detected in frames; everything else works", "cause", err)
 	}
-	err = app.Run(ctx, app.Options{Document: doc, Dir: f.data, Worker: worker, Version: version(), Logger: logger})
+	reload := make(chan os.Signal, 1) // several at once are one
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
+	err = app.Run(ctx, app.Options{
+		Files: &sitefile.Files{Config: f.config, Dir: f.data, Getenv: os.LookupEnv, Logger: logger},
+		Dir:   f.data, Worker: worker, Version: version(), Logger: logger, Reload: reload,
+	})
 	if errors.Is(err, context.Canceled) {
 		return nil // told to stop before it had started
 	}
+	return err
+}
+
+func (f *flags) apply(ctx context.Context, args []string, out io.Writer) error {
+	f.withData()
+	if err := f.parse(args, 1); err != nil {
+		return err
+	}
+	data, err := os.ReadFile(f.args[0])
+	if err != nil {
+		return fmt.Errorf("reading the document: %w", err)
+	}
+	var changes app.Changes
+	if err := status.Apply(ctx, f.data, f.args[0], data, &changes); err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(out, changes)
+	return err
+}
+
+func (f *flags) status(ctx context.Context, args []string, out io.Writer) error {
+	f.withData()
+	if err := f.parse(args, 0); err != nil {
+		return err
+	}
+	text, err := status.Get(ctx, f.data)
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(text)
 	return err
 }
 
@@ -167,6 +211,7 @@ func (f *flags) enrol(ctx context.Context, args []string, out io.Writer) error {
 	if err := f.parse(args, 2); err != nil {
 		return err
 	}
+	unix.Umask(0o077)
 	token, err := enrol.ParseToken(f.args[1])
 	if err != nil {
 		return err

@@ -11,7 +11,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func document(t *testing.T, text string) string {
 	t.Helper()
@@ -46,6 +52,10 @@ func TestCommands(t *testing.T) {
 		{args: "check --config /nowhere.yml", err: "reading the configuration"},
 		{args: "run --config " + good + " --worker /nowhere", err: "there is no worker program"},
 		{args: "replay --config " + good + " --camera yard --worker " + os.Args[0] + " x.mp4", err: "the document has no camera"},
+		{args: "apply", usage: true},
+		{args: "apply " + good + " --data " + t.TempDir(), err: "no edge runs on the data directory"},
+		{args: "status x", usage: true},
+		{args: "status --data " + t.TempDir(), err: "no edge runs on the data directory"},
 		{args: "enrol --data " + t.TempDir() + " https://hub:8443 nonsense", err: "not a token"},
 		{args: "enrol https://hub:8443 nonsense --data " + t.TempDir(), err: "not a token"},
 	} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,6 +28,34 @@ type Changes struct {
 	Sensors reconcile.Changes `json:"sensors"`
 	Brokers reconcile.Changes `json:"brokers"`
 	Hub     bool              `json:"hub,omitempty"` // another hub, or none, or one where none was
+}
+
+// String describes the changes for an operator, a line each.
+func (c Changes) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s runs\n", c.File)
+	none := !c.Hub
+	for _, set := range []struct {
+		kind    string
+		changes reconcile.Changes
+	}{{"camera", c.Cameras}, {"sensor", c.Sensors}, {"broker", c.Brokers}} {
+		none = none && set.changes.IsZero()
+		for _, list := range []struct {
+			what  string
+			names []string
+		}{{"added", set.changes.Added}, {"restarted", set.changes.Restarted}, {"removed", set.changes.Removed}, {"failed", set.changes.Failed}} {
+			for _, name := range list.names {
+				fmt.Fprintf(&b, "%s %s: %s\n", set.kind, name, list.what)
+			}
+		}
+	}
+	if c.Hub {
+		b.WriteString("hub: changed\n")
+	}
+	if none {
+		b.WriteString("no device changed\n")
+	}
+	return b.String()
 }
 
 // reloadKey is the key of the problem that a reload was refused.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -70,8 +69,8 @@ sensors:
 
 	// Accepted: two and lake are restarted, three is removed, the rest is not touched.
 	must(t, status.Apply(t.Context(), r.dir, "new.yml", []byte(doc("tcp", "4", "")), &changes))
-	want := "{new.yml {[] [two] [three] []} {[] [lake] [] []} {[] [] [] []} false}"
-	if got := fmt.Sprint(changes); got != want {
+	want := "new.yml runs\ncamera two: restarted\ncamera three: removed\nsensor lake: restarted\n"
+	if got := changes.String(); got != want {
 		t.Errorf("changes %s, expected %s", got, want)
 	}
 	publish("lake", "3.5")
