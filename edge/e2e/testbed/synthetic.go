@@ -19,8 +19,9 @@ const heartbeat = 10 * time.Second // the hub marks an edge as lost after 30 s
 // syntheticEdge posts what it is given, and sends health so that the hub shows it online.
 type syntheticEdge struct {
 	*rig.SyntheticEdge
-	stop context.CancelFunc
-	done chan struct{}
+	problems []devices.Cause
+	stop     context.CancelFunc
+	done     chan struct{}
 }
 
 // edgeRequest describes a synthetic edge.
@@ -29,6 +30,8 @@ type edgeRequest struct {
 	Devices  []api.Device      `json:"devices"`
 	States   []devices.Status  `json:"states"` // of the devices; online since now if not given
 	Readings []devices.Reading `json:"readings"`
+	Problems []devices.Cause   `json:"problems"` // of the edge; none if not given
+	Gaps     []api.Gap         `json:"gaps"`
 }
 
 // edge enrols a synthetic edge and posts its inventory, states and readings.
@@ -38,7 +41,7 @@ func (s *testbed) edge(ctx context.Context, o edgeRequest) (any, error) {
 		return nil, err
 	}
 	beating, stop := context.WithCancel(context.WithoutCancel(ctx))
-	b := &syntheticEdge{SyntheticEdge: posts, stop: stop, done: make(chan struct{})}
+	b := &syntheticEdge{SyntheticEdge: posts, problems: append([]devices.Cause{}, o.Problems...), stop: stop, done: make(chan struct{})}
 	go b.beat(beating)
 	s.edges[o.Name] = b
 	given := map[string]bool{}
@@ -51,6 +54,12 @@ func (s *testbed) edge(ctx context.Context, o edgeRequest) (any, error) {
 		if !given[d.Name] {
 			events = append(events, rig.EdgeEvent{Lane: api.LaneState, Kind: api.KindStatus, Data: devices.Status{Device: d.Name, State: devices.Online, Since: time.Now()}})
 		}
+	}
+	for _, g := range o.Gaps {
+		events = append(events, rig.EdgeEvent{Lane: api.LaneTelemetry, Kind: api.KindGap, Data: g})
+	}
+	if len(o.Problems) > 0 {
+		events = append(events, b.health(time.Now()))
 	}
 	if len(o.Readings) > 0 {
 		events = append(events, rig.EdgeEvent{Lane: api.LaneTelemetry, Kind: api.KindReadings, Data: o.Readings})
@@ -103,9 +112,13 @@ func (b *syntheticEdge) beat(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			_ = b.Post(ctx, []rig.EdgeEvent{{Lane: api.LaneTelemetry, Kind: api.KindHealth, Data: api.Health{Time: now, Problems: []devices.Cause{}, Counters: map[string]uint64{}}}})
+			_ = b.Post(ctx, []rig.EdgeEvent{b.health(now)})
 		}
 	}
+}
+
+func (b *syntheticEdge) health(now time.Time) rig.EdgeEvent {
+	return rig.EdgeEvent{Lane: api.LaneTelemetry, Kind: api.KindHealth, Data: api.Health{Time: now, Problems: b.problems, Counters: map[string]uint64{}}}
 }
 
 func (b *syntheticEdge) close() {
