@@ -64,8 +64,8 @@ func params(template string) []string {
 	return slices.Compact(names)
 }
 
-// TestCodesAreKnown: whoever makes a cause takes a code of the registry.
-func TestCodesAreKnown(t *testing.T) {
+// TestCodesAreUsed: whoever makes a cause takes a code of the registry, and the registry has no code that nobody makes.
+func TestCodesAreUsed(t *testing.T) {
 	known := map[string]bool{}
 	for _, k := range devices.Causes() {
 		known[k.Code] = false
@@ -90,9 +90,19 @@ func TestCodesAreKnown(t *testing.T) {
 				t.Errorf("%s makes the cause %q, which is not in devices.Causes", path, m[1])
 			}
 		}
+		for _, m := range regexp.MustCompile(`"([a-z][a-z0-9_]+)"`).FindAllStringSubmatch(string(raw), -1) {
+			if _, ok := known[m[1]]; ok {
+				known[m[1]] = true
+			}
+		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for code, used := range known {
+		if !used {
+			t.Errorf("nothing makes the cause %q of devices.Causes", code)
+		}
 	}
 }

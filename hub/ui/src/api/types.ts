@@ -25,18 +25,8 @@ export type Token = Schemas["Token"];
 export type View = Schemas["ViewRecord"];
 export type Webhook = Schemas["Webhook"];
 export type Delivery = Schemas["DeliveryRecord"];
+export type Gap = Schemas["Gap"];
 export type AuditEntry = Schemas["AuditEntry"];
-
-/** What an edge has lost for good: GET /api/v1/edges/{name}/gaps. */
-export interface Gap {
-  id: string;
-  kind: "readings" | "alerts" | "evidence";
-  device?: string; // of readings; absent: of several devices
-  from: string; // times of the oldest and the newest that is lost, by the edge's clock
-  to: string;
-  count: number; // 0: not known
-  reason: string; // cause code
-}
 
 export interface Nearby {
   nearby: Ranked[];

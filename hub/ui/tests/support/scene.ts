@@ -94,10 +94,15 @@ async function boxes(stage: Stage): Promise<void> {
       { name: "tank-3", kind: "sensor", unit: "%", place: place(14), rules: [{ name: "empty", kind: "below", severity: "severe", value: 10 }, { name: "silent", kind: "silence", severity: "severe" }] },
     ],
     states: [
-      { device: quay, state: "offline", cause: "nothing answers at 10.0.0.11:554 (connection refused)", since: ago(47 * minute) },
-      { device: "tank-3", state: "offline", cause: "no reading for more than 2h15m, expected every 45m", since: ago(45 * minute) },
+      { device: quay, state: "offline", cause: { code: "camera_connection_refused", params: { address: "10.0.0.11:554" }, text: "nothing answers at 10.0.0.11:554 (connection refused)" }, since: ago(47 * minute) },
+      { device: "tank-3", state: "offline", cause: { code: "sensor_silent", params: { seconds: "8100", every_seconds: "2700" }, text: "no reading for more than 2h15m, expected every 45m" }, since: ago(45 * minute) },
     ],
     readings: [...coldStore, ...tank],
+    problems: [
+      { code: "detection_stopped", params: { device: "gate", cause: "the worker exited with status 2", cause_code: "worker_exited", cause_status: "2", cause_retry_in: "300" }, text: "gate: nothing is detected: the worker exited with status 2" },
+      { code: "clock_untrusted", text: "the clock of this edge is not synchronized" },
+    ],
+    gaps: [{ id: "0196f000-0000-7000-8000-000000000001", kind: "readings", device: "tank-3", from: ago(700 * minute), to: ago(640 * minute), count: 12, reason: "store_full" }],
   });
   await stage.box({
     name: "waterworks",

@@ -35,11 +35,16 @@ export interface Told {
   unit?: string;
 }
 
+/** A code of devices/causes.go, or the sentence alone, as edges of an older version say it. */
+export type CauseOrder = { code: string; params?: Record<string, string>; text: string } | string;
+
 export interface BoxOrder {
   name: string;
   devices: { name: string; kind: "camera" | "sensor"; unit?: string; place?: Place; rules?: Rule[] }[];
-  states?: { device: string; state: string; cause: string; since: string }[];
+  states?: { device: string; state: string; cause: CauseOrder; since: string }[];
   readings?: { device: string; time: string; value: number; unit: string; quality: string }[];
+  problems?: CauseOrder[];
+  gaps?: { id: string; kind: "readings" | "alerts" | "evidence"; device?: string; from: string; to: string; count: number; reason: string }[];
 }
 
 /** Asks the hub's API; with a body by POST, if nothing else is said. */
