@@ -88,7 +88,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("starting the edge: %w", err)
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	st, err := store.Open(ctx, store.Options{Dir: o.Dir, Logger: o.Logger})
+	st, err := openStore(ctx, o)
 	if err != nil {
 		return fmt.Errorf("starting the edge: %w", err)
 	}

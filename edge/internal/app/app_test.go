@@ -381,9 +381,9 @@ func TestIncidentsOfDevicesThatAreGoneAreClosed(t *testing.T) {
 	s, err := store.Open(t.Context(), store.Options{Dir: dir})
 	must(t, err)
 	now := time.Now().UTC()
-	must(t, s.SaveIncident(t.Context(), detection.Incident{
+	must(t, s.SaveIncidents(t.Context(), []detection.Incident{{
 		ID: incidents.NewID(), Device: "old", Rule: "gate", Kind: detection.Line, Severity: detection.Minor, State: detection.Open, Opened: now, Updated: now, Version: 1, Count: 1,
-	}))
+	}}))
 	must(t, s.Close())
 	r := start(t, Options{Dir: dir, Files: site(t, "edge: gate-7\n")})
 	k := until(t, r, "the closing", func(k kept) bool { return len(k.incidents) == 2 })

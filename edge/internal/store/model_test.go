@@ -61,7 +61,7 @@ type copied struct {
 }
 
 func TestRandomHistories(t *testing.T) {
-	seeds, steps := 12, 120
+	seeds, steps := 8, 100
 	if n, err := strconv.Atoi(os.Getenv("SEEDS")); err == nil {
 		seeds = n
 	}
@@ -172,11 +172,13 @@ func (m *model) greet() {
 func (m *model) saveIncidents() {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	for range 1 + m.rnd.IntN(3) {
-		var batch []detection.Incident
+	batches := make([][]detection.Incident, 1+m.rnd.IntN(3))
+	for i := range batches {
 		for range 1 + m.rnd.IntN(4) {
-			batch = append(batch, m.incident())
+			batches[i] = append(batches[i], m.incident())
 		}
+	}
+	for _, batch := range batches {
 		wg.Go(func() {
 			err := m.s.SaveIncidents(context.Background(), batch)
 			mu.Lock()
