@@ -2,17 +2,16 @@ package webrtc
 
 import "time"
 
-// congestion estimates how many bits a second the line from a publisher to its receiver carries,
-// and says when the next packets may leave. It is driven by RTCP receiver reports (RFC 3550,
-// section 6.4.2) that come more often than once a second: their highest sequence number says what
-// has arrived, and so how long it took, how much of it is still under way, and at which rate the
-// line delivers.
+// congestion estimates how many bits per second the line from a publisher to its receiver carries, and
+// decides when the next packets may leave. Its input are RTCP receiver reports (RFC 3550, section 6.4.1)
+// that arrive several times a second: from the highest sequence number received follow the round-trip
+// time, the bytes in flight and the rate at which the line delivers.
 //
-// A rising delay means that a queue builds up on the line, in which everything else waits too, such
-// as alerts. So the budget falls as soon as the delay exceeds a target, to less than what the line
-// was seen to deliver; loss counts only where it is heavy, since a radio link loses packets without
-// being full. The rules are those of delay-based congestion control (RFC 6817; RFC 8698; the
-// estimators of draft-ietf-rmcat-gcc). Without any report, NACKs alone decide.
+// A rising delay means that a queue builds up on the line, in which everything else waits too, such as
+// alerts. So the budget falls as soon as the delay exceeds a target, to less than the measured rate.
+// Loss counts only if it is heavy, because a radio link loses packets without being full. This is
+// delay-based congestion control as in RFC 6817, RFC 8698 and draft-ietf-rmcat-gcc. Without any
+// report, only NACKs count.
 //
 // It has no goroutine and reads no clock. It is not safe for concurrent use.
 type congestion struct {
@@ -20,7 +19,7 @@ type congestion struct {
 	ceiling float64 // bit/s: what a burst of this stream may use at most
 	enough  float64 // bit/s: what carries the stream with room to spare
 
-	// What was sent. Byte counts include the headers down to IP.
+	// What was sent. Bytes include all headers down to IP.
 	sent     [sentSlots]sentPacket // by sequence number; older ones are overwritten
 	total    uint64                // bytes sent
 	packets  uint64                // packets sent for the first time
@@ -39,16 +38,16 @@ type congestion struct {
 	progress     time.Time     // when highest last rose
 	rtt          time.Duration // of the newest packet that was reported
 	minRTT       windowedMin
-	lateFrom     time.Time       // since when every report tells of too long a queue; zero: the last one did not
+	lateFrom     time.Time       // since when the delay of every report exceeds the target; zero: that of the last one did not
 	points       []deliveryPoint // of the last deliverySpan
 	loss         lossWindow
 
-	window   float64   // bytes that may be under way while slow start lasts; 0: it is over
-	hold     time.Time // no further decrease before, so that the last one can show
-	full     time.Time // when the line was last found full
+	window   float64   // bytes that may be in flight during slow start; 0: it is over
+	hold     time.Time // no further decrease before, so that the last one can take effect
+	full     time.Time // when the line was last full
 	grown    time.Time // when the budget last rose
-	timeouts uint64    // times that everything under way was given up
-	nacked   uint64    // packets that the receiver missed at first
+	timeouts uint64    // times that everything in flight was given up
+	nacked   uint64    // packets that the receiver requested again
 }
 
 type sentPacket struct {
@@ -69,13 +68,13 @@ const (
 	packetOverhead = 76
 	packetBits     = 8 * (payloadSize + packetOverhead)
 
-	minBudget     = 20_000                // bit/s: two packets a second, with which recovery can be seen
+	minBudget     = 20_000                // bit/s: two packets a second, enough to detect a recovery
 	maxBudget     = 200e6                 // bit/s
 	initialWindow = 64 << 10              // bytes that leave before the first report, at most
-	maxSegment    = 16                    // packets that leave in one go
-	segmentTime   = 20 * time.Millisecond // at most this much of the budget leaves in one go, but at least a packet
+	maxSegment    = 16                    // packets that leave at once
+	segmentTime   = 20 * time.Millisecond // at most this much of the budget leaves at once, but at least one packet
 
-	delayTarget  = 100 * time.Millisecond // of queueing, beside what packets need to pass a thin line
+	delayTarget  = 100 * time.Millisecond // of queueing, beside the time that packets take on a thin line
 	rttWindow    = 5 * time.Minute        // the least RTT of the last one to two of these is the line without a queue (RFC 6817, section 4.2)
 	lateFor      = 150 * time.Millisecond // the delay has to stay above the target
 	deliverySpan = time.Second
@@ -86,7 +85,8 @@ const (
 	slowGrowth   = 1.15            // it rises by this factor each second
 	burstsAfter  = time.Minute     // without a full line the budget may exceed what the stream needs by far
 
-	firstTimeout = 3 * time.Second // without any report: the receiver sends none
+	firstRetry   = 250 * time.Millisecond // between further segments before the first report
+	firstTimeout = 3 * time.Second        // without any report: then the receiver sends none
 	minTimeout   = time.Second
 	maxTimeout   = 5 * time.Second
 
@@ -97,8 +97,8 @@ func newCongestion(ceiling float64) *congestion {
 	return &congestion{budget: ceiling, ceiling: ceiling, window: initialWindow}
 }
 
-// setDemand says what a burst may use, and what the stream needs on average, in bit/s. A budget that
-// was at the old ceiling follows.
+// setDemand sets what a burst may use, and what the stream needs on average, in bit/s. A budget that was
+// at the old ceiling follows.
 func (c *congestion) setDemand(bits, average float64) {
 	bits = min(max(bits, minBudget), maxBudget)
 	c.enough = min(2*average, bits)
@@ -108,24 +108,24 @@ func (c *congestion) setDemand(bits, average float64) {
 	c.ceiling = bits
 }
 
-// inFlight returns the bytes under way.
+// inFlight returns the bytes that were sent and neither arrived nor were given up.
 func (c *congestion) inFlight() float64 { return float64(c.total - c.arrived) }
 
-// target returns the queueing delay that is tolerated: on a thin line a few packets are already
-// long, and no queue.
+// target returns the queueing delay that is tolerated. On a thin line it includes the time of a few
+// packets, which are no queue.
 func (c *congestion) target() time.Duration {
 	return delayTarget + seconds(2.5*packetBits/c.budget)
 }
 
-// delay returns how long packets wait in queues now.
+// delay returns the queueing delay of the newest packet that was reported.
 func (c *congestion) delay() time.Duration { return max(0, c.rtt-c.minRTT.value()) }
 
-// segment returns how many packets may leave in one go.
+// segment returns how many packets may leave at once.
 func (c *congestion) segment() int {
 	return min(max(int(c.budget*segmentTime.Seconds()/packetBits), 1), maxSegment)
 }
 
-// wait returns how long pace and window hold back the next packet at now; 0: it may leave.
+// wait returns how long the next packet must wait at now; 0: it may leave.
 func (c *congestion) wait(now time.Time) time.Duration {
 	if d := c.next.Sub(now); d > 0 {
 		c.limited = now
@@ -133,12 +133,17 @@ func (c *congestion) wait(now time.Time) time.Duration {
 	}
 	if c.inFlight() >= c.limit() {
 		c.limited = now
+		if d := c.lastSent.Add(firstRetry).Sub(now); !c.reported && d <= 0 {
+			return 0 // the first packets may have arrived before the receiver was ready
+		} else if !c.reported {
+			return min(d, max(c.timeoutAt().Sub(now), time.Millisecond))
+		}
 		return max(c.timeoutAt().Sub(now), time.Millisecond)
 	}
 	return 0
 }
 
-// limit returns how many bytes may be under way.
+// limit returns how many bytes may be in flight.
 func (c *congestion) limit() float64 {
 	if !c.reported {
 		if c.window == 0 {
@@ -154,13 +159,13 @@ func (c *congestion) limit() float64 {
 	return limit
 }
 
-// onSent takes note of a packet that left at now, for the first time if sequence is not 0.
+// onSent notes a packet that left at now. sequence is 0 for a retransmission.
 func (c *congestion) onSent(sequence uint64, bytes int, now time.Time) {
 	if c.total == c.arrived {
 		c.progress = now
 	}
 	if now.Sub(c.next) > idleAfter && now.Sub(c.limited) > idleAfter {
-		c.points = c.points[:0] // there was nothing to send: that says nothing about the line
+		c.points = c.points[:0] // the pause before was not due to the line
 	}
 	c.total += uint64(bytes)
 	c.lastSent = now
@@ -179,8 +184,8 @@ func (c *congestion) onSent(sequence uint64, bytes int, now time.Time) {
 	c.next = c.next.Add(seconds(8 * float64(bytes) / c.budget))
 }
 
-// onReport takes in a receiver report that arrived at now: the highest sequence number that
-// arrived, extended as this side counts, and how many packets were lost up to it.
+// onReport handles a receiver report that arrived at now: the highest sequence number received, as
+// extended by this side, and how many packets were lost up to it.
 func (c *congestion) onReport(highest uint64, lost uint32, now time.Time) {
 	p := c.sent[highest%sentSlots]
 	if p.sequence != highest {
@@ -200,7 +205,7 @@ func (c *congestion) onReport(highest uint64, lost uint32, now time.Time) {
 		} else if c.lateFrom.IsZero() {
 			c.lateFrom = now
 		}
-		// What is sent again counts as arrived too (RFC 3550, appendix A.3).
+		// Retransmissions count as received too (RFC 3550, appendix A.3).
 		arrived := float64(step) - float64(int32(lost-c.reportedLost))
 		c.reportedLost = lost
 		c.delivery += max(0, arrived) * float64(c.total) / float64(c.packets+c.repeats)
@@ -218,7 +223,7 @@ func (c *congestion) addPoint(now time.Time, bytes float64) {
 	}
 }
 
-// delivered returns the bit/s that arrived while something was always under way; 0: not known.
+// delivered returns the rate in bit/s at which packets arrived since sending last paused; 0: unknown.
 func (c *congestion) delivered() float64 {
 	if len(c.points) < 2 {
 		return 0
@@ -231,10 +236,10 @@ func (c *congestion) delivered() float64 {
 	return 8 * (last.bytes - first.bytes) / d.Seconds()
 }
 
-// judge lowers the budget where the line is full.
+// judge lowers the budget if the line is full.
 func (c *congestion) judge(now time.Time) {
 	loss, known := c.loss.fraction(now)
-	// A process that was not scheduled for a moment looks like a queue, but not for long.
+	// A process that was not scheduled for a moment looks like a queue, but only for a moment.
 	late := !c.lateFrom.IsZero() && now.Sub(c.lateFrom) >= lateFor
 	lossy := known && loss > heavyLoss
 	if !late && !lossy {
@@ -249,7 +254,7 @@ func (c *congestion) judge(now time.Time) {
 	switch {
 	case delivered == 0:
 		lower = c.budget / 2
-	case !late: // shallow queues: the bursts are too fast, or there is too much of everything
+	case !late: // the line has a short queue
 		lower = max(lower, c.budget*(1-loss))
 	}
 	c.lower(lower, now)
@@ -264,12 +269,12 @@ func (c *congestion) lower(bits float64, now time.Time) {
 	c.hold = now.Add(max(c.rtt, 100*time.Millisecond))
 }
 
-// starved reports whether others fill the line so that even the least budget is too much.
+// starved reports whether others fill the line so much that even the least budget is too much.
 func (c *congestion) starved(now time.Time) bool {
 	return c.budget <= minBudget && !c.lateFrom.IsZero() && now.Sub(c.lateFrom) > time.Second
 }
 
-// timeoutAt returns when what is under way is given up unless a report comes.
+// timeoutAt returns when everything in flight is given up unless a report arrives.
 func (c *congestion) timeoutAt() time.Time {
 	d := firstTimeout
 	if c.reported {
@@ -282,8 +287,8 @@ func (c *congestion) timeoutAt() time.Time {
 	return since.Add(d)
 }
 
-// update does what time alone brings at now: it gives up packets that no report will tell of, and
-// raises the budget of a line that is not full.
+// update handles what depends on time only: it gives up packets that no report will confirm, and raises
+// the budget of a line that is not full.
 func (c *congestion) update(now time.Time) {
 	if c.inFlight() > 0 && !now.Before(c.timeoutAt()) {
 		late := c.inFlight() > 4*packetBits/8
@@ -292,7 +297,7 @@ func (c *congestion) update(now time.Time) {
 		switch {
 		case !c.reported:
 			c.window = 0 // this receiver sends no reports
-		case late: // more than the last packets of a frame, which can be lost at any time
+		case late: // more than the last packets of a frame, which any line may lose
 			c.lower(c.budget/2, now)
 		}
 	}
@@ -301,7 +306,7 @@ func (c *congestion) update(now time.Time) {
 		return
 	}
 	c.grown = now
-	// A line that was full lately overflows again with the next burst: what is enough will do.
+	// On a line that was full lately, bursts would fill it again.
 	most := c.ceiling
 	if !c.full.IsZero() && now.Sub(c.full) < burstsAfter {
 		most = c.enough
@@ -317,12 +322,12 @@ func (c *congestion) update(now time.Time) {
 	c.budget = min(c.budget*(1+growth*step.Seconds()), most)
 }
 
-// onNACK takes note that the receiver asks for n packets for the first time. What is sent again hides
-// losses from the receiver's own count.
+// onNACK notes that the receiver requests n packets for the first time. Retransmissions hide these losses
+// in its reports.
 func (c *congestion) onNACK(n int, now time.Time) {
 	c.nacked += uint64(n)
 	if c.window > 0 && c.nacked >= 3 && float64(c.nacked) > heavyLoss*float64(c.packets) {
-		c.lower(max(decrease*c.delivered(), c.budget/4), now) // slow start has filled a short queue
+		c.lower(max(decrease*c.delivered(), c.budget/4), now) // slow start has overflowed a short queue
 		c.loss.restart()
 	}
 	c.loss.add(c.packets, c.nacked, now)
@@ -341,7 +346,7 @@ type lossPoint struct {
 
 const (
 	lossSpan    = time.Second
-	lossPackets = 20 // fewer say nothing
+	lossPackets = 20 // fewer are not significant
 )
 
 func (w *lossWindow) add(sent, lost uint64, now time.Time) {
@@ -351,7 +356,7 @@ func (w *lossWindow) add(sent, lost uint64, now time.Time) {
 	}
 }
 
-// fraction returns the share of packets that were lost; known is false where too few were sent.
+// fraction returns the share of packets that were lost; known is false if too few were sent.
 func (w *lossWindow) fraction(now time.Time) (share float64, known bool) {
 	sent := w.to.sent - w.from.sent
 	if sent < lossPackets || now.Sub(w.from.at) < lossSpan/10 {

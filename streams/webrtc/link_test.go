@@ -163,9 +163,10 @@ func (l *testLink) watch(ctx context.Context) {
 type testStream struct {
 	link     *testLink
 	state    PublishState
-	keyframe int // bytes
-	frame    int // bytes of the other frames
-	gop      int // frames
+	last     PublishStats // before it ended
+	keyframe int          // bytes
+	frame    int          // bytes of the other frames
+	gop      int          // frames
 	feed     *Feed
 	meter    sourceMeter
 	sent     int // frames
@@ -235,6 +236,7 @@ func (ts *testStream) run(t *testing.T, rate float64, cached int, d time.Duratio
 			each(now)
 		}
 	}
+	ts.last = ts.state.Stats()
 	cancel()
 	running.Wait()
 	drained := make(chan struct{})

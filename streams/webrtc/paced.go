@@ -7,13 +7,13 @@ import (
 	"gridpost/devices/retry"
 )
 
-// pacedSender brings a feed to a receiver over a line that may carry less than the stream: an edge's
-// way to its hub, which alerts share. Everything that it sends, also what is sent again, leaves
-// within the budget that congestion allows, in segments of at most maxSegment packets.
+// pacedSender sends a feed over a line that may carry less than the stream: that of an edge to its hub,
+// which it shares with alerts. Everything that it sends, retransmissions included, stays within the
+// budget of congestion and leaves in segments of at most maxSegment packets.
 //
-// Where the budget does not carry the stream, it leaves out whole GOPs, then everything but
-// keyframes; where a keyframe alone would take longer than keyframeWithin, it pauses, and probes the
-// line with back-off. While yield returns true it sends nothing but signs of life.
+// If the budget is less than the stream's bitrate, it drops whole GOPs, then everything but keyframes;
+// if a keyframe alone would take longer than keyframeWithin, it pauses, and probes the line with
+// back-off. While yield returns true it sends only keepalive packets.
 type pacedSender struct {
 	*sender
 	control *congestion
@@ -23,44 +23,38 @@ type pacedSender struct {
 
 	keyframe      uint64 // number of the keyframe of the GOP that is being sent
 	keyframeBytes int    // of that keyframe, sent so far
-	keyframesOnly bool   // frames after it are left out
+	keyframesOnly bool   // the frames after it are dropped
 	finished      bool   // nothing more of this GOP is sent
-	skipped       uint64 // index of a GOP that is passed over; 0: none
+	skipped       uint64 // index of a GOP that is not sent; 0: none
 	lastFrame     uint64 // number of the frame sent last
-	reported      bool   // a sender report has left
+	reported      bool   // a sender report was sent
 
 	paused     bool
 	yielding   bool
-	probing    bool // since the pause, until a whole keyframe has passed
+	probing    bool // after a pause, until a whole keyframe was sent
 	probeAt    time.Time
 	probeSince time.Time
 	backoff    *retry.Backoff
-	aliveAt    time.Time // when the last sign of life left
+	aliveAt    time.Time // when the last packet left, media or keepalive
 
-	repeated [reorderSlots]repetition // what was sent again, by sequence number
+	repeated [reorderSlots]repetition // missing packets, by sequence number; older ones are overwritten
 
 	droppedFrames, yields, pauses, probes uint64
-	published                             SenderStats // part of state already
-}
-
-type repetition struct {
-	sequence uint64
-	missed   time.Time // when it was asked for first
-	at       time.Time // when it was sent again last
+	published                             SenderStats // is part of state already
 }
 
 const (
 	// burstFactor is by how much a burst, such as a cached GOP, may exceed the stream's bitrate.
 	burstFactor  = 6
-	keyframeTime = 25 * time.Millisecond // in which a keyframe may leave, so that it is seen as early as without a pace
+	keyframeTime = 25 * time.Millisecond // in which a keyframe may leave, so that pacing does not delay the first frame
 
 	keyframeWithin = 10 * time.Second // a keyframe that takes longer is of no use
-	maxStreamLag   = time.Second      // behind the present, where the line is full; then a GOP is left out
+	maxStreamLag   = time.Second      // behind the present if the line is full; beyond it a GOP is dropped
 
 	yieldEvery     = 200 * time.Millisecond // between two calls of yield while it returns true
 	keepAliveEvery = 3 * time.Second        // the receiver gives a session up after framesWithin
-	idleWait       = time.Second            // nothing to send and no reason to look earlier
-	stateEvery     = 200 * time.Millisecond // how old PublishState may be
+	idleWait       = time.Second            // nothing to send
+	stateEvery     = 200 * time.Millisecond // how often PublishState is updated
 )
 
 func newPacedSender(s *sender, m *sourceMeter, yield func() bool, state *PublishState) *pacedSender {
@@ -70,7 +64,7 @@ func newPacedSender(s *sender, m *sourceMeter, yield func() bool, state *Publish
 	}
 }
 
-// run sends until ctx ends or a write fails. The connection stands.
+// run sends until ctx ends or a write fails. The connection must be established.
 func (p *pacedSender) run(ctx context.Context) error {
 	wake := make(chan struct{}, 1)
 	p.feed.subscribe(wake)
@@ -81,7 +75,8 @@ func (p *pacedSender) run(ctx context.Context) error {
 	defer state.Stop()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	defer p.publishState()
+	p.publishState()
+	defer p.endState()
 	for {
 		wait, err := p.advance(time.Now())
 		if err != nil {
@@ -90,7 +85,7 @@ func (p *pacedSender) run(ctx context.Context) error {
 		timer.Reset(wait)
 		more := wake
 		if wait < idleWait {
-			more = nil // it is not for want of packets that nothing leaves
+			more = nil // packets are there already, but may not leave yet
 		}
 		select {
 		case <-ctx.Done():
@@ -110,8 +105,8 @@ func (p *pacedSender) run(ctx context.Context) error {
 	}
 }
 
-// advance sends at most one segment, and returns how long nothing more can leave: idleWait where
-// there is nothing to send.
+// advance sends at most one segment, and returns how long to wait for the next one: idleWait if there
+// is nothing to send.
 func (p *pacedSender) advance(now time.Time) (time.Duration, error) {
 	p.control.setDemand(p.meter.ceiling(), p.meter.bitrate())
 	p.control.update(now)
@@ -149,15 +144,15 @@ func (p *pacedSender) advance(now time.Time) (time.Duration, error) {
 	return 0, p.sendSegment(batch[:n], now)
 }
 
-// pending fills batch with the packets that are to leave next and belong together, and returns how
-// many.
+// pending fills batch with the next packets, up to the end of what is sent of the current GOP, and
+// returns how many.
 func (p *pacedSender) pending(batch []*packet) int {
 	if !p.joined || p.finished {
 		return 0
 	}
 	n, ok := p.feed.read(p.cursor, batch)
 	if !ok {
-		p.joined = false // overwritten in the ring; choose begins anew
+		p.joined = false // overwritten in the ring; choose joins again
 		return 0
 	}
 	for i, k := range batch[:n] {
@@ -175,7 +170,7 @@ func (p *pacedSender) pending(batch []*packet) int {
 	return n
 }
 
-// succeed ends a probe.
+// succeed ends a probe: a keyframe was sent.
 func (p *pacedSender) succeed() {
 	if p.probing {
 		p.probing = false
@@ -207,7 +202,7 @@ func (p *pacedSender) sendSegment(batch []*packet, now time.Time) error {
 	return nil
 }
 
-// choose decides with which packet to go on.
+// choose decides with which packet to continue.
 func (p *pacedSender) choose(now time.Time) {
 	g, ok := p.feed.current()
 	if !ok || g.index == p.skipped {
@@ -222,9 +217,9 @@ func (p *pacedSender) choose(now time.Time) {
 			p.begin(g)
 		}
 	case newer && !p.keyframesOnly && (p.needsLess() || p.lag() > maxStreamLag+p.meter.gopDuration()):
-		p.begin(g) // the rest of the GOP under way is left out
+		p.begin(g) // the rest of the current GOP is dropped
 	case p.keyframeRequested && newer:
-		p.keyframeRequested = false // a keyframe comes by itself
+		p.keyframeRequested = false // a newer keyframe is sent next anyway
 	case p.keyframeRequested && !p.congested():
 		p.keyframeRequested = !p.begin(g)
 	default:
@@ -235,7 +230,7 @@ func (p *pacedSender) choose(now time.Time) {
 	}
 }
 
-// nextGOP looks whether a GOP begins with the next packet and what of it is sent.
+// nextGOP decides what is sent of a GOP that begins with the next packet.
 func (p *pacedSender) nextGOP(g gop, newer bool) {
 	var next [1]*packet
 	n, ok := p.feed.read(p.cursor, next[:])
@@ -249,8 +244,8 @@ func (p *pacedSender) nextGOP(g gop, newer bool) {
 	p.enter(next[0].frame)
 }
 
-// begin goes on with the GOP g. It reports false where there is no room for it on the time axis;
-// the next frame makes some.
+// begin continues with the GOP g. It reports false if its timestamps do not fit behind the last one sent; they
+// will with the next frame.
 func (p *pacedSender) begin(g gop) bool {
 	from, last := p.cursor, p.lastFrame
 	again := p.joined && g.index < from
@@ -276,23 +271,23 @@ func (p *pacedSender) enter(keyframe uint64) {
 	p.keyframesOnly = !plenty && (p.needsLess() || p.lag() > maxStreamLag)
 }
 
-// succeedIfPassed ends a probe whose keyframe has left whole.
+// succeedIfPassed ends a probe if the whole keyframe was sent.
 func (p *pacedSender) succeedIfPassed(keyframe uint64) {
 	if p.probing && p.lastFrame == p.keyframe && keyframe == p.keyframe+1 {
 		p.succeed()
 	}
 }
 
-// needsLess reports whether the budget carries less than half of the stream: then only keyframes
-// are of use.
+// needsLess reports whether the budget is less than half of the stream's bitrate: then only keyframes
+// are sent.
 func (p *pacedSender) needsLess() bool { return p.control.budget < p.meter.bitrate()/2 }
 
-// congested reports whether frames are left out, or soon will be.
+// congested reports whether frames are dropped, or soon will be.
 func (p *pacedSender) congested() bool {
 	return p.paused || p.keyframesOnly || p.control.budget < p.meter.bitrate()
 }
 
-// lag returns how far the next packet is behind the newest one, by the camera's clock.
+// lag returns the time between the next packet and the newest one, by the camera's clock.
 func (p *pacedSender) lag() time.Duration {
 	var next [1]*packet
 	if n, ok := p.feed.read(p.cursor, next[:]); !ok || n == 0 {
@@ -308,7 +303,7 @@ func (p *pacedSender) tooThin(now time.Time) bool {
 		return false
 	}
 	if p.probing && p.control.full.Before(p.probeSince) && now.Sub(p.probeSince) < keyframeWithin {
-		return false // the probe still finds out what the line carries
+		return false // the probe has not found the line's rate yet
 	}
 	if p.control.starved(now) {
 		return true
@@ -317,7 +312,7 @@ func (p *pacedSender) tooThin(now time.Time) bool {
 	return seconds(8*float64(rest)/p.control.budget) > keyframeWithin
 }
 
-// pause gives the GOP under way up, and has the line probed later.
+// pause stops sending until the next probe.
 func (p *pacedSender) pause(now time.Time) {
 	p.paused, p.probing = true, false
 	p.probeAt = now.Add(p.backoff.Next())
@@ -325,7 +320,7 @@ func (p *pacedSender) pause(now time.Time) {
 	p.stop()
 }
 
-// stop leaves the GOP under way out from here; sending goes on with a newer one.
+// stop drops the rest of the current GOP; sending continues with a newer one.
 func (p *pacedSender) stop() {
 	p.nacked, p.keyframeRequested = p.nacked[:0], false
 	if g, ok := p.feed.current(); ok {
@@ -334,7 +329,7 @@ func (p *pacedSender) stop() {
 	p.joined = false
 }
 
-// checkYield asks yield, if there is one, and returns its answer.
+// checkYield calls yield, if it is set, and returns the result.
 func (p *pacedSender) checkYield() bool {
 	was := p.yielding
 	p.yielding = p.yield != nil && p.yield()
@@ -347,14 +342,14 @@ func (p *pacedSender) checkYield() bool {
 	return p.yielding
 }
 
-// keepAlive sends a packet of padding, which no feed takes in, if nothing has left for
-// keepAliveEvery although the camera sends frames.
+// keepAlive sends a packet of padding, which a Feed ignores, if no packet has left for keepAliveEvery although
+// the camera sends frames.
 func (p *pacedSender) keepAlive(now time.Time) error {
 	arrival, _ := p.feed.newest()
 	if now.Sub(p.aliveAt) < keepAliveEvery || now.Sub(arrival) > keepAliveEvery || len(p.spans) == 0 {
 		return nil
 	}
-	if p.joined { // its number is between those of the stream
+	if p.joined { // its sequence number interrupts the span
 		p.stop()
 	}
 	p.aliveAt = now
@@ -367,65 +362,10 @@ func (p *pacedSender) keepAlive(now time.Time) error {
 	return err
 }
 
-// onFeedback takes in what the receiver reports and asks for.
-func (p *pacedSender) onFeedback(f feedback, now time.Time) {
-	for _, r := range f.reports {
-		if r.SSRC == p.plain.SSRC {
-			p.control.onReport(p.extended(uint16(r.LastSequenceNumber)), r.TotalLost, now)
-		}
-	}
-	p.noteLosses(f.sequences, now)
-	if p.yielding || p.paused || !p.joined {
-		f.sequences, f.keyframe = nil, false
-	}
-	p.handleFeedback(f)
-}
-
-// noteLosses counts the packets that are asked for the first time.
-func (p *pacedSender) noteLosses(sequences []uint16, now time.Time) {
-	n := 0
-	for _, short := range sequences {
-		sequence := p.extended(short)
-		if r := &p.repeated[sequence%reorderSlots]; r.sequence != sequence {
-			*r = repetition{sequence: sequence, missed: now}
-			n++
-		}
-	}
-	if n > 0 {
-		p.control.onNACK(n, now)
-	}
-}
-
-// extended returns the last sequence number sent that ends in these 16 bits.
-func (p *pacedSender) extended(short uint16) uint64 {
-	return p.sequence - 1 - uint64(uint16(p.sequence-1)-short)
-}
-
-// repeat sends one packet again that the receiver misses, if that can still be of use: the receiver
-// waits for giveUpAfter, and what is under way already need not be sent a third time. It reports
-// false when nothing is left to be sent again.
-func (p *pacedSender) repeat(now time.Time) (bool, error) {
-	for len(p.nacked) > 0 {
-		short := p.nacked[0]
-		p.nacked = append(p.nacked[:0], p.nacked[1:]...)
-		sequence := p.extended(short)
-		r := &p.repeated[sequence%reorderSlots]
-		if r.sequence != sequence || now.Sub(r.missed)+p.control.rtt >= giveUpAfter || now.Sub(r.at) < max(p.control.rtt, nackEvery) {
-			continue
-		}
-		size, err := p.retransmitOne(sequence)
-		if err != nil {
-			return false, err
-		}
-		if size == 0 {
-			continue
-		}
-		r.at = now
-		p.control.onSent(0, size+packetOverhead, now)
-		p.flush()
-		return true, nil
-	}
-	return false, nil
+// endState adds the last counts; without a session there is no congestion.
+func (p *pacedSender) endState() {
+	p.publishState()
+	p.state.update(func(st *PublishStats) { st.Congested, st.Paused, st.Yielding, st.Budget = false, false, false, 0 })
 }
 
 // publishState makes the state and the counters readable.

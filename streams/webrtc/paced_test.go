@@ -36,7 +36,7 @@ func TestThinLine(t *testing.T) {
 				ts := testStream{keyframe: test.keyframe, frame: test.frame, gop: test.gop}
 				a := alerts{bytes: 1200, every: 2 * time.Second}
 				ts.run(t, 64_000, 30, 3*time.Minute, nil, func(now time.Duration) { a.each(ts.link, now) })
-				st := ts.state.Stats()
+				st := ts.last
 				t.Logf("%.0f kbit/s: %d frames of %d, queue above 1 s for %v at most, p95 %v, alerts p95 %v, max %v, %+v",
 					ts.bitrate()/1000, len(ts.link.frames), ts.sent, ts.longest(0, time.Second), ts.percentile(0.95, 10*time.Second), a.p95(), slices.Max(a.waits), st)
 				if d := ts.longest(0, time.Second); d > 4*time.Second {
@@ -75,7 +75,7 @@ func TestLineThatOthersFill(t *testing.T) {
 			if a.p95() > 5*time.Second || slices.Max(a.waits) > 10*time.Second {
 				t.Errorf("%d bit/s of alerts wait for %v (p95), %v at most", others, a.p95(), slices.Max(a.waits))
 			}
-			if st := ts.state.Stats(); !st.Congested {
+			if st := ts.last; !st.Congested {
 				t.Errorf("%d bit/s of alerts: %+v", others, st)
 			}
 		})
@@ -95,7 +95,7 @@ func TestFastLine(t *testing.T) {
 			if !pace {
 				return
 			}
-			st := ts.state.Stats()
+			st := ts.last
 			if late := ts.sent - len(ts.link.frames); late > 1 || st.DroppedFrames != 0 || st.Dropped != 0 || ts.link.lost != 0 || st.Congested {
 				t.Errorf("%d frames of %d passed, %d packets were lost, %+v", len(ts.link.frames), ts.sent, ts.link.lost, st)
 			}
@@ -129,7 +129,7 @@ func TestLines(t *testing.T) {
 			ts.run(t, test.rate, 30, time.Minute, nil, nil)
 			share, lost := float64(len(ts.link.frames))/float64(ts.sent), float64(ts.link.lost)/float64(ts.link.packets)
 			t.Logf("%.0f kbit/s: %.2f of the frames, %.3f of the packets are lost, %.0f kbit/s are used, queue p95 %v, %+v", test.rate/1000, share, lost,
-				float64(ts.link.bytes)*8/60/1000, ts.percentile(0.95, 0), ts.state.Stats())
+				float64(ts.link.bytes)*8/60/1000, ts.percentile(0.95, 0), ts.last)
 			if share < test.least || lost > test.lost {
 				t.Errorf("%.0f kbit/s: %.2f of the frames passed, want %.2f; %.2f of the packets were lost", test.rate/1000, share, test.least, lost)
 			}
@@ -144,7 +144,7 @@ func TestRadioLoss(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		ts.loses = func() bool { return r.IntN(100) < 3 }
 		ts.run(t, 50e6, 30, time.Minute, nil, nil)
-		st := ts.state.Stats()
+		st := ts.last
 		if st.DroppedFrames != 0 || st.Congested || st.Retransmitted == 0 || len(ts.link.frames) < ts.sent*95/100 {
 			t.Errorf("%d frames of %d passed, %+v", len(ts.link.frames), ts.sent, st)
 		}
@@ -181,6 +181,20 @@ func TestLineThatChanges(t *testing.T) {
 		}
 		if d := ts.longest(0, time.Second); d > 5*time.Second {
 			t.Errorf("the queue was longer than 1 s for %v", d)
+		}
+	})
+}
+
+// TestReceiverThatIsNotReady loses the first packets, as one does that has not finished its handshake: the
+// first frame comes soon after.
+func TestReceiverThatIsNotReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := fourMbit()
+		ready := time.Now().Add(300 * time.Millisecond)
+		ts.loses = func() bool { return time.Now().Before(ready) }
+		ts.run(t, 100e6, 30, 10*time.Second, nil, nil)
+		if d := ts.link.frames[0].Sub(ready); d > time.Second {
+			t.Errorf("the first frame came %v after the receiver was ready", d)
 		}
 	})
 }

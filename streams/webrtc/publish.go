@@ -26,25 +26,25 @@ type PublishOptions struct {
 	// Yield, if set, reports whether something more urgent than live video waits for the line, such
 	// as alerts that the hub has not received yet. While it returns true the publisher sends no
 	// media and no retransmissions, only what keeps the session alive (ICE, and one packet of fewer
-	// than 100 bytes every few seconds). When it returns false again, the publisher goes on with the
+	// than 100 bytes every few seconds). When it returns false again, the publisher continues with the
 	// next keyframe. It is called before each burst of packets and several times a second while it
 	// returns true, from a goroutine of Publish: it must not block.
 	Yield func() bool
 
-	// State, if set, receives what Publish counts, so that others can read it meanwhile. One State
-	// may serve several calls of Publish one after another; the counters go on then.
+	// State, if set, receives the state and the counters while Publish runs. One State may be used for
+	// several calls of Publish one after another; it then adds up the counters.
 	State *PublishState
 }
 
-// PublishStats says what a publication does and counts what it did.
+// PublishStats is the state of a publication and its counters.
 type PublishStats struct {
-	Congested bool  // the line carries less than the camera's stream: frames are left out
+	Congested bool  // the line carries less than the camera's stream: frames are dropped
 	Paused    bool  // it does not even carry keyframes: nothing is sent but probes
 	Yielding  bool  // PublishOptions.Yield returns true
-	Budget    int64 // bit/s that the publisher allows itself now; 0 before the first session
+	Budget    int64 // estimate of what the line carries, in bit/s; 0 without a session
 
 	SenderStats
-	DroppedFrames uint64 // left out because the line does not carry them, or while yielding
+	DroppedFrames uint64 // because of Congested, Paused or Yielding
 	Yields        uint64 // times that Yielding became true
 	Pauses        uint64 // times that Paused became true
 	Probes        uint64 // attempts to send a keyframe after a pause
