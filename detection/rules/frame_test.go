@@ -13,7 +13,7 @@ func TestZoneOpensAndCloses(t *testing.T) {
 	r.want(r.frame(0.5, [3]float64{1, 0.3, 0.9})) // in
 	r.want(r.frame(1.0, [3]float64{1, 0.4, 0.9}))
 	r.want(r.frame(1.5, [3]float64{1, 0.5, 0.9}), "opened yard 1.5")
-	r.want(r.frame(2.0, [3]float64{1, 0.5, 1.0})) // on the edge of picture and zone
+	r.want(r.frame(2.0, [3]float64{1, 0.5, 1.0})) // on the edge of frame and zone
 	r.want(r.frame(2.5, [3]float64{1, 0.9, 0.9})) // out
 	r.want(r.frame(4.9))
 	r.want(r.frame(5.1), "closed yard 5.0")
@@ -63,7 +63,7 @@ func TestZoneForgivesATremblingBox(t *testing.T) {
 	r := newRig(t, zoneSpec())
 	for i := range 20 {
 		x := 0.5
-		if i%4 == 3 { // one picture in four has the foot outside
+		if i%4 == 3 { // one frame in four has the foot outside
 			x = 0.15
 		}
 		alerts := r.frame(float64(i)/10, [3]float64{1, x, 0.9})
@@ -112,7 +112,7 @@ func TestZoneSurvivesClocks(t *testing.T) {
 	r.want(r.frame(8.9))
 	r.want(r.frame(9), "closed yard 1000000000.6") // never before it opened
 	r.want(r.frame(10, in))
-	r.want(r.frame(9.9, in)) // pictures out of order
+	r.want(r.frame(9.9, in)) // frames out of order
 	r.want(r.frame(10.9, in))
 	r.want(r.frame(11, in), "opened yard 11.0")
 }

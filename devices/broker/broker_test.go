@@ -71,7 +71,7 @@ func start(t *testing.T, o Options) *Broker {
 	return b
 }
 
-// peer speaks MQTT 3.1.1 by hand, to see exactly what is acknowledged.
+// peer is a client that sends MQTT 3.1.1 packets one by one, to see exactly what is acknowledged.
 type peer struct {
 	t *testing.T
 	net.Conn

@@ -90,7 +90,7 @@ func until(t *testing.T, what string, f func() bool) {
 	deadline := time.Now().Add(20 * time.Second)
 	for !f() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited 20 s in vain: %s", what)
+			t.Fatalf("not within 20 s: %s", what)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

@@ -102,7 +102,7 @@ func (id *Identity) UseClock(c *clock.Clock) {
 }
 
 // Clock returns the clock by which the identity judges validity periods and renewals. Whoever
-// speaks to the hub tells it the hub's time by Observe.
+// sends requests to the hub tells it the hub's time by Observe.
 func (id *Identity) Clock() *clock.Clock {
 	id.mu.Lock()
 	defer id.mu.Unlock()

@@ -143,7 +143,7 @@ func expect(t *testing.T, lines []line, rule string, within [][2]float64) {
 	}
 	ok := len(opened) == len(within)
 	for i := 0; ok && i < len(opened); i++ {
-		// The times given are when most of a car is in the picture; its last corner may leave a little later.
+		// The times given are when most of a car is in the frame; its last corner may leave a little later.
 		ok = opened[i] >= within[i][0] && opened[i] <= within[i][1]+0.5
 	}
 	if !ok {
