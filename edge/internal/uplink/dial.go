@@ -23,8 +23,8 @@ const (
 
 // newTransport returns a transport of its own connections. Each kind of traffic has one, over
 // HTTP/1.1, so that an alert never waits behind a reading: neither in HTTP/2's flow control
-// nor in a TCP send buffer. bulk keeps the send buffer short.
-func newTransport(config *tls.Config, bulk bool) *http.Transport {
+// nor in a TCP send buffer. bulk keeps the send buffer short; dial is nil but in tests.
+func newTransport(config *tls.Config, bulk bool, dial dialFunc) *http.Transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	d := &net.Dialer{
@@ -36,9 +36,12 @@ func newTransport(config *tls.Config, bulk bool) *http.Transport {
 			return errors.Join(err, option)
 		},
 	}
+	if dial == nil {
+		dial = racing(d.DialContext)
+	}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            racing(d.DialContext),
+		DialContext:            dial,
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    noProgress,
 		IdleConnTimeout:        90 * time.Second,

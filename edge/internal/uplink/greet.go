@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"gridpost/devices/problem"
@@ -12,9 +13,10 @@ import (
 )
 
 const (
-	maxOpenRefs = 50_000          // in a greeting; with more, the edge does not say what is open
-	shortEpoch  = 2 * time.Minute // an epoch that is superseded sooner hints at a copy of this edge
-	pageSize    = 200             // incidents in one check
+	maxOpenRefs = 50_000      // in a greeting; with more, the edge does not say what is open
+	shortEpoch  = time.Minute // an epoch that is superseded sooner hints at a copy of this edge
+	longestDuel = 20 * time.Second
+	pageSize    = 200 // incidents in one check
 	quietLook   = 500 * time.Millisecond
 	maxQuiet    = 30 * time.Second
 )
@@ -29,8 +31,8 @@ type reconciliation struct {
 // greet greets the hub at the start of each epoch.
 func (u *Uplink) greet(ctx context.Context) {
 	w := u.waits(longestAlerts)
-	duel := retry.Policy{First: firstWait, Longest: time.Minute}.New()
-	var began time.Time
+	duel := retry.Policy{First: firstWait, Longest: longestDuel}.New()
+	paused := ""
 	for ctx.Err() == nil {
 		epoch, greeted, changed := u.session.present()
 		if greeted {
@@ -40,8 +42,15 @@ func (u *Uplink) greet(ctx context.Context) {
 			}
 			continue
 		}
-		if !began.IsZero() && !u.paceEpochs(ctx, time.Since(began), duel) {
-			return
+		// Two copies of an edge end each other's epochs: they must not do so all the time.
+		switch row := u.duel.inARow(time.Now()); {
+		case row < 2:
+			duel.Reset()
+		case paused != epoch:
+			paused = epoch
+			if !duel.Wait(ctx) {
+				return
+			}
 		}
 		err := u.hello(ctx, epoch)
 		if ctx.Err() != nil {
@@ -55,20 +64,32 @@ func (u *Uplink) greet(ctx context.Context) {
 			continue
 		}
 		w.reset()
-		began = time.Now()
 	}
 }
 
-// paceEpochs waits before another epoch when the last one was short, so that two copies of an edge
-// do not greet the hub all the time. lived is how long ago the last greeting was answered.
-func (u *Uplink) paceEpochs(ctx context.Context, lived time.Duration, duel *retry.Backoff) bool {
-	if lived >= shortEpoch {
-		u.duels.Store(0)
-		duel.Reset()
-		return true
+// duel notices another copy of this edge: each ends the other's epochs.
+type duel struct {
+	mu   sync.Mutex
+	last time.Time // when an epoch was superseded
+	row  int       // so many in a row, each soon after the one before
+}
+
+// superseded notes that another epoch has greeted the hub.
+func (d *duel) superseded(now time.Time) {
+	row := d.inARow(now)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.last, d.row = now, row+1
+}
+
+// inARow returns how many epochs were superseded in a row; 0 if the last one was long ago.
+func (d *duel) inARow(now time.Time) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if now.Sub(d.last) >= shortEpoch {
+		return 0
 	}
-	u.duels.Add(1)
-	return duel.Wait(ctx)
+	return d.row
 }
 
 // hello greets the hub. What the edge's own store cannot do does not keep it from greeting.

@@ -143,7 +143,6 @@ func (u *Uplink) observe(resp *http.Response) {
 type watchdog struct {
 	mu    sync.Mutex
 	timer *time.Timer
-	until time.Time
 }
 
 func newWatchdog(giveUp func()) *watchdog {

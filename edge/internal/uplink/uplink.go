@@ -85,6 +85,8 @@ type Options struct {
 
 	Backoff   retry.Policy  // overrides that of all loops, for tests
 	Telemetry time.Duration // how often the telemetry and evidence loops look when nothing waited; 0: 1 s
+
+	dial dialFunc // in place of the network, for tests
 }
 
 func (o Options) withDefaults() Options {
@@ -111,13 +113,13 @@ type Uplink struct {
 	session *session
 	gate    gate
 	waiting waitingSince
+	duel    duel
 
 	troubles  troubles
 	recovered map[loop]chan struct{} // room for one: the hub has just come back
 	reconcile chan reconciliation    // room for one, the newest
 
 	hubProtocol                         atomic.Int64 // of the last answer; 0: none yet
-	duels                               atomic.Int64 // epochs in a row that another sender has ended soon
 	requests, failures, refused, poison atomic.Uint64
 }
 
@@ -134,8 +136,8 @@ func New(o Options) *Uplink {
 	o = o.withDefaults()
 	u := &Uplink{
 		o: o, session: newSession(),
-		alerts:    &http.Client{Transport: newTransport(o.Identity.TLS(), false)},
-		bulk:      &http.Client{Transport: newTransport(o.Identity.TLS(), true)},
+		alerts:    &http.Client{Transport: newTransport(o.Identity.TLS(), false, o.dial)},
+		bulk:      &http.Client{Transport: newTransport(o.Identity.TLS(), true, o.dial)},
 		troubles:  troubles{causes: map[loop]devices.Cause{}},
 		recovered: map[loop]chan struct{}{},
 		reconcile: make(chan reconciliation, 1),
@@ -156,7 +158,7 @@ func (u *Uplink) State() (online bool, cause devices.Cause) { return u.troubles.
 // Problems returns what an operator must know of the connection, worst first.
 func (u *Uplink) Problems() []devices.Cause {
 	out := u.troubles.problems()
-	if u.duels.Load() >= 3 {
+	if u.duel.inARow(time.Now()) >= 2 {
 		out = append(out, devices.NewCause("edge_copied"))
 	}
 	if n := u.refused.Load(); n > 0 {
@@ -217,6 +219,7 @@ func (u *Uplink) superseded(epoch string, ack api.Ack, err error) error {
 	switch {
 	case hasCode(err, api.CodeEpochSuperseded):
 		if u.session.supersede(epoch) {
+			u.duel.superseded(time.Now())
 			u.o.Logger.Warn("the hub has been greeted by a later epoch of this edge; a new epoch begins", "epoch", epoch)
 		}
 		return errSuperseded

@@ -1,0 +1,608 @@
+package uplink
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gridpost/detection"
+	"gridpost/devices"
+	"gridpost/firmware-config/enrol"
+	"gridpost/hub/api"
+)
+
+// The model: an edge's store and a hub, each a few maps, and between them the real uplink over
+// connections in memory that fail at random. Time is that of synctest.
+
+// row is an event of the model's alerts lane.
+type row struct {
+	seq     uint64
+	kind    api.Kind
+	id      string // of the incident
+	version int
+	data    json.RawMessage
+}
+
+// disk is the content of the model's store. It can be copied, as a backup is.
+type disk struct {
+	versions  map[string]int
+	open      map[string]bool
+	outbox    []row
+	evidence  map[string]bool // by incident: delivered
+	readings  int             // taken
+	sent      int             // of which delivered
+	announced map[string]bool // incidents whose evidence was announced and not yet delivered
+}
+
+func (d disk) clone() disk {
+	d.versions, d.open, d.evidence, d.announced = maps.Clone(d.versions), maps.Clone(d.open), maps.Clone(d.evidence), maps.Clone(d.announced)
+	d.outbox = slices.Clone(d.outbox)
+	return d
+}
+
+// modelStore implements Store. Numbers rise over everything, as those of a table do.
+type modelStore struct {
+	t    *testing.T
+	hub  *modelHub
+	file string // content of every file of evidence
+	wake chan struct{}
+
+	mu         sync.Mutex
+	seq        uint64
+	unreadable string // incident whose evidence the disk does not give back
+	disk
+}
+
+func newModelStore(t *testing.T, hub *modelHub, file string) *modelStore {
+	return &modelStore{t: t, hub: hub, file: file, wake: make(chan struct{}, 1), disk: disk{
+		versions: map[string]int{}, open: map[string]bool{}, evidence: map[string]bool{}, announced: map[string]bool{},
+	}}
+}
+
+func (s *modelStore) enqueue(kind api.Kind, id string, version int, v any) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	s.seq++
+	s.outbox = append(s.outbox, row{s.seq, kind, id, version, data})
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *modelStore) incidentOf(id string) detection.Incident {
+	state := detection.Closed
+	if s.open[id] {
+		state = detection.Open
+	}
+	return detection.Incident{ID: id, Device: "yard", Rule: "line", State: state, Version: s.versions[id]}
+}
+
+// alert opens, changes or closes an incident.
+func (s *modelStore) alert(id string, open bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.versions[id]++
+	s.open[id] = open
+	s.enqueue(api.KindIncident, id, s.versions[id], s.incidentOf(id))
+	if s.versions[id] == 1 {
+		s.enqueue(api.KindEvidence, id, 0, api.Evidence{Incident: id, Name: "a.jpg", Size: 5})
+		s.announced[id] = true
+	}
+}
+
+func (s *modelStore) AlertsWaiting() <-chan struct{} { return s.wake }
+
+func (s *modelStore) Alerts(_ context.Context, limit, maxBytes int) (out []api.Event, _ error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.outbox {
+		if len(out) == limit || len(out) > 0 && maxBytes < len(r.data) {
+			break
+		}
+		maxBytes -= len(r.data)
+		out = append(out, api.Event{Lane: api.LaneAlerts, Seq: r.seq, Kind: r.kind, Time: time.Now(), Data: r.data})
+	}
+	return out, nil
+}
+
+// AlertsDelivered fails the test when it is to delete what the hub never had.
+func (s *modelStore) AlertsDelivered(_ context.Context, committed uint64, notYet []api.Refusal) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(notYet) > 0 {
+		s.t.Errorf("the hub does not know %d events", len(notYet))
+	}
+	s.outbox = slices.DeleteFunc(s.outbox, func(r row) bool {
+		if r.seq <= committed && !s.hub.had(r) {
+			s.t.Errorf("%s version %d was deleted, and the hub never had it", r.id, r.version)
+		}
+		return r.seq <= committed
+	})
+	return nil
+}
+
+func (s *modelStore) ReleaseHeld(context.Context, []api.Kind) error { return nil }
+
+func (s *modelStore) Telemetry(_ context.Context, limit, _ int) (out []api.Event, _ error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for n := s.sent + 1; n <= s.readings && len(out) < min(limit, 20); n++ {
+		out = append(out, api.Event{Lane: api.LaneTelemetry, Seq: uint64(n), Kind: api.KindReadings, Data: json.RawMessage(strconv.Itoa(n))})
+	}
+	return out, nil
+}
+
+func (s *modelStore) TelemetryDelivered(_ context.Context, committed uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent = max(s.sent, int(committed))
+	return nil
+}
+
+func (s *modelStore) Drop(_ context.Context, lane api.Lane, seq uint64) error {
+	s.t.Errorf("event %s/%d was dropped as poison", lane, seq)
+	return nil
+}
+
+func (s *modelStore) Waiting() map[api.Lane]uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return map[api.Lane]uint64{api.LaneAlerts: uint64(len(s.outbox)), api.LaneTelemetry: uint64(s.readings - s.sent)}
+}
+
+func (s *modelStore) WaitingEvidence(_ context.Context, limit int, skip func(api.Evidence) bool) (out []api.Evidence, _ error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(s.announced)) {
+		meta := api.Evidence{Incident: id, Name: "a.jpg", Size: 5}
+		waits := slices.ContainsFunc(s.outbox, func(r row) bool { return r.id == id && r.kind == api.KindEvidence })
+		if !waits && len(out) < limit && !skip(meta) {
+			out = append(out, meta)
+		}
+	}
+	return out, nil
+}
+
+func (s *modelStore) OpenEvidence(meta api.Evidence) (*os.File, error) {
+	if meta.Incident == s.unreadable {
+		return nil, &os.PathError{Op: "open", Path: s.file, Err: syscall.EIO}
+	}
+	return os.Open(s.file)
+}
+
+func (s *modelStore) EvidenceDelivered(_ context.Context, meta api.Evidence) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.announced, meta.Incident)
+	s.evidence[meta.Incident] = true
+	return nil
+}
+
+func (s *modelStore) EvidenceLost(_ context.Context, meta api.Evidence, reason string) error {
+	s.t.Errorf("the evidence of %s counts as lost: %s", meta.Incident, reason)
+	return nil
+}
+
+func (s *modelStore) refs(of func(id string) bool) (out []api.IncidentRef) {
+	for _, id := range slices.Sorted(maps.Keys(s.versions)) {
+		if of(id) {
+			ref := api.IncidentRef{ID: id, Version: s.versions[id]}
+			if s.evidence[id] {
+				ref.Evidence = 1
+			}
+			out = append(out, ref)
+		}
+	}
+	return out
+}
+
+func (s *modelStore) OpenRefs(context.Context) ([]api.IncidentRef, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refs(func(id string) bool {
+		return s.open[id] || slices.ContainsFunc(s.outbox, func(r row) bool { return r.id == id })
+	}), nil
+}
+
+func (s *modelStore) RecentRefs(_ context.Context, after string, limit int) ([]api.IncidentRef, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.refs(func(id string) bool { return !s.open[id] && id > after })
+	return out[:min(len(out), limit)], nil
+}
+
+func (s *modelStore) Enqueue(_ context.Context, ids []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range ids {
+		if s.versions[id] == 0 {
+			s.t.Errorf("the unknown incident %s is to be sent again", id)
+			continue
+		}
+		s.enqueue(api.KindIncident, id, s.versions[id], s.incidentOf(id))
+		s.enqueue(api.KindEvidence, id, 0, api.Evidence{Incident: id, Name: "a.jpg", Size: 5})
+		s.announced[id] = true
+		delete(s.evidence, id)
+	}
+	return nil
+}
+
+// memory is what the model's hub knows. It can be copied, as a backup is.
+type memory struct {
+	present  string
+	epochs   map[string]bool
+	marks    map[string]uint64
+	versions map[string]int
+	files    map[string]int // by incident: bytes received, -1: only announced
+	readings map[string]bool
+}
+
+func (m memory) clone() memory {
+	m.epochs, m.marks, m.versions = maps.Clone(m.epochs), maps.Clone(m.marks), maps.Clone(m.versions)
+	m.files, m.readings = maps.Clone(m.files), maps.Clone(m.readings)
+	return m
+}
+
+// modelHub applies events as the hub does: once, in order, and only those of the present epoch.
+type modelHub struct {
+	t    *testing.T
+	mu   sync.Mutex
+	run  int
+	ever map[string]bool // what it has had in any of its lives
+	fail func() fault
+
+	greetings   int
+	unsupported bool // it does not speak the edge's protocol
+	memory
+}
+
+type fault int
+
+// The faults of a request.
+const (
+	none       fault = iota
+	before           // the connection breaks before anything is applied
+	after            // everything is applied, and the answer is lost
+	stall            // the answer never comes
+	slow             // the answer takes 10 s
+	broken500        // 500
+	busy503          // 503 with Retry-After
+	conflict         // 409, as if another epoch had greeted
+	nonsense         // an answer that commits what was never sent
+	faultKinds       // how many there are
+)
+
+func newModelHub(t *testing.T) *modelHub {
+	return &modelHub{t: t, run: 1, ever: map[string]bool{}, fail: func() fault { return none }, memory: memory{
+		epochs: map[string]bool{}, marks: map[string]uint64{}, versions: map[string]int{}, files: map[string]int{}, readings: map[string]bool{},
+	}}
+}
+
+func (h *modelHub) had(r row) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.ever[fmt.Sprintf("%s %s %d", r.kind, r.id, r.version)]
+}
+
+func (h *modelHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.mu.Lock()
+	f := h.fail()
+	h.mu.Unlock()
+	w.Header().Set(api.HeaderProtocol, "2")
+	if h.unsupported {
+		w.Header().Set(api.HeaderProtocol, "7")
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"code":"`+api.CodeProtocolUnsupported+`"}`)
+		return
+	}
+	switch f {
+	case before:
+		panic(http.ErrAbortHandler)
+	case broken500:
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	case busy503:
+		w.Header().Set("Retry-After", "3")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	case conflict:
+		h.conflict(w)
+		return
+	case stall:
+		_, _ = io.Copy(io.Discard, r.Body) // net/http notices that the client has gone only after the body
+		<-r.Context().Done()
+		return
+	case slow:
+		time.Sleep(10 * time.Second)
+	}
+	switch {
+	case r.URL.Path == "/edge/v1/events":
+		h.events(w, r, f)
+	case r.URL.Path == "/edge/v1/commands":
+		for r.Context().Err() == nil {
+			_, _ = io.WriteString(w, ": alive\n\n")
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-time.After(10 * time.Second):
+			case <-r.Context().Done():
+			}
+		}
+	case r.URL.Path == "/edge/v1/incidents/check":
+		h.check(w, r)
+	case strings.HasPrefix(r.URL.Path, "/edge/v1/evidence/"):
+		h.upload(w, r)
+	default:
+		w.WriteHeader(http.StatusNotFound)
+	}
+	if f == after {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (h *modelHub) conflict(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(http.StatusConflict)
+	_, _ = io.WriteString(w, `{"code":"`+api.CodeEpochSuperseded+`"}`)
+}
+
+func (h *modelHub) events(w http.ResponseWriter, r *http.Request, f fault) {
+	body, err := readBody(r)
+	var batch api.Batch
+	if err != nil || json.Unmarshal(body, &batch) != nil {
+		panic(http.ErrAbortHandler)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	ack := api.Ack{Committed: map[api.Lane]uint64{}, Hub: strconv.Itoa(h.run)}
+	if batch.Hello != nil {
+		h.greetings++
+	}
+	switch {
+	case batch.Hello != nil && (batch.Epoch == h.present || !h.epochs[batch.Epoch]):
+		h.present, h.epochs[batch.Epoch] = batch.Epoch, true
+		ack.Missing = h.missing(batch.Hello.Open)
+	case batch.Epoch != h.present:
+		h.conflict(w)
+		return
+	}
+	for _, e := range batch.Events {
+		mark := batch.Epoch + "/" + string(e.Lane)
+		if e.Seq > h.marks[mark] {
+			h.marks[mark] = e.Seq
+			h.apply(e)
+		}
+		ack.Committed[e.Lane] = h.marks[mark]
+	}
+	if f == nonsense {
+		ack.Committed = map[api.Lane]uint64{api.LaneAlerts: 1 << 40, api.LaneTelemetry: 1 << 40, api.LaneState: 1 << 40}
+	}
+	_ = json.NewEncoder(w).Encode(ack)
+}
+
+func (h *modelHub) apply(e api.Event) {
+	switch e.Kind {
+	case api.KindIncident:
+		var inc detection.Incident
+		_ = json.Unmarshal(e.Data, &inc)
+		h.versions[inc.ID] = max(h.versions[inc.ID], inc.Version)
+		h.ever[fmt.Sprintf("incident %s %d", inc.ID, inc.Version)] = true
+	case api.KindEvidence:
+		var ev api.Evidence
+		_ = json.Unmarshal(e.Data, &ev)
+		if _, ok := h.files[ev.Incident]; !ok {
+			h.files[ev.Incident] = 0
+		}
+		h.ever[fmt.Sprintf("evidence %s 0", ev.Incident)] = true
+	case api.KindReadings:
+		h.readings[string(e.Data)] = true
+	}
+}
+
+func (h *modelHub) missing(refs []api.IncidentRef) (out []string) {
+	for _, ref := range refs {
+		if h.versions[ref.ID] < ref.Version || ref.Evidence > 0 && h.files[ref.ID] < 5 {
+			out = append(out, ref.ID)
+		}
+	}
+	return out
+}
+
+func (h *modelHub) check(w http.ResponseWriter, r *http.Request) {
+	body, err := readBody(r)
+	var in api.Check
+	if err != nil || json.Unmarshal(body, &in) != nil {
+		panic(http.ErrAbortHandler)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if in.Epoch != h.present {
+		h.conflict(w)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(api.CheckAnswer{Missing: h.missing(in.Incidents)})
+}
+
+func (h *modelHub) upload(w http.ResponseWriter, r *http.Request) {
+	id := strings.Split(r.URL.Path, "/")[4]
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	have, ok := h.files[id]
+	if !ok {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	if r.Method == http.MethodPatch {
+		if r.Header.Get("Upload-Offset") != strconv.Itoa(have) {
+			w.WriteHeader(http.StatusConflict)
+			return
+		}
+		have += len(body)
+		h.files[id] = have
+	}
+	w.Header().Set("Upload-Offset", strconv.Itoa(have))
+	if have == 5 {
+		w.Header().Set("Upload-Complete", "?1")
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// pipes is a listener whose connections are in memory.
+type pipes struct {
+	conns chan net.Conn
+	down  func() bool
+}
+
+func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	if p.down() {
+		return nil, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}
+	}
+	ours, theirs := net.Pipe()
+	select {
+	case p.conns <- theirs:
+		return ours, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	c, ok := <-p.conns
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+func (p *pipes) Close() error   { return nil }
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "hub"} }
+
+// TestDeliveryUnderRandomFaults runs edges and hubs through random faults of the connection, the
+// hub and the store, and checks that at the end the hub has everything, and that nothing was ever
+// deleted before it had it.
+func TestDeliveryUnderRandomFaults(t *testing.T) {
+	identity := newHub(t).enrol(t.TempDir())
+	file := filepath.Join(t.TempDir(), "a.jpg")
+	must(t, os.WriteFile(file, []byte("12345"), 0o600))
+	for seed := range uint64(30) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { deliverUnderFaults(t, seed, identity, file) })
+		})
+	}
+}
+
+// serve lets the hub answer on the line.
+func serve(t *testing.T, hub *modelHub, line *pipes) (stop func()) {
+	server := &http.Server{Handler: hub}
+	go func() { _ = server.Serve(line) }()
+	return func() {
+		close(line.conns)
+		must(t, server.Close())
+		time.Sleep(time.Minute) // handlers that are slow end by themselves
+	}
+}
+
+func startUplink(t *testing.T, identity *enrol.Identity, store *modelStore, dial dialFunc) (up *Uplink, stop func()) {
+	states := NewStates()
+	states.SetInventory(api.Inventory{Version: "1"})
+	states.SetStatus(devices.Status{Device: "yard", State: devices.Online})
+	up = New(Options{URL: "http://hub", Identity: identity, Store: store, States: states, dial: dial})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- up.Run(ctx) }()
+	return up, func() { cancel(); must(t, <-done) }
+}
+
+func deliverUnderFaults(t *testing.T, seed uint64, identity *enrol.Identity, file string) {
+	random := rand.New(rand.NewPCG(seed, 7))
+	hub := newModelHub(t)
+	store := newModelStore(t, hub, file)
+	line := &pipes{conns: make(chan net.Conn), down: func() bool { return false }}
+	defer serve(t, hub, line)()
+	start := func() func() { _, stop := startUplink(t, identity, store, line.dial); return stop }
+	stop := start()
+	hub.fail = func() fault {
+		if random.IntN(4) > 0 {
+			return none
+		}
+		return fault(random.IntN(int(faultKinds)))
+	}
+	backup, restored := hub.clone(), false
+	for step := range 150 {
+		id := fmt.Sprintf("incident-%03d", random.IntN(step/3+1))
+		store.mu.Lock()
+		wasClosed := store.versions[id] > 0 && !store.open[id]
+		store.readings += random.IntN(5)
+		store.mu.Unlock()
+		if !wasClosed {
+			store.alert(id, random.IntN(3) > 0)
+		}
+		switch random.IntN(25) {
+		case 0: // the edge's program ends and starts again
+			stop()
+			stop = start()
+		case 1: // the hub's
+			hub.mu.Lock()
+			hub.run++
+			hub.mu.Unlock()
+		case 2:
+			hub.mu.Lock()
+			backup = hub.clone()
+			hub.mu.Unlock()
+		case 3: // the hub is restored from a backup
+			hub.mu.Lock()
+			hub.memory, restored = backup.clone(), true
+			hub.run++
+			hub.mu.Unlock()
+		case 4: // the line is down for a while
+			hub.mu.Lock()
+			until := time.Now().Add(time.Duration(random.IntN(120)) * time.Second)
+			line.down = func() bool { return time.Now().Before(until) }
+			hub.mu.Unlock()
+		}
+		time.Sleep(time.Duration(random.IntN(3000)) * time.Millisecond)
+	}
+	hub.mu.Lock()
+	hub.fail = func() fault { return none }
+	hub.mu.Unlock()
+	time.Sleep(40 * time.Minute) // longer than any wait
+	stop()
+	store.mu.Lock()
+	defer store.mu.Unlock()
+	if len(store.outbox) > 0 || store.sent != store.readings {
+		t.Errorf("%d alerts and %d readings still wait", len(store.outbox), store.readings-store.sent)
+	}
+	for id, version := range store.versions {
+		if hub.versions[id] != version {
+			t.Errorf("the hub has version %d of %s, the edge %d", hub.versions[id], id, version)
+		}
+		if hub.files[id] != 5 {
+			t.Errorf("the hub has %d of 5 bytes of the evidence of %s", hub.files[id], id)
+		}
+	}
+	if !restored && len(hub.readings) != store.readings {
+		t.Errorf("the hub has %d of %d readings", len(hub.readings), store.readings)
+	}
+}
