@@ -30,13 +30,7 @@ func (h *hub) announce(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", runFile, err)
 	}
-	path := filepath.Join(h.config.Data, runFile)
-	if err := os.WriteFile(path+".new", append(body, '\n'), 0o600); err != nil {
-		return fmt.Errorf("writing %s: %w", runFile, err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return fmt.Errorf("writing %s: %w", runFile, err)
-	}
+	h.writeRunFile(append(body, '\n'))
 	h.log.Info("hub runs", "listen", r.Listen, "edge_listen", r.EdgeListen, "media_listen", r.MediaListen, "data", h.config.Data)
 	// Who stops the hub this very moment wants no error.
 	users, err := h.store.Users(context.WithoutCancel(ctx))
@@ -47,6 +41,22 @@ func (h *hub) announce(ctx context.Context) error {
 		h.log.Warn("nobody can log in yet; make the first administrator with: hub user add --data " + h.config.Data + " --role administrator NAME")
 	}
 	return nil
+}
+
+// writeRunFile replaces the run file. When there is no room for another one it writes over the old
+// one. A hub that cannot write it runs all the same: edges and people do not need it.
+func (h *hub) writeRunFile(body []byte) {
+	path := filepath.Join(h.config.Data, runFile)
+	err := os.WriteFile(path+".new", body, 0o600)
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err == nil {
+		return
+	}
+	if again := os.WriteFile(path, body, 0o600); again != nil {
+		h.log.Error("programs on this machine do not learn where the hub listens", "error", errors.Join(err, again))
+	}
 }
 
 func (h *hub) withdraw() {

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,16 +36,22 @@ func Run(ctx context.Context, c Config, version string, logger *slog.Logger) (er
 	if err := c.Check(); err != nil {
 		return fmt.Errorf("checking the configuration: %w", err)
 	}
-	st, err := store.Open(store.Options{Dir: c.Data, Logger: logger})
-	if err != nil {
-		return err
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return fmt.Errorf("making the data folder: %w", err)
 	}
-	defer func() { err = errors.Join(err, st.Close()) }()
 	unlock, err := lock(c.Data)
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	if err := releaseReserve(c.Data); err != nil {
+		logger.Warn("a full disk may keep the hub from starting", "error", err)
+	}
+	st, err := store.Open(store.Options{Dir: c.Data, Logger: logger})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
 	h := &hub{config: c, log: logger, store: st}
 	if err := h.prepare(ctx, version); err != nil {
 		return err
@@ -54,6 +61,9 @@ func Run(ctx context.Context, c Config, version string, logger *slog.Logger) (er
 		return err
 	}
 	defer h.withdraw()
+	if err := takeReserve(c.Data); err != nil {
+		logger.Warn("the disk has no room for the reserve", "error", err)
+	}
 	return stages(ctx,
 		[]part{h.relay.Run},
 		[]part{h.servePublic, h.serveEdges},

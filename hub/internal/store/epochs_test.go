@@ -60,7 +60,9 @@ func version(a Alert, n int, state detection.IncidentState) Alert {
 	return a
 }
 
-func ref(a Alert) api.IncidentRef { return api.IncidentRef{ID: a.Incident.ID, Version: a.Incident.Version} }
+func ref(a Alert) api.IncidentRef {
+	return api.IncidentRef{ID: a.Incident.ID, Version: a.Incident.Version}
+}
 
 // closedEvents counts the deliveries that say that an incident was closed.
 func closedEvents(t *testing.T, s *Store, id string) int {
