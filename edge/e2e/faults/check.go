@@ -66,14 +66,14 @@ func (w *world) compare(ctx context.Context, standing bool) (*outcome, error) {
 		byWave[device][n] = append(byWave[device][n], inc)
 	}
 	for id, inc := range w.observer.seen() {
-		if !ids[id] {
+		if !ids[id] && !w.gone(inc) {
 			o.lost = append(o.lost, fmt.Sprintf("the hub has forgotten incident %s of %s/%s", id, inc.Edge, inc.Device))
 		}
 	}
 	for _, s := range w.sites {
 		excused := 0
 		for _, sensor := range s.sensors {
-			excused += sensor.compare(byWave[s.name+"/"+sensor.name], standing && sensor.standing, s.skewed && sensor.burst > 0, o)
+			excused += sensor.compare(byWave[s.name+"/"+sensor.name], standing && sensor.standing, s.skewed && sensor.burst > 0, w.restored(), o)
 		}
 		if excused > 0 {
 			w.checkNamed(s, "alerts", excused, o)
@@ -85,9 +85,24 @@ func (w *world) compare(ctx context.Context, standing bool) (*outcome, error) {
 	return o, nil
 }
 
+// gone reports whether an incident that the hub has shown may be nowhere any more.
+func (w *world) gone(inc incident) bool {
+	if !w.restored() || inc.Value == nil {
+		return false
+	}
+	for _, s := range w.sites {
+		for _, sensor := range s.sensors {
+			if s.name == inc.Edge && sensor.name == inc.Device {
+				return sensor.gone(waveOf(*inc.Value))
+			}
+		}
+	}
+	return false
+}
+
 // compare checks the waves of one sensor, and returns how many are missing with an excuse. repeated
-// says that the edge could not notice that it got a message again.
-func (s *sensor) compare(got map[int][]incident, standing, repeated bool, o *outcome) (excused int) {
+// says that the edge could not notice that it got a message again, restored that the hub lost what it had.
+func (s *sensor) compare(got map[int][]incident, standing, repeated, restored bool, o *outcome) (excused int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	device := s.edge + "/" + s.name
@@ -95,6 +110,7 @@ func (s *sensor) compare(got map[int][]incident, standing, repeated bool, o *out
 		at := got[n]
 		name := fmt.Sprintf("wave %d of %s, published at %s", n, device, w.when.Format("15:04:05.000"))
 		switch {
+		case len(at) == 0 && restored && n < s.before:
 		case len(at) == 0 && w.rose && !w.excused && !w.spanned:
 			o.lost = append(o.lost, "the hub has no incident of "+name)
 		case len(at) == 0 && w.rose:

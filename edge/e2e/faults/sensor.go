@@ -75,6 +75,7 @@ type sensor struct {
 	low      bool            // a value below the limit is due before the next wave
 	extra    int             // messages outside of waves
 	finished bool            // no further wave begins
+	before   int             // waves before this number were published before the edge's data were damaged last
 }
 
 func newSensor(edge, name string, p publisher, pace time.Duration, first int) *sensor {
@@ -233,7 +234,15 @@ func (s *sensor) damaged(atHub func(n int) bool) {
 	if s.part > 0 {
 		s.waves[s.next].spanned = true
 	}
-	s.low = true
+	s.low, s.before = true, s.next
+}
+
+// gone reports whether a wave may be nowhere any more once the hub has been restored from an
+// older copy: the edge's data were damaged too, or the wave was a clone's.
+func (s *sensor) gone(n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return n < s.before || n >= firstCloneWave
 }
 
 // counts returns how many waves rose and how many messages were acknowledged.
