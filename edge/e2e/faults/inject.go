@@ -103,7 +103,8 @@ func faultyLine(m Mode, of func(*site) *Line) injector {
 		l := of(s)
 		l.Set(m, false)
 		h.wait(ctx)
-		l.Set(Pass, h.IntN(2) == 0)
+		// A connection that stays dead is noticed by keep-alives only, after most of a minute.
+		l.Set(Pass, h.IntN(4) != 0)
 		return nil
 	}
 }

@@ -124,6 +124,9 @@ func (p *planner) peek(i int, anyone bool) fault {
 	return p.first[i]
 }
 
+// again plans a fault that could not be injected once more, if each has not been planned yet.
+func (p *planner) again(f fault) { p.first = append(p.first, f) }
+
 // complete reports whether every fault has been planned once.
 func (p *planner) complete() bool { return len(p.first) == 0 }
 

@@ -49,6 +49,9 @@ type Result struct {
 	Violations []string       `json:"violations,omitempty"`
 }
 
+// notInjected counts faults that had to be put off, because another one kept a message on its way.
+const notInjected, maxAgain = "put-off", 10
+
 // Limits of what must hold.
 const (
 	drainLimit = 2 * time.Minute
@@ -182,7 +185,9 @@ func (w *world) inject(ctx context.Context, list []fault, r *Result) error {
 				mu.Lock()
 				defer mu.Unlock()
 				if errors.Is(err, errBusy) {
-					r.Faults["not-injected"]++
+					if r.Faults[notInjected]++; r.Faults[notInjected] <= maxAgain {
+						p.again(one.fault)
+					}
 					return nil
 				}
 				r.Faults[one.fault.name]++
