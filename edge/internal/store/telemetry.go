@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"gridpost/devices"
@@ -43,25 +44,49 @@ func (s *Store) saveReadings(t *tx, batch []devices.Reading) error {
 	if err := s.boundReadings(t, len(batch)); err != nil {
 		return err
 	}
-	for _, r := range batch {
+	rows := make([]any, 0, rowsPerInsert*readingColumns)
+	for i, r := range batch {
 		if math.IsNaN(r.Value) || math.IsInf(r.Value, 0) {
 			// JSON has no such number; the decoders refuse them.
 			if err := s.reportReadingGap(t, api.Gap{Kind: api.GapReadings, Device: r.Device, From: r.Time, To: r.Time, Count: 1, Reason: reasonInvalid}); err != nil {
 				return err
 			}
-			continue
+		} else {
+			rows = append(rows, t.queue.number(), r.Device, r.Time.UnixMilli(), r.Value, r.Unit, string(r.Quality))
 		}
-		n, err := t.exec(`INSERT INTO readings (id, device, at, value, unit, quality) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			t.queue.next, r.Device, r.Time.UnixMilli(), r.Value, r.Unit, string(r.Quality))
-		if err != nil {
-			return err
-		}
-		if n > 0 {
-			t.queue.number()
-			t.queue.count++
+		if len(rows) == cap(rows) || i == len(batch)-1 {
+			if err := insertReadings(t, rows); err != nil {
+				return err
+			}
+			rows = rows[:0]
 		}
 	}
 	return s.saveSent(t)
+}
+
+// Many rows in one statement are twice as fast as one by one.
+const (
+	rowsPerInsert  = 50
+	readingColumns = 6
+	insertReading  = `INSERT INTO readings (id, device, at, value, unit, quality) VALUES `
+	onReading      = ` ON CONFLICT DO NOTHING`
+)
+
+// insertReadings inserts rows that are not there yet: rowsPerInsert of them at once, or what is
+// left one by one, so that there are two statements to prepare.
+func insertReadings(t *tx, values []any) error {
+	step, query := readingColumns, insertReading+`(?, ?, ?, ?, ?, ?)`+onReading
+	if len(values) == rowsPerInsert*readingColumns {
+		step, query = len(values), insertReading+strings.Repeat(`(?, ?, ?, ?, ?, ?), `, rowsPerInsert-1)+`(?, ?, ?, ?, ?, ?)`+onReading
+	}
+	for ; len(values) > 0; values = values[step:] {
+		n, err := t.exec(query, values[:step]...)
+		if err != nil {
+			return err
+		}
+		t.queue.count += uint64(n)
+	}
+	return nil
 }
 
 // saveSent writes down what the hub has.
