@@ -108,10 +108,9 @@ func TestDamageIsRepairedAndNamed(t *testing.T) {
 				if _, err := os.Stat(filepath.Join(dir, s.Problems()[0].Params["copy"])); err != nil {
 					t.Errorf("the original: %v", err)
 				}
-				lane, lost := api.LaneAlerts, len(ids)-len(waitingIDs(t, s))
+				lost := len(ids) - len(waitingIDs(t, s))
 				if file == "telemetry.db" {
-					lane = api.LaneTelemetry
-					gaps := gapsOf(t, s, lane)
+					gaps := gapsOf(t, s, api.LaneTelemetry)
 					got, _ := drain(t, s)
 					if lost = 500 - len(got); len(gaps) != 1 || gaps[0].Reason != reasonDamaged {
 						t.Errorf("gaps: %+v", gaps)
