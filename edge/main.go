@@ -29,7 +29,8 @@ import (
 )
 
 const usage = `usage:
-  edge run    --config FILE [--data DIR] [--worker FILE]           watch the site until told to stop; SIGHUP reloads FILE
+  edge run    --config FILE [--data DIR] [--worker FILE] [--status ADDRESS]
+                                                                   watch the site until told to stop; SIGHUP reloads FILE
   edge check  --config FILE                                        report what is wrong with a document
   edge apply  FILE [--data DIR]                                    make the running edge use another document
   edge status [--data DIR]                                         print the running edge's status as JSON
@@ -125,9 +126,15 @@ func (f *flags) run(ctx context.Context, args []string, diagnostics io.Writer) e
 	f.withConfig()
 	f.withData()
 	f.withWorker()
+	address := f.set.String("status", app.DefaultStatus, "`address` of the status page on the loopback interface; empty: none")
 	f.set.BoolVar(&f.verbose, "verbose", false, "log more")
 	if err := f.parse(args, 0); err != nil {
 		return err
+	}
+	if *address != "" {
+		if err := status.CheckAddress(*address); err != nil {
+			return err
+		}
 	}
 	unix.Umask(0o077) // documents, pictures and keys are nobody else's business
 	level := slog.LevelInfo
@@ -147,7 +154,7 @@ func (f *flags) run(ctx context.Context, args []string, diagnostics io.Writer) e
 	defer signal.Stop(reload)
 	err = app.Run(ctx, app.Options{
 		Files: &sitefile.Files{Config: f.config, Dir: f.data, Getenv: os.LookupEnv, Logger: logger},
-		Dir:   f.data, Worker: worker, Version: version(), Logger: logger, Reload: reload,
+		Dir:   f.data, Worker: worker, Version: version(), Logger: logger, Reload: reload, Status: *address,
 	})
 	if errors.Is(err, context.Canceled) {
 		return nil // told to stop before it had started

@@ -51,6 +51,7 @@ func TestCommands(t *testing.T) {
 		{args: "run --config " + bad, err: bad + ":2: cameras[0]"},
 		{args: "check --config /nowhere.yml", err: "reading the configuration"},
 		{args: "run --config " + good + " --worker /nowhere", err: "there is no worker program"},
+		{args: "run --status 0.0.0.0:9101 --config " + good, err: "expected a loopback address"},
 		{args: "replay --config " + good + " --camera yard --worker " + os.Args[0] + " x.mp4", err: "the document has no camera"},
 		{args: "apply", usage: true},
 		{args: "apply " + good + " --data " + t.TempDir(), err: "no edge runs on the data directory"},

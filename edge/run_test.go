@@ -58,7 +58,7 @@ func running(t *testing.T, line string, args ...string) *exec.Cmd {
 func TestRunReloadStatus(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	config := document(t, "edge: gate-7\nsensors: [{name: river, topic: r}]\n")
-	cmd := running(t, "the edge runs", "run", "--config", config, "--data", data)
+	cmd := running(t, "the edge runs", "run", "--status", "127.0.0.1:0", "--config", config, "--data", data)
 
 	get := func() (s status.Status) {
 		t.Helper()

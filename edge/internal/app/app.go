@@ -49,6 +49,10 @@ type Options struct {
 	Version string          // of this program
 	Logger  *slog.Logger
 
+	// Status is the address of the status page; empty: there is none. That DefaultStatus is in use, by
+	// another edge on the machine, is no problem; that any other address is in use is one.
+	Status string
+
 	// Reload makes the edge read its document again with each value. It may be nil.
 	Reload <-chan os.Signal
 
@@ -56,8 +60,15 @@ type Options struct {
 	// bound. It may be nil.
 	Listening func(address string)
 
+	// StatusListening is called with the address of the status page each time it has been bound. It
+	// may be nil.
+	StatusListening func(address string)
+
 	states *uplink.States // for tests that look at them; nil: its own
 }
+
+// DefaultStatus is the address of the status page unless another one is given.
+const DefaultStatus = "127.0.0.1:9101"
 
 func (o Options) withDefaults() Options {
 	if o.Logger == nil {
@@ -243,6 +254,9 @@ func (e *edge) run(ctx context.Context) error {
 		return e.serveReloads(ctx)
 	})
 	inputs.Go(e.serveControl)
+	if e.o.Status != "" {
+		inputs.Go(e.page().Run)
+	}
 	return s.wait(ctx, e.link.Drain)
 }
 

@@ -2,16 +2,13 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"gridpost/devices"
-	"gridpost/devices/retry"
 	"gridpost/edge/internal/health"
 	"gridpost/edge/internal/hublink"
 	"gridpost/edge/internal/reconcile"
@@ -183,71 +180,4 @@ func (e *edge) commit(ctx context.Context, doc *firmwareconfig.Document, source 
 		e.o.Logger.Info("the document runs", "file", source.File, "cameras", changes.Cameras, "sensors", changes.Sensors, "brokers", changes.Brokers, "hub_changed", changes.Hub)
 	}
 	return changes, err
-}
-
-// serveControl serves the control socket. Without it the edge works, but cannot be asked.
-func (e *edge) serveControl(ctx context.Context) error {
-	control := status.Control{Status: e.status, Apply: e.applyFile}
-	backoff := retry.Policy{First: time.Second}.New()
-	for ctx.Err() == nil {
-		l, err := status.Listen(e.o.Dir)
-		if err == nil {
-			e.health.Clear("control")
-			err = control.Serve(ctx, l)
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err == nil {
-			err = errors.New("it stopped by itself")
-		}
-		e.health.Set(health.Degraded, "control", devices.NewCause("status_unavailable", "address", "control.sock", "reason", err.Error()))
-		e.o.Logger.Error("the control socket cannot be used; it is retried", "error", err)
-		if !backoff.Wait(ctx) {
-			return nil
-		}
-	}
-	return nil
-}
-
-// status describes the edge for the command line and the status page.
-func (e *edge) status() status.Status {
-	e.mu.Lock()
-	doc := status.Document{File: e.source.File, Applied: e.source.Applied, Loaded: e.loaded}
-	e.mu.Unlock()
-	s := status.Status{
-		Edge: e.name, Version: e.o.Version, Time: time.Now(), Started: e.started, PID: os.Getpid(), Document: doc,
-		Outbox: e.store.Waiting(), Problems: e.health.Problems(), Counters: e.counters(), Devices: e.deviceStatus(),
-	}
-	s.Hub.URL = e.link.URL()
-	if up := e.link.Uplink(); up != nil {
-		s.Hub.Online, s.Hub.Cause = up.State()
-	} else if problems := e.link.Problems(); len(problems) > 0 {
-		s.Hub.Cause = problems[0]
-	}
-	return s
-}
-
-// deviceStatus describes the devices by their names.
-func (e *edge) deviceStatus() []status.Device {
-	all := []status.Device{}
-	states := e.states.All()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, st := range states {
-		d := status.Device{Name: st.Device, Kind: devices.Sensor, State: st.State, Cause: st.Cause, Since: st.Since, Counters: map[string]uint64{}}
-		if c := e.running.cameras[st.Device]; c != nil {
-			d.Kind = devices.Camera
-			c.Count(d.Counters)
-		}
-		if s := e.running.sensors[st.Device]; s != nil {
-			stats := s.Stats()
-			d.Counters["edge_sensor_readings_total"] = stats.Readings
-			if stats.Readings > 0 {
-				d.Reading = &stats.Last
-			}
-		}
-		all = append(all, d)
-	}
-	return all
 }

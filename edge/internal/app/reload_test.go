@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -208,4 +210,56 @@ func problem(s status.Status, code string) devices.Cause {
 		}
 	}
 	return devices.Cause{}
+}
+
+// TestStatusPage: every metric has a help text, and counters have their device's label.
+func TestStatusPage(t *testing.T) {
+	listening := make(chan string, 1)
+	r := start(t, Options{
+		Status: "127.0.0.1:0", StatusListening: func(address string) { listening <- address },
+		Files: site(t, "edge: a\ncameras: [{name: yard, url: \"rtsp://127.0.0.1:1/x\", rules: [{name: z, kind: zone, polygon: [[0,0],[1,0],[1,1]], severity: minor}]}]\nsensors: [{name: river, topic: r}]\n"),
+	})
+	address := <-listening
+	untilStatus(t, r, "the devices", func(s status.Status) bool { return len(s.Devices) == 2 && device(s, "yard").Kind == devices.Camera })
+	resp, err := http.Get("http://" + address + "/metrics")
+	must(t, err)
+	body, err := io.ReadAll(resp.Body)
+	must(t, errors.Join(err, resp.Body.Close()))
+	http.DefaultClient.CloseIdleConnections()
+	text := string(body)
+	for line := range strings.Lines(text) {
+		if f := strings.Fields(line); f[1] == "HELP" && len(f) == 4 && f[2] == f[3] {
+			t.Errorf("no help for %s", f[2])
+		}
+	}
+	for _, want := range []string{"\nedge_units_total{camera=\"yard\"} 0\n", "\nedge_device_online{sensor=\"river\"} 0\n", "\nedge_outbox_alerts 0\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the metrics have no %q:\n%s", want, text)
+		}
+	}
+}
+
+// TestHubOfAReload: a hub that is added, changed and removed.
+func TestHubOfAReload(t *testing.T) {
+	r := start(t, Options{Files: site(t, "edge: a\nhub: {url: \"https://127.0.0.1:1\"}\n")})
+	getStatus(t, r)
+	for _, url := range []string{"https://127.0.0.1:2", "", "https://127.0.0.1:3"} {
+		text := "edge: a\n"
+		if url != "" {
+			text += "hub: {url: \"" + url + "\"}\n"
+		}
+		var changes Changes
+		must(t, status.Apply(t.Context(), r.dir, "x.yml", []byte(text), &changes))
+		if changes.String() != "x.yml runs\nhub: changed\n" {
+			t.Errorf("changes: %s", changes)
+		}
+		untilStatus(t, r, url, func(s status.Status) bool {
+			return s.Hub.URL == url && (problem(s, "not_enrolled").Code != "") == (url != "")
+		})
+		changes = Changes{}
+		must(t, status.Apply(t.Context(), r.dir, "x.yml", []byte(text+"# the same\n"), &changes))
+		if changes.String() != "x.yml runs\nno device changed\n" {
+			t.Errorf("changes of the same document: %s", changes)
+		}
+	}
 }

@@ -1,11 +1,17 @@
 package app
 
 import (
+	"context"
+	"errors"
+	"os"
 	"slices"
+	"time"
 
 	"gridpost/devices"
+	"gridpost/devices/retry"
 	"gridpost/edge/internal/camera"
 	"gridpost/edge/internal/health"
+	"gridpost/edge/internal/status"
 )
 
 // watch tells the registry of problems whom to ask.
@@ -89,4 +95,83 @@ func (e *edge) allCameras() []*camera.Camera {
 		out = append(out, e.running.cameras[name])
 	}
 	return out
+}
+
+// serveControl serves the control socket. Without it the edge works, but cannot be asked.
+func (e *edge) serveControl(ctx context.Context) error {
+	control := status.Control{Status: e.status, Apply: e.applyFile}
+	backoff := retry.Policy{First: time.Second}.New()
+	for ctx.Err() == nil {
+		l, err := status.Listen(e.o.Dir)
+		if err == nil {
+			e.health.Clear("control")
+			err = control.Serve(ctx, l)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err == nil {
+			err = errors.New("it stopped by itself")
+		}
+		e.health.Set(health.Degraded, "control", devices.NewCause("status_unavailable", "address", "control.sock", "reason", err.Error()))
+		e.o.Logger.Error("the control socket cannot be used; it is retried", "error", err)
+		if !backoff.Wait(ctx) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// page returns the status page.
+func (e *edge) page() status.Page {
+	return status.Page{
+		Address: e.o.Status, Status: e.status, Logger: e.o.Logger, Listening: e.o.StatusListening,
+		OnState: func(cause devices.Cause) {
+			if e.o.Status != DefaultStatus {
+				e.health.Set(health.Degraded, "status", cause)
+			}
+		},
+	}
+}
+
+// status describes the edge for the command line and the status page.
+func (e *edge) status() status.Status {
+	e.mu.Lock()
+	doc := status.Document{File: e.source.File, Applied: e.source.Applied, Loaded: e.loaded}
+	e.mu.Unlock()
+	s := status.Status{
+		Edge: e.name, Version: e.o.Version, Time: time.Now(), Started: e.started, PID: os.Getpid(), Document: doc,
+		Outbox: e.store.Waiting(), Problems: e.health.Problems(), Counters: e.counters(), Devices: e.deviceStatus(),
+	}
+	s.Hub.URL = e.link.URL()
+	if up := e.link.Uplink(); up != nil {
+		s.Hub.Online, s.Hub.Cause = up.State()
+	} else if problems := e.link.Problems(); len(problems) > 0 {
+		s.Hub.Cause = problems[0]
+	}
+	return s
+}
+
+// deviceStatus describes the devices by their names.
+func (e *edge) deviceStatus() []status.Device {
+	all := []status.Device{}
+	states := e.states.All()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, st := range states {
+		d := status.Device{Name: st.Device, Kind: devices.Sensor, State: st.State, Cause: st.Cause, Since: st.Since, Counters: map[string]uint64{}}
+		if c := e.running.cameras[st.Device]; c != nil {
+			d.Kind = devices.Camera
+			c.Count(d.Counters)
+		}
+		if s := e.running.sensors[st.Device]; s != nil {
+			stats := s.Stats()
+			d.Counters["edge_sensor_readings_total"] = stats.Readings
+			if stats.Readings > 0 {
+				d.Reading = &stats.Last
+			}
+		}
+		all = append(all, d)
+	}
+	return all
 }
