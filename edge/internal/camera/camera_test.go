@@ -9,6 +9,7 @@ import (
 	"go.uber.org/goleak"
 
 	"gridpost/detection"
+	"gridpost/detection/supervisor"
 	"gridpost/detection/wire"
 	"gridpost/devices"
 
@@ -48,5 +49,24 @@ func TestMissedSnapshotsAreAProblem(t *testing.T) {
 	c.savedSnapshot()
 	if p := c.Problems(); len(p) != 0 {
 		t.Errorf("after a snapshot: %+v", p)
+	}
+}
+
+// TestRetryDetection: a reload ends a quarantine, and disturbs no worker that runs.
+func TestRetryDetection(t *testing.T) {
+	c, err := New(Options{Config: firmwareconfig.Camera{Name: "yard"}, Alerts: alerts{}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for code, want := range map[string]int{"": 0, supervisor.CodeHung: 0, supervisor.CodeQuarantined: 1} {
+		c.setCause(&c.workerCause, devices.Cause{Code: code})
+		c.RetryDetection()
+		c.RetryDetection() // before the first one is taken
+		if len(c.retries) != want {
+			t.Errorf("%q: %d retries, expected %d", code, len(c.retries), want)
+		}
+		for len(c.retries) > 0 {
+			<-c.retries
+		}
 	}
 }

@@ -32,8 +32,10 @@ func sampleStatus() Status {
 		Problems: []devices.Cause{{Code: "x", Text: "<script>alert(1)</script>"}},
 		Devices: []Device{
 			{Name: "yard", Kind: devices.Camera, State: devices.Online, Counters: map[string]uint64{"edge_units_total": 7}},
-			{Name: "river", Kind: devices.Sensor, State: devices.Offline, Cause: devices.Cause{Text: "silent"},
-				Reading: &devices.Reading{Time: time.UnixMilli(1500), Value: math.Inf(1), Unit: "m\n\"x\"\\"}, Counters: map[string]uint64{"edge_sensor_readings_total": 2}},
+			{
+				Name: "river", Kind: devices.Sensor, State: devices.Offline, Cause: devices.Cause{Text: "silent"},
+				Reading: &devices.Reading{Time: time.UnixMilli(1500), Value: math.Inf(1), Unit: "m\n\"x\"\\"}, Counters: map[string]uint64{"edge_sensor_readings_total": 2},
+			},
 		},
 		Counters: map[string]uint64{"edge_units_total": 9, "edge_readings_total": 2, "edge_outbox_alerts": 3},
 	}
