@@ -361,5 +361,5 @@ func copyFile(from, to string) (err error) {
 		return err
 	}
 	_, err = io.Copy(out, in)
-	return fullDisk(errors.Join(err, out.Sync(), out.Close()))
+	return errors.Join(err, out.Sync(), out.Close())
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"gridpost/hub/api"
+
+	"gridpost/devices/diskspace"
 )
 
 const dirEvidence = "evidence"
@@ -138,11 +140,11 @@ const temporary = ".new-"
 func (s *Store) writeEvidence(meta api.Evidence, content []byte) (err error) {
 	path := s.evidencePath(meta.Incident, meta.Name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fullDisk(err)
+		return err
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), temporary+"*") // 0600
 	if err != nil {
-		return fullDisk(err)
+		return err
 	}
 	defer func() {
 		if err != nil {
@@ -151,9 +153,9 @@ func (s *Store) writeEvidence(meta api.Evidence, content []byte) (err error) {
 	}()
 	_, err = f.Write(content)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fullDisk(err)
+		return err
 	}
-	return fullDisk(rename(f.Name(), path))
+	return rename(f.Name(), path)
 }
 
 // removable selects the evidence that makes room: what the hub has or was never told of, and all
@@ -164,7 +166,7 @@ const removable = `(uploaded = 1 OR seq = 0 OR ?1)`
 // does not have is never deleted for what is newer: the new file is refused.
 func (s *Store) roomFor(ctx context.Context, meta api.Evidence) error {
 	for {
-		free, err := freeBytes(s.o.Dir)
+		free, err := diskspace.Free(s.o.Dir)
 		if err != nil {
 			return fmt.Errorf("saving evidence: %w", err)
 		}

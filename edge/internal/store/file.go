@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"gridpost/devices/diskspace"
 )
 
 // file is one SQLite file: its writer with group commit, its readers, and its repair. When a
@@ -26,7 +28,7 @@ type file struct {
 	tables      []string // copied from a damaged file, in this order
 	logger      *slog.Logger
 	now         func() time.Time
-	reserve     *reserve
+	reserve     *diskspace.Reserve
 
 	// load reads what the store knows by heart, when the hub has everything up to sent; lost records what damage has cost, in the
 	// transaction that it is given, and reports it as a problem.
@@ -127,7 +129,7 @@ func (f *file) run(group []*request) {
 		if len(group) > 1 {
 			err = f.try(r.f)
 		}
-		if err != nil && r.frees && full(f.dir, err) && f.reserve.release() {
+		if err != nil && r.frees && full(f.dir, err) && f.reserve.Release() {
 			err = f.try(r.f)
 		}
 		r.err = err

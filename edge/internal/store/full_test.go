@@ -10,6 +10,8 @@ import (
 
 	"gridpost/devices"
 	"gridpost/hub/api"
+
+	"gridpost/devices/diskspace"
 )
 
 // smallDisk mounts a file system of 24 MiB. It needs the right to mount, which CI has.
@@ -47,7 +49,7 @@ func fillDisk(t *testing.T, dir string) (ballast string) {
 		}
 	}
 	must(t, f.Close())
-	if free, err := freeBytes(dir); err != nil || free != 0 {
+	if free, err := diskspace.Free(dir); err != nil || free != 0 {
 		t.Fatalf("%d bytes are free, %v", free, err)
 	}
 	return ballast

@@ -27,7 +27,7 @@ func (s *Store) Maintain(ctx context.Context) error {
 	trusted := s.machine.now().clock == api.ClockSynchronized
 	old := now.Add(-keepIncidents)
 	return errors.Join(
-		s.reserve.acquire(),
+		s.reserve.Acquire(),
 		s.checkFiles(ctx, now),
 		s.enqueueOpen(ctx),
 		s.expireReadings(ctx, now.Add(-keepThin), trusted),

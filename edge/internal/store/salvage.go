@@ -86,7 +86,7 @@ func replay(wal, path string) error {
 	if errors.Is(err, errWAL) {
 		err = nil // after the last commit
 	}
-	return fullDisk(errors.Join(err, w.Sync(), w.Close()))
+	return errors.Join(err, w.Sync(), w.Close())
 }
 
 // salvage copies every row that can be read from the damaged database at path into c.
@@ -184,7 +184,7 @@ func graft(ctx context.Context, c *sql.Conn, from, to string) error {
 	}
 	_, err = w.WriteAt(page, 0)
 	err = errors.Join(err, w.Truncate((fi.Size()+pageSize-1)/pageSize*pageSize), w.Close())
-	return fullDisk(err)
+	return err
 }
 
 // firstPage reads the first page of a new database. Closing the file drops the locks that SQLite

@@ -8,6 +8,8 @@ import (
 	"net/url"
 
 	sqlite "modernc.org/sqlite"
+
+	"gridpost/devices/diskspace"
 )
 
 // pageSize is SQLite's page size in bytes.
@@ -64,14 +66,10 @@ var (
 // Result codes of SQLite (https://www.sqlite.org/rescode.html); the low byte is the primary one.
 const (
 	codeError      = 1
-	codeIOErr      = 10
 	codeCorrupt    = 11
-	codeFull       = 13
-	codeCantOpen   = 14
 	codeConstraint = 19
 	codeNotADB     = 26
-	codeShortRead  = 522  // SQLITE_IOERR_SHORT_READ: the file is shorter than it says
-	codeShmSize    = 4874 // SQLITE_IOERR_SHMSIZE: no room to grow the -shm file
+	codeShortRead  = 522 // SQLITE_IOERR_SHORT_READ: the file is shorter than it says
 )
 
 // sqliteCode returns the extended result code in err's chain, or 0.
@@ -106,16 +104,5 @@ func wrap(dir, doing string, err error) error {
 }
 
 func full(dir string, err error) bool {
-	if errors.Is(err, ErrFull) || errors.Is(fullDisk(err), ErrFull) {
-		return true
-	}
-	code := sqliteCode(err)
-	switch {
-	case code&0xff == codeFull || code == codeShmSize:
-		return true
-	case code&0xff == codeIOErr || code&0xff == codeCantOpen:
-		free, ferr := freeBytes(dir)
-		return ferr == nil && free < 64<<10
-	}
-	return false
+	return errors.Is(err, ErrFull) || diskspace.IsFull(dir, err, sqliteCode(err))
 }

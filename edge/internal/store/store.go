@@ -51,6 +51,8 @@ import (
 
 	"gridpost/devices"
 	"gridpost/hub/api"
+
+	"gridpost/devices/diskspace"
 )
 
 // ErrFull says that the disk has no room. Nothing that was saved before is affected.
@@ -63,6 +65,10 @@ func (e fullError) Error() string { return string(e) }
 
 // Cause returns the cause of the registry.
 func (fullError) Cause() devices.Cause { return devices.NewCause("disk_full") }
+
+// reserveBytes is the room that is reserved on the disk: enough to open both databases, whose
+// shared-memory files SQLite makes anew at each start, and to delete what the hub has.
+const reserveBytes = 4 << 20
 
 // Options say where and how much a Store holds. Zero values mean the defaults of withDefaults.
 type Options struct {
@@ -105,7 +111,7 @@ type Store struct {
 	o         Options
 	incidents *file
 	telemetry *file
-	reserve   *reserve
+	reserve   *diskspace.Reserve
 	machine   machine
 	names     names
 	wake      chan struct{}
@@ -136,7 +142,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := &Store{
 		o: o, machine: m, names: newNames(), wake: make(chan struct{}, 1), evidence: make(chan struct{}, 1),
-		reserve: &reserve{path: filepath.Join(o.Dir, "reserve"), size: reserveBytes},
+		reserve: diskspace.NewReserve(filepath.Join(o.Dir, "reserve"), reserveBytes),
 	}
 	s.deliver.Store(true)
 	existed, err := s.prepareDir()
@@ -147,7 +153,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s.telemetry = s.telemetryFile(existed)
 	for _, f := range []*file{s.incidents, s.telemetry} {
 		err := f.openFirst(ctx)
-		if full(o.Dir, err) && s.reserve.release() {
+		if full(o.Dir, err) && s.reserve.Release() {
 			err = f.openFirst(ctx)
 		}
 		if err != nil {
@@ -156,9 +162,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	// Made last: its existence says that the databases were made.
 	if err := os.MkdirAll(filepath.Join(o.Dir, dirEvidence), 0o700); err != nil {
-		return nil, errors.Join(s.wrap("opening the store", fullDisk(err)), s.incidents.close(), s.telemetry.close())
+		return nil, errors.Join(s.wrap("opening the store", err), s.incidents.close(), s.telemetry.close())
 	}
-	if err := s.reserve.acquire(); err != nil {
+	if err := s.reserve.Acquire(); err != nil {
 		o.Logger.Warn("no room is reserved on the disk", "error", err)
 	}
 	return s, nil
@@ -185,7 +191,7 @@ func (s *Store) telemetryFile(existed bool) *file {
 // a store.
 func (s *Store) prepareDir() (existed bool, err error) {
 	if err := os.MkdirAll(s.o.Dir, 0o700); err != nil {
-		return false, fullDisk(err)
+		return false, err
 	}
 	if err := restrict(s.o.Dir, 0o700); err != nil {
 		return false, err

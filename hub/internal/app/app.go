@@ -44,9 +44,6 @@ func Run(ctx context.Context, c Config, version string, logger *slog.Logger) (er
 		return err
 	}
 	defer unlock()
-	if err := releaseReserve(c.Data); err != nil {
-		logger.Warn("a full disk may keep the hub from starting", "error", err)
-	}
 	st, err := store.Open(store.Options{Dir: c.Data, Logger: logger})
 	if err != nil {
 		return err
@@ -61,9 +58,6 @@ func Run(ctx context.Context, c Config, version string, logger *slog.Logger) (er
 		return err
 	}
 	defer h.withdraw()
-	if err := takeReserve(c.Data); err != nil {
-		logger.Warn("the disk has no room for the reserve", "error", err)
-	}
 	return stages(ctx,
 		[]part{h.relay.Run},
 		[]part{h.servePublic, h.serveEdges},

@@ -76,6 +76,9 @@ const pruneStep = 2000
 
 // Prune removes what is older than r says, in small transactions.
 func (s *Store) Prune(ctx context.Context, r Retention) error {
+	if err := s.reserve.Acquire(); err != nil {
+		s.log.Warn("no room is reserved on the disk", "error", err)
+	}
 	r = r.withDefaults()
 	now := s.now()
 	ago := func(d time.Duration) int64 { return millis(now.Add(-d)) }

@@ -26,6 +26,8 @@ import (
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"gridpost/devices/diskspace"
 )
 
 //go:embed schema/*.sql
@@ -38,6 +40,10 @@ var (
 	ErrForeign  = errors.New("belongs to another edge")
 	ErrFull     = errors.New("the hub's disk is full")
 )
+
+// reserveBytes is the room that is reserved on the disk, so that a hub starts, and deletes what is
+// old, when the disk is full: SQLite makes the shared-memory file anew at each start.
+const reserveBytes = 8 << 20
 
 // readers is how many connections read at the same time.
 const readers = 4
@@ -57,6 +63,8 @@ type Store struct {
 	write *sql.DB // its one connection is writer
 	read  *sql.DB
 
+	reserve *diskspace.Reserve
+
 	turn   chan struct{} // held by who writes; guards the two below
 	writer *sql.Conn
 	stmts  map[string]*sql.Stmt // prepared on writer
@@ -66,7 +74,9 @@ type Store struct {
 	alerts   *signal // deliveries were queued
 }
 
-// Open opens the store in o.Dir, makes it if there is none, and brings its schema up to date.
+// Open opens the store in o.Dir, makes it if there is none, and brings its schema up to date. When
+// the disk is full, it gives up the room that an earlier Open reserved; without one it returns
+// ErrFull.
 func Open(o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -77,33 +87,51 @@ func Open(o Options) (*Store, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the data folder: %w", err)
 	}
-	path := filepath.Join(o.Dir, "hub.db")
-	// SQLite gives its other files the mode of this one: nobody else reads password hashes.
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("making the store: %w", err)
-	}
-	if err := f.Close(); err != nil { // before SQLite opens it: closing later would drop its locks
-		return nil, fmt.Errorf("making the store: %w", err)
-	}
 	s := &Store{
 		dir: o.Dir, log: o.Logger, now: o.Now,
 		turn: make(chan struct{}, 1), stmts: make(map[string]*sql.Stmt),
 		changes: newSignal(), commands: newSignal(), alerts: newSignal(),
+		reserve: diskspace.NewReserve(filepath.Join(o.Dir, "reserve"), reserveBytes),
 	}
-	if s.write, err = open(path, 1, "_txlock=immediate&_pragma=journal_mode(WAL)"); err != nil {
+	err := s.openFiles()
+	if errors.Is(err, ErrFull) && s.reserve.Release() {
+		o.Logger.Warn("the disk is full; the reserved room is used to start", "dir", o.Dir)
+		err = s.openFiles()
+	}
+	if err != nil {
 		return nil, err
 	}
-	if err := migrate(s.write); err != nil {
-		return nil, errors.Join(err, s.write.Close())
-	}
-	if s.writer, err = s.write.Conn(context.Background()); err != nil {
-		return nil, errors.Join(fmt.Errorf("taking the writing connection: %w", err), s.write.Close())
-	}
-	if s.read, err = open(path, readers, "_txlock=deferred&_pragma=query_only(1)"); err != nil {
-		return nil, errors.Join(err, s.writer.Close(), s.write.Close())
+	if err := s.reserve.Acquire(); err != nil {
+		o.Logger.Warn("no room is reserved on the disk", "error", err)
 	}
 	return s, nil
+}
+
+// openFiles opens the database. It leaves nothing open when it fails.
+func (s *Store) openFiles() (err error) {
+	defer func() { err = full(s.dir, err) }()
+	path := filepath.Join(s.dir, "hub.db")
+	// SQLite gives its other files the mode of this one: nobody else reads password hashes.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("making the store: %w", err)
+	}
+	if err := f.Close(); err != nil { // before SQLite opens it: closing later would drop its locks
+		return fmt.Errorf("making the store: %w", err)
+	}
+	if s.write, err = open(path, 1, "_txlock=immediate&_pragma=journal_mode(WAL)"); err != nil {
+		return err
+	}
+	if err := migrate(s.write); err != nil {
+		return errors.Join(err, s.write.Close())
+	}
+	if s.writer, err = s.write.Conn(context.Background()); err != nil {
+		return errors.Join(fmt.Errorf("taking the writing connection: %w", err), s.write.Close())
+	}
+	if s.read, err = open(path, readers, "_txlock=deferred&_pragma=query_only(1)"); err != nil {
+		return errors.Join(err, s.writer.Close(), s.write.Close())
+	}
+	return nil
 }
 
 func open(path string, conns int, extra string) (*sql.DB, error) {

@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
+
+	"gridpost/devices/diskspace"
 )
 
 // tx is one writing transaction and what has to be told after its commit.
@@ -37,7 +38,7 @@ func (s *Store) update(ctx context.Context, fn func(*tx) error) error {
 	err := t.run(fn)
 	<-s.turn
 	if err != nil {
-		return full(err)
+		return full(s.dir, err)
 	}
 	if t.changed {
 		s.changes.raise()
@@ -51,10 +52,14 @@ func (s *Store) update(ctx context.Context, fn func(*tx) error) error {
 	return nil
 }
 
-// full marks the error of a disk without room as ErrFull.
-func full(err error) error {
+// full marks the error of a disk without room, on the file system of dir, as ErrFull.
+func full(dir string, err error) error {
 	var e *sqlite.Error
-	if errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_FULL {
+	code := 0
+	if errors.As(err, &e) {
+		code = e.Code()
+	}
+	if err != nil && diskspace.IsFull(dir, err, code) {
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
 	return err

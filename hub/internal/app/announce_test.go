@@ -1,33 +1,11 @@
 package app
 
 import (
-	"errors"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
 )
-
-func TestReserve(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, reserveFile)
-	for range 2 {
-		if err := releaseReserve(dir); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("the reserve is there after it was released: %v", err)
-		}
-		if err := takeReserve(dir); err != nil {
-			t.Fatal(err)
-		}
-		info, err := os.Stat(path)
-		if err != nil || info.Size() != reserveBytes || info.Mode().Perm() != 0o600 {
-			t.Errorf("%+v, %v", info, err)
-		}
-	}
-}
 
 // TestRunFileNeedsNoRoom: a run file that cannot be written beside the old one is written over it, and
 // one that cannot be written at all does not keep the hub from running.

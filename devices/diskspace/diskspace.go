@@ -1,0 +1,94 @@
+// Package diskspace keeps a store usable on a full disk: it recognizes that a disk is full, and
+// sets room aside that is given up when something must be written to go on.
+//
+// It must not import other packages of Gridpost.
+package diskspace
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Reserve is a file whose room is given up when the disk is full and something must be written
+// to go on, and taken again when there is room. It is safe for concurrent use.
+type Reserve struct {
+	path string
+	size int64
+
+	mu sync.Mutex // serializes two short system calls; there is nothing to wait for
+}
+
+// NewReserve returns the reserve of size bytes at path. It takes no room yet.
+func NewReserve(path string, size int64) *Reserve { return &Reserve{path: path, size: size} }
+
+// Release gives the room up. It returns false when there is none to give.
+func (r *Reserve) Release() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return os.Remove(r.path) == nil
+}
+
+// Acquire takes the room, if it is not taken yet and as much again is left for others.
+func (r *Reserve) Acquire() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if fi, err := os.Stat(r.path); err == nil && fi.Size() >= r.size {
+		return nil
+	}
+	free, err := Free(filepath.Dir(r.path))
+	if err != nil {
+		return err
+	}
+	if free < 2*r.size {
+		return nil // later
+	}
+	f, err := os.OpenFile(r.path, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("reserving room on the disk: %w", err)
+	}
+	err = unix.Fallocate(int(f.Fd()), 0, 0, r.size)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		_, err = f.Write(make([]byte, r.size)) // a file system without fallocate
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("reserving room on the disk: %w", errors.Join(err, os.Remove(r.path)))
+	}
+	return nil
+}
+
+// Free returns how many bytes an unprivileged process can still write to the file system of dir.
+func Free(dir string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("asking for the free space of %s: %w", dir, err)
+	}
+	return int64(st.Bavail) * st.Bsize, nil
+}
+
+// IsFull says whether err means that the file system of dir has no room. sqliteCode is the extended
+// result code of SQLite in err (https://www.sqlite.org/rescode.html), or 0: SQLite reports some
+// full disks as input/output errors or as files that cannot be opened.
+func IsFull(dir string, err error, sqliteCode int) bool {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return true
+	}
+	const (
+		ioErr    = 10
+		full     = 13
+		cantOpen = 14
+		shmSize  = 4874 // SQLITE_IOERR_SHMSIZE: no room to grow the -shm file
+	)
+	switch primary := sqliteCode & 0xff; {
+	case primary == full || sqliteCode == shmSize:
+		return true
+	case primary == ioErr || primary == cantOpen:
+		free, ferr := Free(dir)
+		return ferr == nil && free < 64<<10
+	}
+	return false
+}
