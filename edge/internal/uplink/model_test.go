@@ -38,7 +38,7 @@ type row struct {
 	data    json.RawMessage
 }
 
-// disk is the content of the model's store. It can be copied, as a backup is.
+// disk is the content of the model's store.
 type disk struct {
 	versions  map[string]int
 	open      map[string]bool
@@ -47,12 +47,6 @@ type disk struct {
 	readings  int             // taken
 	sent      int             // of which delivered
 	announced map[string]bool // incidents whose evidence was announced and not yet delivered
-}
-
-func (d disk) clone() disk {
-	d.versions, d.open, d.evidence, d.announced = maps.Clone(d.versions), maps.Clone(d.open), maps.Clone(d.evidence), maps.Clone(d.announced)
-	d.outbox = slices.Clone(d.outbox)
-	return d
 }
 
 // modelStore implements Store. Numbers rise over everything, as those of a table do.

@@ -262,14 +262,14 @@ func (u *Uplink) report(l loop, err error) {
 // Limits of the waits after failures.
 //
 // An attempt that does not reach the hub costs it nothing, and one that does is a TLS handshake of
-// well under a millisecond. So while alerts wait, an edge tries about every two seconds: a thousand
-// edges that come back to one hub are 500 handshakes a second for two seconds, spread by
+// well under a millisecond. So while alerts wait, an edge tries every one to two seconds: a thousand
+// edges that come back to one hub are some 700 handshakes a second for two seconds, spread by
 // jitter. A hub that answers but fails is given more time, and what it asks for by Retry-After.
 const (
 	firstWait      = 250 * time.Millisecond
-	longestAlerts  = 2500 * time.Millisecond // hub not reached
-	longestOther   = 10 * time.Second        // hub not reached; ended when another loop reaches it
-	longestRefused = 20 * time.Second        // hub answers with an error
+	longestAlerts  = 2 * time.Second  // hub not reached
+	longestOther   = 10 * time.Second // hub not reached; ended when another loop reaches it
+	longestRefused = 20 * time.Second // hub answers with an error
 	maxRetryAfter  = 5 * time.Minute
 )
 

@@ -247,7 +247,8 @@ func TestReadingsAreStoredOnce(t *testing.T) {
 	withEdge(t, s, "gate-7")
 	now := time.Now()
 	all := []devices.Reading{
-		{Device: "river", Time: now, Value: 1, Quality: devices.Good}, {Device: "river", Time: now, Value: 2, Quality: devices.Good},
+		{Device: "river", Time: now, Value: 1, Quality: devices.Good},
+		{Device: "river", Time: now, Value: 2, Quality: devices.Good},
 		{Device: "river", Time: now.Add(time.Hour), Value: 3, Quality: devices.Good}, // the edge's clock was ahead
 	}
 	e := greet(t, s, "first")
