@@ -50,7 +50,7 @@ func (d *Disk) Close(save string) error {
 	var saved error
 	if save != "" {
 		_ = d.Free() // it need not be full
-		saved = os.CopyFS(save, os.DirFS(d.Dir))
+		saved = copyFiles(d.Dir, save)
 	}
 	if d.sudo {
 		return errors.Join(saved, exec.Command("sudo", "-n", "umount", "-l", d.Dir).Run())
