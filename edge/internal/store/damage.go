@@ -167,7 +167,11 @@ func (f *file) checkLog(checkpoint time.Time) error {
 	}
 	f.logger.Error("a write-ahead log is damaged", "file", f.name, "error", err)
 	aside := path + suffixDamaged
-	if err := copyFile(path, aside); err != nil {
+	if err := copyFile(path, aside); errors.Is(err, os.ErrNotExist) {
+		if err := os.WriteFile(aside, nil, 0o600); err != nil { // the log is gone: a mark for losses
+			return err
+		}
+	} else if err != nil {
 		if !full(f.dir, err) {
 			return err
 		}

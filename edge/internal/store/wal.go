@@ -36,27 +36,27 @@ var errWAL = errors.New("the write-ahead log is damaged")
 // checkWAL returns an error that is errWAL when the log at path has lost commits. frames is the
 // number of frames up to the last commit that SQLite will accept.
 func checkWAL(path, shm string) (frames uint32, err error) {
+	index, err := os.ReadFile(shm)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return 0, err
+	}
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
+		return 0, missingWAL(index)
 	}
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = f.Close() }()
-	index, err := os.ReadFile(shm)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return 0, err
-	}
 	frames, err = readWAL(f, nil)
 	if err != nil {
 		return frames, err
 	}
 	var header [walHeaderSize]byte
 	if _, err := f.ReadAt(header[:], 0); err != nil {
-		return frames, nil // an empty log
+		return frames, missingWAL(index) // an empty log
 	}
-	if committed, ok := indexFrames(index, header[16:24]); ok && committed > frames {
+	if committed, ok := indexFrames(index); ok && string(index[32:40]) == string(header[16:24]) && committed > frames {
 		return frames, fmt.Errorf("%w: %d frames were committed, %d are valid", errWAL, committed, frames)
 	}
 	return frames, nil
@@ -171,18 +171,34 @@ func zero(b []byte) bool {
 
 func be(b []byte, at int) uint32 { return binary.BigEndian.Uint32(b[at:]) }
 
+// missingWAL says whether a log that is not there held commits: a process that was killed leaves
+// the index, and in it how many frames were committed and how many of them the database has.
+func missingWAL(index []byte) error {
+	const backfilled = 2 * indexHeaderSize // where the second number is
+	committed, ok := indexFrames(index)
+	if !ok || len(index) < backfilled+4 {
+		return nil
+	}
+	if n := binary.NativeEndian.Uint32(index[backfilled:]); n < committed {
+		return fmt.Errorf("%w: it is gone, with %d frames that the database does not have", errWAL, committed-n)
+	}
+	return nil
+}
+
+const indexHeaderSize = 48
+
 // indexFrames returns how many frames were committed by the shared-memory index, which survives
-// the death of a process, if it belongs to the log with these salts
+// the death of a process, if it is whole
 // (https://www.sqlite.org/walformat.html#the_wal_index_header).
-func indexFrames(shm, salts []byte) (frames uint32, ok bool) {
-	const size = 48
+func indexFrames(shm []byte) (frames uint32, ok bool) {
+	const size = indexHeaderSize
 	if len(shm) < 2*size || string(shm[:size]) != string(shm[size:2*size]) {
 		return 0, false
 	}
 	w := walReader{order: binary.NativeEndian}
 	w.sum(shm[:40])
 	native := func(at int) uint32 { return binary.NativeEndian.Uint32(shm[at:]) }
-	if native(0) != walVersion || shm[12] == 0 || w.s0 != native(40) || w.s1 != native(44) || string(shm[32:40]) != string(salts) {
+	if native(0) != walVersion || shm[12] == 0 || w.s0 != native(40) || w.s1 != native(44) {
 		return 0, false
 	}
 	return native(16), true
