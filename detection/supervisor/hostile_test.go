@@ -31,7 +31,11 @@ func TestOtherProgramsAsWorker(t *testing.T) {
 		"says it is ready":   {"printf '\\000\\000\\000\\002\\002{}\\000\\000\\000\\002\\004{}' >&3; exec sleep 60", CodeProtocol, "a result without an access unit"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := work(t, Options{Binary: script(t, c.script), StartTimeout: 2 * time.Second, Restart: waitAnHour()})
+			o := Options{Binary: script(t, c.script), Restart: waitAnHour()}
+			if c.code == CodeNotReady {
+				o.StartTimeout = 2 * time.Second
+			}
+			b := work(t, o)
 			cause := b.state()
 			if cause.IsZero() {
 				cause = b.state()

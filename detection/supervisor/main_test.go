@@ -197,7 +197,7 @@ func (b *bench) publish(us []*streams.AccessUnit) {
 }
 
 // patience bounds every wait of the tests. It is long, because the machine may be busy.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 func (b *bench) state() devices.Cause {
 	b.t.Helper()

@@ -131,7 +131,7 @@ func TestKilledWorkerIsReplaced(t *testing.T) {
 }
 
 func TestStoppedWorkerIsKilledAndReplaced(t *testing.T) {
-	b := work(t, Options{ReplyTimeout: time.Second})
+	b := work(t, Options{ReplyTimeout: 5 * time.Second})
 	b.running()
 	in := camera(t)
 	b.publish(in[:25])
