@@ -40,7 +40,8 @@ func (c *clock) advance(t time.Time) time.Duration {
 }
 
 // order is a clock for readings, which may come late or twice: older ones are refused, until
-// several in a row show that the sensor's clock was set back.
+// several in a row show that the sensor's clock was set back. A reading with Go's monotonic reading is
+// dated by its arrival at this machine: it is in order by definition, whatever the wall clocks say.
 type order struct {
 	clock   clock
 	strikes int
@@ -48,6 +49,13 @@ type order struct {
 }
 
 func (o *order) accept(t time.Time) (time.Duration, bool) {
+	if isArrival(t) {
+		o.strikes = 0
+		if o.clock.started && t.Before(o.clock.last) { // this machine's clock or the sensor's was set
+			o.clock.last = t
+		}
+		return o.clock.advance(t), true
+	}
 	if o.clock.started && t.Before(o.clock.last) {
 		if o.strikes == 0 || !t.Before(o.late) {
 			o.strikes++
@@ -61,3 +69,6 @@ func (o *order) accept(t time.Time) (time.Duration, bool) {
 	o.strikes = 0
 	return o.clock.advance(t), true
 }
+
+// isArrival says whether t was read from this machine's clock.
+func isArrival(t time.Time) bool { return t != t.Round(0) }

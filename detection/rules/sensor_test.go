@@ -110,3 +110,29 @@ func TestFramesEndACamerasSilence(t *testing.T) {
 	r.want(r.e.Tick(at(130)), "opened silent 129.5")
 	r.want(r.frame(131), "closed silent 131.0")
 }
+
+// TestReadingsDatedByArrivalAreNeverLate: this machine's clock is set back by a month between two
+// readings, and the second one is dated by its arrival, because it carries no time that can be believed.
+func TestReadingsDatedByArrivalAreNeverLate(t *testing.T) {
+	e, err := NewEngine("gate", []Spec{spec("flood", detection.Severe, &thresholdTerms{sign: 1, value: 3})}, func() string { return "x" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := devices.Reading{Device: "gate", Time: time.Now().Add(29 * 24 * time.Hour).Round(0), Value: 1, Quality: devices.Good}
+	arrived := devices.Reading{Device: "gate", Time: time.Now(), Value: 5, Quality: devices.Good}
+	if alerts := e.Reading(own); len(alerts) != 0 {
+		t.Fatalf("alerts: %+v", alerts)
+	}
+	late := own
+	late.Time, late.Value = own.Time.Add(-time.Hour), 5
+	if alerts := e.Reading(late); len(alerts) != 0 {
+		t.Errorf("a reading that is late by the sensor's own clock was judged: %+v", alerts)
+	}
+	if alerts := e.Reading(arrived); len(alerts) != 1 || alerts[0].State != detection.Open {
+		t.Errorf("a reading above the limit opened nothing: %+v", alerts)
+	}
+	arrived.Time, arrived.Value = time.Now(), 1
+	if alerts := e.Reading(arrived); len(alerts) != 1 || alerts[0].State != detection.Closed {
+		t.Errorf("a reading below the limit closed nothing: %+v", alerts)
+	}
+}
