@@ -102,13 +102,13 @@ func (l *ledger) gapCount() (n int) {
 }
 
 // history returns what was done to an edge's data, and whether all of it can be noticed by the
-// edge: a copy that is restored, a clone, or a log that was removed cannot.
+// edge: a copy that is restored cannot.
 func (l *ledger) history(edge string) (what []string, noticeable bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	noticeable = true
 	for _, d := range l.damages[edge] {
-		if d == "restored" || d == "*.db-wal" || d == "*.db-shm" {
+		if d == "restored" {
 			noticeable = false
 		}
 	}
