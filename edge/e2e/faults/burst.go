@@ -20,6 +20,7 @@ import (
 // it has stored already, in between what it has not: the time in the messages tells.
 type burst struct {
 	address, name string
+	last          time.Time // of the newest message: a sensor's times do not go back
 	conn          net.Conn
 	reader        *bufio.Reader
 }
@@ -41,6 +42,10 @@ func (b *burst) publish(ctx context.Context, value float64) error {
 // publishAll returns when all values are acknowledged, or ctx ends.
 func (b *burst) publishAll(ctx context.Context, values []float64) error {
 	first := time.Now().UTC()
+	if !first.After(b.last) {
+		first = b.last.Add(time.Millisecond)
+	}
+	b.last = first.Add(time.Duration(len(values)) * time.Millisecond)
 	waiting := map[uint16][]byte{}
 	for i, v := range values {
 		payload := fmt.Sprintf(`{"value":%s,"time":%q}`, strconv.FormatFloat(v, 'g', -1, 64), first.Add(time.Duration(i)*time.Millisecond).Format(time.RFC3339Nano))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -118,7 +119,8 @@ func (n *node) stop() {
 	default:
 	}
 	if err := p.Stop(); err != nil {
-		n.report("%s did not stop cleanly: %s", n.name, lastLines(err.Error(), 6))
+		first, rest, _ := strings.Cut(err.Error(), "\n")
+		n.report("%s did not stop cleanly: %s: %s", n.name, first, lastLines(rest, 3))
 	}
 }
 
