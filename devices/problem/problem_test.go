@@ -94,7 +94,7 @@ func TestTextIsBounded(t *testing.T) {
 
 func TestBodyThatBreaksOff(t *testing.T) {
 	resp := &http.Response{
-		StatusCode: 503,
+		StatusCode: http.StatusServiceUnavailable,
 		Header:     http.Header{"Content-Type": {"application/problem+json"}, "Retry-After": {"7"}},
 		Body:       io.NopCloser(io.MultiReader(strings.NewReader(`{"detail":`), iotest.ErrReader(errors.New("reset")))),
 	}
@@ -139,7 +139,7 @@ func FuzzFromResponse(f *testing.F) {
 	f.Add(`{"title":null,"detail":{}}`, "Fri, 31 Dec 1999 23:59:59 GMT")
 	f.Fuzz(func(t *testing.T, body, after string) {
 		e := FromResponse(&http.Response{
-			StatusCode: 400,
+			StatusCode: http.StatusBadRequest,
 			Header:     http.Header{"Content-Type": {"application/problem+json"}, "Retry-After": {after}},
 			Body:       io.NopCloser(strings.NewReader(body)),
 		})

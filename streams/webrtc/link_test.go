@@ -60,7 +60,7 @@ func newTestLink(t *testing.T, rate float64, queue int, delay time.Duration, s *
 
 // backlog returns the bytes that wait. mu is held.
 func (l *testLink) backlog() int {
-	return int(max(0, l.leaves.Sub(time.Now()).Seconds()*l.rate/8))
+	return int(max(0, time.Until(l.leaves).Seconds()*l.rate/8))
 }
 
 // enqueue returns when a packet of so many bytes is through; ok is false when it is lost.

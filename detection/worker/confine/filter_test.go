@@ -95,7 +95,7 @@ func TestFilterRefusesWhatIsNotListed(t *testing.T) {
 		if got := decide(t, vm, auditArch^1, nr); got != kill {
 			t.Fatalf("call %d of another architecture: %#x", nr, got)
 		}
-		want := uint32(refuse)
+		want := refuse
 		switch numbers[nr] {
 		case "allowed":
 			want = allow
