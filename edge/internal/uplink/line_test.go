@@ -24,7 +24,7 @@ func withModel(t *testing.T, f func(t *testing.T, hub *modelHub, store *modelSto
 	must(t, os.WriteFile(file, []byte("12345"), 0o600))
 	synctest.Test(t, func(t *testing.T) {
 		hub := newModelHub(t)
-		line := &pipes{conns: make(chan net.Conn), down: func() bool { return false }}
+		line := &pipes{conns: make(chan net.Conn)}
 		defer serve(t, hub, line)()
 		f(t, hub, newModelStore(t, hub, file), line, identity)
 	})
@@ -39,12 +39,29 @@ func hasProblem(up *Uplink, code string) (devices.Cause, bool) {
 	return problems[i], true
 }
 
+// left returns how many alerts, files and readings wait.
+func (s *modelStore) left() (alerts, files, readings int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.outbox), len(s.announced), s.readings - s.sent
+}
+
+func (h *modelHub) version(id string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.versions[id]
+}
+
+func (h *modelHub) greeted() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.greetings
+}
+
 // TestAlertsArriveSoonAfterTheLineReturns: an alert that has waited through an outage is at the hub
 // within 5 s of the line's return, whenever that is. While the line is down, nothing answers a SYN.
 func TestAlertsArriveSoonAfterTheLineReturns(t *testing.T) {
 	withModel(t, func(t *testing.T, hub *modelHub, store *modelStore, line *pipes, identity *enrol.Identity) {
-		back := time.Now()
-		line.down = func() bool { return time.Now().Before(back) }
 		silent := func(ctx context.Context, network, address string) (net.Conn, error) {
 			if line.down() { // the kernel sends the SYN again, but later and later: as if never
 				select {
@@ -60,9 +77,9 @@ func TestAlertsArriveSoonAfterTheLineReturns(t *testing.T) {
 		defer stop()
 		time.Sleep(time.Minute)
 		for i := range 15 {
-			hub.mu.Lock()
-			back = time.Now().Add(5*time.Minute + time.Duration(i)*373*time.Millisecond)
-			hub.mu.Unlock()
+			outage := 5*time.Minute + time.Duration(i)*373*time.Millisecond
+			back := time.Now().Add(outage)
+			line.cut(outage)
 			// The connections that stood are gone without a word.
 			hub.mu.Lock()
 			hub.fail = func() fault {
@@ -87,7 +104,9 @@ func TestAlertsArriveSoonAfterTheLineReturns(t *testing.T) {
 
 func TestUnsupportedProtocolKeepsEverything(t *testing.T) {
 	withModel(t, func(t *testing.T, hub *modelHub, store *modelStore, line *pipes, identity *enrol.Identity) {
+		hub.mu.Lock()
 		hub.unsupported = true
+		hub.mu.Unlock()
 		up, stop := startUplink(t, identity, store, line.dial)
 		defer stop()
 		store.alert("incident", true)
@@ -95,15 +114,15 @@ func TestUnsupportedProtocolKeepsEverything(t *testing.T) {
 		if c, ok := hasProblem(up, "hub_protocol"); !ok || c.Params["edge_version"] != "2" || c.Params["hub_version"] != "7" {
 			t.Errorf("problems: %+v", up.Problems())
 		}
-		if n := len(store.outbox); n != 2 {
+		if n, _, _ := store.left(); n != 2 {
 			t.Errorf("%d events are left, want both", n)
 		}
 		hub.mu.Lock()
 		hub.unsupported = false // it was updated
 		hub.mu.Unlock()
 		time.Sleep(time.Minute)
-		if len(store.outbox) != 0 || hub.versions["incident"] != 1 {
-			t.Errorf("%d events are left after the hub was updated", len(store.outbox))
+		if n, _, _ := store.left(); n != 0 || hub.version("incident") != 1 {
+			t.Errorf("%d events are left after the hub was updated", n)
 		}
 		if p := up.Problems(); len(p) != 0 {
 			t.Errorf("problems at the end: %+v", p)
@@ -132,11 +151,11 @@ func TestCopiesOfAnEdgeDoNotGreetAllTheTime(t *testing.T) {
 		if !seen {
 			t.Error("nobody is told of the copy")
 		}
-		if hub.greetings > 200 {
-			t.Errorf("%d greetings in 10 minutes", hub.greetings)
+		if n := hub.greeted(); n > 200 {
+			t.Errorf("%d greetings in 10 minutes", n)
 		}
 		time.Sleep(5 * time.Minute)
-		if n := len(store.outbox); n != 0 {
+		if n, _, _ := store.left(); n != 0 {
 			t.Errorf("%d alerts wait after the copy has gone", n)
 		}
 		if _, ok := hasProblem(first, "edge_copied"); ok {
@@ -159,8 +178,8 @@ func TestOneFileThatCannotBeReadStopsNothing(t *testing.T) {
 		store.readings = 100
 		store.mu.Unlock()
 		time.Sleep(20 * time.Second)
-		if len(store.announced) != 1 || store.sent != 100 || len(store.outbox) != 0 {
-			t.Errorf("%d files, %d readings and %d alerts wait, want the one file only", len(store.announced), 100-store.sent, len(store.outbox))
+		if alerts, files, readings := store.left(); files != 1 || readings != 0 || alerts != 0 {
+			t.Errorf("%d files, %d readings and %d alerts wait, want the one file only", files, readings, alerts)
 		}
 		if c, ok := hasProblem(up, "evidence_failing"); !ok || c.Params["cause_code"] != "evidence_unreadable" {
 			t.Errorf("problems: %+v", up.Problems())
@@ -172,8 +191,8 @@ func TestOneFileThatCannotBeReadStopsNothing(t *testing.T) {
 		store.unreadable = ""
 		store.mu.Unlock()
 		time.Sleep(longestRetry)
-		if len(store.announced) != 0 || len(up.Problems()) != 0 {
-			t.Errorf("%d files wait after the disk is well again; problems %+v", len(store.announced), up.Problems())
+		if _, files, _ := store.left(); files != 0 || len(up.Problems()) != 0 {
+			t.Errorf("%d files wait after the disk is well again; problems %+v", files, up.Problems())
 		}
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -176,6 +177,8 @@ func (s *modelStore) WaitingEvidence(_ context.Context, limit int, skip func(api
 }
 
 func (s *modelStore) OpenEvidence(meta api.Evidence) (*os.File, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if meta.Incident == s.unreadable {
 		return nil, &os.PathError{Op: "open", Path: s.file, Err: syscall.EIO}
 	}
@@ -298,10 +301,10 @@ func (h *modelHub) had(r row) bool {
 
 func (h *modelHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
-	f := h.fail()
+	f, unsupported := h.fail(), h.unsupported
 	h.mu.Unlock()
 	w.Header().Set(api.HeaderProtocol, "2")
-	if h.unsupported {
+	if unsupported {
 		w.Header().Set(api.HeaderProtocol, "7")
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(http.StatusBadRequest)
@@ -466,8 +469,12 @@ func (h *modelHub) upload(w http.ResponseWriter, r *http.Request) {
 // pipes is a listener whose connections are in memory.
 type pipes struct {
 	conns chan net.Conn
-	down  func() bool
+	until atomic.Int64 // nanoseconds since 1970: the line is down before
 }
+
+func (p *pipes) down() bool { return time.Now().UnixNano() < p.until.Load() }
+
+func (p *pipes) cut(d time.Duration) { p.until.Store(time.Now().Add(d).UnixNano()) }
 
 func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	if p.down() {
@@ -533,17 +540,22 @@ func deliverUnderFaults(t *testing.T, seed uint64, identity *enrol.Identity, fil
 	random := rand.New(rand.NewPCG(seed, 7))
 	hub := newModelHub(t)
 	store := newModelStore(t, hub, file)
-	line := &pipes{conns: make(chan net.Conn), down: func() bool { return false }}
+	line := &pipes{conns: make(chan net.Conn)}
 	defer serve(t, hub, line)()
 	start := func() func() { _, stop := startUplink(t, identity, store, line.dial); return stop }
 	stop := start()
+	faults := rand.New(rand.NewPCG(seed, 8)) // used under the hub's lock
+	hub.mu.Lock()
 	hub.fail = func() fault {
-		if random.IntN(4) > 0 {
+		if faults.IntN(4) > 0 {
 			return none
 		}
-		return fault(random.IntN(int(faultKinds)))
+		return fault(faults.IntN(int(faultKinds)))
 	}
+	hub.mu.Unlock()
+	hub.mu.Lock()
 	backup, restored := hub.clone(), false
+	hub.mu.Unlock()
 	for step := range 150 {
 		id := fmt.Sprintf("incident-%03d", random.IntN(step/3+1))
 		store.mu.Lock()
@@ -571,10 +583,7 @@ func deliverUnderFaults(t *testing.T, seed uint64, identity *enrol.Identity, fil
 			hub.run++
 			hub.mu.Unlock()
 		case 4: // the line is down for a while
-			hub.mu.Lock()
-			until := time.Now().Add(time.Duration(random.IntN(120)) * time.Second)
-			line.down = func() bool { return time.Now().Before(until) }
-			hub.mu.Unlock()
+			line.cut(time.Duration(random.IntN(120)) * time.Second)
 		}
 		time.Sleep(time.Duration(random.IntN(3000)) * time.Millisecond)
 	}
@@ -583,6 +592,8 @@ func deliverUnderFaults(t *testing.T, seed uint64, identity *enrol.Identity, fil
 	hub.mu.Unlock()
 	time.Sleep(40 * time.Minute) // longer than any wait
 	stop()
+	hub.mu.Lock()
+	defer hub.mu.Unlock()
 	store.mu.Lock()
 	defer store.mu.Unlock()
 	if len(store.outbox) > 0 || store.sent != store.readings {
