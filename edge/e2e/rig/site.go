@@ -179,7 +179,7 @@ func (s *Site) Start() (err error) {
 	if program == "" {
 		program = s.programs.Path("edge")
 	}
-	s.process, err = StartWith(filepath.Join(s.Dir, s.Name+".log"), s.Env, program, "run", "--config", s.file(), "--data", s.data())
+	s.process, err = StartWith(filepath.Join(s.Dir, s.Name+".log"), s.Env, program, "run", "--config", s.file(), "--data", s.data(), "--status", "127.0.0.1:0")
 	return err
 }
 
