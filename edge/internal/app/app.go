@@ -24,6 +24,7 @@ import (
 	"gridpost/devices"
 	"gridpost/devices/mqtt"
 	"gridpost/devices/retry"
+	"gridpost/devices/rungroup"
 	"gridpost/edge/internal/brokers"
 	"gridpost/edge/internal/camera"
 	"gridpost/edge/internal/health"
@@ -230,34 +231,35 @@ func (l liveCameras) Stream(name string) (*streams.Stream, <-chan struct{}) {
 
 func (l liveCameras) Status(device string) (devices.Status, bool) { return l.e.states.Get(device) }
 
-// run starts everything and stops it in the order of the data's way.
+// run starts everything and stops it in the order in which data flows.
 func (e *edge) run(ctx context.Context) error {
-	s := newStages(ctx)
-	toHub := s.add() // stops last: what the others save while they stop may still reach the hub
-	toHub.Go(e.link.Run)
-	toHub.Go(e.publish.Run)
-
-	saving := s.add()
-	saving.Go(e.alerts.Run)
-	saving.Go(health.NewReporter(e.newest, e.health.Problems, e.counters).Run)
-	saving.Go(e.maintain)
-	saving.Go(e.intake.Run)
-
-	sensors := s.add()
-	sensors.Go(e.sensors.Run)
-
-	inputs := s.add()
-	inputs.Go(e.cameras.Run)
-	inputs.Go(e.brokers.Run)
-	inputs.Go(func(ctx context.Context) error {
+	inputs := []rungroup.Component{e.cameras.Run, e.brokers.Run, e.serveControl, func(ctx context.Context) error {
 		e.closeAbandoned(ctx)
 		return e.serveReloads(ctx)
-	})
-	inputs.Go(e.serveControl)
+	}}
 	if e.o.Status != "" {
-		inputs.Go(e.page().Run)
+		inputs = append(inputs, e.page().Run)
 	}
-	return s.wait(ctx, e.link.Drain)
+	reporter := health.NewReporter(e.newest, e.health.Problems, e.counters)
+	return rungroup.Run(ctx,
+		inputs,
+		[]rungroup.Component{e.sensors.Run},
+		[]rungroup.Component{e.alerts.Run, reporter.Run, e.maintain, e.intake.Run},
+		[]rungroup.Component{e.drain},
+		[]rungroup.Component{e.link.Run, e.publish.Run},
+	)
+}
+
+// drainFor bounds how long stopping waits for the hub.
+const drainFor = 2 * time.Second
+
+// drain lets what the other components saved while they stopped still reach the hub.
+func (e *edge) drain(ctx context.Context) error {
+	<-ctx.Done()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainFor)
+	defer cancel()
+	e.link.Drain(ctx)
+	return nil
 }
 
 // maintain thins and removes what is old.

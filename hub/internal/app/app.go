@@ -19,6 +19,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"gridpost/devices/rungroup"
 	"gridpost/firmware-config/enrol"
 	"gridpost/hub/internal/auth"
 	"gridpost/hub/internal/authority"
@@ -58,10 +59,10 @@ func Run(ctx context.Context, c Config, version string, logger *slog.Logger) (er
 		return err
 	}
 	defer h.withdraw()
-	return stages(ctx,
-		[]part{h.relay.Run},
-		[]part{h.servePublic, h.serveEdges},
-		[]part{h.notifier.Run, h.maintain},
+	return rungroup.Run(ctx,
+		[]rungroup.Component{h.relay.Run},
+		[]rungroup.Component{h.servePublic, h.serveEdges},
+		[]rungroup.Component{h.notifier.Run, h.maintain},
 	)
 }
 

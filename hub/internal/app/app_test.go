@@ -212,31 +212,6 @@ func TestCommander(t *testing.T) {
 	}
 }
 
-func TestStagesStopInOrder(t *testing.T) {
-	var mu sync.Mutex
-	var order []string
-	stage := func(name string) part {
-		return func(ctx context.Context) error {
-			<-ctx.Done()
-			mu.Lock()
-			defer mu.Unlock()
-			order = append(order, name)
-			return nil
-		}
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := stages(ctx, []part{stage("views")}, []part{stage("ports")}, []part{stage("rest")}); err != nil || strings.Join(order, " ") != "views ports rest" {
-		t.Errorf("%v, %v", order, err)
-	}
-	order = nil
-	broken := errors.New("broken")
-	err := stages(t.Context(), []part{stage("views")}, []part{func(context.Context) error { return broken }})
-	if !errors.Is(err, broken) || len(order) != 1 {
-		t.Errorf("%v, %v", order, err)
-	}
-}
-
 func TestConfiguration(t *testing.T) {
 	dir := t.TempDir()
 	for name, test := range map[string]struct{ text, want string }{
