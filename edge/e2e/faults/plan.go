@@ -87,24 +87,24 @@ func newPlanner(seed uint64, faults []fault) *planner {
 	return p
 }
 
-// next returns two faults that can run at the same time.
-func (p *planner) next() [2]planned {
-	var pair [2]planned
-	pair[0] = p.plan(p.pick(0))
-	for tries := 0; ; tries++ {
-		i := 0
-		if tries < len(p.first) {
-			i = tries
-		}
-		f := p.peek(i, tries >= len(p.first))
-		pair[1] = p.plan(f)
-		if !pair[1].excludes(pair[0]) {
-			if tries < len(p.first) {
-				p.first = slices.Delete(p.first, i, i+1)
-			}
-			return pair
+// next returns two faults that can run at the same time, or one when no other one can run beside it.
+func (p *planner) next() []planned {
+	one := p.plan(p.pick(0))
+	for i, f := range p.first {
+		if other := p.plan(f); !other.excludes(one) {
+			p.first = slices.Delete(p.first, i, i+1)
+			return []planned{one, other}
 		}
 	}
+	const tries = 3 // the place of a fault is drawn anew in each
+	for range tries {
+		for _, i := range p.random.Perm(len(p.faults)) {
+			if other := p.plan(p.faults[i]); !other.excludes(one) {
+				return []planned{one, other}
+			}
+		}
+	}
+	return []planned{one}
 }
 
 // pick takes the next fault that has not been planned yet, or any.
@@ -115,13 +115,6 @@ func (p *planner) pick(i int) fault {
 		return f
 	}
 	return p.faults[p.random.IntN(len(p.faults))]
-}
-
-func (p *planner) peek(i int, anyone bool) fault {
-	if anyone || i >= len(p.first) {
-		return p.faults[p.random.IntN(len(p.faults))]
-	}
-	return p.first[i]
 }
 
 // again plans a fault that could not be injected once more, if each has not been planned yet.

@@ -170,13 +170,17 @@ func (w *world) run(ctx context.Context, list []fault, r *Result) error {
 	return failed
 }
 
-// inject injects pairs of faults until the time is over.
+// inject injects faults, two at a time, until the time is over.
 func (w *world) inject(ctx context.Context, list []fault, r *Result) error {
 	p := newPlanner(w.o.Seed, list)
 	began := time.Now()
 	for step := 1; time.Since(began) < w.o.For || !p.complete(); step++ {
 		pair := p.next()
-		w.o.Progress("%3.0f s  %s + %s; %s", time.Since(began).Seconds(), w.describe(pair[0]), w.describe(pair[1]), w.counts())
+		what := make([]string, len(pair))
+		for i, one := range pair {
+			what[i] = w.describe(one)
+		}
+		w.o.Progress("%3.0f s  %s; %s", time.Since(began).Seconds(), strings.Join(what, " + "), w.counts())
 		var mu sync.Mutex
 		var both errgroup.Group
 		for _, one := range pair {
