@@ -34,26 +34,36 @@ func (r *Reserve) Release() bool {
 }
 
 // Acquire takes the room, if it is not taken yet and as much again is left for others.
-func (r *Reserve) Acquire() error {
+func (r *Reserve) Acquire() error { return r.take(r.size, r.size) }
+
+// Retake takes back what Release gave up and what was not needed: all that is free, up to the size
+// of the reserve.
+func (r *Reserve) Retake() error { return r.take(1, 0) }
+
+// take makes the file as large as the free room allows, up to r.size, if it gets to least bytes
+// and so many others are left.
+func (r *Reserve) take(least, others int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if fi, err := os.Stat(r.path); err == nil && fi.Size() >= r.size {
-		return nil
+	var have int64
+	if fi, err := os.Stat(r.path); err == nil {
+		have = fi.Size()
 	}
 	free, err := Free(filepath.Dir(r.path))
 	if err != nil {
 		return err
 	}
-	if free < 2*r.size {
-		return nil // later
+	size := min(r.size, have+free-others)
+	if have >= r.size || size <= have || size < least {
+		return nil // taken, or later
 	}
 	f, err := os.OpenFile(r.path, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("reserving room on the disk: %w", err)
 	}
-	err = unix.Fallocate(int(f.Fd()), 0, 0, r.size)
+	err = unix.Fallocate(int(f.Fd()), 0, 0, size)
 	if errors.Is(err, unix.EOPNOTSUPP) {
-		_, err = f.Write(make([]byte, r.size)) // a file system without fallocate
+		_, err = f.Write(make([]byte, size)) // a file system without fallocate
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("reserving room on the disk: %w", errors.Join(err, os.Remove(r.path)))

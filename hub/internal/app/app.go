@@ -19,6 +19,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"gridpost/devices/retry"
 	"gridpost/devices/rungroup"
 	"gridpost/firmware-config/enrol"
 	"gridpost/hub/internal/auth"
@@ -45,7 +46,7 @@ func Run(ctx context.Context, c Config, version string, logger *slog.Logger) (er
 		return err
 	}
 	defer unlock()
-	st, err := store.Open(store.Options{Dir: c.Data, Logger: logger})
+	st, err := openStore(ctx, c.Data, logger)
 	if err != nil {
 		return err
 	}
@@ -64,6 +65,26 @@ func Run(ctx context.Context, c Config, version string, logger *slog.Logger) (er
 		[]rungroup.Component{h.servePublic, h.serveEdges},
 		[]rungroup.Component{h.notifier.Run, h.maintain},
 	)
+}
+
+// openEvery is how often a start is tried again that found no room on the disk.
+const openEvery = 5 * time.Second
+
+// openStore opens the store. When the disk is so full that even the store's reserve is not enough,
+// it waits for room: a hub must not need a hand to start.
+func openStore(ctx context.Context, dir string, logger *slog.Logger) (*store.Store, error) {
+	for first := true; ; first = false {
+		st, err := store.Open(store.Options{Dir: dir, Logger: logger})
+		if !errors.Is(err, store.ErrFull) {
+			return st, err
+		}
+		if first {
+			logger.Error("the hub starts as soon as the disk has room", "error", err)
+		}
+		if !retry.Sleep(ctx, openEvery) {
+			return nil, err
+		}
+	}
 }
 
 // hub holds the parts between prepare and close.

@@ -94,14 +94,15 @@ func Open(o Options) (*Store, error) {
 		reserve: diskspace.NewReserve(filepath.Join(o.Dir, "reserve"), reserveBytes),
 	}
 	err := s.openFiles()
+	reserve := s.reserve.Acquire
 	if errors.Is(err, ErrFull) && s.reserve.Release() {
 		o.Logger.Warn("the disk is full; the reserved room is used to start", "dir", o.Dir)
-		err = s.openFiles()
+		err, reserve = s.openFiles(), s.reserve.Retake // for the next start
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := s.reserve.Acquire(); err != nil {
+	if err := reserve(); err != nil {
 		o.Logger.Warn("no room is reserved on the disk", "error", err)
 	}
 	return s, nil
