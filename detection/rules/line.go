@@ -232,7 +232,7 @@ func (p *path) step(at detection.Segment, box detection.Box, margin float64) (fr
 	}
 	from, to = p.from, foot
 	if p.side == -side {
-		if !p.wholly(at, box) {
+		if !p.entirely(at, box) {
 			return from, to, false
 		}
 		ok = p.met >= -beyond && p.met <= 1+beyond
@@ -244,9 +244,9 @@ func (p *path) step(at detection.Segment, box detection.Box, margin float64) (fr
 	return from, to, ok
 }
 
-// wholly reports whether the whole object has moved to the side of its foot. A blob that only shrinks
+// entirely reports whether the whole object has moved to the side of its foot. A blob that only shrinks
 // or trembles, as the rest of a shadow does, moves its foot but not its center.
-func (p *path) wholly(at detection.Segment, box detection.Box) bool {
+func (p *path) entirely(at detection.Segment, box detection.Box) bool {
 	foot, mid := at.SignedDistance(box.Foot())-at.SignedDistance(p.home), at.SignedDistance(box.Center())-at.SignedDistance(p.mid)
 	if foot < 0 {
 		foot, mid = -foot, -mid

@@ -64,7 +64,7 @@ func (e *Error) Reason() string {
 
 // FromResponse returns the error that resp stands for; the caller has found that its status is none
 // that it can use. It reads at most 64 KiB of the body and does not close it. A body that is no
-// problem document, or that breaks off, leaves the texts empty: the status alone is an answer.
+// problem document, or that is cut short, leaves the texts empty: the status alone is an answer.
 func FromResponse(resp *http.Response) *Error {
 	e := &Error{Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header)}
 	if !isDocument(resp.Header.Get("Content-Type")) || resp.Body == nil {
