@@ -1,23 +1,26 @@
-# What people and machines run. Every target says in words what it does; long output goes to
+# The commands for people and CI. Every target prints what it does; long output goes to
 # .cache/*.log and is shown only when something fails.
 #
 #   make demo    hub, edge, four cameras and three sensors; Ctrl-C ends it
 #   make test    everything: Go tests with the race detector, browser tests
-#   make smoke   the demo without a person: one line of JSON, exit 0 if all of it worked
+#   make smoke   runs the demo automatically: one line of JSON, exit status 0 if all of it worked
 #   make build   bin/edge, bin/hub, bin/worker      make lint   golangci-lint
 #   make bench   figures as JSON                    make deps   the Debian packages, nothing else
+#   make bench-relay  what relaying costs, as JSON
+#   make bench-hub  a hub under a town's load, with a million incidents, and two hubs that are killed, on
+#                SQLite and PostgreSQL, as JSON (BENCH_HUB="-only load -edges 100" measures less)
 #   make torture random faults for TORTURE=120 seconds (SEED=n repeats a plan, FAULTS=a,b only these),
 #                then one line of JSON: nothing acknowledged may be lost, doubled or wrong
 #   make console builds hub/ui/dist from its sources (dist is committed, so that building a hub needs
 #                no Node; where there is none, make fetches one for this folder)
 #   make console-test  the console's browser tests alone
-#   make screenshots   pictures of every view into .cache/screenshots
+#   make screenshots   screenshots of every view into .cache/screenshots
 #   make onnxruntime   ONNX Runtime beside the worker, for object models
 #   make clean   removes what was built             (demo data and footage stay: rm -r demo-data .cache)
 #
 # HUB_ADDR=host:port   where the demo's console listens   (127.0.0.1:8080)
 # DATA_DIR=folder      where the demo keeps its data      (demo-data)
-# DEMO_VIDEO=file      footage for the simulated cameras  (pedestrians out of Debian's opencv-doc)
+# DEMO_VIDEO=file      footage for the simulated cameras  (pedestrians from Debian's opencv-doc)
 # DEMO_CAMERAS="rtsp://... rtsp://..."   real cameras instead of simulated ones
 
 SHELL := /bin/bash
@@ -31,16 +34,18 @@ DEMO_VIDEO ?=
 DEMO_CAMERAS ?=
 CACHE := .cache
 GO ?= go
-# A cache of its own: golangci-lint's common one brings back findings with the paths of other trees.
+# A cache for this folder: golangci-lint's shared cache returns findings with paths of other checkouts.
 LINT := GOLANGCI_LINT_CACHE=$(CURDIR)/$(CACHE)/golangci-lint $(GO) tool -modfile=.ci/tools.mod golangci-lint
 
-# What building needs, what the demo needs to run, and what only tests need. The same names
-# hold on Debian 12 and Ubuntu 24.04, but for the browser: see "browser" below.
+# The packages for building, for running the demo, and for the tests. Debian 12 and Ubuntu 24.04 use the
+# same names, except for PostgreSQL and the browser: see the target browser.
+POSTGRES := $(if $(shell grep -s '^ID=ubuntu' /etc/os-release),16,15)
 BUILD_PACKAGES := gcc g++ pkg-config libopencv-dev libavcodec-dev libavformat-dev libavutil-dev libswscale-dev
 DEMO_PACKAGES := ffmpeg $(if $(DEMO_VIDEO)$(DEMO_CAMERAS),,opencv-doc)
 TEST_PACKAGES := ffmpeg opencv-doc mosquitto python3-gi gir1.2-gst-rtsp-server-1.0 \
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
-	gstreamer1.0-plugins-ugly gstreamer1.0-libav fonts-noto-cjk zbar-tools iproute2
+	gstreamer1.0-plugins-ugly gstreamer1.0-libav fonts-noto-cjk zbar-tools iproute2 \
+	postgresql-$(POSTGRES) postgresql-$(POSTGRES)-postgis-3
 
 .PHONY: build demo smoke test lint bench clean deps deps-build deps-demo deps-test browser go-present programs
 .PHONY: console console-check console-test console-browser screenshots node
@@ -71,8 +76,8 @@ deps-demo:
 deps-test: browser
 	$(call install,$(TEST_PACKAGES))
 
-# Debian has Chromium as a package. Ubuntu has it only as a snap, which is not installed
-# behind anybody's back; any Chromium or Chrome will do, CHROME=path names one elsewhere.
+# Debian has a package of Chromium. Ubuntu has only a snap, which make does not install without being
+# asked. Any Chromium or Chrome works; CHROME=path names one that is not on the PATH.
 browser:
 	@if [ -n "$${CHROME:-}" ]; then exit 0; fi; \
 	for b in chromium chromium-browser google-chrome google-chrome-stable; do if command -v $$b >/dev/null; then exit 0; fi; done; \
@@ -102,7 +107,7 @@ demo: build deps-demo
 	@exec bin/hub demo --data "$(DATA_DIR)" --listen "$(HUB_ADDR)" --footage $(CACHE)/footage \
 		$(if $(DEMO_VIDEO),--video "$(DEMO_VIDEO)") $(foreach c,$(DEMO_CAMERAS),--camera '$(c)')
 
-# The data of a smoke run is new each time, its ports are free ones: it runs beside a demo.
+# A smoke run uses a new data folder and free ports, so that it can run beside a demo.
 smoke: build deps-demo browser
 	@$(GO) run ./edge/e2e/smoke -programs bin -footage $(CACHE)/footage
 
@@ -147,13 +152,13 @@ console: $(PACKAGES)
 	@npm run --silent --prefix $(UI) build -- --logLevel warn
 	@echo "Built $(UI)/dist; commit it with the sources"
 
-# Types, words and stores of the console.
+# Types, translations and stores of the console.
 console-check: $(PACKAGES)
 	@echo "Types and unit tests of the console"
 	@npm run --silent --prefix $(UI) check >$(CACHE)/console.log 2>&1 && npm test --silent --prefix $(UI) >>$(CACHE)/console.log 2>&1 || { \
 		tail -n 40 $(CACHE)/console.log; echo "All of it is in $(CACHE)/console.log"; exit 1; }
 
-# The console in a browser, before a real hub and real edges; takes some minutes.
+# The console in a browser, with a real hub and real edges; takes some minutes.
 console-test: build deps-demo deps-test console-browser
 console-browser: $(PACKAGES)
 	@echo "The console in a browser: both languages, keyboard, accessibility, ten thousand incidents"
@@ -164,7 +169,7 @@ console-browser: $(PACKAGES)
 # Every view in every size, theme and language. SHOTS="phone dark" takes those alone.
 SHOTS ?= all
 screenshots: build deps-demo deps-test $(PACKAGES)
-	@echo "Taking pictures of the console into $(CACHE)/screenshots (some minutes)"
+	@echo "Taking screenshots of the console into $(CACHE)/screenshots (some minutes)"
 	@GRIDPOST_SCREENSHOTS="$(SHOTS)" GRIDPOST_BIN=$(CURDIR)/bin GRIDPOST_FOOTAGE=$(CURDIR)/$(CACHE)/footage npm run --silent --prefix $(UI) test:browser >$(CACHE)/screenshots.log 2>&1 || { \
 		tail -n 60 $(CACHE)/screenshots.log; echo "All of it is in $(CACHE)/screenshots.log"; exit 1; }
 
@@ -175,7 +180,7 @@ test: build deps-demo deps-test console-check onnxruntime
 	@echo "Go tests with the race detector, and the browser tests"
 	@CGO_ENABLED=1 GRIDPOST_BIN=$(CURDIR)/bin GRIDPOST_FOOTAGE=$(CURDIR)/$(CACHE)/footage \
 		GRIDPOST_ONNXRUNTIME=$(CURDIR)/bin/libonnxruntime.so.1 \
-		$(GO) test -race -shuffle=on -timeout 15m ./...
+		$(GO) run ./devices/postgresql/with $(GO) test -race -shuffle=on -timeout 15m ./...
 	@$(MAKE) console-browser
 
 # The shared library is inside the npm package; 113 MB come for 46 that stay.
@@ -199,6 +204,22 @@ lint: deps-build
 
 bench: build deps-demo deps-test
 	@$(GO) run ./edge/e2e/bench -programs bin -footage $(CACHE)/footage
+
+BENCH_HUB ?=
+bench-hub: build deps-test
+	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/hubseed ./hub/internal/hubseed
+	@$(GO) run ./edge/e2e/hubbench -programs bin $(BENCH_HUB)
+
+.PHONY: bench-hub
+
+# The relay alone: 60 viewers of one camera, with GOPs of 2 s and of 10 s, and 240 viewers of 60 cameras.
+bench-relay:
+	@$(GO) test -c -o bin/relaybench ./hub/internal/relay
+	@for run in "60 1 4000 50" "60 1 4000 250" "240 60 2000 50"; do set -- $$run; \
+	  GRIDPOST_RELAY_COST=$$1 GRIDPOST_RELAY_COST_CAMERAS=$$2 GRIDPOST_RELAY_COST_KBIT=$$3 GRIDPOST_RELAY_COST_GOP=$$4 \
+	  bin/relaybench -test.run '^TestRelayCost$$' -test.v | grep cost_test || exit 1; done
+
+.PHONY: bench-relay
 
 # Full disks need root, or sudo without a password, to mount a tmpfs.
 TORTURE ?= 120

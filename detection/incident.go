@@ -46,6 +46,19 @@ type Incident struct {
 	Count int `json:"count"`
 }
 
+// Pending is a rule's condition that holds, but not for long enough yet to open an incident.
+type Pending struct {
+	Device string        `json:"device"`
+	Rule   string        `json:"rule"`
+	Kind   RuleKind      `json:"kind"`
+	Limit  float64       `json:"limit"` // of the rule
+	First  time.Time     `json:"first"` // of the first reading that met the condition, as a reading's time is
+	Held   time.Duration `json:"held"`  // how long the condition has held, by this machine's clock; not negative
+	Count  int           `json:"count"` // readings that met it, from 1
+	Value  float64       `json:"value"` // of the last one
+	Unit   string        `json:"unit,omitempty"`
+}
+
 // RuleKind is the name of a kind of rule; see package rules.
 type RuleKind string
 

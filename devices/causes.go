@@ -26,7 +26,7 @@ type CauseKind struct {
 // Causes returns every code that edges and the hub use, in the order of the registry. The
 // console has words for each in every language. A code never changes its meaning.
 func Causes() []CauseKind {
-	return slices.Concat(cameraCauses(), sensorCauses(), workerCauses(), storeCauses(), hubCauses(), commandCauses())
+	return slices.Concat(cameraCauses(), sensorCauses(), valueCauses(), workerCauses(), storeCauses(), hubCauses(), commandCauses(), sessionCauses())
 }
 
 func cameraCauses() []CauseKind {
@@ -38,7 +38,18 @@ func cameraCauses() []CauseKind {
 		{"camera_full", "the camera has no room for another viewer ({status})"},
 		{"camera_transport_refused", "the camera serves neither TCP nor UDP as asked (461)"},
 		{"camera_status", "the camera answers {status}[ ({message})]"},
-		{"camera_no_video", "the camera offers no H.264 or H.265 video"},
+		{"camera_no_video", "the camera offers no H.264, H.265 or motion JPEG video[, but {offered}]"},
+		{"camera_login_method", "the camera asks for a log-in method that is not supported[: {methods}]"},
+		{"camera_login_waiting", "the camera refused this user name and password a moment ago; the next log-in waits, because cameras lock accounts"},
+		{"camera_certificate_untrusted", "the camera's certificate is not trusted (SHA-256 {fingerprint}); if it is the camera's own, add it as the camera's fingerprint"},
+		{"camera_certificate_changed", "the camera's certificate is not the one that was configured; its SHA-256 is {fingerprint}"},
+		{"camera_needs_tls", "the camera expects TLS at {address}: its address begins with rtsps://"},
+		{"camera_no_tls", "the camera speaks no TLS at {address}: its address begins with rtsp://, or the port is wrong"},
+		{"camera_http", "a web server answers at {address}, not RTSP: the port is wrong"},
+		{"camera_header_too_large", "the camera's answer has a header that is too large"},
+		{"camera_description_too_large", "the camera's description is too large ({bytes} bytes)"},
+		{"camera_redirect_loop", "the camera redirects again and again"},
+		{"camera_redirect_insecure", "the camera redirects from a connection with TLS to one without"},
 		{"camera_session_ended", "the camera ended the session"},
 		{"camera_closed_connection", "the camera closed the connection"},
 		{"camera_name_unknown", "the name {host} is not known"},
@@ -46,10 +57,20 @@ func cameraCauses() []CauseKind {
 		{"camera_no_route", "nothing answers at {address} (no route)"},
 		{"camera_timed_out", "nothing answers at {address} (no answer within {seconds})"},
 		{"camera_not_rtsp", "what answers at {address} does not speak RTSP, or too slowly"},
-		{"camera_not_understood", "what answers at {address} is not understood"},
+		{"camera_not_understood", "what answers at {address} is not understood[: {reason}]"},
 		{"camera_no_frames", "connected, but no frames for {seconds}"},
 		{"camera_no_keyframe", "connected, but no keyframe within {seconds}"},
+		{"camera_waiting_for_keyframe", "connected, waiting for a keyframe (for {seconds})"},
+		{"camera_losing_packets", "{device} loses packets: {percent} % of the last minute's ({count}) did not arrive; check its cable, its radio link and the switch"},
+		{"camera_udp_only_silent", "the camera serves UDP only, and nothing comes by UDP: let UDP from the camera pass the firewall"},
+		{"camera_tcp_refused", "the camera does not serve TCP (461): set transport: auto"},
 		{"camera_udp_silent", "connected, but nothing comes by UDP"},
+		{"video_left_out", "only the first video of the camera is used; {count} more are left out ({codecs})"},
+		{"audio_left_out", "the camera's audio is left out: {codec} cannot be passed on, G.711 and Opus can"},
+		{"audio_refused", "the camera's audio ({codec}) is left out: the camera refuses it[ ({reason})]"},
+		{"video_b_frames", "the camera sends B-frames, which live video in a browser cannot show; turn them off in the camera (profile Baseline, or no B-frames)"},
+		{"video_not_live", "the camera sends {codec}, which live video in a browser cannot show"},
+		{"codec_not_playable", "the camera sends {codec}, which this viewer cannot play"},
 		{"device_not_heard", "not heard of since the edge started"},
 		{"device_failed", "it failed and is started again: {reason}"},
 		{"edge_not_heard", "its edge {edge} has not been heard of yet"},
@@ -62,18 +83,60 @@ func sensorCauses() []CauseKind {
 		{"broker_login_refused", "the broker at {broker} refuses the user name or password"},
 		{"broker_client_refused", "the broker at {broker} refuses the client's name"},
 		{"broker_unavailable", "the broker at {broker} says that it is unavailable"},
+		{"broker_client_id_in_use", "another client uses the client ID {client_id} at the broker {broker}, most likely a copy of this edge: give one of them another client_id"},
+		{"broker_not_mqtt", "what answers at {broker} does not speak MQTT, or wants mqtts://"},
 		{"broker_topics_refused", "the broker at {broker} refuses the topics {topics}"},
 		{"broker_authority_unreadable", "the broker at {broker}: {reason}"},
+		{"broker_certificate_unreadable", "the broker at {broker}: {reason}"},
+		{"broker_refuses_certificate", "the broker at {broker} refuses this edge's certificate, or wants one: {reason}"},
+		{"broker_message_invalid", "[{count} ]messages of the broker at {broker} are not valid MQTT and are dropped: {reason}"},
 		{"broker_connection_refused", "nothing answers at {broker} (connection refused)"},
 		{"broker_name_unknown", "the name of the broker {broker} is not known"},
-		{"broker_certificate_untrusted", "the certificate of the broker at {broker} cannot be trusted: {reason}"},
+		{"broker_certificate_untrusted", "the certificate of the broker at {broker} cannot be trusted[: {cause}][: {reason}]"},
 		{"broker_closed_connection", "the broker at {broker} closed the connection"},
 		{"broker_timed_out", "nothing answers at {broker} (timed out)"},
 		{"broker_failed", "the broker at {broker}: {reason}"},
 		{"listener_address_in_use", "sensors cannot connect: another program uses {address}"},
+		{"listener_certificate_unreadable", "sensors cannot connect by TLS: {reason}"},
+		{"message_too_long", "[{count} ]messages on the topic {topic} of the broker {broker} are too long and are dropped: the last had {bytes} bytes, {limit} are allowed"},
+		{"message_topic_refused", "[{count} ]messages of the user {user} on the topic {topic} are dropped, because the user may not publish there"},
+		{"sensor_login_refused", "a sensor at {address} cannot log in as {user}: unknown user or wrong password"},
+		{"sensor_logins_blocked", "a sensor at {address} has tried so often to log in as {user} with a wrong password that it is refused for {retry_in}"},
+		{"sensor_not_understood", "[{count} ]connections of the user {user} at {address} were closed, because what it sends is not valid MQTT: {reason}"},
+		{"sensor_subscribes", "the user {user} tries to subscribe to {topic}: the embedded broker only receives readings"},
 		{"listener_failed", "sensors cannot connect: {reason}"},
+		{"reading_not_understood", "[{device}: ]what the sensor sends is not understood[: {cause}][: {reason}][; it sent: {excerpt}]"},
+		{"reading_time_unreadable", "[{device}: ]the time of its readings is not understood[: {cause}][; it sent: {excerpt}]; they are dated by their arrival"},
+		{"reading_time_implausible", "[{device}: ]the time of its readings cannot be right ({excerpt}); they are dated by their arrival"},
 		{"sensor_silent", "no reading for more than {seconds}, expected every {every_seconds}[; {cause}]"},
+		{"template_full", "more than {count} devices publish on the topics of {template}; further ones are ignored"},
+		{"template_not_saved", "the devices of templates that were heard of cannot be saved: {reason}"},
+		{"sensor_messages_lost", "messages of {node} were lost, so that values may be old until it announces all of them again"},
+		{"sensor_reported_offline", "the sensor, or its broker for it, reported that it is offline"},
 		{"sensor_never_read", "no reading since the edge started, expected every {every_seconds}[; {cause}]"},
+	}
+}
+
+// valueCauses say why a value or its time cannot be read; they stand within reading_not_understood and
+// reading_time_unreadable.
+func valueCauses() []CauseKind {
+	return []CauseKind{
+		{"value_absent", "there is no value at {path}"},
+		{"value_not_scalar", "the value is an object or a list"},
+		{"value_not_number", "the value \"{value}\" is neither a number nor a known word"},
+		{"value_ambiguous", "the value \"{value}\" can be read in two ways; decimal: comma or decimal: point would say which"},
+		{"value_inexact", "the integer {value} has more digits than a number holds; type: text would keep them"},
+		{"value_out_of_range", "the value is out of the range of a number"},
+		{"value_unit", "the value is in \"{from}\", which cannot be converted to \"{to}\"; scale would say how"},
+		{"value_not_encoded", "the value is not {encoding}"},
+		{"value_too_short", "the value has {count} bytes, and bytes {first} to {last} are to be read"},
+		{"payload_empty", "the payload is empty"},
+		{"payload_not_json", "the payload is not JSON, from byte {at} on"},
+		{"time_absent", "there is nothing at {path}"},
+		{"time_not_text", "it is neither a text nor a number"},
+		{"time_form_unknown", "it is not in a form that is known; time_format would name it"},
+		{"time_zone_missing", "it names no time zone; time_zone would"},
+		{"time_not_format", "it is not of the form that time_format names"},
 	}
 }
 
@@ -96,6 +159,8 @@ func workerCauses() []CauseKind {
 		{"worker_stream_closed", "the camera's stream was closed" + retry},
 		{"worker_failed", "the worker failed[: {detail}][, saying: {output}]" + retry},
 		{"detection_no_frames", "{device}: nothing is detected, because the stream for detection has no frames: {cause}"},
+		{"model_quarantined", "the object model is off for {retry_in} after {crashes} crashes in a row: {cause}"},
+		{"detection_without_model", "{device}: motion is detected instead of objects, because the object model does not run: {cause}"},
 		{"detection_stopped", "{device}: nothing is detected: {cause}"},
 	}
 }
@@ -163,9 +228,23 @@ func commandCauses() []CauseKind {
 		{"camera_unknown", "{edge} has no camera {device}"},
 		{"camera_not_online", "{device} is not online[: {cause}]"},
 		{"command_unknown", "this edge does not know the command {command}"},
+		{"camera_without_sub_stream", "{device} has no sub-stream"},
 		{"command_expired", "the command had expired when it arrived"},
 		{"publications_full", "this edge already sends {count} cameras, and no more at a time"},
 		{"command_failed", "the command failed: {reason}"},
+	}
+}
+
+// sessionCauses are of WebRTC sessions, and of certificates.
+func sessionCauses() []CauseKind {
+	return []CauseKind{
+		{"session_lost", "the connection was lost"},
+		{"session_closed_by_peer", "the other side closed the connection"},
+		{"session_not_connected", "no connection came about within {seconds}"},
+		{"session_no_frames", "connected, but no frames for {seconds}"},
+		{"certificate_authority_unknown", "it is from an authority that is not known here"},
+		{"certificate_time", "it has expired or is not valid yet, or the clock is wrong"},
+		{"certificate_name", "it is for another name"},
 	}
 }
 
@@ -259,9 +338,14 @@ func (c Cause) sentence() string {
 	if !ok {
 		return c.Code
 	}
+	return Sentence(template, c.Params)
+}
+
+// Sentence fills a template as CauseKind says, for registries of other packages.
+func Sentence(template string, params map[string]string) string {
 	template = optional.ReplaceAllStringFunc(template, func(part string) string {
 		for _, b := range blank.FindAllString(part, -1) {
-			if c.Params[b[1:len(b)-1]] == "" {
+			if params[b[1:len(b)-1]] == "" {
 				return ""
 			}
 		}
@@ -269,7 +353,7 @@ func (c Cause) sentence() string {
 	})
 	return blank.ReplaceAllStringFunc(template, func(b string) string {
 		name := b[1 : len(b)-1]
-		value := c.Params[name]
+		value := params[name]
 		if isSeconds(name) {
 			return duration(value)
 		}

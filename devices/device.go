@@ -4,7 +4,10 @@
 // package must not import streams, detection, edge or hub.
 package devices
 
-import "time"
+import (
+	"hash/fnv"
+	"time"
+)
 
 // Kind is the kind of a device.
 type Kind string
@@ -40,7 +43,7 @@ const (
 type Status struct {
 	Device string    `json:"device"`
 	State  State     `json:"state"`
-	Cause  Cause     `json:"cause"` // zero when online
+	Cause  Cause     `json:"cause"` // why it is not online, or what is wrong with it although it is; may be zero only when online
 	Since  time.Time `json:"since"`
 }
 
@@ -53,6 +56,9 @@ const (
 	Bad  Quality = "bad" // the sensor or the decoder marked the value as not usable
 )
 
+// MaxText bounds a reading that is a text, in runes.
+const MaxText = 200
+
 // Reading is one value of a sensor.
 type Reading struct {
 	Device  string    `json:"device"`
@@ -60,4 +66,25 @@ type Reading struct {
 	Value   float64   `json:"value"`
 	Unit    string    `json:"unit"` // as configured: m, %, °C, 1
 	Quality Quality   `json:"quality"`
+	Text    string    `json:"text,omitempty"` // a value that is no number, of at most MaxText runes; then Value is 0
+
+	// Retained says that a broker had stored the message before: the reading is the sensor's state,
+	// and how old it is is not known unless the sensor says. It is neither stored nor sent.
+	Retained bool `json:"-"`
+
+	// Historical says that the sensor measured it earlier than what it has reported already, and has
+	// sent it late: it is stored, but it neither is the sensor's state nor changes it. It is neither
+	// stored nor sent.
+	Historical bool `json:"-"`
+}
+
+// Key returns the number that tells a reading from the others of its device and time: its value, or
+// a checksum of its text. Stores have it in the place of the value.
+func (r Reading) Key() float64 {
+	if r.Text == "" {
+		return r.Value
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(r.Text)) // a hash never fails
+	return float64(h.Sum64() >> 11)
 }

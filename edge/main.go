@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -16,10 +17,12 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"syscall"
+	_ "time/tzdata" // an appliance may have no database of time zones
 
 	"golang.org/x/sys/unix"
 
 	"gridpost/edge/internal/app"
+	"gridpost/edge/internal/connect"
 	"gridpost/edge/internal/replay"
 	"gridpost/edge/internal/sitefile"
 	"gridpost/edge/internal/status"
@@ -31,11 +34,17 @@ import (
 const usage = `usage:
   edge run    --config FILE [--data DIR] [--worker FILE] [--status ADDRESS]
                                                                    watch the site until told to stop; SIGHUP reloads FILE
-  edge check  --config FILE                                        report what is wrong with a document
+  edge check  --config FILE [--connect [--json]]                   report what is wrong with a document; --connect: and
+                                                                   try its cameras and brokers
   edge apply  FILE [--data DIR]                                    make the running edge use another document
   edge status [--data DIR]                                         print the running edge's status as JSON
+  edge discovered [--data DIR]                                     print devices that announced themselves, as lines for a document
+  edge adopt  NAME [--data DIR]                                    make sensors of a discovered device, or of one of its values
+  edge forget NAME [--data DIR]                                    remove a device of a template, until it is heard of again
   edge enrol  URL TOKEN [--data DIR]                               make this edge known to a hub
   edge replay --config FILE --camera NAME VIDEO [--worker FILE]    run a camera's rules over a video file
+  edge model check FILE [--labels FILE] [--threads N] [--worker FILE]
+                                                                   say whether an object model can be used, and how fast it is
   edge version
 `
 
@@ -43,10 +52,7 @@ const usage = `usage:
 var errUsage = errors.New("usage")
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	err := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
+	err := command(untilSignal(), os.Args[1:], os.Stdout, os.Stderr)
 	switch {
 	case err == nil:
 	case errors.Is(err, errUsage):
@@ -55,6 +61,24 @@ func main() {
 		fmt.Fprintln(os.Stderr, "edge:", err)
 		os.Exit(1)
 	}
+}
+
+// untilSignal returns a context that ends with the first SIGINT or SIGTERM. A second one ends the process
+// at once.
+func untilSignal() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		second := <-signals
+		signal.Reset(second) // from here on it does what it does to a program that does not handle it
+		if s, ok := second.(syscall.Signal); !ok || syscall.Kill(os.Getpid(), s) != nil {
+			os.Exit(1)
+		}
+	}()
+	return ctx
 }
 
 // command runs one command line.
@@ -69,15 +93,23 @@ func command(ctx context.Context, args []string, out, diagnostics io.Writer) err
 	case "run":
 		return f.run(ctx, args, diagnostics)
 	case "check":
-		return f.check(args, out)
+		return f.check(ctx, args, out)
 	case "apply":
 		return f.apply(ctx, args, out)
 	case "status":
 		return f.status(ctx, args, out)
+	case "discovered":
+		return f.discovered(ctx, args, out)
+	case "adopt":
+		return f.change(ctx, args, out, status.Adopt)
+	case "forget":
+		return f.change(ctx, args, out, status.Forget)
 	case "enrol":
 		return f.enrol(ctx, args, out)
 	case "replay":
 		return f.replay(ctx, args, out)
+	case "model":
+		return f.model(ctx, args, out)
 	case "version":
 		_, err := fmt.Fprintln(out, version())
 		return err
@@ -136,7 +168,12 @@ func (f *flags) run(ctx context.Context, args []string, diagnostics io.Writer) e
 			return err
 		}
 	}
-	unix.Umask(0o077) // documents, pictures and keys are nobody else's business
+	if os.Getenv("GOGC") == "" {
+		// Most of the heap is the cameras' last seconds of video, which lives long and has few pointers:
+		// collecting it more often costs little, and saves half as much memory again.
+		debug.SetGCPercent(40)
+	}
+	unix.Umask(0o077) // documents, snapshots and keys are private
 	level := slog.LevelInfo
 	if f.verbose {
 		level = slog.LevelDebug
@@ -192,10 +229,16 @@ func (f *flags) status(ctx context.Context, args []string, out io.Writer) error 
 	return err
 }
 
-func (f *flags) check(args []string, out io.Writer) error {
+func (f *flags) check(ctx context.Context, args []string, out io.Writer) error {
 	f.withConfig()
+	try := f.set.Bool("connect", false, "try every camera and broker of the document")
+	asJSON := f.set.Bool("json", false, "with --connect: print what was found as JSON")
 	if err := f.parse(args, 0); err != nil {
 		return err
+	}
+	if *asJSON && !*try {
+		_, _ = fmt.Fprint(f.set.Output(), usage)
+		return errUsage
 	}
 	doc, err := firmwareconfig.Load(f.config, os.LookupEnv)
 	if err != nil {
@@ -204,13 +247,54 @@ func (f *flags) check(args []string, out io.Writer) error {
 	if err := app.Check(doc); err != nil {
 		return err
 	}
+	if *asJSON {
+		return connectAll(ctx, doc, out, true)
+	}
 	for _, note := range firmwareconfig.Notes(doc) {
 		if _, err := fmt.Fprintf(out, "%s: note: %s\n", f.config, note); err != nil {
 			return err
 		}
 	}
-	_, err = fmt.Fprintf(out, "%s: good: edge %s, %d cameras, %d sensors\n", f.config, doc.Edge, len(doc.Cameras), len(doc.Sensors))
-	return err
+	templates := ""
+	if n := len(doc.Templates); n > 0 {
+		templates = ", " + counted(n, "template") + " of sensors"
+	}
+	_, err = fmt.Fprintf(out, "%s: good: edge %s, %s, %s%s\n", f.config, doc.Edge, counted(len(doc.Cameras), "camera"), counted(len(doc.Sensors), "sensor"), templates)
+	if err != nil || !*try {
+		return err
+	}
+	return connectAll(ctx, doc, out, false)
+}
+
+// counted returns a number of things in words: 1 sensor, 2 sensors.
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// connectAll tries the cameras and brokers of a document. Its error says how many do not work.
+func connectAll(ctx context.Context, doc *firmwareconfig.Document, out io.Writer, asJSON bool) error {
+	o := connect.Options{}
+	if !asJSON {
+		o.Progress = out
+	}
+	report, err := connect.Run(ctx, doc, o)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		if err := encoder.Encode(report); err != nil {
+			return fmt.Errorf("reporting: %w", err)
+		}
+	}
+	if all, bad := report.Counts(); bad > 0 {
+		return fmt.Errorf("%d of %d connections do not work", bad, all)
+	}
+	return nil
 }
 
 func (f *flags) enrol(ctx context.Context, args []string, out io.Writer) error {

@@ -31,6 +31,7 @@ func document(t *testing.T, text string) string {
 func TestCommands(t *testing.T) {
 	good := document(t, "edge: gate-7\nsensors: [{name: river, topic: r}]\n")
 	bad := document(t, "edge: gate-7\ncameras: [{name: yard, url: \"ftp://x\", colour: red}]\n")
+	absent := document(t, "edge: gate-7\ncameras: [{name: yard, url: \"rtsp://127.0.0.1:1/x\"}]\n")
 	for _, c := range []struct {
 		args  string
 		out   string // in what is printed
@@ -45,8 +46,18 @@ func TestCommands(t *testing.T) {
 		{args: "enrol https://hub:8443", usage: true},
 		{args: "enrol https://hub:8443 --data x", usage: true},
 		{args: "version", out: "\n"},
-		{args: "check --config " + good, out: "good: edge gate-7, 0 cameras, 1 sensors"},
+		{args: "model", usage: true},
+		{args: "model dance x.onnx", usage: true},
+		{args: "model check", usage: true},
+		{args: "model check --threads 0 x.onnx", err: "--threads 0 is not between 1 and 64"},
+		{args: "model check --worker /nowhere x.onnx", err: "there is no worker program"},
+		{args: "check --config " + good, out: "good: edge gate-7, 0 cameras, 1 sensor\n"},
 		{args: "check --config " + good, out: "note: hub.url: no hub is named"},
+		{args: "check --config " + good + " --json", usage: true},
+		{args: "check --connect --config " + good, out: "trying 0 connections"},
+		{args: "check --connect --json --config " + good, out: "{\n  \"cameras\": [],\n  \"brokers\": []\n}\n"},
+		{args: "check --connect --config " + absent, err: "1 of 1 connections do not work"},
+		{args: "check --config " + absent, out: "good: edge gate-7, 1 camera, 0 sensors\n"},
 		{args: "check --config " + bad, err: bad + ":2: cameras[0]"},
 		{args: "run --config " + bad, err: bad + ":2: cameras[0]"},
 		{args: "check --config /nowhere.yml", err: "reading the configuration"},

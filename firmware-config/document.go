@@ -27,33 +27,16 @@ type Document struct {
 	Detection Detection `yaml:"detection"`
 	Cameras   []Camera  `yaml:"cameras"`
 	Sensors   []Sensor  `yaml:"sensors"`
+
+	Templates []Template `yaml:"-"` // of the sensors: those whose topic has placeholders
 }
 
 // Hub is where incidents are sent. Without a URL the edge works alone.
 type Hub struct {
 	URL string `yaml:"url"` // https://host[:port] of the hub's edge port, as address.ParseHub returns it
-}
 
-// MQTT is how messages of sensors arrive.
-type MQTT struct {
-	Listen  string     `yaml:"listen"` // address of the embedded broker; empty: none
-	Users   []MQTTUser `yaml:"users"`  // who may publish to the embedded broker; nobody else may connect
-	Brokers []Broker   `yaml:"brokers"`
-}
-
-// MQTTUser may publish to the topics named.
-type MQTTUser struct {
-	Name     string   `yaml:"name"`
-	Password string   `yaml:"password"`
-	Topics   []string `yaml:"topics"` // MQTT topic filters
-}
-
-// Broker is another broker of the site.
-type Broker struct {
-	URL      address.Broker `yaml:"url"` // mqtt://, mqtts://
-	Username string         `yaml:"username"`
-	Password string         `yaml:"password"`
-	CA       string         `yaml:"ca"` // path of a PEM file; empty: the system's authorities
+	// Upload is what live video may use of the line to the hub, in Mbit/s, 0.1..10000; 0: what the line carries.
+	Upload float64 `yaml:"upload"`
 }
 
 // Detection is how objects are detected in frames.
@@ -61,7 +44,10 @@ type Detection struct {
 	Model  string  `yaml:"model"`  // path of an ONNX file; empty: motion detection
 	Labels string  `yaml:"labels"` // path of a file with one label a line
 	Rate   float64 `yaml:"rate"`   // frames analysed a second and camera, 1..30; 10 unless set
-	Memory float64 `yaml:"memory"` // MiB that the worker of a camera may use, 256..4096; 1024 unless set
+	Memory float64 `yaml:"memory"` // MiB that the worker of a camera, and the process with the model, may each use, 256..4096; 1024 unless set
+
+	Budget  float64 `yaml:"budget"`  // inferences of the model a second over all cameras, 1..10000; 0: by the model's measured speed
+	Threads int     `yaml:"threads"` // that run the model, 1..64; 0: one
 }
 
 // Camera is one RTSP camera.
@@ -72,16 +58,20 @@ type Camera struct {
 	Transport string         `yaml:"transport"` // auto (TCP first, UDP if the camera refuses it), tcp or udp; auto unless set
 	Place     *devices.Place `yaml:"place"`
 	Rules     []rules.Spec   `yaml:"rules"`
+
+	Fingerprint string `yaml:"fingerprint"` // of the camera's certificate, see address.ParseFingerprint; empty: it must be trusted by the system
 }
 
 // Sensor is one value in the messages of a topic.
 type Sensor struct {
-	Name  string         `yaml:"name"`
-	Topic string         `yaml:"topic"` // MQTT topic filter
-	Value decode.Path    `yaml:"value"` // zero: the payload itself is the value
-	Time  decode.Path    `yaml:"time"`  // of the time of measurement; zero: the time of arrival
-	Unit  string         `yaml:"unit"`
-	Scale float64        `yaml:"scale"` // factor from payload to Unit; 1 unless set
+	Name         string   `yaml:"name"`
+	Format       string   `yaml:"format"`       // of format.Standard; empty: plain
+	Topic        string   `yaml:"topic"`        // base topic of the device, as its format returns it
+	Broker       string   `yaml:"broker"`       // Broker.Source of the broker that it is at, or EmbeddedBroker; empty: any
+	Availability []string `yaml:"availability"` // further topics that say online or offline
+
+	decode.ValueMapping // how its values and their times are made
+
 	Every time.Duration  `yaml:"every"` // how often it sends a reading; offline after three times that; 0: not known
 	Place *devices.Place `yaml:"place"`
 	Rules []rules.Spec   `yaml:"rules"`

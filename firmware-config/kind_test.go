@@ -68,7 +68,7 @@ func (j *jump) Restore(inc detection.Incident) bool {
 	return true
 }
 
-func (j *jump) Reading(now time.Duration, r devices.Reading) []detection.Incident {
+func (j *jump) Reading(r rules.Arrival) []detection.Incident {
 	last := j.last
 	j.last = &r.Value
 	if last == nil {
@@ -76,7 +76,7 @@ func (j *jump) Reading(now time.Duration, r devices.Reading) []detection.Inciden
 	}
 	switch change := math.Abs(r.Value - *last); {
 	case j.open == nil && change > j.step:
-		j.open = j.opener.Open(now, r.Time)
+		j.open = j.opener.Open(r.Measured, r.Time)
 		j.open.Incident.Value, j.open.Incident.Unit = &r.Value, r.Unit
 		return []detection.Incident{j.open.Alert()}
 	case j.open != nil && change < j.calm:
@@ -112,7 +112,7 @@ func TestANewKindOfRule(t *testing.T) {
 	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	var got []string
 	for i, v := range []float64{1, 1.5, 3.9, 3.1, 2.99, 2.95, 2.96} {
-		for _, inc := range engine.Reading(devices.Reading{Device: "river", Time: start.Add(time.Duration(i) * time.Second), Value: v}) {
+		for _, inc := range engine.Reading(devices.Reading{Device: "river", Time: start.Add(time.Duration(i) * time.Second), Value: v}, start) {
 			got = append(got, fmt.Sprintf("%d %s %s %s", i, inc.Rule, inc.State, inc.Severity))
 		}
 	}

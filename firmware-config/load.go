@@ -98,6 +98,9 @@ type parser struct {
 	getenv   func(string) (string, bool)
 	kinds    rules.Registry
 	problems Problems
+
+	brokerValues     []value // of the entries of mqtt.brokers
+	brokerReferences []brokerReference
 }
 
 func (p *parser) fail(line int, key, format string, args ...any) {

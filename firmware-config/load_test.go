@@ -135,10 +135,10 @@ func TestSite(t *testing.T) {
 	got.Cameras[0].Rules, got.Sensors[0].Rules = nil, nil // compared above
 	want := &Document{
 		Edge: "gate-7",
-		Hub:  Hub{URL: "https://hub.example:8443"},
+		Hub:  Hub{URL: "https://hub.example:8443", Upload: 4.5},
 		MQTT: MQTT{
 			Listen:  "0.0.0.0:1883",
-			Brokers: []Broker{{URL: parsed(t, address.ParseBroker, "mqtts://10.0.0.5:8883"), Username: "edge", Password: "mq-s3cret-value"}},
+			Brokers: []Broker{{URL: parsed(t, address.ParseBroker, "mqtts://10.0.0.5:8883"), ClientID: "gridpost-gate-7", Username: "edge", Password: "mq-s3cret-value"}},
 		},
 		Detection: Detection{Rate: 10, Memory: 1024},
 		Cameras: []Camera{{
@@ -146,7 +146,7 @@ func TestSite(t *testing.T) {
 			Place: &devices.Place{Lat: 30.9201, Lon: 120.9302, Heading: 135, FOV: 90, Range: 60, Height: 4},
 		}},
 		Sensors: []Sensor{{
-			Name: "river", Topic: "sensors/river", Value: parsed(t, decode.ParsePath, "$.level"), Unit: "m", Scale: 1, Every: 30 * time.Second,
+			Name: "river", Topic: "sensors/river", ValueMapping: decode.ValueMapping{Value: parsed(t, decode.ParsePath, "$.level"), Unit: "m", Scale: 1}, Every: 30 * time.Second,
 			Place: &devices.Place{Lat: 30.9210, Lon: 120.9311},
 		}},
 	}

@@ -2,7 +2,6 @@ package firmwareconfig
 
 import (
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
@@ -28,7 +27,10 @@ func (p *parser) document(v value, doc *Document) {
 	v.fields(
 		must("edge", func(v value) { v.name(&doc.Edge) }),
 		may("hub", func(v value) {
-			v.fields(may("url", addressOf(&doc.Hub.URL, address.ParseHub)))
+			v.fields(
+				may("url", addressOf(&doc.Hub.URL, address.ParseHub)),
+				may("upload", by(param.Number(&doc.Hub.Upload, 0.1, 10_000))),
+			)
 		}),
 		may("mqtt", func(v value) { p.mqtt(v, &doc.MQTT) }),
 		may("detection", func(v value) { p.detection(v, &doc.Detection) }),
@@ -36,73 +38,17 @@ func (p *parser) document(v value, doc *Document) {
 			v.items(maxCameras, func(v value) { doc.Cameras = append(doc.Cameras, p.camera(v, names)) })
 		}),
 		may("sensors", func(v value) {
-			v.items(maxSensors, func(v value) { doc.Sensors = append(doc.Sensors, p.sensor(v, names)) })
-		}),
-	)
-}
-
-func (p *parser) mqtt(v value, m *MQTT) {
-	users := firsts{}
-	v.fields(
-		may("listen", func(v value) { v.listen(&m.Listen) }),
-		may("users", func(v value) {
-			v.items(maxUsers, func(v value) { m.Users = append(m.Users, p.user(v, users)) })
-		}),
-		may("brokers", func(v value) {
-			v.items(maxBrokers, func(v value) { m.Brokers = append(m.Brokers, p.broker(v)) })
-		}),
-	)
-}
-
-func (p *parser) user(v value, names firsts) MQTTUser {
-	var u MQTTUser
-	v.fields(
-		must("name", func(v value) {
-			v.login(&u.Name)
-			names.once(v, u.Name, "user")
-		}),
-		must("password", func(v value) { v.secret(&u.Password) }),
-		must("topics", func(v value) {
-			v.items(maxTopics, func(v value) {
-				var t string
-				v.topic(&t)
-				u.Topics = append(u.Topics, t)
+			v.items(maxSensors, func(v value) {
+				s, template := p.sensor(v, names)
+				if template {
+					doc.Templates = append(doc.Templates, Template{s})
+				} else {
+					doc.Sensors = append(doc.Sensors, s)
+				}
 			})
-			if v.node.Content == nil {
-				v.fail("expected at least one topic, found none")
-			}
 		}),
 	)
-	return u
-}
-
-func (p *parser) broker(v value) Broker {
-	var b Broker
-	v.fields(
-		must("url", addressOf(&b.URL, address.ParseBroker)),
-		may("username", func(v value) { v.login(&b.Username) }),
-		may("password", func(v value) { v.secret(&b.Password) }),
-		may("ca", by(param.Text(&b.CA))),
-	)
-	if b.Password != "" && b.Username == "" {
-		v.p.fail(v.node.Line, v.join("username"), "expected a name beside the password, found nothing")
-	}
-	if b.CA != "" && b.URL.Host != "" && !b.URL.TLS {
-		v.p.fail(v.node.Line, v.join("ca"), "expected an mqtts:// address beside a certificate authority, found mqtt://")
-	}
-	return b
-}
-
-func (p *parser) detection(v value, d *Detection) {
-	v.fields(
-		may("model", by(param.Text(&d.Model))),
-		may("labels", by(param.Text(&d.Labels))),
-		may("rate", by(param.Number(&d.Rate, 1, 30))),
-		may("memory", by(param.Number(&d.Memory, 256, 4096))),
-	)
-	if d.Labels != "" && d.Model == "" {
-		v.p.fail(v.node.Line, v.join("model"), "expected an ONNX file beside the labels, found nothing")
-	}
+	p.resolveBrokers(doc)
 }
 
 func (p *parser) camera(v value, names firsts) Camera {
@@ -115,34 +61,37 @@ func (p *parser) camera(v value, names firsts) Camera {
 		must("url", addressOf(&c.URL, address.ParseStream)),
 		may("detect", addressOf(&c.Detect, address.ParseStream)),
 		may("transport", by(param.OneOf(&c.Transport, "auto", "tcp", "udp"))),
+		may("fingerprint", func(v value) { v.fingerprint(&c.Fingerprint) }),
 		may("place", func(v value) { c.Place = p.place(v, devices.Camera) }),
 		may("rules", func(v value) { c.Rules = p.rules(v, devices.Camera) }),
 	)
+	p.checkFingerprint(v, c)
 	return c
 }
 
-func (p *parser) sensor(v value, names firsts) Sensor {
-	var s Sensor
-	v.fields(
+// sensor reads a sensor, or a template of sensors.
+func (p *parser) sensor(v value, names firsts) (s Sensor, template bool) {
+	var name, topic value
+	v.fields(append(p.valueFields(&s.ValueMapping),
 		must("name", func(v value) {
-			v.name(&s.Name)
+			name = v
+			v.sensorName(&s.Name)
 			names.once(v, s.Name, "device")
 		}),
-		must("topic", func(v value) { v.topic(&s.Topic) }),
-		may("value", func(v value) { v.jsonPath(&s.Value) }),
-		may("time", func(v value) { v.jsonPath(&s.Time) }),
-		may("unit", func(v value) { v.unit(&s.Unit) }),
-		may("scale", func(v value) {
-			param.Number(&s.Scale, -math.MaxFloat64, math.MaxFloat64)(v)
-			if s.Scale == 0 {
-				v.fail("expected a factor other than 0, found %s", v.found())
-			}
+		may("format", func(v value) { v.sensorFormat(&s.Format) }),
+		must("topic", func(v value) {
+			topic = v
+			v.topic(&s.Topic)
 		}),
+		may("availability", func(v value) { v.availability(&s.Availability) }),
+		may("broker", func(v value) { p.sensorBroker(v, &s.Broker) }),
 		may("every", by(param.Duration(&s.Every, 100*time.Millisecond, param.Longest))),
 		may("place", func(v value) { s.Place = p.place(v, devices.Sensor) }),
 		may("rules", func(v value) { s.Rules = p.rules(v, devices.Sensor) }),
-	)
-	return s
+	)...)
+	v.checkValues(&s.ValueMapping)
+	s.deviceTopic(topic)
+	return s, s.isTemplate(name, topic)
 }
 
 // place reads where a device stands. The keys about what a device sees are for cameras only.
@@ -228,11 +177,17 @@ func setDefaults(doc *Document) {
 			c.Transport = "auto"
 		}
 	}
+	for i := range doc.Templates {
+		setSensorDefaults(&doc.Templates[i].Sensor)
+	}
 	for i := range doc.Sensors {
-		s := &doc.Sensors[i]
-		if s.Scale == 0 {
-			s.Scale = 1
-		}
+		setSensorDefaults(&doc.Sensors[i])
+	}
+}
+
+func setSensorDefaults(s *Sensor) {
+	if s.Scale == 0 {
+		s.Scale = 1
 	}
 }
 
@@ -244,25 +199,12 @@ func Notes(doc *Document) []string {
 	if doc.Hub.URL == "" {
 		note("hub.url: no hub is named, so incidents stay on this edge")
 	}
-	if len(doc.Cameras)+len(doc.Sensors) == 0 {
+	if len(doc.Cameras)+len(doc.Sensors)+len(doc.Templates) == 0 {
 		note("cameras, sensors: there are none, so there is nothing to watch")
 	}
-	if doc.MQTT.Listen != "" && len(doc.MQTT.Users) == 0 {
-		note("mqtt.users: the embedded broker has no users, so nobody can publish to it")
-	}
-	if doc.MQTT.Listen == "" && len(doc.MQTT.Users) > 0 {
-		note("mqtt.listen: there are users but no embedded broker to use")
-	}
-	if len(doc.Sensors) > 0 && doc.MQTT.Listen == "" && len(doc.MQTT.Brokers) == 0 {
-		note("mqtt: there are sensors but no broker through which their messages arrive")
-	}
-	for i, b := range doc.MQTT.Brokers {
-		if !b.URL.TLS && b.Password != "" {
-			note("mqtt.brokers[%d].url: the password travels unencrypted; mqtts:// would protect it", i)
-		}
-	}
+	mqttNotes(doc, note)
 	if doc.Detection.Model != "" && doc.Detection.Labels == "" {
-		note("detection.labels: a model without labels names its classes by number")
+		note("detection.labels: without labels the names in the model count, or those of COCO if it has 80 classes")
 	}
 	for i, c := range doc.Cameras {
 		if c.Place == nil {

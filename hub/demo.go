@@ -11,10 +11,10 @@ import (
 func (p program) demo(ctx context.Context, args []string) error {
 	fs := flag.NewFlagSet("hub demo", flag.ContinueOnError)
 	o := demo.Options{Out: p.out, Logger: slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn}))}
-	fs.StringVar(&o.Data, "data", "demo-data", "folder of everything that is kept")
+	fs.StringVar(&o.Data, "data", "demo-data", "folder of all data")
 	fs.StringVar(&o.Listen, "listen", "127.0.0.1:8080", "address of the console and the API")
-	fs.StringVar(&o.Video, "video", "", "footage of the simulated cameras; pedestrians, if not given")
-	fs.StringVar(&o.Footage, "footage", "", "folder of converted footage; in the data folder, if not given")
+	fs.StringVar(&o.Video, "video", "", "video file for the simulated cameras; default: pedestrians from Debian's opencv-doc")
+	fs.StringVar(&o.Footage, "footage", "", "folder of converted videos; default: in the data folder")
 	fs.Func("camera", "URL of a real camera in place of the simulated ones; may be repeated", func(url string) error {
 		o.Cameras = append(o.Cameras, url)
 		return nil
@@ -24,7 +24,7 @@ func (p program) demo(ctx context.Context, args []string) error {
 		return err
 	}
 	if len(rest) > 0 {
-		return p.wrong("demo", "", rest)
+		return p.usageError("demo", "", rest)
 	}
 	return demo.Run(ctx, o)
 }

@@ -1,7 +1,8 @@
-// Command hub gathers what edges tell, shows it to dispatchers and brings them live video.
+// Command hub collects the events of edges, serves them to dispatchers and other systems, and relays
+// live video.
 //
-// The program only reads arguments; hub/internal/app runs the hub. Commands other than run and
-// demo work on the data folder directly, also while a hub runs on it.
+// This package only parses arguments; hub/internal/app runs the hub. Commands other than run and demo
+// access the hub's database directly, also while a hub runs on it.
 package main
 
 import (
@@ -14,34 +15,49 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	_ "time/tzdata" // for machines without a time zone database
 )
 
 const usage = `usage: hub COMMAND
 
-  run     [--config FILE] [--data DIR] [--listen ADDR] [--edge-listen ADDR] [--media-listen ADDR]
+  run     [--config FILE] [--data DIR] [--database URL] [--listen ADDR] [--edge-listen ADDR] [--media-listen ADDR]
   demo    [--data DIR] [--listen ADDR] [--video FILE] [--camera URL]...   a hub, an edge and simulated devices
-  edge    add NAME | list | revoke NAME                 [--data DIR]
-  user    add NAME --role ROLE | list | password NAME   [--data DIR]   the password is read from standard input
-  token   create --role ROLE [--name NAME] | list | revoke ID   [--data DIR]
+  check   [--config FILE] [--data DIR] [--database URL]   reports errors in a configuration, and what a hub lacks on this machine
+  edge    add NAME | list | revoke NAME                 [--data DIR] [--database URL]
+  user    add NAME --role ROLE [--sites A,B] | sites NAME --sites A,B|all | list | password NAME | rename NAME NEW   [--data DIR] [--database URL]   passwords are read from standard input
+  token   create --role ROLE [--name NAME] [--sites A,B] [--valid 720h] | list | revoke ID   [--data DIR] [--database URL]
+  audit   verify [--head FILE]... | head | key | rekey  [--data DIR] [--database URL]   verifies the whole audit log; prints its signed head, or its
+                                                                                key's ID and public part; lets it go on when its key is lost
+  backup  DIR [--data DIR] [--database URL]                      also while the hub runs; each backup is a folder in DIR
+  restore --from DIR [--force] [--data DIR] [--database URL]     into an empty place; --force sets aside what is there
+  migrate --from sqlite:DIR|postgres://... --to postgres://...|sqlite:DIR
   version
 
-Roles: monitor (sees incidents), dispatcher (deals with them and watches cameras), administrator.
+Without --database, a hub stores its data in SQLite files in its data folder. The URL of a database is
+postgres://USER@HOST/NAME; the variable GRIDPOST_DATABASE can hold it as well, which lists of processes
+do not show. The password can be in PGPASSWORD or in ~/.pgpass instead of the URL.
+
+Commands that change something need the key of the audit log. If the hub's configuration has audit.key_file,
+give them the same file with --audit-key FILE, or in the variable GRIDPOST_AUDIT_KEY.
+
+Roles: monitor (sees incidents), dispatcher (handles incidents and watches cameras), administrator.
 `
 
-// errUsage says that the arguments made no sense; the usage has been printed.
+// errUsage is the error of invalid arguments; the usage has been printed.
 var errUsage = errors.New("see the usage above")
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// The context's stop function is not called: after it, a second signal would kill the program during
+	// its shutdown.
+	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := dispatch(ctx, os.Args[1:], program{in: os.Stdin, out: os.Stdout, err: os.Stderr})
-	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "hub:", err)
 		os.Exit(1)
 	}
 }
 
-// program is what a command reads and writes.
+// program holds the standard streams of a command.
 type program struct {
 	in       *os.File
 	out, err io.Writer
@@ -55,6 +71,8 @@ func dispatch(ctx context.Context, args []string, p program) error {
 	switch command, rest := args[0], args[1:]; command {
 	case "run":
 		return p.run(ctx, rest)
+	case "check":
+		return p.check(ctx, rest)
 	case "demo":
 		return p.demo(ctx, rest)
 	case "edge":
@@ -63,6 +81,14 @@ func dispatch(ctx context.Context, args []string, p program) error {
 		return p.user(ctx, rest)
 	case "token":
 		return p.token(ctx, rest)
+	case "audit":
+		return p.audit(ctx, rest)
+	case "backup":
+		return p.backup(ctx, rest)
+	case "restore":
+		return p.restore(ctx, rest)
+	case "migrate":
+		return p.migrate(ctx, rest)
 	case "version", "--version":
 		fmt.Fprintln(p.out, version())
 		return nil
@@ -74,7 +100,7 @@ func dispatch(ctx context.Context, args []string, p program) error {
 	return fmt.Errorf("unknown command %q: %w", args[0], errUsage)
 }
 
-// version is the module's version and commit, as far as the build knows them.
+// version returns the module's version and commit, if the build recorded them.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -89,8 +115,7 @@ func version() string {
 	return v
 }
 
-// parse reads flags that may stand before, between and behind the other arguments, and returns
-// the latter.
+// parse parses flags before, between and after the other arguments, and returns the other arguments.
 func (p program) parse(fs *flag.FlagSet, args []string) ([]string, error) {
 	fs.SetOutput(p.err)
 	fs.Usage = func() { fmt.Fprint(p.err, usage) }
@@ -106,17 +131,17 @@ func (p program) parse(fs *flag.FlagSet, args []string) ([]string, error) {
 	}
 }
 
-// verb splits "add NAME ..." off.
-func (p program) verb(command string, args []string) (string, []string, error) {
+// splitVerb returns the subcommand, such as add, and the arguments after it.
+func (p program) splitVerb(command string, args []string) (string, []string, error) {
 	if len(args) == 0 {
 		fmt.Fprint(p.err, usage)
-		return "", nil, fmt.Errorf("%s needs to be told what: %w", command, errUsage)
+		return "", nil, fmt.Errorf("hub %s needs a subcommand: %w", command, errUsage)
 	}
 	return args[0], args[1:], nil
 }
 
-// wrong complains about a command's arguments.
-func (p program) wrong(command, verb string, args []string) error {
+// usageError prints the usage and returns the error of a command's invalid arguments.
+func (p program) usageError(command, verb string, args []string) error {
 	fmt.Fprint(p.err, usage)
-	return fmt.Errorf("hub %s %s with arguments %q: %w", command, verb, args, errUsage)
+	return fmt.Errorf("hub %s %s does not accept the arguments %q: %w", command, verb, args, errUsage)
 }

@@ -11,6 +11,8 @@ import (
 	"go.uber.org/goleak"
 
 	"gridpost/firmware-config/enrol"
+	"gridpost/hub/internal/db"
+	"gridpost/hub/internal/db/schema"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -27,8 +29,8 @@ func hub(t *testing.T, input string, args ...string) (string, error) {
 		t.Fatal(err)
 	}
 	defer in.Close() //nolint:errcheck // only read
-	var out, complaints bytes.Buffer
-	err = dispatch(t.Context(), args, program{in: in, out: &out, err: &complaints})
+	var out, stderr bytes.Buffer
+	err = dispatch(t.Context(), args, program{in: in, out: &out, err: &stderr})
 	return out.String(), err
 }
 
@@ -58,6 +60,13 @@ func TestCommands(t *testing.T) {
 	if out := must("", "user", "list"); !strings.Contains(out, "li    dispatcher") {
 		t.Errorf("%s", out)
 	}
+	must("", "user", "rename", "li", "li.wei")
+	if out := must("", "user", "list"); !strings.Contains(out, "li.wei  dispatcher") {
+		t.Errorf("%s", out)
+	}
+	if out := must("", "audit", "verify"); !strings.Contains(out, "none was changed or removed") {
+		t.Errorf("%s", out)
+	}
 	if out := must("", "token", "create", "--role", "monitor"); !strings.HasPrefix(out, "gp_") || strings.Count(out, "\n") != 1 {
 		t.Errorf("%q", out)
 	}
@@ -71,10 +80,10 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-func TestCommandsThatMakeNoSense(t *testing.T) {
+func TestInvalidCommandsAreRefused(t *testing.T) {
 	data := t.TempDir()
 	for _, args := range [][]string{
-		{}, {"fly"}, {"edge"}, {"edge", "add"}, {"edge", "add", "a", "b"}, {"edge", "sing", "x"}, {"user", "list", "x"}, {"token", "create", "x"}, {"run", "x"},
+		{}, {"fly"}, {"edge"}, {"edge", "add"}, {"edge", "add", "a", "b"}, {"edge", "sing", "x"}, {"user", "list", "x"}, {"user", "rename", "x"}, {"audit"}, {"audit", "sing"}, {"token", "create", "x"}, {"run", "x"},
 	} {
 		if _, err := hub(t, "", append(args, "--data", data)...); !errors.Is(err, errUsage) && len(args) > 0 {
 			t.Errorf("%q: %v", args, err)
@@ -86,5 +95,28 @@ func TestCommandsThatMakeNoSense(t *testing.T) {
 		if _, err := hub(t, "long enough\n", append(args, "--data", data)...); err == nil {
 			t.Errorf("%q was accepted", args)
 		}
+	}
+}
+
+func TestAuditVerifyFindsAChange(t *testing.T) {
+	data := t.TempDir()
+	for range 3 {
+		if _, err := hub(t, "", "token", "create", "--role", "monitor", "--data", data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := db.Open(t.Context(), db.Options{Dir: data, Schema: schema.Hub(), Name: "hub"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = d.Update(t.Context(), "test", func(tx *db.Tx) error {
+		_, err := tx.Exec(`UPDATE audit SET detail = 'administrator' WHERE id = 2`)
+		return err
+	})
+	if err := errors.Join(err, d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := hub(t, "", "audit", "verify", "--data", data); !errors.Is(err, errAuditChanged) || !strings.Contains(err.Error(), "entry 2") {
+		t.Errorf("%v", err)
 	}
 }

@@ -6,7 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hideInput stops a terminal from showing what is typed; restore is nil if f is no terminal.
+// hideInput switches off the echo of a terminal; restore switches it on again and is nil if f is not a
+// terminal.
 func hideInput(f *os.File) (restore func(), err error) {
 	fd := int(f.Fd())
 	was, err := unix.IoctlGetTermios(fd, unix.TCGETS)

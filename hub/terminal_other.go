@@ -4,5 +4,5 @@ package main
 
 import "os"
 
-// hideInput knows terminals on Linux only; elsewhere what is typed is shown.
+// hideInput is implemented on Linux only; on other systems, the terminal shows the input.
 func hideInput(*os.File) (restore func(), err error) { return nil, nil }

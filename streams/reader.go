@@ -13,8 +13,12 @@ type ReaderOptions struct {
 	Queue int
 
 	// Backfill starts the reader with the current GOP, from the ring, so that it can show a frame
-	// at once. Without it the reader starts with the next keyframe.
+	// at once. Without it, or when the stream has been silent for longer than LiveWithin, the reader
+	// starts with the next keyframe.
 	Backfill bool
+
+	// Audio includes the stream's audio. Without it the reader receives video only.
+	Audio bool
 }
 
 func (o ReaderOptions) withDefaults() ReaderOptions {
@@ -36,6 +40,9 @@ type Reader struct {
 	// The stream's mu guards these.
 	needKeyframe bool // only a keyframe may come next
 	dropping     bool // since an access unit found the queue full
+	skipLeading  bool // the GOP under way is the first after a start or a loss
+
+	audio bool
 
 	backfill []*AccessUnit // only Next uses it; comes before the queue
 
@@ -46,16 +53,42 @@ type Reader struct {
 // enqueue never blocks. It reports false when u was dropped because the queue was full; waiting for
 // the first keyframe is no loss. The stream's mu is held.
 func (r *Reader) enqueue(u *AccessUnit) bool {
-	if !r.needKeyframe || u.Keyframe {
-		select {
-		case r.queue <- u:
-			r.needKeyframe, r.dropping = false, false
-			return true
-		default:
-			r.needKeyframe, r.dropping = true, true
-		}
+	switch {
+	case u.Codec.IsAudio():
+		return r.enqueueAudio(u)
+	case r.needKeyframe && !u.Keyframe:
+		return !r.dropping
+	case u.Leading && r.skipLeading:
+		return true
 	}
-	return !r.dropping
+	select {
+	case r.queue <- u:
+		if u.Keyframe {
+			r.skipLeading = r.needKeyframe
+		}
+		r.needKeyframe, r.dropping = false, false
+		return true
+	default:
+		r.needKeyframe, r.dropping = true, true
+		return false
+	}
+}
+
+// enqueueAudio drops audio while the reader waits for a keyframe. A unit that finds the queue full is
+// lost alone. The stream's mu is held.
+func (r *Reader) enqueueAudio(u *AccessUnit) bool {
+	if !r.audio {
+		return true
+	}
+	if r.needKeyframe {
+		return !r.dropping
+	}
+	select {
+	case r.queue <- u:
+		return true
+	default:
+		return false
+	}
 }
 
 // Next waits for the next access unit and returns it. It returns io.EOF after Close, and ctx's error

@@ -6,12 +6,12 @@ import "time"
 // bytes beside the encoded data. Without them a source of empty frames would fill the memory although
 // the ring is bounded in bytes.
 const (
-	accessUnitOverhead = 112
+	accessUnitOverhead = 192
 	naluOverhead       = 24
 )
 
-// ring holds the last access units of a stream in whole GOPs: it is empty or begins with a keyframe.
-// It drops the oldest GOP once the next one goes back far enough, or as soon as it has too many
+// ring holds the last access units of a stream in whole GOPs, each of one session: it is empty or begins with a
+// keyframe, and so does each session in it. It drops the oldest GOP once the next one goes back far enough, or as soon as it has too many
 // bytes; a single GOP that exceeds the bound is dropped too.
 type ring struct {
 	duration time.Duration
@@ -33,8 +33,8 @@ func (r *ring) at(i int) *slot { return &r.slots[(r.head+i)%len(r.slots)] }
 
 // push adds u, which has size encoded bytes.
 func (r *ring) push(u *AccessUnit, size int) {
-	if r.n == 0 && !u.Keyframe {
-		return
+	if !u.Keyframe && (r.n == 0 || r.at(r.n-1).accessUnit.Session != u.Session) {
+		return // it depends on frames that the ring does not have
 	}
 	if r.n == len(r.slots) {
 		r.grow()
@@ -83,15 +83,47 @@ func (r *ring) dropGOP() {
 	}
 }
 
-// newestGOP returns a copy of the newest GOP, nil when there is none.
-func (r *ring) newestGOP() []*AccessUnit {
+// newestGOP returns a copy of the newest GOP, nil when there is none or it is not of this session. audio says
+// whether to include the audio of its time.
+func (r *ring) newestGOP(session uint32, audio bool) []*AccessUnit {
+	if r.n == 0 || r.at(r.n-1).accessUnit.Session != session {
+		return nil
+	}
+	return r.gopUpTo(r.n-1, audio)
+}
+
+// gopAt returns the frame that arrived nearest to at, with all those before it in its GOP; nil when the ring
+// is empty.
+func (r *ring) gopAt(at time.Time) []*AccessUnit {
+	nearest, least := -1, time.Duration(0)
 	for i := r.n - 1; i >= 0; i-- {
-		if !r.at(i).accessUnit.Keyframe {
+		u := r.at(i).accessUnit
+		if u.Codec.IsAudio() {
 			continue
 		}
-		gop := make([]*AccessUnit, 0, r.n-i)
-		for ; i < r.n; i++ {
-			gop = append(gop, r.at(i).accessUnit)
+		arrived := u.Arrived
+		if off := arrived.Sub(at).Abs(); nearest < 0 || off < least {
+			nearest, least = i, off
+		}
+		if arrived.Before(at) {
+			break // those before arrived earlier still
+		}
+	}
+	return r.gopUpTo(nearest, false)
+}
+
+// gopUpTo returns a copy of the GOP of the access unit at i, up to that one, for a decoder that starts with it:
+// without the frames that depend on the GOP before.
+func (r *ring) gopUpTo(i int, audio bool) []*AccessUnit {
+	for first := i; first >= 0; first-- {
+		if !r.at(first).accessUnit.Keyframe {
+			continue
+		}
+		gop := make([]*AccessUnit, 0, i-first+1)
+		for ; first <= i; first++ {
+			if u := r.at(first).accessUnit; !u.Leading && (audio || !u.Codec.IsAudio()) {
+				gop = append(gop, u)
+			}
 		}
 		return gop
 	}

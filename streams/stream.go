@@ -32,17 +32,38 @@ type Stream struct {
 	mu      sync.Mutex
 	ring    ring
 	readers []*Reader
-	session uint32 // of the last access unit
+	session uint32    // of the last frame
+	last    time.Time // when the last frame was published, by the monotonic clock
 	total   Stats
+
+	description Description
 }
+
+// LiveWithin is how long after the last frame of a stream its GOP still counts as the present. After that it
+// is the past: whoever shows it as live misleads.
+const LiveWithin = 5 * time.Second
 
 // Stats counts what went through a Stream since it was created.
 type Stats struct {
-	AccessUnits uint64    // published
+	AccessUnits uint64    // of video, published
 	Keyframes   uint64    // of these
-	Bytes       uint64    // encoded bytes published
+	AudioUnits  uint64    // access units of audio, published
+	Bytes       uint64    // encoded bytes published, of video and audio
 	Dropped     uint64    // access units that a reader had no room for, summed over all readers, also closed ones
-	Last        time.Time // Arrived of the last access unit; zero before the first
+	Last        time.Time // Arrived of the last access unit of video; zero before the first
+}
+
+func (t *Stats) count(u *AccessUnit, size int) {
+	t.Bytes += uint64(size)
+	if u.Codec.IsAudio() {
+		t.AudioUnits++
+		return
+	}
+	t.AccessUnits++
+	t.Last = u.Arrived
+	if u.Keyframe {
+		t.Keyframes++
+	}
 }
 
 // New returns an empty stream.
@@ -61,14 +82,11 @@ func (s *Stream) Publish(u *AccessUnit) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	s.total.AccessUnits++
-	s.total.Bytes += uint64(size)
-	s.total.Last = u.Arrived
-	if u.Keyframe {
-		s.total.Keyframes++
+	s.total.count(u, size)
+	newSession := u.Session != s.session && !u.Codec.IsAudio()
+	if !u.Codec.IsAudio() {
+		s.session, s.last = u.Session, time.Now()
 	}
-	newSession := u.Session != s.session
-	s.session = u.Session
 
 	s.ring.push(u, size)
 	for _, r := range s.readers { // enqueue never blocks, so the lock is short
@@ -90,15 +108,26 @@ func (s *Stream) Subscribe(o ReaderOptions) *Reader {
 		queue:        make(chan *AccessUnit, o.Queue),
 		done:         make(chan struct{}),
 		needKeyframe: true,
+		skipLeading:  true,
+		audio:        o.Audio,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if o.Backfill {
-		r.backfill = s.ring.newestGOP()
+	if o.Backfill && time.Since(s.last) <= LiveWithin {
+		r.backfill = s.ring.newestGOP(s.session, o.Audio)
 		r.needKeyframe = len(r.backfill) == 0
 	}
 	s.readers = append(s.readers, r)
 	return r
+}
+
+// GOPAt returns the frame of the ring that arrived nearest to at: all access units of its GOP that are needed to
+// decode it, of which it is the last. It returns nil when the ring is empty. How far the frame is from at is for
+// the caller to check.
+func (s *Stream) GOPAt(at time.Time) []*AccessUnit {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ring.gopAt(at)
 }
 
 // Stats returns the counters.

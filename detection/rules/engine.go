@@ -28,6 +28,10 @@ type Engine struct {
 	frame, active       time.Duration
 	newFrame, newActive bool
 	activeAt            time.Time // the last sign of life, by the device's own time
+
+	newest  devices.Reading // that was judged
+	known   bool            // there is one
+	offline bool
 }
 
 // rule is a Spec at work.
@@ -86,7 +90,7 @@ func (e *Engine) Open() []detection.Incident {
 }
 
 // Restore takes over the device's incidents that were open when the edge stopped, before anything
-// else is called. Timers of conditions and of clearing start anew. Incidents of other devices,
+// else is called. Timers of clearing start anew, and those of conditions unless Resume follows. Incidents of other devices,
 // and those that are not open, are ignored. Nothing would ever close an incident whose rule is
 // gone or of another kind now, one that is damaged, and a second one of a rule that has one at a
 // time: they are returned as alerts, closed at the time given. No incident affects another one.
@@ -111,7 +115,8 @@ func (e *Engine) Restore(open []detection.Incident, at time.Time) []detection.In
 // Reconfigure replaces the rules by those of specs, for a document that has been reloaded. A rule
 // that has not changed goes on as if nothing had happened: its incidents stay open, and the timers
 // of its condition and of its clearing run on. A rule of the same name and kind with other terms
-// or severity keeps its open incidents, and its timers start anew. The incidents of other rules
+// or severity keeps its open incidents, and its timers start anew: the time for which a condition must
+// hold begins now if the newest reading meets it. The incidents of other rules
 // are returned as alerts, closed at the time given. After an error nothing has changed.
 //
 // The IDs of tracks must go on being unique: keep the tracker, or call its Reset.
@@ -128,8 +133,11 @@ func (e *Engine) Reconfigure(specs []Spec, at time.Time) ([]detection.Incident, 
 			open = append(open, old.judge.Open()...)
 		}
 	}
+	old := e.rules
 	e.rules = next
-	return e.Restore(open, at), nil
+	closed := e.Restore(open, at)
+	e.begin(old)
+	return closed, nil
 }
 
 // Tracks judges what a tracker made of the frame of time at and returns the alerts. A track whose
@@ -146,30 +154,56 @@ func (e *Engine) Tracks(at time.Time, tracks []detection.Track) []detection.Inci
 	return alerts
 }
 
-// Reading judges one reading and returns the alerts. A reading that is older than the last one,
-// whose quality is bad or whose value is not a finite number is only a sign of life.
-func (e *Engine) Reading(r devices.Reading) []detection.Incident {
-	alerts := e.Activity(r.Time)
-	if r.Quality == devices.Bad || math.IsNaN(r.Value) || math.IsInf(r.Value, 0) {
+// Reading judges one reading, which this machine received at a time as time.Now returned it, and
+// returns the alerts.
+//
+// A reading that is older than the newest one, or the same again, that is historical, whose quality is
+// bad, that is a text or whose value is not a finite number is only a sign of life. A retained one is none, because it
+// may be of any age: it opens nothing, and it closes an incident only if its own time says that it is
+// newer than all readings before it.
+func (e *Engine) Reading(r devices.Reading, received time.Time) []detection.Incident {
+	var alerts []detection.Incident
+	switch {
+	case r.Retained:
+	case r.Historical:
+		alerts = e.Activity(received)
+	default:
+		alerts = e.Activity(r.Time)
+	}
+	if r.Historical || r.Quality == devices.Bad || r.Text != "" || math.IsNaN(r.Value) || math.IsInf(r.Value, 0) {
 		return alerts
 	}
-	now, ok := e.readings.accept(r.Time)
-	if !ok {
-		return alerts
+	a := Arrival{Reading: r, Dated: !isArrival(r.Time), Arrived: max(0, e.ticks.at(received))}
+	if !r.Retained || a.Dated {
+		if e.isNewest(r) || r.Retained && !e.readings.newer(r.Time, received) {
+			return alerts
+		}
+		now, ok := e.readings.accept(r.Time, received)
+		if !ok {
+			return alerts
+		}
+		a.Measured, e.newest, e.known = now, r, true
 	}
 	for _, rule := range e.rules {
-		if j, ok := rule.judge.(ReadingJudge); ok {
-			alerts = append(alerts, j.Reading(now, r)...)
+		if j, ok := rule.judge.(RetainedJudge); ok && r.Retained {
+			alerts = append(alerts, j.Retained(a)...)
+		} else if j, ok := rule.judge.(ReadingJudge); ok && !r.Retained {
+			alerts = append(alerts, j.Reading(a)...)
 		}
 	}
 	return alerts
+}
+
+// isNewest reports whether r is the newest reading once more, as brokers and sensors repeat messages.
+func (e *Engine) isNewest(r devices.Reading) bool {
+	return e.known && !isArrival(r.Time) && r.Value == e.newest.Value && milliseconds(r.Time).Equal(milliseconds(e.newest.Time))
 }
 
 // Tick takes the machine's time, as time.Now returns it, and returns the alerts of rules that
 // time alone opens or closes. It is to be called once at the start, and then every second or so:
 // silence is measured by it, whatever the device's own clock says.
 func (e *Engine) Tick(now time.Time) []detection.Incident {
-	before, started := e.ticks.last, e.ticks.started
+	before, started, passed := e.ticks.last, e.ticks.started, e.ticks.elapsed
 	clock := e.ticks.advance(now)
 	if e.newFrame {
 		e.newFrame, e.frame = false, clock
@@ -182,7 +216,10 @@ func (e *Engine) Tick(now time.Time) []detection.Incident {
 			e.active = clock - now.Sub(e.activeAt)
 		}
 	}
-	t := Tick{Now: now, Elapsed: clock, SinceFrame: clock - e.frame, SinceActivity: clock - e.active}
+	t := Tick{
+		Now: now, Elapsed: clock, Step: clock - passed, Offline: e.offline,
+		SinceFrame: clock - e.frame, SinceActivity: clock - e.active,
+	}
 	var alerts []detection.Incident
 	for _, r := range e.rules {
 		if j, ok := r.judge.(TickJudge); ok {

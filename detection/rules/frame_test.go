@@ -294,6 +294,6 @@ func TestRestore(t *testing.T) {
 	r.want(r.frame(3, [3]float64{9, 0.5, 0.9})) // somebody is still there
 	r.want(r.frame(5), "closed gate -90.0")
 	r.want(r.frame(6), "closed yard 6.0")
-	r.want(r.e.Reading(reading(7, 2.5)))
-	r.want(r.e.Reading(reading(8, 1.9)), "closed flood 8.0 value 2.5")
+	r.want(r.read(reading(7, 2.5)))
+	r.want(r.read(reading(8, 1.9)), "closed flood 8.0 value 2.5")
 }

@@ -22,7 +22,11 @@ type Opener struct {
 
 // Open returns a new incident that opened at a time of the device's frames or readings. now is
 // the same moment by the judge's clock.
+//
+// The times of an incident are stored and sent, so that they are compared by the wall clock: Go's
+// monotonic reading would find two in order although the clock was set back between them.
 func (o Opener) Open(now time.Duration, at time.Time) *OpenIncident {
+	at = at.Round(0)
 	return &OpenIncident{alerted: now, Incident: detection.Incident{
 		ID:       o.newID(),
 		Device:   o.device,
@@ -56,7 +60,7 @@ func (o *OpenIncident) Show(tr detection.Track) {
 
 // Touch notes that the condition still held at the time given.
 func (o *OpenIncident) Touch(at time.Time) {
-	if at.After(o.Incident.Updated) {
+	if at = at.Round(0); at.After(o.Incident.Updated) {
 		o.Incident.Updated = at
 	}
 }
@@ -78,7 +82,7 @@ func (o *OpenIncident) Change(now time.Duration) []detection.Incident {
 // Close returns the last alert. An incident never closes before its last update, even where a
 // clock was set back meanwhile.
 func (o *OpenIncident) Close(at time.Time) detection.Incident {
-	if at.Before(o.Incident.Updated) {
+	if at = at.Round(0); at.Before(o.Incident.Updated) {
 		at = o.Incident.Updated
 	}
 	o.Incident.State, o.Incident.Closed = detection.Closed, at

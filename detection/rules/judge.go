@@ -9,7 +9,7 @@ import (
 
 // Judge is one rule at work: it decides when its incidents open, change and close, and returns
 // an alert for each of these. A judge also implements those of FrameJudge, ReadingJudge,
-// TickJudge and ActivityJudge whose input it needs. The engine calls it from one goroutine.
+// RetainedJudge, PendingJudge, TickJudge and ActivityJudge whose input it needs. The engine calls it from one goroutine.
 type Judge interface {
 	// Open returns the open incidents.
 	Open() []detection.Incident
@@ -28,8 +28,22 @@ type FrameJudge interface {
 
 // ReadingJudge judges readings of good quality, with finite values, in the order of their times.
 type ReadingJudge interface {
-	// Reading takes a reading. now is the time since the engine's first reading.
-	Reading(now time.Duration, r devices.Reading) []detection.Incident
+	Reading(a Arrival) []detection.Incident
+}
+
+// RetainedJudge judges readings of good quality, with finite values, that a broker had retained. They
+// must not open anything. One that is dated is newer than all readings before it; the age of another
+// one is not known.
+type RetainedJudge interface {
+	Retained(a Arrival) []detection.Incident
+}
+
+// Arrival is a reading and its place on the clocks of the engine.
+type Arrival struct {
+	devices.Reading
+	Dated    bool          // the sensor says when it was measured
+	Measured time.Duration // since the engine's first reading, by their times; 0 if it is retained and not dated
+	Arrived  time.Duration // since the engine's first tick
 }
 
 // TickJudge judges what time alone tells.
@@ -41,6 +55,8 @@ type TickJudge interface {
 type Tick struct {
 	Now           time.Time
 	Elapsed       time.Duration // since the engine's first tick
+	Step          time.Duration // since the tick before
+	Offline       bool          // the device is unreachable, or silent for longer than it should be
 	SinceFrame    time.Duration // since the last frame, or since the first tick
 	SinceActivity time.Duration // since the device's last sign of life, or since the first tick
 }

@@ -61,7 +61,7 @@ func (o *odd) step(e *Engine) []detection.Incident {
 		case 2:
 			r.Time = r.Time.Add(-time.Duration(o.rng.IntN(100)) * time.Second)
 		}
-		return e.Reading(r)
+		return e.Reading(r, o.now)
 	}
 	return e.Tracks(o.now, o.tracks())
 }
@@ -159,7 +159,7 @@ func FuzzEngine(f *testing.F) {
 			if err := r.log.take(r.e.Tracks(now, []detection.Track{tr})); err != nil {
 				t.Fatal(err)
 			}
-			if err := r.log.take(r.e.Reading(reading(float64(i), ax))); err != nil {
+			if err := r.log.take(r.read(reading(float64(i), ax))); err != nil {
 				t.Fatal(err)
 			}
 		}

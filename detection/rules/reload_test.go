@@ -48,7 +48,7 @@ func TestReconfigureOfChangedRules(t *testing.T) {
 	}
 	r := newRig(t, zoneSpec(), lineSpec(), flood(3))
 	r.want(r.e.Tick(at(0)))
-	r.want(r.e.Reading(reading(0, 5)), "opened flood 0.0 value 5")
+	r.want(r.read(reading(0, 5)), "opened flood 0.0 value 5")
 	r.want(r.frame(0, [3]float64{1, 0.5, 0.9}))
 	r.want(r.frame(1, [3]float64{1, 0.5, 0.9}), "opened yard 1.0")
 	r.want(r.walk(2, 1.1, 0.5, 0.4, 0.5, 0.6, 10), "opened gate 1.7 down", "changed yard 2.1 count 2")
@@ -58,14 +58,14 @@ func TestReconfigureOfChangedRules(t *testing.T) {
 	r.want(r.frame(3)) // the time of the crossing starts anew
 	r.want(r.frame(12.9))
 	r.want(r.frame(13), "closed gate 11.7 down")
-	r.want(r.e.Reading(reading(20, 3.5)), "closed flood 20.0 value 5")
-	r.want(r.e.Reading(reading(21, 4.5)), "opened flood 21.0 value 4.5")
+	r.want(r.read(reading(20, 3.5)), "closed flood 20.0 value 5")
+	r.want(r.read(reading(21, 4.5)), "opened flood 21.0 value 4.5")
 	// Another kind of the same name is another rule.
 	r.want(r.reconfigure(22, spec("flood", detection.Severe, &thresholdTerms{sign: -1, value: 1})), "closed flood 22.0 value 4.5")
 	if _, err := r.e.Reconfigure([]Spec{flood(1), flood(2)}, at(23)); err == nil {
 		t.Error("two rules of one name were accepted")
 	}
-	r.want(r.e.Reading(reading(24, 0.5)), "opened flood 24.0 value 0.5") // the refused change has changed nothing
+	r.want(r.read(reading(24, 0.5)), "opened flood 24.0 value 0.5") // the refused change has changed nothing
 	r.want(r.reconfigure(25), "closed flood 25.0 value 0.5")
 	if open := r.e.Open(); len(open) != 0 {
 		t.Errorf("an engine without rules has %+v open", open)

@@ -10,6 +10,11 @@
 // higher than before. Nothing follows the alert that closes an incident. Zone, above, below and
 // silence rules have at most one open incident each, line rules one for each crossing.
 //
+// The value of a sensor is its last reading until the next one. So above and below open an incident by
+// time alone where a sensor reports changes only, and what is pending survives a restart of the edge:
+// see Pending and Resume. Four things open nothing: a retained reading, a reading that is older than the
+// newest one, a historical one, and the last value of a sensor that is offline.
+//
 // Durations are measured along the times handed in, in a way that survives clocks that are set:
 // time that runs backwards counts as standing still, and so does a gap of more than a minute
 // between two frames. The package imports nothing of Gridpost but detection and devices.

@@ -101,6 +101,9 @@ func (r *rig) frame(seconds float64, objects ...[3]float64) []detection.Incident
 	return r.e.Tracks(at(seconds), tracks)
 }
 
+// read passes a reading to the engine that arrives at its own time.
+func (r *rig) read(x devices.Reading) []detection.Incident { return r.e.Reading(x, x.Time) }
+
 func summary(a detection.Incident) string {
 	since := func(t time.Time) string { return fmt.Sprintf("%.1f", t.Sub(day).Seconds()) }
 	var s string

@@ -15,7 +15,8 @@ import (
 const worseBy = 0.05
 
 // aboveKind opens an incident when readings are above a value for long enough, and closes it when
-// one is not above another value.
+// one is not above another value. The value of a sensor is its last reading until the next one: a sensor
+// that sends only changes opens an incident by time alone, unless it is offline.
 func aboveKind() Kind {
 	return Kind{
 		Name:    detection.Above,
@@ -92,11 +93,21 @@ type threshold struct {
 	opener  Opener
 	clearAt float64
 
-	beyond  bool          // the last reading was beyond the value
-	since   time.Duration // when the first of them came
-	count   int           // how many came
+	pending *pending // nil: the last reading was not beyond the value, or an incident is open
 	open    *OpenIncident
 	alerted float64 // the worst value in an alert
+}
+
+// pending is a time for which readings have been beyond the value.
+type pending struct {
+	first    time.Time     // of the first of them
+	measured time.Duration // its place by the clock of readings
+	arrived  time.Duration // its place by the clock of ticks, moved by the time that does not count
+	count    int           // how many came
+	value    float64       // the last one
+	unit     string
+	latest   time.Duration // place of the last one by the clock of readings
+	resumed  bool          // it is from before a restart
 }
 
 // Open implements Judge.
@@ -115,38 +126,119 @@ func (t *threshold) Restore(inc detection.Incident) bool {
 }
 
 // Reading implements ReadingJudge.
-func (t *threshold) Reading(now time.Duration, r devices.Reading) []detection.Incident {
-	if t.open != nil {
-		return t.follow(now, r)
+func (t *threshold) Reading(a Arrival) []detection.Incident {
+	switch {
+	case t.open != nil:
+		return t.follow(a)
+	case !t.beyond(a.Value):
+		t.pending = nil
+		return nil
+	case t.pending == nil:
+		t.pending = &pending{first: a.Time, measured: a.Measured, arrived: a.Arrived}
 	}
-	if !(t.sign*r.Value > t.sign*t.value) {
-		t.beyond = false
+	p := t.pending
+	p.count++
+	p.value, p.unit, p.latest = a.Value, a.Unit, a.Measured
+	if a.Measured-p.measured < t.hold {
 		return nil
 	}
-	if !t.beyond {
-		t.beyond, t.since, t.count = true, now, 0
+	return t.start(a.Time)
+}
+
+func (t *threshold) beyond(value float64) bool { return t.sign*value > t.sign*t.value }
+
+// Retained implements RetainedJudge. The reading ends what is pending even if its age is not known: that opens
+// nothing. It ends an incident only if it is newer than the readings before it.
+func (t *threshold) Retained(a Arrival) []detection.Incident {
+	if !t.beyond(a.Value) {
+		t.pending = nil
 	}
-	t.count++
-	if now-t.since < t.hold {
+	if t.open != nil && a.Dated && t.cleared(a.Value) {
+		return t.finish(a.Time)
+	}
+	return nil
+}
+
+// Tick implements TickJudge. The last value holds until the next one comes.
+func (t *threshold) Tick(tick Tick) []detection.Incident {
+	p := t.pending
+	if p == nil {
 		return nil
 	}
-	t.open = t.opener.Open(now, r.Time)
+	if tick.Offline {
+		p.arrived = min(p.arrived+tick.Step, tick.Elapsed)
+		return nil
+	}
+	held := tick.Elapsed - p.arrived
+	if held < t.hold || p.resumed && tick.Elapsed < resumeAfter {
+		return nil
+	}
+	at := tick.Now
+	if !p.resumed {
+		at = at.Add(t.hold - held)
+	}
+	return t.start(at)
+}
+
+// start opens the incident of what is pending.
+func (t *threshold) start(at time.Time) []detection.Incident {
+	p := t.pending
+	t.pending = nil
+	t.open = t.opener.Open(p.latest, at)
 	limit := t.value
-	t.open.Incident.Limit, t.open.Incident.Unit, t.open.Incident.Count = &limit, r.Unit, t.count
-	t.show(r.Value)
-	t.alerted = r.Value
+	t.open.Incident.Limit, t.open.Incident.Unit, t.open.Incident.Count = &limit, p.unit, p.count
+	t.show(p.value)
+	t.alerted = p.value
 	return []detection.Incident{t.open.Alert()}
 }
 
+// Pending implements PendingJudge.
+func (t *threshold) Pending(now time.Duration) (detection.Pending, bool) {
+	p := t.pending
+	if p == nil {
+		return detection.Pending{}, false
+	}
+	return detection.Pending{Limit: t.value, First: p.first, Held: max(0, now-p.arrived), Count: p.count, Value: p.value, Unit: p.unit}, true
+}
+
+// Begin implements PendingJudge.
+func (t *threshold) Begin(a Arrival) {
+	if t.open == nil && t.beyond(a.Value) {
+		t.pending = &pending{first: a.Time, measured: a.Measured, arrived: a.Arrived, latest: a.Measured, count: 1, value: a.Value, unit: a.Unit}
+	}
+}
+
+// Resume implements PendingJudge.
+func (t *threshold) Resume(p detection.Pending, newest *devices.Reading) {
+	if t.open != nil || t.pending != nil || t.hold == 0 || p.Limit != t.value || p.Count < 1 || p.Held < 0 || !t.beyond(p.Value) {
+		return
+	}
+	resumed := &pending{first: p.First, arrived: -p.Held, count: p.Count, value: p.Value, unit: p.Unit, resumed: true}
+	if newest != nil && !newest.Time.Before(milliseconds(p.First)) {
+		if !t.beyond(newest.Value) {
+			return // it ended right before the stop
+		}
+		resumed.measured = p.First.Sub(newest.Time)
+	}
+	t.pending = resumed
+}
+
+func (t *threshold) cleared(value float64) bool { return t.sign*value <= t.sign*t.clearAt }
+
+// finish closes the incident.
+func (t *threshold) finish(at time.Time) []detection.Incident {
+	inc := t.open.Close(at)
+	t.open, t.pending = nil, nil
+	return []detection.Incident{inc}
+}
+
 // follow judges a reading while the incident is open. Its Value is the worst so far.
-func (t *threshold) follow(now time.Duration, r devices.Reading) []detection.Incident {
-	if t.sign*r.Value <= t.sign*t.clearAt {
-		inc := t.open.Close(r.Time)
-		t.open, t.beyond = nil, false
-		return []detection.Incident{inc}
+func (t *threshold) follow(r Arrival) []detection.Incident {
+	if t.cleared(r.Value) {
+		return t.finish(r.Time)
 	}
 	t.open.Touch(r.Time)
-	if t.sign*r.Value > t.sign*t.value {
+	if t.beyond(r.Value) {
 		t.open.Incident.Count++
 	}
 	if t.open.Incident.Value == nil || t.sign*r.Value > t.sign**t.open.Incident.Value {
@@ -154,7 +246,7 @@ func (t *threshold) follow(now time.Duration, r devices.Reading) []detection.Inc
 		step := max(worseBy*math.Abs(t.value), math.Abs(t.value-t.clearAt))
 		t.open.changed = t.open.changed || t.sign*(r.Value-t.alerted) > step
 	}
-	alerts := t.open.Change(now)
+	alerts := t.open.Change(r.Measured)
 	if len(alerts) > 0 {
 		t.alerted = *t.open.Incident.Value
 	}

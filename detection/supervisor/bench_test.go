@@ -48,7 +48,9 @@ func measure(b *testing.B, in []*streams.AccessUnit) {
 	seen, found := 0, 0
 	s := New(Options{
 		Binary: made.worker,
-		Reader: func() *streams.Reader { return stream.Subscribe(streams.ReaderOptions{Queue: len(in)}) },
+		Reader: func(streams.ReaderOptions) *streams.Reader {
+			return stream.Subscribe(streams.ReaderOptions{Queue: len(in)})
+		},
 		OnState: func(running bool, cause devices.Cause) {
 			if !running {
 				b.Error(cause)

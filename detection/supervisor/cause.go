@@ -32,12 +32,15 @@ const (
 	CodeProtocol      = "worker_protocol"  // it sent an invalid message
 	CodeStreamClosed  = "worker_stream_closed"
 	CodeFailed        = "worker_failed" // any other failure
+
+	CodeModelQuarantined = "model_quarantined" // of an Inference: the model is off because of crashes
 )
 
 // failure is why a worker ended.
 type failure struct {
 	cause devices.Cause
 	crash bool          // it died or hung on its own while it worked on frames
+	fed   bool          // it was sent frames
 	ran   time.Duration // since it was ready
 }
 
@@ -71,7 +74,7 @@ func startFailure(p *process, err error, limit time.Duration) failure {
 // access units. The process must have ended.
 func workFailure(p *process, err error, ran time.Duration, sent int) failure {
 	cause, crash := describe(p, err)
-	return failure{cause: cause, crash: crash && sent > 0, ran: ran}
+	return failure{cause: cause, crash: crash && sent > 0, fed: sent > 0, ran: ran}
 }
 
 // describe returns the cause for err and whether it is a crash: a fault that the camera's data may
@@ -138,13 +141,14 @@ func isFromOutside(s syscall.Signal) bool {
 }
 
 // restartCause returns the cause of a failure with how long the next start waits, if that is unusual.
-func restartCause(c devices.Cause, wait time.Duration, why reason, crashes int) devices.Cause {
+// quarantine is the code of the cause of a quarantine.
+func restartCause(quarantine string, c devices.Cause, wait time.Duration, why reason, crashes int) devices.Cause {
 	retryIn := devices.Seconds(wait.Round(time.Second))
 	switch why {
 	case overBudget:
 		return c.With("retry_in", retryIn)
 	case quarantined:
-		return devices.NewCause(CodeQuarantined, "crashes", strconv.Itoa(crashes), "retry_in", retryIn).Because(c)
+		return devices.NewCause(quarantine, "crashes", strconv.Itoa(crashes), "retry_in", retryIn).Because(c)
 	}
 	return c
 }

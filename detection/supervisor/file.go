@@ -19,7 +19,7 @@ func RunFile(ctx context.Context, binary string, cfg wire.Config, path string, o
 		return fmt.Errorf("analysing %s: %w", path, err)
 	}
 	cfg.Video = path
-	p, err := start(binary)
+	p, err := start(binary, nil)
 	if err != nil {
 		return fmt.Errorf("analysing %s: %w", path, err)
 	}

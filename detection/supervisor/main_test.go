@@ -45,6 +45,9 @@ func TestMain(m *testing.M) {
 }
 
 func runAll(m *testing.M) (code int, err error) {
+	if dir := os.Getenv(scriptedWorkerDir); dir != "" {
+		return 0, scriptedWorker(dir)
+	}
 	dir, err := os.MkdirTemp("", "supervisor")
 	if err != nil {
 		return 1, err
@@ -140,6 +143,8 @@ type bench struct {
 	s      *Supervisor
 	stream *streams.Stream
 
+	backfill bool // a worker begins where the supervisor wants it to
+
 	results chan wire.Result
 	states  chan devices.Cause // zero: running
 	cancel  context.CancelFunc
@@ -150,10 +155,13 @@ type bench struct {
 // work starts a supervisor. o needs only the options that the test is about.
 func work(t *testing.T, o Options) *bench {
 	t.Helper()
-	b := &bench{
-		t: t, stream: streams.New(streams.Options{}),
-		results: make(chan wire.Result, 1000), states: make(chan devices.Cause, 1000), done: make(chan struct{}),
-	}
+	return workOn(t, &bench{stream: streams.New(streams.Options{})}, o)
+}
+
+// workOn starts a supervisor for b.
+func workOn(t *testing.T, b *bench, o Options) *bench {
+	t.Helper()
+	b.t, b.results, b.states, b.done = t, make(chan wire.Result, 1000), make(chan devices.Cause, 1000), make(chan struct{})
 	if o.Binary == "" {
 		o.Binary = made.worker
 	}
@@ -161,7 +169,10 @@ func work(t *testing.T, o Options) *bench {
 		o.Restart.Backoff.First = 20 * time.Millisecond
 	}
 	o.Camera = "test"
-	o.Reader = func() *streams.Reader { return b.stream.Subscribe(streams.ReaderOptions{Queue: 1000}) }
+	o.Reader = func(o streams.ReaderOptions) *streams.Reader {
+		// Without a backfill there is one result for each access unit that a test publishes.
+		return b.stream.Subscribe(streams.ReaderOptions{Queue: 1000, Backfill: o.Backfill && b.backfill})
+	}
 	o.OnResult = func(r wire.Result) { b.results <- r }
 	o.OnState = func(running bool, cause devices.Cause) {
 		if running != cause.IsZero() {

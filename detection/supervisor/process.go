@@ -8,14 +8,21 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"gridpost/detection/wire"
 )
 
 // exitTimeout is how long a worker may take to exit after its socket was closed.
 const exitTimeout = 2 * time.Second
+
+// workerNice is the nice value of camera workers (setpriority(2)).
+const workerNice = 5
 
 // process is a running worker.
 type process struct {
@@ -26,16 +33,20 @@ type process struct {
 	done   chan struct{} // closed after the process has been waited for
 }
 
-// start runs binary with one end of a socket pair as descriptor 3, in a process group of its own.
-func start(binary string) (*process, error) {
+// start runs binary with one end of a socket pair as descriptor 3 and slots as those from 4 on, in a
+// process group of its own.
+func start(binary string, slots []*os.File, args ...string) (*process, error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return nil, err
 	}
+	if len(slots) > 0 {
+		args = append([]string{"-slots", strconv.Itoa(len(slots))}, args...)
+	}
 	stderr := &outputTail{}
-	cmd := exec.Command(binary) // configured by the operator; stop ends its process group
+	cmd := exec.Command(binary, args...) // configured by the operator; stop ends its process group
 	cmd.Env = environment()
-	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.ExtraFiles = append([]*os.File{theirs}, slots...)
 	cmd.Stdout = stderr
 	cmd.Stderr = stderr
 	cmd.WaitDelay = exitTimeout // a descendant that keeps stderr open must not block Wait
@@ -48,6 +59,11 @@ func start(binary string) (*process, error) {
 			_ = cmd.Wait()
 		}
 		return nil, errors.Join(err, ours.Close())
+	}
+	if !slices.Contains(args, inferArgument) {
+		// The edge itself and the object model, which serve all cameras, go before the decoding of one. It is
+		// no failure if the system does not allow it.
+		_ = unix.Setpriority(unix.PRIO_PGRP, cmd.Process.Pid, workerNice)
 	}
 	p := &process{cmd: cmd, conn: wire.NewConn(ours), stderr: stderr, done: make(chan struct{})}
 	go func() {

@@ -35,7 +35,8 @@ type session struct {
 
 	accessUnits chan *streams.AccessUnit // unbuffered, from the stream's reader
 	received    chan any                 // unbuffered, from the worker
-	out         chan any                 // to the worker; its capacity is maxInFlight+maxPendingSnapshots, so that a send never blocks
+	out         chan any                 // to the worker; its capacity is maxInFlight+maxPendingSnapshots+1, for a look, so that a send never blocks
+	looks       *sessionLooks            // nil: there is no object model
 
 	sent     []sentFrame                // access units that the worker has, oldest first
 	recent   []sentFrame                // those already answered, for frames that the decoder delayed
@@ -55,6 +56,7 @@ type sentFrame struct {
 type started struct {
 	p       *process
 	ready   wire.Ready
+	client  *lookClient // nil: there is no object model
 	failure *failure
 }
 
@@ -70,11 +72,14 @@ func (s *Supervisor) once(ctx context.Context) failure {
 	s.ready(w.ready)
 	s.o.Logger.Info("the worker is ready", "camera", s.o.Camera, "pid", w.p.cmd.Process.Pid,
 		"detector", sanitise(w.ready.Detector), "confined", sanitise(w.ready.Confined))
-	reader := s.o.Reader() // before OnState, so that no frame published after it is missed
+	// From the last keyframe on, so that a worker detects again at once; but what crashed a worker may be
+	// among these frames, so after a crash only from the next keyframe on. The reader is opened before
+	// OnState, so that no frame published after it is missed.
+	reader := s.o.Reader(streams.ReaderOptions{Backfill: !s.crashed})
 	s.o.OnState(true, devices.Cause{})
 
 	began := time.Now()
-	sent, err := s.work(ctx, w.p, reader)
+	sent, err := s.work(ctx, w, reader)
 	return workFailure(w.p, err, time.Since(began), sent)
 }
 
@@ -105,8 +110,10 @@ func (s *Supervisor) startWorker(ctx context.Context) started {
 		return failed(CodeFailed, ctx.Err())
 	}
 	defer s.o.Gate.leave()
-	p, err := start(s.o.Binary)
+	client, slots := s.joinInference()
+	p, err := start(s.o.Binary, slots)
 	if err != nil {
+		client.leave()
 		return failed(CodeNotExecutable, err)
 	}
 	s.started(p.cmd.Process.Pid)
@@ -119,21 +126,23 @@ func (s *Supervisor) startWorker(ctx context.Context) started {
 	})
 	if err != nil {
 		p.stop(true)
+		client.leave()
 		s.ended(p.cmd.ProcessState)
 		f := startFailure(p, err, s.o.StartTimeout)
 		return started{failure: &f}
 	}
-	return started{p: p, ready: ready}
+	return started{p: p, ready: ready, client: client}
 }
 
 // work feeds the worker from reader, which it closes, and handles its messages until it fails or ctx
 // ends. It returns how many access units the worker was sent. The process has ended when it returns.
-func (s *Supervisor) work(ctx context.Context, p *process, reader *streams.Reader) (sent int, err error) {
+func (s *Supervisor) work(ctx context.Context, ready started, reader *streams.Reader) (sent int, err error) {
+	p := ready.p
 	w := &session{
-		Supervisor: s, p: p,
+		Supervisor: s, p: p, looks: newSessionLooks(ready.client),
 		accessUnits: make(chan *streams.AccessUnit),
 		received:    make(chan any),
-		out:         make(chan any, maxInFlight+maxPendingSnapshots),
+		out:         make(chan any, maxInFlight+maxPendingSnapshots+1),
 		pending:     make(map[uint64]snapshotRequest),
 		progress:    time.Now(),
 	}
@@ -175,21 +184,27 @@ func (w *session) loop(ctx context.Context) error {
 			w.feed(u)
 		case a := <-snapshots:
 			w.requestSnapshot(a)
+		case look := <-w.looks.grants():
+			w.requestLook(look)
+		case found := <-w.looks.results():
+			w.lookResult(found)
 		case msg := <-w.received:
 			if err := w.handle(msg); err != nil {
 				return err
 			}
 		case now := <-watch.C:
-			busy := len(w.sent) > 0 || len(w.pending) > 0
-			if silence := now.Sub(w.progress); busy && silence > w.o.ReplyTimeout {
+			if silence := now.Sub(w.progress); w.busy() && silence > w.o.ReplyTimeout {
 				return hungError{silence: silence, stopped: isStopped(w.p.cmd.Process.Pid)}
 			}
 		}
 	}
 }
 
+// busy reports whether the worker owes a reply.
+func (w *session) busy() bool { return len(w.sent) > 0 || len(w.pending) > 0 || w.looks.requested() }
+
 func (w *session) feed(u *streams.AccessUnit) {
-	if len(w.sent) == 0 && len(w.pending) == 0 {
+	if !w.busy() {
 		w.progress = time.Now()
 	}
 	w.sent = append(w.sent, sentFrame{u.Session, u.PTS, u.Arrived})
@@ -199,7 +214,7 @@ func (w *session) feed(u *streams.AccessUnit) {
 }
 
 func (w *session) requestSnapshot(a snapshotRequest) {
-	if len(w.sent) == 0 && len(w.pending) == 0 {
+	if !w.busy() {
 		w.progress = time.Now()
 	}
 	w.lastID++
@@ -222,6 +237,8 @@ func (w *session) handle(msg any) error {
 		delete(w.pending, m.ID)
 		a.reply <- validateJPEG(m)
 		return nil
+	case wire.Looked:
+		return w.looked(m)
 	case wire.End:
 		return gaveUpError(sanitise(m.Error))
 	}
@@ -253,18 +270,38 @@ func (w *session) result(r wire.Result) error {
 		return err
 	}
 	// The frame's time is taken from the stream, not from the worker.
-	known := false
-	for _, u := range w.recent {
-		if u.session == r.Frame.Session && u.pts == r.Frame.PTS {
-			r.Frame.Time, known = u.arrived, true
-		}
-	}
+	arrived, known := w.arrived(r.Frame.Session, r.Frame.PTS)
 	if !known {
 		return fmt.Errorf("a result for an unknown frame: %w", wire.ErrMalformed)
 	}
+	r.Frame.Time = arrived
+	if r.Analysed && w.looks.want(r.Moving) {
+		r.Analysed, r.Frame.Detections = false, nil // the model analyses it, or a later one
+	}
+	w.publish(r)
+	return nil
+}
+
+// arrived returns when a frame arrived that the worker has answered; false if it has answered no such
+// frame.
+func (w *session) arrived(session uint32, pts time.Duration) (time.Time, bool) {
+	for _, u := range w.recent {
+		if u.session == session && u.pts == pts {
+			return u.arrived, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// publish passes a valid result on.
+func (w *session) publish(r wire.Result) {
+	if r.Analysed && !w.judge(frameID{r.Frame.Session, r.Frame.PTS}) {
+		// A worker that was restarted decodes frames again that the one before has analysed.
+		r.Analysed, r.Frame.Detections = false, nil
+		w.countRepeated()
+	}
 	w.countResult(r)
 	w.o.OnResult(r)
-	return nil
 }
 
 // read passes the stream's access units on, one at a time.

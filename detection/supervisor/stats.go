@@ -25,6 +25,8 @@ type Stats struct {
 	Frames   uint64        // access units sent to a worker
 	Results  uint64        // results received
 	Analysed uint64        // frames that were analysed
+	Repeated uint64        // frames analysed again after a restart, which do not count as analysed
+	Looks    uint64        // of them by an Inference
 	Errors   uint64        // access units that could not be decoded
 	CPU      time.Duration // processor time of all processes so far, user and system
 }
@@ -80,6 +82,12 @@ func (s *Supervisor) countFrame() {
 	s.stats.Frames++
 }
 
+func (s *Supervisor) countRepeated() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.Repeated++
+}
+
 func (s *Supervisor) countResult(r wire.Result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,4 +141,10 @@ func parseStat(b []byte) time.Duration {
 		sum += time.Duration(n) * tick
 	}
 	return sum
+}
+
+func (s *Supervisor) countLook() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.Looks++
 }

@@ -28,17 +28,30 @@ type Options struct {
 	Config wire.Config // sent to each process
 	Logger *slog.Logger
 
-	// Reader opens a reader of the camera's stream for each start of the worker. The supervisor
-	// closes it.
-	Reader func() *streams.Reader
+	// Reader opens a reader of the camera's stream with these options for each start of the worker.
+	// The supervisor closes it.
+	Reader func(streams.ReaderOptions) *streams.Reader
 
-	// OnResult is called from Run's goroutine with the outcome of each access unit, in order. It must
-	// not block: while it runs nothing is sent to the worker.
+	// Before is the supervisor that this one replaces on the same stream, nil for none: what that one has analysed is
+	// not analysed again. Its Run must have returned, or never be called, when Run is called.
+	Before *Supervisor
+
+	// OnResult is called from Run's goroutine with the outcome of each access unit, in order. Analysed is
+	// set at most once for a frame, in ascending order of session and PTS, however often workers are
+	// restarted. It must not block: while it runs nothing is sent to the worker.
 	OnResult func(wire.Result)
 
 	// OnState is called from Run's goroutine when the worker is ready, with no cause, or has stopped,
 	// with the cause, whose codes are constants of this package. May be nil.
 	OnState func(running bool, cause devices.Cause)
+
+	// Inference runs the object model for all cameras; nil: motion is detected. With it, frames whose turn
+	// has not come are not Analysed. While the model does not run, motion is detected.
+	Inference *Inference
+
+	// Urgent says whether the camera has open incidents, which gives it more looks of the model. It must
+	// not block. nil: it never has.
+	Urgent func() bool
 
 	// Gate bounds how many workers start at a time; it is shared with the supervisors of other cameras.
 	// nil: no bound.
@@ -69,6 +82,9 @@ func (o Options) withDefaults() Options {
 	if o.OnState == nil {
 		o.OnState = func(bool, devices.Cause) {}
 	}
+	if o.Urgent == nil {
+		o.Urgent = func() bool { return false }
+	}
 	if o.Memory == 0 {
 		o.Memory = DefaultMemory
 	}
@@ -91,6 +107,10 @@ type Supervisor struct {
 
 	// snapshots is unbuffered: a request waits until Run receives it.
 	snapshots chan snapshotRequest
+
+	// Only Run's goroutine uses these.
+	judged  frameID // the last frame that was analysed; the zero value precedes all frames
+	crashed bool    // the last worker that was sent frames crashed
 
 	mu    sync.Mutex
 	stats Stats
@@ -120,14 +140,16 @@ func New(o Options) *Supervisor {
 // crashes also ends with Run: a supervisor that is created anew, because the edge was restarted or the
 // camera's configuration was changed, starts without one.
 func (s *Supervisor) Run(ctx context.Context) error {
+	s.inherit()
 	restarts := s.o.Restart.new()
 	for {
 		f := s.once(ctx)
+		s.crashed = f.crash || s.crashed && !f.fed
 		if ctx.Err() != nil {
 			return nil
 		}
 		pause, why := restarts.next(time.Now(), f.ran, f.crash)
-		f.cause = restartCause(f.cause, pause, why, restarts.crashes)
+		f.cause = restartCause(CodeQuarantined, f.cause, pause, why, restarts.crashes)
 		s.failed(f, why)
 		s.o.Logger.Warn("the worker stopped", "camera", s.o.Camera, "code", f.cause.Code, "cause", f.cause.Text, "restart_in", pause)
 		s.o.OnState(false, f.cause)
@@ -135,6 +157,36 @@ func (s *Supervisor) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// inherit takes over what is known of the stream from the supervisor before.
+func (s *Supervisor) inherit() {
+	before := s.o.Before
+	if before == nil {
+		return
+	}
+	before.inherit() // it may never have run
+	s.judged, s.crashed, s.o.Before = before.judged, before.crashed, nil
+}
+
+// frameID identifies a frame of the camera's stream.
+type frameID struct {
+	session uint32 // from 1
+	pts     time.Duration
+}
+
+// follows reports whether f is later in the stream than other.
+func (f frameID) follows(other frameID) bool {
+	return f.session > other.session || f.session == other.session && f.pts > other.pts
+}
+
+// judge reports whether the frame is later than all those that were analysed before, and notes it.
+func (s *Supervisor) judge(f frameID) bool {
+	if !f.follows(s.judged) {
+		return false
+	}
+	s.judged = f
+	return true
 }
 
 // refuseSnapshots refuses all snapshot requests during a pause. It reports false when ctx ended.

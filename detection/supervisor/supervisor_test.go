@@ -111,9 +111,9 @@ func TestSnapshotShowsTheBox(t *testing.T) {
 func TestKilledWorkerIsReplaced(t *testing.T) {
 	b := work(t, Options{})
 	in := camera(t)
-	for range 3 {
+	for i := range 3 {
 		b.running()
-		b.publish(in[:25])
+		b.publish(in[25*i : 25*i+25])
 		b.take(25)
 		if err := syscall.Kill(b.s.Stats().PID, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
@@ -123,9 +123,9 @@ func TestKilledWorkerIsReplaced(t *testing.T) {
 		}
 	}
 	b.running()
-	b.publish(in[:25])
+	b.publish(in[75:100])
 	b.take(25)
-	if stats := b.s.Stats(); stats.Restarts != 3 || stats.Analysed < 40 {
+	if stats := b.s.Stats(); stats.Restarts != 3 || stats.Analysed < 40 || stats.Repeated != 0 {
 		t.Errorf("stats %+v", stats)
 	}
 }

@@ -22,6 +22,7 @@ const (
 
 	codecH264 byte = 1
 	codecH265 byte = 2
+	codecJPEG byte = 3
 
 	// maxJSON bounds a JSON body, far above the largest that either side sends.
 	maxJSON = 1 << 20
@@ -132,7 +133,7 @@ func bodyLimit(t Type) uint32 {
 	switch t {
 	case TypeAccessUnit, TypeJPEG:
 		return MaxBody
-	case TypeConfig, TypeReady, TypeResult, TypeSnapshot, TypeEnd:
+	case TypeConfig, TypeReady, TypeResult, TypeSnapshot, TypeEnd, TypeInfer, TypeInferred, TypeLook, TypeLooked:
 		return maxJSON
 	}
 	return 0
@@ -154,6 +155,14 @@ func (c *Conn) parse(t Type, body []byte) (any, error) {
 		return parseJSON[Snapshot](body)
 	case TypeEnd:
 		return parseJSON[End](body)
+	case TypeInfer:
+		return parseJSON[Infer](body)
+	case TypeInferred:
+		return parseJSON[Inferred](body)
+	case TypeLook:
+		return parseJSON[Look](body)
+	case TypeLooked:
+		return parseJSON[Looked](body)
 	}
 	return nil, errors.New("unknown type")
 }
@@ -168,7 +177,7 @@ func parseJSON[T any](body []byte) (any, error) {
 
 // Set fills u from src. It reuses the memory of u.Data, so nothing else may hold it.
 func (u *AccessUnit) Set(src *streams.AccessUnit) {
-	data := u.Data[:0]
+	data := append(u.Data[:0], src.Data...)
 	for _, nalu := range src.NALUs {
 		data = append(data, 0, 0, 0, 1)
 		data = append(data, nalu...)
@@ -188,6 +197,8 @@ func (u *AccessUnit) parse(body []byte) error {
 		u.Codec = streams.H264
 	case codecH265:
 		u.Codec = streams.H265
+	case codecJPEG:
+		u.Codec = streams.JPEG
 	default:
 		return fmt.Errorf("codec %d is unknown", body[0])
 	}
@@ -265,6 +276,14 @@ func appendJSON(b []byte, msg any) (Type, []byte, error) {
 		t = TypeSnapshot
 	case End, *End:
 		t = TypeEnd
+	case Infer, *Infer:
+		t = TypeInfer
+	case Inferred, *Inferred:
+		t = TypeInferred
+	case Look, *Look:
+		t = TypeLook
+	case Looked, *Looked:
+		t = TypeLooked
 	default:
 		return 0, nil, fmt.Errorf("sending %T: not a message", msg)
 	}
@@ -282,6 +301,8 @@ func (u *AccessUnit) append(b []byte) ([]byte, error) {
 		codec = codecH264
 	case streams.H265:
 		codec = codecH265
+	case streams.JPEG:
+		codec = codecJPEG
 	default:
 		return nil, fmt.Errorf("sending an access unit: codec %q is unknown", u.Codec)
 	}

@@ -27,6 +27,7 @@ func messages() []any {
 	return []any{
 		Config{Model: "m.onnx", Labels: "l.txt", Rate: 5, Video: "a.mp4", Limits: Limits{Memory: 1 << 30, User: 1, Group: 2}},
 		Ready{Version: "1", Detector: "motion"},
+		&AccessUnit{Codec: streams.JPEG, Session: 7, Arrived: at, Keyframe: true, Data: []byte{0xff, 0xd8}},
 		&AccessUnit{Codec: streams.H265, Session: 7, PTS: -time.Second, Arrived: at, Keyframe: true, Data: []byte{0, 0, 0, 1, 9}},
 		Result{Analysed: true, Width: 640, Height: 480, Frame: detection.Frame{
 			Session: 7, PTS: time.Second, Time: at,

@@ -110,15 +110,15 @@ func (d *detector) detect(p *decode.Frame, pts time.Duration) ([]detection.Detec
 	if err != nil {
 		return nil, false, err
 	}
+	if len(boxes) > 0 {
+		d.until = pts + motionHold
+	}
 	if d.model == nil {
 		found := make([]detection.Detection, len(boxes))
 		for i, b := range boxes {
 			found[i] = detection.Detection{Class: detection.Motion, Score: 1, Box: toFractions(b, d.w, d.h)}
 		}
 		return found, true, nil
-	}
-	if len(boxes) > 0 {
-		d.until = pts + motionHold
 	}
 	if pts >= d.until && pts < d.analysed+idleInterval {
 		return nil, false, nil
@@ -127,6 +127,10 @@ func (d *detector) detect(p *decode.Frame, pts time.Duration) ([]detection.Detec
 	found, err := d.detectObjects(p)
 	return found, err == nil, err
 }
+
+// moving reports whether something moves in the frame of pts, or moved a short time before. It may be
+// called after detect.
+func (d *detector) moving(pts time.Duration) bool { return pts < d.until }
 
 // motionBoxes returns the boxes of moving objects, in pixels of d.w x d.h.
 func (d *detector) motionBoxes(p *decode.Frame) ([]image.Rectangle, error) {
@@ -159,14 +163,7 @@ func (d *detector) detectObjects(p *decode.Frame) ([]detection.Detection, error)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]detection.Detection, len(found))
-	for i, f := range found {
-		out[i] = detection.Detection{
-			Class: d.model.Class(f.Class), Score: f.Score,
-			Box: detection.Box{X: f.X, Y: f.Y, W: f.W, H: f.H},
-		}
-	}
-	return out, nil
+	return detections(d.model, found), nil
 }
 
 // toFractions converts r from pixels to fractions of a frame of w x h pixels.

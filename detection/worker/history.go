@@ -11,10 +11,12 @@ import (
 )
 
 const (
-	// maxHistoryBytes and maxHistoryFrames bound the decoded frames held for snapshots. At 1080p
-	// they hold about a second of analysed frames.
+	// These bound the decoded frames held for snapshots: a snapshot is requested when a frame has been
+	// judged, which the object model delays by less than a second. At 1080p the bytes are about a second of
+	// analysed frames.
 	maxHistoryBytes  = 40 << 20
 	maxHistoryFrames = 20
+	maxHistoryAge    = time.Second
 
 	// snapshotWidth is the largest width of a snapshot in pixels.
 	snapshotWidth = 1280
@@ -62,11 +64,17 @@ func (h *frameHistory) add(p *decode.Frame, session uint32, pts time.Duration) {
 	h.releaseLatest()
 	h.frames = append(h.frames, heldFrame{p, session, pts})
 	h.bytes += p.Bytes()
-	for len(h.frames) > maxHistoryFrames || (h.bytes > maxHistoryBytes && len(h.frames) > 2) {
+	for len(h.frames) > maxHistoryFrames || len(h.frames) > 2 && (h.bytes > maxHistoryBytes || h.old(h.frames[0], session, pts)) {
 		h.bytes -= h.frames[0].p.Bytes()
 		h.frames[0].p.Close()
 		h.frames = append(h.frames[:0], h.frames[1:]...)
 	}
+}
+
+// old reports whether a frame is too old to be held beside one of session and pts. What is of another
+// session goes as new frames come.
+func (h *frameHistory) old(f heldFrame, session uint32, pts time.Duration) bool {
+	return f.session == session && (pts-f.pts).Abs() > maxHistoryAge
 }
 
 // nearest returns the frame of session that is nearest to pts.
@@ -92,7 +100,11 @@ func (h *frameHistory) snapshot(request wire.Snapshot) wire.JPEG {
 	if !ok {
 		return wire.JPEG{ID: request.ID, Error: "no frame of this session is held"}
 	}
-	data, err := h.draw(s.p, request.Marks)
+	marks := request.Marks
+	if (s.pts - request.PTS).Abs() > wire.MaxMarkOffset {
+		marks = nil // what they mark is elsewhere on this frame
+	}
+	data, err := h.draw(s.p, marks)
 	if err != nil {
 		return wire.JPEG{ID: request.ID, Error: err.Error()}
 	}

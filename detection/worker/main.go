@@ -1,12 +1,14 @@
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
 
-// Command worker decodes and analyses one camera's frames for the edge.
+// Command worker decodes and analyses one camera's frames for the edge; as `worker infer` it runs an
+// object model for all cameras.
 //
-// It is started by detection/supervisor with a socket as descriptor 3, speaks detection/wire over
-// it, and exits when the socket is closed. All native code of Gridpost is in this program, so that a
-// crash caused by a camera's bytes or a model file costs one camera some seconds of detection. It opens
-// its files first, then confines itself (package confine), and only then parses what a camera sent.
+// It is started by detection/supervisor with a socket as descriptor 3, and with -slots N memory files for
+// frames as those from 4 on. It speaks detection/wire over the socket, and exits when the socket is closed. All native code of Gridpost is in this program, so that a
+// crash caused by a camera's bytes costs one camera some seconds of detection, and a crash caused by a
+// model costs all cameras their object detection, but not their decoding. It opens its files first, then
+// confines itself (package confine), and only then parses the model file or what a camera sent.
 //
 // The packages decode, vision and onnx do not import each other; this package combines them.
 //
@@ -16,6 +18,16 @@ package main
 /*
 // gocv links many libraries of which few are used: the others need not be loaded.
 #cgo LDFLAGS: -Wl,--as-needed
+
+#include <malloc.h>
+
+// save_memory makes malloc return what is freed to the system. All native code runs on one thread, so one
+// arena is enough; and the threshold for memory of its own would rise with each frame that is freed.
+static void save_memory(void) {
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MMAP_THRESHOLD, 128 << 10);
+	mallopt(M_TRIM_THRESHOLD, 128 << 10);
+}
 */
 import "C"
 
@@ -43,34 +55,61 @@ func main() {
 	// thread's stack counts 8 MiB towards the limit.
 	runtime.GOMAXPROCS(2)
 	version := flag.Bool("version", false, "print the version and end")
+	slots := flag.Int("slots", 0, "`number` of memory files that were inherited")
 	flag.Parse()
 	if *version {
 		fmt.Println("worker", buildVersion())
 		return
 	}
-	if err := run(); err != nil {
+	serve := runCamera
+	if flag.Arg(0) == "infer" {
+		serve = runInference
+	} else {
+		C.save_memory()
+	}
+	if err := run(*slots, serve); err != nil {
 		fmt.Fprintln(os.Stderr, "worker:", err)
 		os.Exit(1)
 	}
 }
 
+// server serves the edge over a connection. Its run returns io.EOF when the edge has closed it.
+type server interface {
+	run() error
+	close() error
+}
+
 // run serves the edge until it closes the socket, which is the only normal end.
-func run() error {
-	if err := confine.CloseInherited(socketFD + 1); err != nil {
+func run(slots int, serve func(conn *wire.Conn, slots int) server) error {
+	if slots < 0 || slots > wire.MaxSlots {
+		return fmt.Errorf("-slots %d is not between 0 and %d", slots, wire.MaxSlots)
+	}
+	if err := confine.CloseInherited(firstSlot + slots); err != nil {
 		return err
 	}
-	conn, err := connect()
+	socket, err := connect()
 	if err != nil {
 		return err
 	}
 	runtime.LockOSThread() // all native code runs on one thread, which package confine relies on
-	w := newWorker(wire.NewConn(conn))
-	err = w.run()
+	conn := wire.NewConn(socket)
+	s := serve(conn, slots)
+	err = s.run()
 	if errors.Is(err, io.EOF) || isDisconnected(err) {
-		return w.close() // the edge has closed the socket, perhaps before it read a reply
+		return s.close() // the edge has closed the socket, perhaps before it read a reply
 	}
 	// Tell the edge if the socket is still open; standard error has the error in any case.
-	return errors.Join(err, w.conn.Send(wire.End{Error: err.Error()}), w.close())
+	return errors.Join(err, conn.Send(wire.End{Error: err.Error()}), s.close())
+}
+
+func runCamera(conn *wire.Conn, slots int) server {
+	w := newWorker(conn)
+	w.slots = slots
+	return w
+}
+
+func runInference(conn *wire.Conn, slots int) server {
+	return &inference{conn: conn, slots: make([][]byte, slots)}
 }
 
 // connect opens the socket to the edge and watches it: when the edge closes it the process exits, even

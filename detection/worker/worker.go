@@ -29,6 +29,8 @@ type worker struct {
 	detector *detector
 	decoder  *decode.Decoder
 	history  *frameHistory
+	slots    int    // memory files that were inherited: one if another process runs a model, else none
+	looks    *looks // nil: there is no slot
 
 	session     uint32 // of the last access unit; 0: none yet
 	serial      int64  // of the last access unit; the tag of its frame
@@ -53,6 +55,9 @@ func (w *worker) close() error {
 	if w.decoder != nil {
 		w.decoder.Close()
 	}
+	if w.looks != nil {
+		w.looks.close()
+	}
 	if w.detector != nil {
 		return w.detector.close()
 	}
@@ -69,7 +74,7 @@ func (w *worker) run() error {
 	if !ok {
 		return fmt.Errorf("received %T before Config", msg)
 	}
-	in, err := openInputs(cfg)
+	in, err := openInputs(cfg, 0)
 	if err != nil {
 		return err
 	}
@@ -79,11 +84,16 @@ func (w *worker) run() error {
 			return err
 		}
 	}
-	if w.detector, err = newDetector(cfg, in.model); err != nil {
-		return err
+	if w.slots > 0 {
+		if w.looks, err = newLooks(); err != nil {
+			return err
+		}
 	}
 	confined, err := confine.Apply()
 	if err != nil {
+		return err
+	}
+	if w.detector, err = newDetector(cfg, in.model); err != nil {
 		return err
 	}
 	ready := wire.Ready{Version: buildVersion(), Detector: w.detector.name(), Confined: confined.String()}
@@ -114,6 +124,15 @@ func (w *worker) handle(msg any) error {
 		return w.conn.Send(r)
 	case wire.Snapshot:
 		return w.conn.Send(w.history.snapshot(m))
+	case wire.Look:
+		if w.looks == nil {
+			break
+		}
+		looked, err := w.looks.take(m, w.history)
+		if err != nil {
+			return err
+		}
+		return w.conn.Send(looked)
 	}
 	return fmt.Errorf("unexpected message %T", msg)
 }
@@ -200,7 +219,7 @@ func (w *worker) frame(p *decode.Frame, r *wire.Result) error {
 		r.Error = err.Error()
 	}
 	if analysed {
-		r.Analysed = true
+		r.Analysed, r.Moving = true, w.looks != nil && w.detector.moving(g.pts)
 		r.Frame.PTS, r.Frame.Time, r.Frame.Detections = g.pts, g.at, found
 	}
 	w.history.add(p, w.session, g.pts)
@@ -216,10 +235,11 @@ type inputs struct {
 	video *os.File     // nil: access units come from the edge
 }
 
-// openInputs limits the process and opens its files. They are not parsed.
-func openInputs(cfg wire.Config) (in inputs, err error) {
+// openInputs limits the process and opens its files. They are not parsed. files are the descriptors that
+// the process may have; 0: the default.
+func openInputs(cfg wire.Config, files uint64) (in inputs, err error) {
 	const maxThreads = 4096 // of all workers together: they share a user, and one has about ten
-	limits := confine.Limits{Memory: cfg.Limits.Memory}
+	limits := confine.Limits{Memory: cfg.Limits.Memory, Files: files}
 	if cfg.Limits.User != 0 {
 		limits.Threads = maxThreads
 	}
@@ -232,7 +252,7 @@ func openInputs(cfg wire.Config) (in inputs, err error) {
 		}
 	}
 	if cfg.Model != "" {
-		in.model, err = onnx.Read(cfg.Model, cfg.Labels)
+		in.model, err = onnx.Read(onnx.Options{Path: cfg.Model, Labels: cfg.Labels, Threads: cfg.Threads})
 	}
 	if err != nil {
 		in.close()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"gridpost/detection"
 	"gridpost/detection/wire"
 	"gridpost/detection/worker/decode"
 )
@@ -115,5 +117,29 @@ func TestHistoryIsBoundedAndSearched(t *testing.T) {
 	got := h.snapshot(wire.Snapshot{ID: 4, Session: 1, PTS: 28 * time.Second, Marks: make([]wire.Mark, 1000)})
 	if got.Error != "" || len(got.Data) == 0 || got.PTS != 28*time.Second {
 		t.Errorf("snapshot %d bytes of %v, %q", len(got.Data), got.PTS, got.Error)
+	}
+}
+
+// TestMarksOnlyOnTheirFrame: a frame that is too far from the one that the marks belong to is returned without them.
+func TestMarksOnlyOnTheirFrame(t *testing.T) {
+	h := &frameHistory{}
+	defer h.close()
+	h.add(frames(t, 1)[0], 1, time.Second)
+	marked := func(pts time.Duration, marks ...wire.Mark) []byte {
+		got := h.snapshot(wire.Snapshot{Session: 1, PTS: pts, Marks: marks})
+		if got.Error != "" || got.PTS != time.Second {
+			t.Fatalf("snapshot of %v, %q", got.PTS, got.Error)
+		}
+		return bytes.Clone(got.Data)
+	}
+	mark := wire.Mark{Box: detection.Box{X: 0.2, Y: 0.2, W: 0.5, H: 0.5}, Label: "car"}
+	plain := marked(time.Second)
+	for off, want := range map[time.Duration]bool{
+		0: true, wire.MaxMarkOffset: true, -wire.MaxMarkOffset: true,
+		wire.MaxMarkOffset + 1: false, -wire.MaxMarkOffset - 1: false, time.Minute: false,
+	} {
+		if got := !bytes.Equal(marked(time.Second+off, mark), plain); got != want {
+			t.Errorf("a frame %v away has marks: %v, want %v", off, got, want)
+		}
 	}
 }

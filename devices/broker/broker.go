@@ -1,28 +1,24 @@
 // Package broker is the small MQTT broker inside an edge, for sensors that have none.
 //
 // Only the configured users may connect, and they may only publish to their configured topics. A
-// message is acknowledged after its handler has stored it; when it cannot be stored, the sender gets
-// no acknowledgement and its connection is closed, so that it sends the message again. Messages are
-// not retained and clients cannot subscribe: the edge itself is the only subscriber.
+// message is acknowledged after it has been stored. What a user may not publish, or what is too long, is
+// acknowledged, dropped and counted: clients of MQTT 3.1.1 know no refusal, and would send it again for ever;
+// those of MQTT 5 get the reason. Messages are not retained and clients cannot subscribe: the edge itself is
+// the only subscriber. The will of a client is a message like others.
 //
 // It is the only package that imports mochi-mqtt, and must import nothing of Gridpost but devices.
 package broker
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	mochi "github.com/mochi-mqtt/server/v2"
-	"github.com/mochi-mqtt/server/v2/packets"
 
 	"gridpost/devices"
 )
@@ -36,24 +32,33 @@ type User struct {
 
 // Options are what a Broker needs.
 type Options struct {
-	Listen string // host:port; port 0 lets the system choose
+	Listen string // host:port; port 0 lets the system choose; empty: TLS only
 	Users  []User
 
-	// Handle stores a message. It is called concurrently, once for each message, from
-	// goroutines that belong to Run; the messages of one client come in order. It may block: that
-	// delays only the client that sent the message. ctx ends with Run's.
-	Handle func(ctx context.Context, m devices.Message) error
+	TLSListen   string // host:port for TLS; empty: none
+	Certificate string // path of a PEM file, read again when it changes
+	Key         string // path of a PEM file
+
+	Source string   // in devices.Message.Source
+	Long   []string // filters of topics on which messages of up to devices.MaxLongMessage are expected
+
+	// Handle stores messages. It is called concurrently, from goroutines that belong to Run; the
+	// messages of one client come in order. It may block: that delays only the client that sent the message.
+	Handle devices.Store
 
 	MaxClients int // connections at a time; 0: 500
 	Logger     *slog.Logger
 }
 
-// Broker is bound to its port from New on, and serves while Run runs.
+// Broker is bound to its ports from New on, and serves while Run runs.
 type Broker struct {
-	o        Options
-	listener *listener
+	o            Options
+	listeners    []*listener
+	certificates *certificates // nil: no TLS
+	logins       *logins
+	recent       *devices.Recent
 
-	messages, refusedLogins, refusedTopics, notStored, malformed atomic.Uint64
+	messages, refusedLogins, refusedTopics, notStored, malformed, tooLong atomic.Uint64
 }
 
 // Stats are the counters of a Broker.
@@ -61,11 +66,18 @@ type Stats struct {
 	Messages      uint64 // stored
 	NotStored     uint64 // not stored and not acknowledged
 	RefusedLogins uint64
-	RefusedTopics uint64
+	RefusedTopics uint64 // messages and wills dropped, and subscriptions refused
 	Malformed     uint64 // connections that were closed because of what they sent
+	TooLong       uint64 // messages acknowledged and dropped
 }
 
-// New checks o and binds the port.
+// What went wrong is a problem for an hour after the last time.
+const (
+	recentFor  = time.Hour
+	recentMost = 16
+)
+
+// New checks o and binds the ports.
 func New(o Options) (*Broker, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -86,33 +98,96 @@ func New(o Options) (*Broker, error) {
 			}
 		}
 	}
-	l, err := net.Listen("tcp", o.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("listening for sensors: %w", err)
+	b := &Broker{o: o, logins: newLogins(), recent: devices.NewRecent(recentFor, recentMost)}
+	if err := b.bind(); err != nil {
+		return nil, errors.Join(fmt.Errorf("listening for sensors: %w", err), b.Close())
 	}
-	return &Broker{o: o, listener: newListener(l, o.MaxClients)}, nil
+	return b, nil
 }
 
-// Addr returns the address that the broker is bound to.
-func (b *Broker) Addr() string { return b.listener.Address() }
+func (b *Broker) bind() error {
+	gate := newGate(b.o.MaxClients)
+	if b.o.Listen != "" {
+		l, err := net.Listen("tcp", b.o.Listen)
+		if err != nil {
+			return err
+		}
+		b.listeners = append(b.listeners, newListener("sensors", l, gate, nil, b.limit))
+	}
+	if b.o.TLSListen != "" {
+		l, err := net.Listen("tcp", b.o.TLSListen)
+		if err != nil {
+			return err
+		}
+		b.certificates = &certificates{certificate: b.o.Certificate, key: b.o.Key}
+		b.listeners = append(b.listeners, newListener("sensors-tls", l, gate, b.certificates.config(), b.limit))
+	}
+	if len(b.listeners) == 0 {
+		return errors.New("no address is given")
+	}
+	return nil
+}
 
-// Close releases the port if Run is never called.
+// limit returns how many bytes a payload on a topic may have.
+func (b *Broker) limit(topic string) int {
+	for _, f := range b.o.Long {
+		if devices.TopicMatches(f, topic) {
+			return devices.MaxLongMessage
+		}
+	}
+	return devices.MaxMessage
+}
+
+// Addr returns the address that the broker is bound to; the one without TLS if there are two.
+func (b *Broker) Addr() string { return b.listeners[0].Address() }
+
+// TLSAddr returns the address for TLS, or nothing.
+func (b *Broker) TLSAddr() string {
+	if b.certificates == nil {
+		return ""
+	}
+	return b.listeners[len(b.listeners)-1].Address()
+}
+
+// Close releases the ports if Run is never called.
 func (b *Broker) Close() error {
-	b.listener.cancel()
-	return b.listener.socket.Close()
+	var errs []error
+	for _, l := range b.listeners {
+		l.cancel()
+		errs = append(errs, l.socket.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Stats may be called at any time, from any goroutine.
 func (b *Broker) Stats() Stats {
-	return Stats{b.messages.Load(), b.notStored.Load(), b.refusedLogins.Load(), b.refusedTopics.Load(), b.malformed.Load()}
+	return Stats{b.messages.Load(), b.notStored.Load(), b.refusedLogins.Load(), b.refusedTopics.Load(), b.malformed.Load(), b.tooLong.Load()}
+}
+
+// Problems returns what went wrong lately. It may be called from any goroutine.
+func (b *Broker) Problems() []devices.Cause {
+	all := b.recent.Causes()
+	if b.certificates != nil {
+		if err := b.certificates.check(); err != nil {
+			all = append([]devices.Cause{devices.NewCause("listener_certificate_unreadable", "reason", err.Error())}, all...)
+		}
+	}
+	return all
+}
+
+// trouble notes what went wrong, and logs the first of its kind.
+func (b *Broker) trouble(key string, cause devices.Cause) {
+	if b.recent.Add(key, cause) {
+		b.o.Logger.Warn("a sensor is refused; further times are only counted", "cause", cause.Text)
+	}
 }
 
 // Run serves until ctx ends, and returns nil then. It may be called once.
 func (b *Broker) Run(ctx context.Context) error {
 	caps := mochi.NewDefaultServerCapabilities()
-	caps.MaximumPacketSize = devices.MaxMessage + 65535 + 16
+	caps.MaximumPacketSize = 0 // what is too long is read past below mochi, which would close the connection
 	caps.MaximumClientWritesPending = 64
-	caps.ReceiveMaximum = 64
+	caps.ReceiveMaximum = maxUnstored
 	caps.MaximumInflight = 64
 	caps.MaximumSessionExpiryInterval = 3600
 	caps.TopicAliasMaximum = 0 // an alias would be resolved after the topic was allowed
@@ -124,146 +199,21 @@ func (b *Broker) Run(ctx context.Context) error {
 		// counted and logged here instead.
 		Logger: slog.New(slog.DiscardHandler),
 	})
-	if err := server.AddHook(&hook{b: b, ctx: ctx, logged: map[string]bool{}}, nil); err != nil {
+	if err := server.AddHook(newHook(ctx, b, server.Clients), nil); err != nil {
 		return errors.Join(fmt.Errorf("starting the broker: %w", err), b.Close())
 	}
-	if err := server.AddListener(b.listener); err != nil {
-		return errors.Join(fmt.Errorf("starting the broker: %w", err), b.Close())
+	for _, l := range b.listeners {
+		if err := server.AddListener(l); err != nil {
+			return errors.Join(fmt.Errorf("starting the broker: %w", err), b.Close())
+		}
 	}
 	if err := server.Serve(); err != nil {
 		return errors.Join(fmt.Errorf("starting the broker: %w", err), server.Close())
 	}
-	b.o.Logger.Info("the embedded broker listens", "address", b.Addr(), "users", len(b.o.Users))
+	b.o.Logger.Info("the embedded broker listens", "address", b.Addr(), "tls", b.TLSAddr(), "users", len(b.o.Users))
 	<-ctx.Done()
 	if err := server.Close(); err != nil {
 		return fmt.Errorf("stopping the broker: %w", err)
 	}
 	return nil
-}
-
-// hook decides who may connect, what may be published, and when it is acknowledged.
-type hook struct {
-	mochi.HookBase
-	b   *Broker
-	ctx context.Context // mochi's callbacks carry none; this is Run's
-
-	mu     sync.Mutex
-	logged map[string]bool // keys of what was logged; at most maxLogged, beyond which nothing new is logged
-}
-
-const maxLogged = 1000
-
-func (h *hook) ID() string { return "gridpost" }
-
-func (h *hook) Provides(b byte) bool {
-	switch b {
-	case mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnConnect, mochi.OnPublish, mochi.OnDisconnect:
-		return true
-	}
-	return false
-}
-
-// OnConnect removes the will: it would be published without a call of OnACLCheck.
-func (h *hook) OnConnect(cl *mochi.Client, _ packets.Packet) error {
-	cl.Properties.Will = mochi.Will{}
-	return nil
-}
-
-func (h *hook) OnConnectAuthenticate(cl *mochi.Client, pk packets.Packet) bool {
-	// Hashes have one length, so the duration of the comparison reveals nothing.
-	given := sha256.Sum256(pk.Connect.Password)
-	allowed := false
-	for _, u := range h.b.o.Users {
-		want := sha256.Sum256([]byte(u.Password))
-		same := subtle.ConstantTimeCompare(given[:], want[:]) == 1
-		allowed = allowed || same && u.Name == string(pk.Connect.Username)
-	}
-	if !allowed {
-		h.b.refusedLogins.Add(1)
-		h.once("login/"+string(pk.Connect.Username), "a sensor was refused: unknown user or wrong password",
-			"user", string(pk.Connect.Username), "from", cl.Net.Remote)
-	}
-	return allowed
-}
-
-func (h *hook) OnACLCheck(cl *mochi.Client, topic string, write bool) bool {
-	user := string(cl.Properties.Username)
-	if write && h.mayPublish(user, topic) {
-		return true
-	}
-	h.b.refusedTopics.Add(1)
-	if write {
-		h.once("topic/"+user+"/"+topic, "a sensor may not publish to this topic", "user", user, "topic", topic)
-	} else {
-		h.once("subscribe/"+user, "a client may not subscribe: this broker only receives readings", "user", user, "topic", topic)
-	}
-	return false
-}
-
-func (h *hook) mayPublish(user, topic string) bool {
-	for _, u := range h.b.o.Users {
-		if u.Name != user {
-			continue
-		}
-		for _, f := range u.Topics {
-			if devices.TopicMatches(f, topic) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// OnPublish stores a message before mochi acknowledges it.
-func (h *hook) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, error) {
-	if cl.Net.Inline {
-		return pk, nil // $SYS topics, of the broker itself
-	}
-	pk.FixedHeader.Retain = false
-	if len(pk.Payload) > devices.MaxMessage {
-		h.b.malformed.Add(1)
-		h.once("long/"+string(cl.Properties.Username), "a message is too long and is dropped",
-			"user", string(cl.Properties.Username), "topic", pk.TopicName, "bytes", len(pk.Payload), "limit", devices.MaxMessage)
-		return pk, nil // acknowledged: sending it again would not make it shorter
-	}
-	err := h.b.o.Handle(h.ctx, devices.Message{
-		Topic: pk.TopicName, Payload: pk.Payload, Durable: pk.FixedHeader.Qos > 0, Received: time.Now(),
-	})
-	if err == nil {
-		h.b.messages.Add(1)
-		return pk, nil
-	}
-	h.b.notStored.Add(1)
-	if pk.FixedHeader.Qos > 0 {
-		// Clients send again only on a new connection (MQTT 3.1.1, section 4.4).
-		cl.Stop(errNotStored)
-	}
-	return pk, packets.ErrRejectPacket
-}
-
-var errNotStored = errors.New("the message could not be stored")
-
-func (h *hook) OnDisconnect(cl *mochi.Client, err error, _ bool) {
-	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || cl.StopCause() != nil && errors.Is(cl.StopCause(), errNotStored) {
-		return
-	}
-	var code packets.Code
-	if errors.As(err, &code) && code != packets.ErrServerShuttingDown && code != packets.ErrNotAuthorized {
-		h.b.malformed.Add(1)
-		h.once("malformed/"+string(cl.Properties.Username), "a sensor's connection was closed because of what it sent",
-			"user", string(cl.Properties.Username), "from", cl.Net.Remote, "error", code.Reason)
-	}
-}
-
-// once logs a message for the first time; later ones with the same key are only counted.
-func (h *hook) once(key, message string, args ...any) {
-	h.mu.Lock()
-	log := !h.logged[key] && len(h.logged) < maxLogged
-	if log {
-		h.logged[key] = true
-	}
-	h.mu.Unlock()
-	if log {
-		h.b.o.Logger.Warn(message+"; further ones are only counted", args...)
-	}
 }

@@ -24,14 +24,13 @@ type sink struct {
 	fail error
 }
 
-func (s *sink) handle(_ context.Context, m devices.Message) error {
+func (s *sink) handle(_ context.Context, m devices.Message, done func(error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fail != nil {
-		return s.fail
+	if s.fail == nil {
+		s.got = append(s.got, m)
 	}
-	s.got = append(s.got, m)
-	return nil
+	done(s.fail)
 }
 
 func (s *sink) setFail(err error) {
@@ -202,30 +201,44 @@ func TestUnknownUsersAreRefused(t *testing.T) {
 	}
 }
 
-func TestUnknownTopicsAreRefused(t *testing.T) {
+// TestRefusedTopicsAreAcknowledgedAndDropped: a client of MQTT 3.1.1 would send a message that is not
+// acknowledged again on each connection, for ever.
+func TestRefusedTopicsAreAcknowledgedAndDropped(t *testing.T) {
 	s := &sink{}
 	b := start(t, Options{Handle: s.handle})
+	refused := uint64(0)
 	for user, topics := range map[string][]string{
-		"river": {"sensors/riverbank", "other", "$SYS/broker", "sensors"},
+		"river": {"sensors/riverbank", "other", "$SYS/broker", "sensors", "sensors/river/+", "sensors/river/#", "sensors/river/\x01", "sensors/river/\xff", "\x01", "sensors/river/\ufffe"},
 		"mute":  {"sensors/river", "mute"},
 	} {
-		for _, topic := range topics {
-			p := dial(t, b)
-			password := map[string]string{"river": "s3cret", "mute": "x"}[user]
-			if code := p.login(user, password); code != 0 {
-				t.Fatalf("%s refused with %d", user, code)
+		p := dial(t, b)
+		if code := p.login(user, map[string]string{"river": "s3cret", "mute": "x"}[user]); code != 0 {
+			t.Fatalf("%s refused with %d", user, code)
+		}
+		for i, topic := range topics {
+			id := byte(i + 1)
+			p.publish(topic, "1", id)
+			if ack := p.read(); !bytes.Equal(ack, []byte{0x40, 2, 0, id}) {
+				t.Fatalf("%s to %q is answered %x", user, topic, ack)
 			}
-			p.publish(topic, "1", 7)
-			p.hangUp()
-			for pk := p.read(); pk != nil; pk = p.read() {
-				if pk[0] == 0x40 {
-					t.Errorf("%s to %s was acknowledged", user, topic)
-				}
-			}
+			refused++
 		}
 	}
-	if got := s.messages(); len(got) != 0 {
-		t.Errorf("kept: %+v", got)
+	if got := s.messages(); len(got) != 0 || b.Stats().RefusedTopics != refused {
+		t.Errorf("kept: %+v, %+v", got, b.Stats())
+	}
+	p := dial(t, b)
+	p.login("river", "s3cret")
+	p.publish("sensors/river", "1", 7)
+	if ack := p.read(); !bytes.Equal(ack, []byte{0x40, 2, 0, 7}) {
+		t.Fatalf("PUBACK: %x", ack)
+	}
+	named := false
+	for _, c := range b.Problems() {
+		named = named || c.Code == "message_topic_refused" && c.Params["user"] == "river" && c.Params["topic"] == "other"
+	}
+	if !named {
+		t.Errorf("problems: %+v", b.Problems())
 	}
 }
 
@@ -258,6 +271,7 @@ func TestGarbageCostsItsConnectionOnly(t *testing.T) {
 	p := dial(t, b)
 	p.login("river", "s3cret")
 	p.send([]byte{0x32, 0xff, 0xff, 0xff, 0x7f}) // announces 256 MiB
+	p.hangUp()
 	if ack := p.read(); ack != nil && ack[0] == 0x40 {
 		t.Errorf("answered %x", ack)
 	}
@@ -279,7 +293,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 }
 
 func TestBadOptions(t *testing.T) {
-	h := func(context.Context, devices.Message) error { return nil }
+	h := func(context.Context, devices.Message, func(error)) {}
 	for _, o := range []Options{
 		{Listen: "127.0.0.1:0"},
 		{Listen: "nowhere:x", Handle: h},

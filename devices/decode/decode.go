@@ -1,53 +1,68 @@
 // Package decode turns messages of sensors into readings.
 //
-// A mapping says for each sensor its topic, where in the JSON payload the value and its time are,
-// and the unit and scale. Payloads are hostile: their size is bounded, what
+// A mapping says for each sensor its format and topic, where in the document the value and its time
+// are, and the unit and scale. Payloads are hostile: their size is bounded, what
 // does not fit a mapping is counted and logged once, and no reading is NaN, infinite, or from the
-// future. The package must import nothing of Gridpost but devices.
+// future. The package must import nothing of Gridpost but devices and the packages below it.
 package decode
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"log/slog"
-	"math"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"gridpost/devices"
+	"gridpost/devices/format"
 )
 
 // Mapping is how one sensor's messages are read.
 type Mapping struct {
 	Device string
-	Topic  string  // MQTT topic filter, as devices.CheckFilter accepts it
-	Value  Path    // zero: the payload itself is the value
-	Time   Path    // zero: the time of arrival
-	Unit   string  // of the readings
-	Scale  float64 // factor from the payload's value to Unit; 0: 1
+	Source string // the broker that it is at, as devices.Message names it; empty: any
+	Format string // of the format registry; empty: plain
+	Topic  string // base topic of the device, as its format returns it
+	ValueMapping
+
+	// Availability are further topics that say whether the device is connected. It is offline while one
+	// of them says so.
+	Availability []string
 }
 
 // Options are what a Decoder needs.
 type Options struct {
 	Mappings []Mapping
+	Formats  format.Registry // nil: format.Standard
+	Last     *Decoder        // whose knowledge of devices goes on; may be nil
 	Logger   *slog.Logger
 }
 
 // Decoder is safe for concurrent use.
 type Decoder struct {
-	mappings []Mapping
-	logger   *slog.Logger
+	routes  routes
+	readers map[readerKey]*reader
+	sensors map[string]*sensor // by device
+	logger  *slog.Logger
 
-	mu      sync.Mutex
-	stats   Stats
-	refused map[string]bool // by device: its last message was refused, which was logged
+	mu    sync.Mutex
+	stats Stats
+	seen  map[string]*outcomes // by device
 }
+
+// outcomes are what became of the last messages of a device.
+type outcomes struct {
+	refused          bool // the last one; that was logged
+	refusal, warning described
+}
+
+// described is what was wrong with a message.
+type described struct {
+	at    time.Time // when it was received
+	cause devices.Cause
+}
+
+// describeEvery is how often what is wrong with a device is described anew: a storm of such messages must not
+// cost more than messages that are understood.
+const describeEvery = time.Second
 
 // Stats are the counters of a Decoder.
 type Stats struct {
@@ -57,16 +72,30 @@ type Stats struct {
 	WrongClock uint64 // readings whose own time was not plausible: that of arrival was taken
 }
 
-// New returns a Decoder of the mappings.
+// Decoded is what a message says.
+type Decoded struct {
+	Readings []devices.Reading // in the order of the message
+	States   []State
+	Problems []Problem // at most one of a device counts, the last
+}
+
+// State is what a device says about itself.
+type State struct {
+	Device       string
+	Availability format.Availability
+}
+
+// New returns a Decoder of the mappings. A mapping whose format is not in the registry is read as plain.
 func New(o Options) *Decoder {
-	d := &Decoder{mappings: slices.Clone(o.Mappings), logger: o.Logger, refused: map[string]bool{}}
+	d := &Decoder{readers: map[readerKey]*reader{}, sensors: map[string]*sensor{}, logger: o.Logger, seen: map[string]*outcomes{}}
 	if d.logger == nil {
 		d.logger = slog.New(slog.DiscardHandler)
 	}
-	for i := range d.mappings {
-		if d.mappings[i].Scale == 0 {
-			d.mappings[i].Scale = 1
-		}
+	if o.Formats == nil {
+		o.Formats = format.Standard()
+	}
+	for _, m := range o.Mappings {
+		d.add(m, o)
 	}
 	return d
 }
@@ -78,31 +107,16 @@ func (d *Decoder) Stats() Stats {
 	return d.stats
 }
 
-// Decode returns a reading for each sensor whose topic filter matches the message and whose
-// mapping fits its payload. A payload that does not fit is no error for the caller: it is counted,
-// and logged once for each sensor until a message fits again.
-func (d *Decoder) Decode(m devices.Message) []devices.Reading {
-	var out []devices.Reading
+// Decode returns what a message says about each sensor to whose device it belongs. A payload that does
+// not fit is no error for the caller: it is counted, and logged once for each sensor until a message
+// fits again.
+func (d *Decoder) Decode(m devices.Message) Decoded {
+	var out Decoded
 	matched := false
-	var document any
-	var parsed bool
-	var parseErr error
-	for i := range d.mappings {
-		s := &d.mappings[i]
-		if !devices.TopicMatches(s.Topic, m.Topic) {
-			continue
-		}
+	d.routes.each(m.Topic, func(to route) {
 		matched = true
-		if !parsed {
-			document, parseErr = parse(m.Payload)
-			parsed = true
-		}
-		r, wrongClock, err := s.read(document, parseErr, m)
-		d.count(s.Device, m.Topic, wrongClock, err)
-		if err == nil {
-			out = append(out, r)
-		}
-	}
+		to(d, m, &out)
+	})
 	if !matched {
 		d.mu.Lock()
 		d.stats.Unmatched++
@@ -111,145 +125,43 @@ func (d *Decoder) Decode(m devices.Message) []devices.Reading {
 	return out
 }
 
-func (d *Decoder) count(device, topic string, wrongClock bool, err error) {
+// count counts what a message says about a device, and adds its problem to out: err, or else warn's.
+func (d *Decoder) count(device string, m devices.Message, warn warning, err error, out *Decoded) {
 	d.mu.Lock()
-	logged := d.refused[device]
-	d.refused[device] = err != nil
+	seen := d.seen[device]
+	if seen == nil {
+		seen = &outcomes{}
+		d.seen[device] = seen
+	}
+	again := seen.refused
+	seen.refused = err != nil
 	if err != nil {
 		d.stats.Refused++
 	} else {
 		d.stats.Readings++
-		if wrongClock {
+		if warn.wrongClock {
 			d.stats.WrongClock++
 		}
 	}
 	d.mu.Unlock()
-	if err != nil && !logged {
-		d.logger.Warn("a sensor's message does not fit its mapping; further ones are only counted",
-			"device", device, "topic", topic, "error", err)
-	}
-}
-
-// parse reads a payload as JSON, numbers as they are written. A payload that is not JSON is taken as
-// text, for sensors that publish a bare word or number.
-func parse(payload []byte) (any, error) {
-	if len(payload) > devices.MaxMessage {
-		return nil, fmt.Errorf("the payload has more than %d bytes", devices.MaxMessage)
-	}
-	dec := json.NewDecoder(bytes.NewReader(payload))
-	dec.UseNumber()
-	var v any
-	if err := dec.Decode(&v); err != nil {
-		return strings.TrimSpace(string(payload)), nil // see above
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return strings.TrimSpace(string(payload)), nil
-	}
-	return v, nil
-}
-
-func (m *Mapping) read(document any, parseErr error, msg devices.Message) (r devices.Reading, wrongClock bool, err error) {
-	if parseErr != nil {
-		return r, false, parseErr
-	}
-	r = devices.Reading{Device: m.Device, Time: msg.Received, Unit: m.Unit, Quality: devices.Good}
-	v, ok := m.Value.in(document)
-	if !ok {
-		return r, false, fmt.Errorf("there is no value at %s", m.Value)
-	}
-	if v == nil { // null: the sensor works, and has no value
-		r.Quality = devices.Bad
-	} else if r.Value, err = number(v); err != nil {
-		return r, false, err
-	}
-	if r.Value *= m.Scale; math.IsNaN(r.Value) || math.IsInf(r.Value, 0) {
-		return r, false, errors.New("the value is out of range")
-	}
-	if m.Time.IsZero() {
-		return r, false, nil
-	}
-	if v, ok = m.Time.in(document); ok {
-		if at, ok := moment(v); ok && plausible(at, msg.Received) {
-			r.Time = at
-			return r, false, nil
-		}
-	}
-	return r, true, nil
-}
-
-// switched returns the value of a switch's state, as sensors write them in practice.
-func switched(word string) (value float64, ok bool) {
-	switch word {
-	case "on", "open", "true", "yes", "alarm":
-		return 1, true
-	case "off", "closed", "false", "no", "ok":
-		return 0, true
-	}
-	return 0, false
-}
-
-// number returns the value of a JSON number or boolean, or of a string that is a number or a
-// switch's state.
-func number(v any) (float64, error) {
-	var text string
-	switch c := v.(type) {
-	case bool:
-		if c {
-			return 1, nil
-		}
-		return 0, nil
-	case json.Number:
-		text = c.String()
-	case string:
-		text = strings.ToLower(strings.TrimSpace(c))
-		if f, ok := switched(text); ok {
-			return f, nil
-		}
-	default:
-		return 0, errors.New("the value is neither a number nor a switch's state")
-	}
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
-		if len(text) > 40 {
-			text = text[:40]
-		}
-		return 0, fmt.Errorf("the value %q is neither a number nor a switch's state", text)
-	}
-	return f, nil
-}
-
-// moment reads a time as RFC 3339, or as seconds, milliseconds or microseconds since 1970,
-// told apart by their size: in seconds the bounds are the years 1973 and 5138.
-func moment(v any) (time.Time, bool) {
-	text, ok := v.(string)
-	if n, isNumber := v.(json.Number); isNumber {
-		text, ok = n.String(), true
-	}
-	if !ok || len(text) > 64 {
-		return time.Time{}, false
-	}
-	if t, err := time.Parse(time.RFC3339Nano, strings.TrimSpace(text)); err == nil {
-		return t.UTC(), true
-	}
-	f, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
 	switch {
-	case err != nil || math.IsNaN(f) || f < 1e8 || f >= 1e17:
-		return time.Time{}, false
-	case f < 1e11:
-		return time.UnixMicro(int64(math.Round(f * 1e6))).UTC(), true
-	case f < 1e14:
-		return time.UnixMicro(int64(math.Round(f * 1e3))).UTC(), true
+	case err != nil:
+		out.Problems = append(out.Problems, Problem{Device: device, Cause: d.described(&seen.refusal, m, func() devices.Cause { return notUnderstood(m.Payload, err) })})
+	case warn.cause != nil:
+		out.Problems = append(out.Problems, Problem{Device: device, Cause: d.described(&seen.warning, m, warn.cause)})
 	}
-	return time.UnixMicro(int64(f)).UTC(), true
+	if err != nil && !again {
+		d.logger.Warn("a sensor's message does not fit its mapping; further ones are only counted",
+			"device", device, "topic", m.Topic, "error", err)
+	}
 }
 
-// How far a sensor's own time may be from the time of arrival. The past is wide: a sensor may
-// have kept its readings over an outage. The future is not: its clock is wrong.
-const (
-	maxFuture = time.Minute
-	maxPast   = 30 * 24 * time.Hour
-)
-
-func plausible(at, received time.Time) bool {
-	return at.Before(received.Add(maxFuture)) && at.After(received.Add(-maxPast))
+// described returns the last cause, or a new one when that is older than describeEvery.
+func (d *Decoder) described(last *described, m devices.Message, describe func() devices.Cause) devices.Cause {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if last.cause.IsZero() || m.Received.Sub(last.at).Abs() >= describeEvery {
+		*last = described{at: m.Received, cause: describe()}
+	}
+	return last.cause
 }

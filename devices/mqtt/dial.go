@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"os"
@@ -16,9 +15,7 @@ import (
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
-	"github.com/eclipse/paho.mqtt.golang/packets"
 
-	"gridpost/devices"
 	"gridpost/devices/address"
 )
 
@@ -29,10 +26,25 @@ type Server struct {
 	Username string
 	Password string
 	CA       string // path of a PEM file; empty: the system's authorities
+
+	// Paths of PEM files with the certificate by which the client proves who it is, and its key; empty: none.
+	Certificate string
+	Key         string
+
+	// RootCAs are the authorities if CA is empty; nil: the system's.
+	RootCAs *x509.CertPool
+
+	// Control is called before each connection, as net.Dialer.Control is; nil: not.
+	Control func(network, address string, c syscall.RawConn) error
+
+	connect func(ctx context.Context) (net.Conn, error) // tests: instead of TCP
 }
 
-// errCA is wrapped by the errors of ReadCA.
-var errCA = errors.New("reading the broker's authority")
+// Errors that ReadCA and ReadCertificate wrap.
+var (
+	errCA          = errors.New("reading the broker's authority")
+	errCertificate = errors.New("reading the certificate for the broker")
+)
 
 // ReadCA reads a file of certificates. It is read for each connection, so that a file that is
 // missing, or replaced, concerns this broker only.
@@ -48,127 +60,58 @@ func ReadCA(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
+// ReadCertificate reads a certificate and its key. Like the authority it is read for each connection, so
+// that one that was renewed is used.
+func ReadCertificate(certificate, key string) (tls.Certificate, error) {
+	c, err := tls.LoadX509KeyPair(certificate, key)
+	if err != nil {
+		return c, fmt.Errorf("%w: %w", errCertificate, err)
+	}
+	return c, nil
+}
+
 // tlsConfig returns how to encrypt the connection, or nil when it is not encrypted.
 func (s Server) tlsConfig() (*tls.Config, error) {
 	if !s.Address.TLS {
 		return nil, nil
 	}
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: s.Address.Name}
-	if s.CA == "" {
-		return cfg, nil
+	if s.needsALPN() {
+		cfg.NextProtos = []string{"x-amzn-mqtt-ca"}
 	}
 	var err error
-	cfg.RootCAs, err = ReadCA(s.CA)
+	if s.Certificate != "" {
+		cfg.Certificates = make([]tls.Certificate, 1)
+		if cfg.Certificates[0], err = ReadCertificate(s.Certificate, s.Key); err != nil {
+			return nil, err
+		}
+	}
+	cfg.RootCAs = s.RootCAs
+	if s.CA != "" {
+		cfg.RootCAs, err = ReadCA(s.CA)
+	}
 	return cfg, err
 }
 
-// dial connects and bounds what the broker may send.
+// needsALPN reports whether the broker is AWS IoT at port 443, which tells MQTT from HTTPS by the protocol's
+// name. See https://docs.aws.amazon.com/iot/latest/developerguide/protocols.html.
+func (s Server) needsALPN() bool {
+	aws := strings.HasSuffix(s.Address.Name, ".amazonaws.com") || strings.HasSuffix(s.Address.Name, ".amazonaws.com.cn")
+	return aws && strings.HasSuffix(s.Address.Host, ":443")
+}
+
+// dial connects.
 func (s Server) dial(ctx context.Context, cfg *tls.Config) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	d := &net.Dialer{KeepAlive: 15 * time.Second}
-	var conn net.Conn
-	var err error
+	if s.connect != nil {
+		return s.connect(ctx)
+	}
+	d := &net.Dialer{KeepAlive: 15 * time.Second, Control: s.Control}
 	if cfg != nil {
-		conn, err = (&tls.Dialer{NetDialer: d, Config: cfg}).DialContext(ctx, "tcp", s.Address.Host)
-	} else {
-		conn, err = d.DialContext(ctx, "tcp", s.Address.Host)
+		return (&tls.Dialer{NetDialer: d, Config: cfg}).DialContext(ctx, "tcp", s.Address.Host)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return &boundedConn{Conn: conn}, nil
-}
-
-// maxPacket bounds an incoming packet in bytes: a payload, its topic and headers.
-const maxPacket = devices.MaxMessage + 65535 + 16
-
-var errTooLong = fmt.Errorf("the broker sends a packet of more than %d bytes", maxPacket)
-
-// boundedConn follows the framing of MQTT 3.1.1 (section 2.2.3) and fails a read before a
-// packet that is too long, because the client would reserve its whole length at once.
-type boundedConn struct {
-	net.Conn
-	frame frame
-}
-
-func (c *boundedConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if e := c.frame.scan(p[:n]); e != nil {
-		return 0, e
-	}
-	return n, err
-}
-
-// frame is where in a packet a stream of bytes stands.
-type frame struct {
-	left   int // bytes of the packet's body still to come
-	length int
-	shift  int
-	header bool // the length is being read
-}
-
-func (f *frame) scan(p []byte) error {
-	for len(p) > 0 {
-		if f.left > 0 {
-			n := min(f.left, len(p))
-			f.left -= n
-			p = p[n:]
-			continue
-		}
-		b := p[0]
-		p = p[1:]
-		if !f.header { // the byte of type and flags
-			f.header, f.length, f.shift = true, 0, 0
-			continue
-		}
-		f.length |= int(b&0x7f) << f.shift
-		f.shift += 7
-		if f.length > maxPacket || f.shift > 28 {
-			return errTooLong
-		}
-		if b&0x80 == 0 {
-			f.header, f.left = false, f.length
-		}
-	}
-	return nil
-}
-
-// cause says why a broker cannot be used.
-func (s Server) cause(err error) devices.Cause {
-	is := func(code string, params ...string) devices.Cause {
-		return devices.NewCause(code, append(params, "broker", s.Address.Host)...)
-	}
-	var dns *net.DNSError
-	var unknown x509.UnknownAuthorityError
-	var invalid x509.CertificateInvalidError
-	var name x509.HostnameError
-	var timeout net.Error
-	var topics topicsRefused
-	reason := strings.TrimSpace(err.Error())
-	switch {
-	case errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword), errors.Is(err, packets.ErrorRefusedNotAuthorised):
-		return is("broker_login_refused")
-	case errors.Is(err, packets.ErrorRefusedIDRejected):
-		return is("broker_client_refused")
-	case errors.Is(err, packets.ErrorRefusedServerUnavailable):
-		return is("broker_unavailable")
-	case errors.As(err, &topics):
-		return is("broker_topics_refused", "topics", string(topics))
-	case errors.Is(err, errCA):
-		return is("broker_authority_unreadable", "reason", reason)
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return is("broker_connection_refused")
-	case errors.As(err, &dns):
-		return is("broker_name_unknown")
-	case errors.As(err, &unknown), errors.As(err, &invalid), errors.As(err, &name):
-		return is("broker_certificate_untrusted", "reason", reason)
-	case errors.Is(err, io.EOF):
-		return is("broker_closed_connection")
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return is("broker_timed_out")
-	}
-	return is("broker_failed", "reason", reason)
+	return d.DialContext(ctx, "tcp", s.Address.Host)
 }
 
 // failure holds the error of dialling, which paho would turn into text.
@@ -187,17 +130,24 @@ func (f *failure) or(err error) error {
 	return err
 }
 
-// opener returns how paho opens the connection.
-func (s Server) opener(ctx context.Context, f *failure) (paho.OpenConnectionFunc, error) {
+// opener returns how paho opens the connection. in gets the messages that come; nil: they are dropped.
+func (s Server) opener(ctx context.Context, f *failure, in *inbox) (paho.OpenConnectionFunc, error) {
 	cfg, err := s.tlsConfig()
 	if err != nil {
 		return nil, err
 	}
 	return func(*url.URL, paho.ClientOptions) (net.Conn, error) {
-		conn, err := s.dial(ctx, cfg)
+		raw, err := s.dial(ctx, cfg)
 		f.mu.Lock()
 		f.err = err
 		f.mu.Unlock()
-		return conn, err
+		if err != nil {
+			return nil, err
+		}
+		c := newConn(raw, in)
+		if in != nil {
+			in.conn.Store(c)
+		}
+		return c, nil
 	}, nil
 }

@@ -3,14 +3,9 @@ package mqtt
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -18,71 +13,46 @@ import (
 
 	"gridpost/devices"
 	"gridpost/devices/address"
+	"gridpost/devices/mqtt/mosquitto"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// mosquitto is a real broker that can be stopped and started on one port.
-type mosquitto struct {
-	t    *testing.T
-	dir  string
-	port int
-	cmd  *exec.Cmd
+// testBroker is a real broker that can be stopped and started on one port.
+type testBroker struct {
+	*mosquitto.Broker
+	t *testing.T
 }
 
-func newMosquitto(t *testing.T, extra string) *mosquitto {
+func newMosquitto(t *testing.T, extra string) *testBroker {
 	t.Helper()
-	if _, err := os.Stat(mosquittoPath); err != nil {
-		t.Fatal("mosquitto is missing: it is in Debian's package mosquitto, which `make test` installs")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	dir := t.TempDir()
+	b, err := mosquitto.New(dir, "persistence true", "persistence_location "+dir+"/", extra)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tcp, _ := l.Addr().(*net.TCPAddr)
-	m := &mosquitto{t: t, dir: t.TempDir(), port: tcp.Port}
-	_ = l.Close()
-	conf := fmt.Sprintf("listener %d 127.0.0.1\npersistence true\npersistence_location %s/\nlog_type none\n%s\n", m.port, m.dir, extra)
-	if os.Getuid() == 0 {
-		conf += "user root\n"
-	}
-	if err := os.WriteFile(filepath.Join(m.dir, "conf"), []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	m := &testBroker{b, t}
 	m.start()
 	t.Cleanup(m.stop)
 	return m
 }
 
-const mosquittoPath = "/usr/sbin/mosquitto"
-
-func (m *mosquitto) start() {
+func (m *testBroker) start() {
 	m.t.Helper()
-	m.cmd = exec.Command(mosquittoPath, "-c", filepath.Join(m.dir, "conf"))
-	m.cmd.Stderr = os.Stderr
-	if err := m.cmd.Start(); err != nil {
+	if err := m.Start(); err != nil {
 		m.t.Fatal(err)
 	}
-	until(m.t, "mosquitto listens", func() bool {
-		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", m.port))
-		if err == nil {
-			_ = c.Close()
-		}
-		return err == nil
-	})
 }
 
-func (m *mosquitto) stop() {
-	if m.cmd == nil {
-		return
+func (m *testBroker) stop() {
+	m.t.Helper()
+	if err := m.Stop(); err != nil {
+		m.t.Error(err)
 	}
-	_ = m.cmd.Process.Signal(syscall.SIGTERM)
-	_ = m.cmd.Wait()
-	m.cmd = nil
 }
 
-func (m *mosquitto) server(id string) Server {
-	return Server{Address: address.Broker{Host: fmt.Sprintf("127.0.0.1:%d", m.port), Name: "127.0.0.1"}, ClientID: id}
+func (m *testBroker) server(id string) Server {
+	return Server{Address: address.Broker{Host: m.Address, Name: "127.0.0.1"}, ClientID: id}
 }
 
 func until(t *testing.T, what string, f func() bool) {
@@ -106,15 +76,14 @@ type recorder struct {
 	tries    int
 }
 
-func (e *recorder) handle(_ context.Context, m devices.Message) error {
+func (e *recorder) handle(_ context.Context, m devices.Message, done func(error)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.tries++
-	if e.fail != nil {
-		return e.fail
+	if e.fail == nil {
+		e.received = append(e.received, string(m.Payload))
 	}
-	e.received = append(e.received, string(m.Payload))
-	return nil
+	done(e.fail)
 }
 
 func (e *recorder) state(online bool, cause devices.Cause) {
@@ -252,7 +221,7 @@ func TestRefusalIsSaidInWords(t *testing.T) {
 	until(t, "refused", e.is(offline))
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if want := fmt.Sprintf("the broker at 127.0.0.1:%d refuses the user name or password", m.port); e.causes[0] != want {
+	if want := "the broker at " + m.Address + " refuses the user name or password"; e.causes[0] != want {
 		t.Errorf("cause %q, want %q", e.causes[0], want)
 	}
 }
@@ -304,45 +273,4 @@ func TestUnreadableAuthorityIsAState(t *testing.T) {
 			t.Errorf("%s: Run ended with %v", ca, err)
 		}
 	}
-}
-
-func TestQueueNeverGrows(t *testing.T) {
-	q := newQueue()
-	lost := 0
-	for range queueMessages + 10 {
-		if !q.push(queued{message: devices.Message{}}) {
-			lost++
-		}
-	}
-	if lost != 10 {
-		t.Errorf("%d were dropped, want 10", lost)
-	}
-	if !q.push(queued{message: devices.Message{Durable: true}}) {
-		t.Error("a message of QoS 1 was counted as dropped")
-	}
-	select {
-	case <-q.overflow:
-	default:
-		t.Error("a message of QoS 1 found no room and the connection goes on")
-	}
-}
-
-func FuzzFrame(f *testing.F) {
-	f.Add([]byte{0x30, 0x03, 0, 1, 'a', 0xd0, 0}, 2)
-	f.Add([]byte{0x30, 0xff, 0xff, 0xff, 0x7f}, 1)
-	f.Add([]byte{0x30, 0x80, 0x80, 0x80, 0x80, 0x01}, 3)
-	f.Fuzz(func(t *testing.T, b []byte, cut int) {
-		// However the bytes are cut into reads, the outcome is the same.
-		var whole, parts frame
-		want := whole.scan(b)
-		var got error
-		for p := b; len(p) > 0 && got == nil; {
-			n := min(max(cut, 1), len(p))
-			got = parts.scan(p[:n])
-			p = p[n:]
-		}
-		if (want == nil) != (got == nil) || want == nil && whole != parts {
-			t.Fatalf("%v %+v in one piece, %v %+v in parts", want, whole, got, parts)
-		}
-	})
 }

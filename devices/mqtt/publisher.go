@@ -7,9 +7,11 @@ import (
 	"sync"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
+
+	"gridpost/devices"
 )
 
-// Publisher sends messages to a broker, as a simulated sensor does. Use NewPublisher; Close it
+// Publisher sends messages to a broker, as a simulated sensor does, and a hub. Use NewPublisher; Close it
 // at the end. It is safe for concurrent use, and sends one message at a time.
 type Publisher struct {
 	at Server
@@ -56,6 +58,25 @@ func (p *Publisher) Publish(ctx context.Context, topic string, payload []byte, r
 	}
 }
 
+// Send sends a message with QoS 1, not retained, and returns nil when the broker has acknowledged it. It tries once:
+// after an error the next message is sent on a new connection.
+func (p *Publisher) Send(ctx context.Context, topic string, payload []byte) error {
+	select {
+	case p.sending <- struct{}{}:
+		defer func() { <-p.sending }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := p.once(ctx, topic, payload, false); err != nil {
+		p.Close()
+		return fmt.Errorf("publishing to %s: %w", topic, err)
+	}
+	return nil
+}
+
+// Cause says why Send has failed.
+func (p *Publisher) Cause(err error) devices.Cause { return p.at.cause(err) }
+
 func (p *Publisher) once(ctx context.Context, topic string, payload []byte, retain bool) error {
 	conn, err := p.connect(ctx)
 	if err != nil {
@@ -84,7 +105,7 @@ func (p *Publisher) connect(ctx context.Context) (*connection, error) {
 	conn = &connection{}
 	conn.ctx, conn.lost = context.WithCancelCause(context.WithoutCancel(ctx)) // it outlives this message
 	dialing := &failure{}
-	opts, err := options(ctx, p.at, conn.lost, dialing)
+	opts, err := options(ctx, p.at, conn.lost, dialing, nil)
 	if err != nil {
 		conn.lost(err)
 		return nil, err

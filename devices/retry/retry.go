@@ -52,17 +52,22 @@ func (b *Backoff) Wait(ctx context.Context) bool { return Sleep(ctx, b.Next()) }
 // WaitAtLeast is Wait for a peer that asked for a pause, such as by Retry-After: it waits for the
 // back-off or for least with jitter, whichever is longer.
 func (b *Backoff) WaitAtLeast(ctx context.Context, least time.Duration) bool {
-	d := b.Next()
-	if least > 0 {
-		d = max(d, least+rand.N(least/4+1))
-	}
-	return Sleep(ctx, d)
+	return b.WaitAtLeastOr(ctx, least, nil)
 }
 
 // WaitOr is Wait, but a value from wake ends the wait early: something happened that makes the
 // next attempt worthwhile now.
 func (b *Backoff) WaitOr(ctx context.Context, wake <-chan struct{}) bool {
-	t := time.NewTimer(b.Next())
+	return b.WaitAtLeastOr(ctx, 0, wake)
+}
+
+// WaitAtLeastOr is WaitAtLeast and WaitOr together.
+func (b *Backoff) WaitAtLeastOr(ctx context.Context, least time.Duration, wake <-chan struct{}) bool {
+	d := b.Next()
+	if least > 0 {
+		d = max(d, least+rand.N(least/4+1))
+	}
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():

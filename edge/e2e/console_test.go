@@ -7,7 +7,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"gridpost/edge/e2e/rig"
-	"gridpost/hub/api"
+	"gridpost/hub/api/public"
 )
 
 // A dispatcher logs in, sees an incident arrive, opens it and sees its snapshot and moving
@@ -38,7 +38,7 @@ func TestDispatcherSeesAnIncidentAndLiveVideo(t *testing.T) {
 	loads := b.Loads()
 
 	began := time.Now()
-	inc, _, err := await(t, h, func(i api.Incident) bool { return i.OpenedAt.After(began) }, nil)
+	inc, _, err := await(t, h, func(i public.Incident) bool { return i.OpenedAt.After(began) }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestDispatcherSeesAnIncidentAndLiveVideo(t *testing.T) {
 		t.Errorf("the page was loaded %d times after the log-in", n-loads)
 	}
 	if outside := b.Outside(); len(outside) > 0 {
-		t.Errorf("the page asked outside: %q", outside)
+		t.Errorf("the page sent requests to other hosts: %q", outside)
 	}
 	if b.Inside() < 10 {
 		t.Errorf("only %d requests to the hub were noticed: the record of requests does not work", b.Inside())
@@ -101,7 +101,7 @@ func sees(t *testing.T, b *rig.Browser) {
 func waitView(t *testing.T, h *rig.Hub, incident string) {
 	t.Helper()
 	var page struct {
-		Views []api.ViewRecord `json:"views"`
+		Views []public.ViewRecord `json:"views"`
 	}
 	if err := h.Get(t.Context(), "/api/v1/views", &page); err != nil {
 		t.Fatal(err)

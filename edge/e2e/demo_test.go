@@ -103,7 +103,7 @@ func TestDemonstration(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Error("with the port taken it goes on")
 	}
-	if err := taken.Stop(); err == nil || !strings.Contains(err.Error(), "something else listens on "+listen) {
+	if err := taken.Stop(); err == nil || !strings.Contains(err.Error(), listen+" is in use") {
 		t.Errorf("with the port taken it said: %v", err)
 	}
 	if err := l.Close(); err != nil {

@@ -129,7 +129,7 @@ func startSite(t *testing.T, h *rig.Hub, o rig.SiteOptions) *rig.Site {
 			t.Logf("the edge's log ends with:\n%s", s.Tail())
 		}
 	})
-	if err := h.Knows(t.Context(), o.Name, len(o.Cameras)+len(o.Sensors), time.Minute); err != nil {
+	if err := h.Knows(t.Context(), o.Name, len(o.Cameras)+len(o.CameraURLs)+len(o.Sensors), time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	return s

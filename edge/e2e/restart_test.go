@@ -9,7 +9,7 @@ import (
 
 	"gridpost/detection"
 	"gridpost/edge/e2e/rig"
-	"gridpost/hub/api"
+	"gridpost/hub/api/public"
 )
 
 // While a sensor goes up and down, the hub is stopped, killed and started again, and so is the
@@ -76,9 +76,9 @@ func TestRestartsLoseAndDoubleNothing(t *testing.T) {
 }
 
 // waitIncidents waits until the hub has exactly want incidents and all are over.
-func waitIncidents(t *testing.T, h *rig.Hub, want int) []api.Incident {
+func waitIncidents(t *testing.T, h *rig.Hub, want int) []public.Incident {
 	t.Helper()
-	var all []api.Incident
+	var all []public.Incident
 	check := func(ctx context.Context) (err error) {
 		if all, err = h.Incidents(ctx); err != nil {
 			return errors.Join(rig.ErrNotYet, err)
@@ -101,4 +101,21 @@ func waitIncidents(t *testing.T, h *rig.Hub, want int) []api.Incident {
 		t.Fatal(err)
 	}
 	return all
+}
+
+// An edge may be told to stop at any moment of its start, also before its program can handle the signal.
+func TestStopRightAfterTheStart(t *testing.T) {
+	h := startHub(t)
+	s := startSite(t, h, rig.SiteOptions{Name: "river-1", Sensors: map[string][]rig.Map{"river": {flood()}}})
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for round := range 10 {
+		if err := s.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Stop(); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+	}
 }

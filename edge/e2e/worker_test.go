@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"gridpost/edge/e2e/rig"
-	"gridpost/hub/api"
+	"gridpost/hub/api/public"
 	"gridpost/streams/webrtc"
 )
 
@@ -45,7 +45,7 @@ func TestWorkerThatDiesOrHangsIsReplaced(t *testing.T) {
 			if err := river.Publish(t.Context(), 3); err != nil {
 				t.Fatal(err)
 			}
-			inc, _, err := await(t, h, func(i api.Incident) bool { return i.Device == "river" }, func() error {
+			inc, _, err := await(t, h, func(i public.Incident) bool { return i.Device == "river" }, func() error {
 				return errors.Join(river.Publish(t.Context(), 0.5), river.Publish(t.Context(), 3))
 			})
 			if err != nil {
@@ -91,14 +91,14 @@ func worker(t *testing.T, s *rig.Site, old int) (pid int) {
 func waitPassing(t *testing.T, h *rig.Hub) {
 	t.Helper()
 	began := time.Now()
-	_, _, err := await(t, h, func(i api.Incident) bool { return i.Device == "yard" && i.OpenedAt.After(began) }, nil)
+	_, _, err := await(t, h, func(i public.Incident) bool { return i.Device == "yard" && i.OpenedAt.After(began) }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
 // await waits for an incident's event; do is done once the stream is open.
-func await(t *testing.T, h *rig.Hub, fits func(api.Incident) bool, do func() error) (api.Incident, time.Time, error) {
+func await(t *testing.T, h *rig.Hub, fits func(public.Incident) bool, do func() error) (public.Incident, time.Time, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()

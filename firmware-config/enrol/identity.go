@@ -33,6 +33,7 @@ import (
 	"time"
 
 	"gridpost/devices/clock"
+	"gridpost/devices/durable"
 )
 
 // ErrNotEnrolled says that a data directory holds no identity.
@@ -204,11 +205,11 @@ func install(dir string, a about, keyPEM, certPEM, caPEM []byte) error {
 		return err
 	}
 	for name, content := range map[string][]byte{"key.pem": keyPEM, "cert.pem": certPEM, "ca.pem": caPEM, "edge.json": info} {
-		if err := writeSynced(filepath.Join(next, name), content); err != nil {
+		if err := durable.Write(filepath.Join(next, name), content); err != nil {
 			return err
 		}
 	}
-	if err := syncDir(next); err != nil {
+	if err := durable.SyncDir(next); err != nil {
 		return err
 	}
 	last, present := filepath.Join(dir, dirLast), filepath.Join(dir, dirIdentity)
@@ -221,7 +222,7 @@ func install(dir string, a about, keyPEM, certPEM, caPEM []byte) error {
 	if err := os.Rename(next, present); err != nil {
 		return err
 	}
-	if err := syncDir(dir); err != nil {
+	if err := durable.SyncDir(dir); err != nil {
 		return err
 	}
 	if err := os.Remove(filepath.Join(dir, filePending)); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -250,7 +251,7 @@ func pendingKey(dir string) (*ecdsa.PrivateKey, []byte, error) {
 		return nil, nil, fmt.Errorf("encoding the key: %w", err)
 	}
 	raw := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})
-	if err := writeSynced(path, raw); err != nil {
+	if err := durable.Write(path, raw); err != nil {
 		return nil, nil, fmt.Errorf("saving the key: %w", err)
 	}
 	return key, raw, nil
@@ -263,21 +264,4 @@ func parseCertificate(raw []byte) (*x509.Certificate, error) {
 		return nil, errors.New("expected one PEM certificate")
 	}
 	return x509.ParseCertificate(block.Bytes)
-}
-
-func writeSynced(path string, content []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

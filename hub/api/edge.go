@@ -158,9 +158,12 @@ type Ack struct {
 	// them again when Kinds names their kind. An event is listed again when it is sent again.
 	NotYet []Refusal `json:"not_yet,omitempty"`
 
-	// Hub names the hub's run: random, minted when its program starts. When it changes, the hub
-	// may have been restored from a backup, and the edge starts a new epoch.
-	Hub string `json:"hub,omitempty"`
+	// History names the history of the hub's database: random, the same for all hubs on one
+	// database. When it changes, the hub may have been restored from a backup: the edge starts a
+	// new epoch, and sends again what the hub lacks of everything that it still keeps. Hub is
+	// the same under the name that earlier edges know.
+	History string `json:"history,omitempty"`
+	Hub     string `json:"hub,omitempty"`
 
 	// Kinds are the kinds of events that the hub knows, and Missing the incidents of Hello that
 	// it wants again, whole; both in the answer to a Hello only.
@@ -170,10 +173,26 @@ type Ack struct {
 
 // Refusal says why one event was refused.
 type Refusal struct {
-	Lane   Lane   `json:"lane"`
-	Seq    uint64 `json:"seq"`
-	Reason string `json:"reason"`
+	Lane   Lane              `json:"lane"`
+	Seq    uint64            `json:"seq"`
+	Code   string            `json:"code,omitempty"`   // one of Refused...; hubs before the codes send none
+	Params map[string]string `json:"params,omitempty"` // the values of the code, by name
+	Reason string            `json:"reason"`           // the same in English, for a log
 }
+
+// The codes of refusals, with their parameters.
+const (
+	RefusedKind     = "unknown_kind"     // kind: this hub does not know it
+	RefusedLane     = "wrong_lane"       // lane, kind: the kind does not belong into the lane, or the lane is not known
+	RefusedNumber   = "wrong_number"     // seq: it is not within 1 and 2^63-1
+	RefusedData     = "malformed"        // error: its data does not parse
+	RefusedValue    = "wrong_value"      // field, value: a value that is not possible
+	RefusedTooMany  = "too_many"         // field, max: a list is too long
+	RefusedForeign  = "foreign_incident" // it belongs to an incident of another edge
+	RefusedDevice   = "unknown_device"   // device: the edge's inventory has no such device
+	RefusedQuota    = "evidence_quota"   // max: the edge has announced more evidence, that it has not uploaded, than it may
+	RefusedHubFault = "hub_fault"        // the hub cannot apply it because of a fault of its own
+)
 
 // Inventory is every device of an edge, sent when it starts and when its document changes.
 // Devices that are missing from it are gone.
@@ -254,9 +273,17 @@ type CommandKind string
 
 // The commands.
 const (
-	CommandPublish CommandKind = "publish" // send Device's live picture by WHIP to PathWHIP, until stopped or Until
+	CommandPublish CommandKind = "publish" // send a stream of Device by WHIP, until stopped or Until
 	CommandStop    CommandKind = "stop"    // stop sending it
+
+	// The same for a stream that Command.Stream names. An edge that knows main streams only refuses them;
+	// with the kinds above, it would publish and stop the main stream instead.
+	CommandPublishStream CommandKind = "publish_stream"
+	CommandStopStream    CommandKind = "stop_stream"
 )
+
+// StreamSub is a camera's second stream, of a lower bitrate.
+const StreamSub = "sub"
 
 // Command is one wish of the hub. Carrying it out twice is the same as once.
 type Command struct {
@@ -265,6 +292,10 @@ type Command struct {
 	Device string      `json:"device"`
 	Until  time.Time   `json:"until,omitzero"`
 	Issued time.Time   `json:"issued"`
+
+	Stream     string `json:"stream,omitempty"`     // StreamSub, with CommandPublishStream and CommandStopStream
+	URL        string `json:"url,omitempty"`        // where to publish; "": PathWHIP of the hub's edge port
+	Credential string `json:"credential,omitempty"` // bearer token (RFC 6750) for the publication's requests; "": the client certificate is enough
 }
 
 // Result is how a command went.

@@ -15,9 +15,9 @@ import (
 var built embed.FS
 
 // ContentSecurityPolicy is the header that the hub sends with every file of the console. Live video is
-// a MediaStream, which media-src does not govern. The map's worker is a file of the console's own.
+// a MediaStream, which media-src does not govern, or a MediaSource, which has a blob: address. The map's worker is a file of the console's own.
 const ContentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; " +
-	"connect-src 'self'; media-src 'self'; worker-src 'self'; manifest-src 'self'; " +
+	"connect-src 'self'; media-src 'self' blob:; worker-src 'self'; manifest-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // Files returns the console's files; index.html is its entrance.

@@ -184,3 +184,52 @@ func FuzzAssemble(f *testing.F) {
 		}
 	})
 }
+
+func TestReorderDepth(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		codec streams.Codec
+		sps   string
+		depth int
+		known bool
+	}{
+		{"x264 without B-frames", streams.H264, "6764000dacb20283f60220000003002000000641e28549", 0, true},
+		{"x264 with 2 B-frames", streams.H264, "6764000dacd94141fb011000000300100000030320f1429960", 2, true},
+		{"x265 without B-frames", streams.H265, "42010101600000030090000003000003003ca00a080f16592a4932bc05a02000000300200000030321", 0, true},
+		{"x265 with 2 B-frames", streams.H265, "42010101600000030090000003000003003ca00a080f16595924932bc05a020000030002000003003210", 2, true},
+		{"Baseline", streams.H264, "6742c00dd90141fb011000000300100000030320f142a480", 0, true},
+		{"cut before it says", streams.H264, "6764000dacd94141fb01", 0, false},
+		{"no parameter set", streams.H264, "68ce", 0, false},
+	} {
+		depth, known := ReorderDepth(test.codec, [][]byte{{9, 1}, unhex(t, test.sps)})
+		if depth != test.depth || known != test.known {
+			t.Errorf("%s: %d, %v; want %d, %v", test.name, depth, known, test.depth, test.known)
+		}
+	}
+}
+
+func TestSlices(t *testing.T) {
+	for _, test := range []struct {
+		nalu []byte
+		want bool
+	}{
+		{[]byte{0x01, 0xa0, 1}, true},  // slice_type 1
+		{[]byte{0x01, 0x9c, 1}, true},  // slice_type 6
+		{[]byte{0x41, 0xc0, 1}, false}, // slice_type 0
+		{[]byte{0x65, 0xa0, 1}, false}, // IDR
+		{[]byte{0x01}, false}, {nil, false},
+	} {
+		if got := HasBSlices([][]byte{{0x06, 1}, test.nalu}); got != test.want {
+			t.Errorf("%x has B slices: %v", test.nalu, got)
+		}
+	}
+	for kind := range byte(64) {
+		nalus := [][]byte{{32 << 1, 1}, {kind << 1, 1, 9}}
+		if got, want := IsRASL(streams.H265, nalus), kind == 8 || kind == 9; got != want {
+			t.Errorf("H.265 type %d is RASL: %v", kind, got)
+		}
+		if got, want := IsIDR(streams.H265, nalus), kind == 19 || kind == 20; got != want {
+			t.Errorf("H.265 type %d is IDR: %v", kind, got)
+		}
+	}
+}

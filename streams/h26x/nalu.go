@@ -9,6 +9,7 @@ type NALUType int8
 // Types of H.264 (ITU-T H.264, table 7-1), and of its RTP payloads (RFC 6184, table 1).
 const (
 	H264SliceNonIDR NALUType = 1
+	h264PartitionA  NALUType = 2
 	H264SliceIDR    NALUType = 5
 	H264SEI         NALUType = 6
 	H264SPS         NALUType = 7
@@ -22,15 +23,19 @@ const (
 
 // Types of H.265 (ITU-T H.265, table 7-1), and of its RTP payloads (RFC 7798, section 4.4).
 const (
-	H265TrailN  NALUType = 0
-	H265BLAWLP  NALUType = 16 // the first IRAP type: decoding can start at 16 to 21
-	H265CRA     NALUType = 21 // the last IRAP type that is defined; 22 and 23 are reserved, and decoders ignore them
-	H265LastVCL NALUType = 31 // types up to this one carry slices
-	H265VPS     NALUType = 32
-	H265SPS     NALUType = 33
-	H265PPS     NALUType = 34
-	H265AUD     NALUType = 35 // access unit delimiter
-	H265Filler  NALUType = 38
+	H265TrailN   NALUType = 0
+	H265RASLN    NALUType = 8  // random access skipped leading picture, not referenced
+	H265RASLR    NALUType = 9  // the same, referenced by others of its kind
+	H265BLAWLP   NALUType = 16 // the first IRAP type: decoding can start at 16 to 21
+	h265IDRWRADL NALUType = 19
+	h265IDRNLP   NALUType = 20
+	H265CRA      NALUType = 21 // the last IRAP type that is defined; 22 and 23 are reserved, and decoders ignore them
+	H265LastVCL  NALUType = 31 // types up to this one carry slices
+	H265VPS      NALUType = 32
+	H265SPS      NALUType = 33
+	H265PPS      NALUType = 34
+	H265AUD      NALUType = 35 // access unit delimiter
+	H265Filler   NALUType = 38
 
 	RTPH265AP NALUType = 48 // aggregates NALUs of one access unit (section 4.4.2)
 	RTPH265FU NALUType = 49 // a fragment of a NALU (section 4.4.3)

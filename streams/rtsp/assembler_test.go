@@ -127,7 +127,7 @@ func TestEndlessFrame(t *testing.T) {
 		}
 		u, err := a.push(packet(uint16(n), 0, false, payload...), time.Unix(1e9, 0))
 		if u != nil {
-			t.Fatal("it is a access unit")
+			t.Fatal("it is an access unit")
 		}
 		if err != nil {
 			failed++
@@ -139,7 +139,7 @@ func TestEndlessFrame(t *testing.T) {
 }
 
 func TestClockStandsStill(t *testing.T) {
-	var c clock
+	c := clock{rate: videoClockRate}
 	now := time.Unix(1e9, 0)
 	last := time.Duration(0)
 	for range 100 {
@@ -148,6 +148,96 @@ func TestClockStandsStill(t *testing.T) {
 	}
 	if last < 3*time.Second || last > 4*time.Second || c.timestampJumps == 0 {
 		t.Errorf("after 4 s the time is %v, %d jumps", last, c.timestampJumps)
+	}
+}
+
+// TestMarkerAtEachSlice: frames of several slices are whole from the second keyframe on, where a camera sets the marker
+// bit at the end of each slice.
+func TestMarkerAtEachSlice(t *testing.T) {
+	for _, eachSlice := range []bool{false, true} {
+		a := newH264(t)
+		now := time.Unix(1e9, 0)
+		var whole, pieces int
+		number := uint16(0)
+		for n := range uint32(50) {
+			head := byte(0x41)
+			if n%10 == 0 {
+				head = 0x65
+			}
+			for slice, first := range []byte{0x88, 0x4a, 0x2b} { // first_mb_in_slice: 0, and two others
+				number++
+				u, err := a.push(packet(number, n*3600, eachSlice || slice == 2, head, first, byte(n)), now)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if u == nil {
+					continue
+				}
+				slices := 0
+				for _, nalu := range u.NALUs {
+					if nalu[0] == 0x41 || nalu[0] == 0x65 {
+						slices++
+					}
+				}
+				if slices == 3 {
+					whole++
+				} else {
+					pieces++
+				}
+			}
+			now = now.Add(frameTime)
+		}
+		want := 50
+		if eachSlice {
+			want = 39 // from the second keyframe on, less the last frame, whose end is not known
+		}
+		if whole != want || pieces > 1 {
+			t.Errorf("marker at each slice: %v: %d whole frames and %d pieces, want %d and at most 1", eachSlice, whole, pieces, want)
+		}
+	}
+}
+
+// TestClockOfAnotherRate: a clock in milliseconds, or one that runs too fast, is given up after some windows; one that is
+// right is not, whatever the network does.
+func TestClockOfAnotherRate(t *testing.T) {
+	for name, c := range map[string]struct {
+		tick  uint32                    // per frame of 40 ms
+		late  func(n int) time.Duration // by which frame n arrives
+		local bool
+	}{
+		"right":           {tick: 3600},
+		"a little slow":   {tick: 3000},
+		"in milliseconds": {tick: 40, local: true},
+		"too fast":        {tick: 48000, local: true},
+		"bursts":          {tick: 3600, late: func(n int) time.Duration { return time.Duration(25-n%25) * 40 * time.Millisecond }},
+		"an outage, and then all at once": {tick: 3600, late: func(n int) time.Duration {
+			return max(0, time.Duration(1000-n%1500)*40*time.Millisecond-time.Duration(n%1500)*time.Millisecond)
+		}},
+	} {
+		clock := clock{rate: videoClockRate}
+		start, last := time.Unix(1e9, 0), time.Time{}
+		var first, pts time.Duration
+		const frames = 3000
+		for n := range frames {
+			at := start.Add(time.Duration(n) * 40 * time.Millisecond)
+			if c.late != nil {
+				at = at.Add(c.late(n))
+			}
+			if at.Before(last) {
+				at = last // frames arrive in order
+			}
+			last = at
+			pts = clock.presentationTime(uint32(n)*c.tick, at)
+			if n == frames/2 {
+				first = pts
+			}
+		}
+		if clock.local != c.local {
+			t.Errorf("%s: local time is used: %v, want %v", name, clock.local, c.local)
+		}
+		if run := pts - first; c.local && (run < 59*time.Second || run > 61*time.Second) {
+			t.Errorf("%s: in a minute the time runs %v", name, run)
+		}
 	}
 }
 
@@ -163,13 +253,20 @@ func FuzzAssembler(f *testing.F) {
 		}
 		return b
 	}
-	f.Add(false, seed(packet(1, 0, true, 0x65, 1), packet(2, 3600, false, 28, 0x81, 1), packet(3, 3600, true, 28, 0x41, 2)))
-	f.Add(false, seed(packet(1, 0, true, 24, 0, 2, 0x67, 1, 0, 2, 0x65, 1), packet(9, 90000*20, true, 0x41)))
-	f.Add(true, seed(packet(1, 0, true, 49<<1, 1, 0x80|19, 1), packet(2, 1, true, 48<<1, 1, 0, 3, 1<<1, 1, 1)))
-	f.Fuzz(func(t *testing.T, h265 bool, data []byte) {
+	const h264, h265, mjpeg, h265Ordered = 0, 1, 2, 3
+	f.Add(byte(h264), seed(packet(1, 0, true, 0x65, 1), packet(2, 3600, false, 28, 0x81, 1), packet(3, 3600, true, 28, 0x41, 2)))
+	f.Add(byte(h264), seed(packet(1, 0, true, 24, 0, 2, 0x67, 1, 0, 2, 0x65, 1), packet(9, 90000*20, true, 0x41)))
+	f.Add(byte(h265), seed(packet(1, 0, true, 49<<1, 1, 0x80|19, 1), packet(2, 1, true, 48<<1, 1, 0, 3, 1<<1, 1, 1)))
+	f.Add(byte(h265), seed(packet(1, 0, true, 21<<1, 1, 9), packet(2, 1, true, 9<<1, 1, 9)))
+	f.Add(byte(h265Ordered), seed(packet(1, 0, true, 49<<1, 1, 0xc0|19, 0, 9, 1), packet(2, 1, true, 48<<1, 1, 0, 7, 0, 3, 1<<1, 1, 1, 0), packet(3, 2, false, 1<<1, 1, 0)))
+	f.Add(byte(mjpeg), seed(packet(1, 0, false, 0, 0, 0, 0, 1, 50, 40, 30, 1, 2), packet(2, 0, true, 0, 0, 0, 2, 1, 50, 40, 30, 1, 2)))
+	f.Fuzz(func(t *testing.T, kind byte, data []byte) {
 		var forma format.Format = &format.H264{PacketizationMode: 1, SPS: fakeSet(fakeSPS), PPS: fakeSet(fakePPS)}
-		if h265 {
-			forma = &format.H265{VPS: []byte{64, 1, 0x10, 0}, SPS: fakeSet("420101016000000300900000030000030078a003c080"), PPS: fakeSet("4401c172b46240")}
+		switch kind {
+		case h265, h265Ordered:
+			forma = &format.H265{MaxDONDiff: int(kind) - h265, VPS: []byte{64, 1, 0x10, 0}, SPS: fakeSet("420101016000000300900000030000030078a003c080"), PPS: fakeSet("4401c172b46240")}
+		case mjpeg:
+			forma = &format.MJPEG{}
 		}
 		a, err := newAssembler(forma, 1)
 		if err != nil {
@@ -185,7 +282,8 @@ func FuzzAssembler(f *testing.F) {
 			if u == nil || err != nil {
 				continue
 			}
-			if !h26x.ContainsFrame(u.Codec, u.NALUs) || first && !u.Keyframe || u.PTS < 0 || u.PTS < latest-maxReorder {
+			content := len(u.Data) > 0 || h26x.ContainsFrame(u.Codec, u.NALUs)
+			if !content || u.DTS > u.PTS || first && !u.Keyframe || u.PTS < 0 || u.PTS < latest-maxReorder {
 				t.Errorf("access unit %+v after %v", u, latest)
 			}
 			first, latest = false, max(latest, u.PTS)
@@ -193,7 +291,7 @@ func FuzzAssembler(f *testing.F) {
 	})
 }
 
-// BenchmarkAssemble measures the way from packets to a access unit, for a frame of 20 kB (25 a second are 4 Mbit/s).
+// BenchmarkAssemble measures the way from packets to an access unit, for a frame of 20 kB (25 a second are 4 Mbit/s).
 func BenchmarkAssemble(b *testing.B) {
 	a := newH264(b)
 	const parts = 15

@@ -2,9 +2,11 @@ package rtsp
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -15,6 +17,7 @@ import (
 	"github.com/bluenviron/gortsplib/v4/pkg/liberrors"
 
 	"gridpost/devices"
+	"gridpost/streams/rtsp/compat"
 )
 
 // Reasons for the end of a session that the library does not know.
@@ -23,8 +26,10 @@ var (
 	errNoResponse     = errors.New("connected, but no response in time")
 	errNoFrames       = errors.New("no frames")
 	errNoKeyframe     = errors.New("no keyframe")
-	errNoVideo        = errors.New("no H.264 or H.265 video is offered")
+	errNoVideo        = errors.New("no H.264, H.265 or motion JPEG video is offered")
 	errNoUDPPackets   = errors.New("no packets by UDP")
+	errOnlyUDP        = errors.New("the camera serves UDP only, and no packets come")
+	errSourceChanged  = errors.New("the packets come from another source (SSRC)")
 	errSessionExpired = errors.New("the camera ended the session")
 )
 
@@ -40,7 +45,8 @@ func statusOf(err error) base.StatusCode {
 // isRefusal reports whether the camera rejected the credentials.
 func isRefusal(err error) bool {
 	code := statusOf(err)
-	return code == base.StatusUnauthorized || code == base.StatusForbidden
+	var wait *compat.LoginWaitError
+	return code == base.StatusUnauthorized || code == base.StatusForbidden || errors.As(err, &wait)
 }
 
 // isTransportFault reports whether another transport may work better.
@@ -58,12 +64,56 @@ func isTransportFault(err error) bool {
 }
 
 // causeOf returns why a session ended. understood is false when the camera sent something that cannot be
-// parsed; the cause is the same then whatever it was, so that it is not reported each time.
+// parsed; the cause says what.
 func causeOf(err error, address *base.URL, o Options) (cause devices.Cause, understood bool) {
+	if cause := causeOfWire(err, address); !cause.IsZero() {
+		return cause, true
+	}
 	if cause := knownCause(err, address, o); !cause.IsZero() {
 		return cause, true
 	}
-	return devices.NewCause("camera_not_understood", "address", hostPort(address)), false
+	return devices.NewCause("camera_not_understood", "address", hostPort(address), "reason", sanitize(err.Error(), address)), false
+}
+
+// causeOfWire returns the cause for an error of the layer between the library and the camera.
+func causeOfWire(err error, address *base.URL) devices.Cause {
+	var (
+		large       *compat.DescriptionTooLargeError
+		noVideo     *compat.NoVideoError
+		method      *compat.LoginMethodError
+		wait        *compat.LoginWaitError
+		certificate *compat.CertificateError
+	)
+	host := hostPort(address)
+	switch {
+	case errors.As(err, &large):
+		return devices.NewCause("camera_description_too_large", "bytes", strconv.FormatInt(large.Size, 10))
+	case errors.As(err, &noVideo):
+		return devices.NewCause("camera_no_video", "offered", sanitize(strings.Join(noVideo.Offered, ", "), address))
+	case errors.As(err, &method):
+		return devices.NewCause("camera_login_method", "methods", sanitize(strings.Join(method.Methods, ", "), address))
+	case errors.As(err, &wait):
+		return devices.NewCause("camera_login_waiting")
+	case errors.As(err, &certificate) && certificate.Changed:
+		return devices.NewCause("camera_certificate_changed", "fingerprint", certificate.Fingerprint)
+	case errors.As(err, &certificate):
+		return devices.NewCause("camera_certificate_untrusted", "fingerprint", certificate.Fingerprint)
+	case errors.Is(err, compat.ErrNeedsTLS):
+		return devices.NewCause("camera_needs_tls", "address", host)
+	case errors.Is(err, compat.ErrNoTLS):
+		return devices.NewCause("camera_no_tls", "address", host)
+	case errors.Is(err, compat.ErrHTTP):
+		return devices.NewCause("camera_http", "address", host)
+	case errors.Is(err, compat.ErrHeaderTooLarge):
+		return devices.NewCause("camera_header_too_large")
+	case errors.Is(err, compat.ErrTooManyRedirects):
+		return devices.NewCause("camera_redirect_loop")
+	case errors.Is(err, compat.ErrDowngrade):
+		return devices.NewCause("camera_redirect_insecure")
+	case errors.Is(err, compat.ErrSessionEnded):
+		return devices.NewCause("camera_session_ended")
+	}
+	return devices.Cause{}
 }
 
 func knownCause(err error, address *base.URL, o Options) devices.Cause {
@@ -77,16 +127,18 @@ func knownCause(err error, address *base.URL, o Options) devices.Cause {
 	host := hostPort(address)
 	switch {
 	case statusOf(err) != 0:
-		return causeOfStatus(err, address)
+		return causeOfStatus(err, address, o)
 	case errors.Is(err, errNoFrames), errors.As(err, &udpTime), errors.As(err, &tcpTime):
 		return devices.NewCause("camera_no_frames", "seconds", devices.Seconds(o.FrameTimeout))
 	case errors.Is(err, errNoKeyframe):
-		return devices.NewCause("camera_no_keyframe", "seconds", devices.Seconds(o.FrameTimeout))
+		return devices.NewCause("camera_no_keyframe", "seconds", devices.Seconds(o.KeyframeTimeout))
+	case errors.Is(err, errOnlyUDP):
+		return devices.NewCause("camera_udp_only_silent")
 	case errors.Is(err, errNoUDPPackets):
 		return devices.NewCause("camera_udp_silent")
 	case errors.Is(err, errNoVideo):
 		return devices.NewCause("camera_no_video")
-	case errors.Is(err, errSessionExpired):
+	case errors.Is(err, errSessionExpired), errors.Is(err, errSourceChanged):
 		return devices.NewCause("camera_session_ended")
 	case errors.As(err, &dns):
 		return devices.NewCause("camera_name_unknown", "host", address.Hostname())
@@ -106,7 +158,7 @@ func knownCause(err error, address *base.URL, o Options) devices.Cause {
 }
 
 // causeOfStatus returns the cause for a response that refuses a request.
-func causeOfStatus(err error, address *base.URL) devices.Cause {
+func causeOfStatus(err error, address *base.URL, o Options) devices.Cause {
 	var status liberrors.ErrClientBadStatusCode
 	if !errors.As(err, &status) {
 		return devices.Cause{}
@@ -125,20 +177,52 @@ func causeOfStatus(err error, address *base.URL) devices.Cause {
 	case base.StatusNotEnoughBandwidth, base.StatusServiceUnavailable:
 		return devices.NewCause("camera_full", "status", code)
 	case base.StatusUnsupportedTransport:
+		if o.Transport == TCP {
+			return devices.NewCause("camera_tcp_refused")
+		}
 		return devices.NewCause("camera_transport_refused")
 	}
 	return devices.NewCause("camera_status", "status", code, "message", sanitize(status.Message, address))
 }
 
+// secretsOf returns the forms in which a password of an address may come back, the longest first. A password can also
+// stand in the query.
+func secretsOf(address *base.URL) []string {
+	if address == nil {
+		return nil
+	}
+	var secrets []string
+	add := func(password string) {
+		if password != "" {
+			secrets = append(secrets, url.QueryEscape(password), url.PathEscape(password), password)
+		}
+	}
+	if address.User != nil {
+		if password, ok := address.User.Password(); ok && password != "" {
+			secrets = append(secrets, base64.StdEncoding.EncodeToString([]byte(address.User.Username()+":"+password)), address.User.String())
+			add(password)
+		}
+	}
+	for key, values := range (*url.URL)(address).Query() {
+		for _, hint := range []string{"pass", "pwd", "psw", "token", "auth", "key", "secret"} {
+			if strings.Contains(strings.ToLower(key), hint) {
+				for _, v := range values {
+					add(v)
+				}
+			}
+		}
+	}
+	return secrets
+}
+
 // maxForeignText bounds the bytes of a camera's own text in a cause.
 const maxForeignText = 200
 
-// sanitize makes a text from outside safe for a log and a screen: short, printable, without the password.
+// sanitize makes a text from outside safe for a log and a screen: short, printable, without the password in any of the
+// forms in which it is sent or written.
 func sanitize(text string, address *base.URL) string {
-	if address.User != nil {
-		if password, ok := address.User.Password(); ok && password != "" {
-			text = strings.ReplaceAll(text, password, "***")
-		}
+	for _, secret := range secretsOf(address) {
+		text = strings.ReplaceAll(text, secret, "***")
 	}
 	text = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

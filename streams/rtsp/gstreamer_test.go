@@ -86,7 +86,7 @@ func TestWrongPassword(t *testing.T) {
 	w.accessUnits(5)
 }
 
-func TestAudioIsPassedOver(t *testing.T) {
+func TestReadersOfVideoReceiveNoAudio(t *testing.T) {
 	_, port := gstreamer(t, "0", "--audio")
 	w := watch(t, Options{URL: parsed(t, local(port))})
 	w.expect(true, "")

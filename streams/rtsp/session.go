@@ -5,19 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/bluenviron/gortsplib/v4"
 	"github.com/bluenviron/gortsplib/v4/pkg/base"
-	"github.com/bluenviron/gortsplib/v4/pkg/description"
-	"github.com/bluenviron/gortsplib/v4/pkg/format"
 	"github.com/bluenviron/gortsplib/v4/pkg/headers"
 	"github.com/pion/rtp"
 
 	"gridpost/devices"
-	"gridpost/streams/h26x"
+	"gridpost/streams"
+	"gridpost/streams/rtsp/compat"
 )
 
 // teardownTimeout is how long a camera may take to answer TEARDOWN before the connection is closed.
@@ -31,45 +31,73 @@ type session struct {
 	end     context.CancelCauseFunc
 	playing atomic.Bool
 
-	assembler  *assembler    // the library's reading goroutine owns it
-	firstFrame chan struct{} // of capacity one: the first access unit was published
-	packets    atomic.Uint64 // of video
-	lastFrame  atomic.Int64  // when the last access unit was published, as nanoseconds since began; 0: none yet
+	// receiving guards what the library's reading goroutines use once PLAY was sent: by UDP there is one for
+	// each track. It also keeps their calls of Publish apart.
+	receiving   sync.Mutex
+	assembler   *assembler
+	audio       *audioTrack // nil: none is received
+	videoAt     time.Time   // when the first frame arrived
+	description streams.Description
+
 	began      time.Time
+	packets    atomic.Uint64 // of video
+	lastPacket atomic.Int64  // when the last packet of video with content arrived, as nanoseconds since began; 0: none yet
+	lastFrame  atomic.Int64  // when the last frame was published, likewise
+	foreign    atomic.Int64  // packets of another SSRC since then
 
-	gotFrame bool // frames arrived; only Run's goroutine uses it
+	requested atomic.Int64 // when the last request was sent, as nanoseconds since began; 0: it has been answered
 
-	mu   sync.Mutex
-	conn net.Conn
+	awaited  atomic.Bool   // the next frame makes the camera online
+	gotFrame chan struct{} // of capacity one: an awaited frame was published
+	counted  bool          // as a session with frames; only Run's goroutine uses it
+
+	wire *compat.Session // between the library and the camera
 }
 
 func newSession(s *Source, address *base.URL) *session {
-	n := &session{source: s, address: address.Clone(), firstFrame: make(chan struct{}, 1), began: time.Now()}
+	n := &session{
+		source: s, address: address.CloneWithoutCredentials(), gotFrame: make(chan struct{}, 1), began: time.Now(),
+		wire: s.wire.NewSession(),
+	}
+	n.awaited.Store(true)
 	transport := s.transport
 	n.client = &gortsplib.Client{
-		Scheme:            address.Scheme,
+		Scheme:            "rtsp", // TLS and logging in are done by n.wire
 		Host:              address.Host,
 		Transport:         &transport,
-		ReadTimeout:       s.o.ConnectTimeout,
+		ReadTimeout:       libraryTimeout(s.o), // run bounds the time to the answer to PLAY
 		WriteTimeout:      s.o.ConnectTimeout,
 		UserAgent:         "gridpost",
-		DialContext:       n.dial,
+		DialContext:       n.wire.DialContext,
 		ListenPacket:      listenPacket,
+		OnRequest:         n.onRequest,
 		OnResponse:        n.onResponse,
 		OnTransportSwitch: func(error) {},
 		OnPacketsLost:     func(uint64) {}, // the assembler counts them
 		OnDecodeError:     n.countDecodeError,
 
-		// The library's own timeout for UDP must be longer than ours, which is about frames.
-		InitialUDPReadTimeout: s.o.FrameTimeout + s.o.UDPTimeout,
+		InitialUDPReadTimeout: libraryTimeout(s.o),
+
+		// Cameras name no port, or another one than they send from. The camera's address is checked all the same.
+		AnyPortEnable: true,
 	}
 	return n
+}
+
+// libraryTimeout is for how long nothing may arrive by the library's own clock: longer than by ours.
+func libraryTimeout(o Options) time.Duration {
+	return o.ConnectTimeout + max(o.StartTimeout, o.FrameTimeout, o.UDPTimeout)
 }
 
 // run connects, receives frames until they stop, and returns why. Every goroutine has ended when it
 // returns.
 func (n *session) run(parent context.Context) error {
 	n.source.count.attempts.Add(1)
+	transport := TCP
+	if n.source.transport == gortsplib.TransportUDP {
+		transport = UDP
+	}
+	n.source.setInfo(func(i *Info) { *i = Info{Transport: transport} })
 	ctx, end := context.WithCancelCause(parent)
 	n.end = end
 	if err := n.client.Start2(); err != nil {
@@ -80,7 +108,7 @@ func (n *session) run(parent context.Context) error {
 		defer close(closed)
 		<-ctx.Done()
 		// A client that waits for a TLS handshake reacts only to the end of its connection.
-		cut := time.AfterFunc(teardownTimeout, n.closeConn)
+		cut := time.AfterFunc(teardownTimeout, n.wire.Close)
 		defer cut.Stop()
 		n.client.Close()
 	}()
@@ -91,12 +119,16 @@ func (n *session) run(parent context.Context) error {
 
 	late := time.AfterFunc(n.source.o.ConnectTimeout, func() {
 		end(errNoResponse)
-		n.closeConn()
+		n.wire.Close()
 	})
 	err := n.play()
 	late.Stop()
+	n.logRemarks()
 	if err != nil {
-		if cause := context.Cause(ctx); errors.Is(cause, errNoResponse) && !n.connected() {
+		if own := n.wire.Err(); own != nil {
+			return own
+		}
+		if cause := context.Cause(ctx); errors.Is(cause, errNoResponse) && !n.wire.Connected() {
 			return errUnreachable
 		} else if cause != nil {
 			return cause
@@ -106,23 +138,43 @@ func (n *session) run(parent context.Context) error {
 	return n.watch(ctx)
 }
 
+// logRemarks logs what was left out of the camera's description, or repaired. Each remark is logged once per source.
+func (n *session) logRemarks() {
+	for _, r := range n.wire.Remarks() {
+		if n.source.addRemark(r) {
+			n.source.o.Logger.Warn("camera needs tolerance", "stream", n.source.o.Stream.Name(), "subject", r.Subject, "reason", r.Reason)
+		}
+	}
+}
+
 // play sends DESCRIBE, SETUP and PLAY.
 func (n *session) play() error {
 	desc, _, err := n.client.Describe(n.address)
 	if err != nil {
 		return fmt.Errorf("asking what the camera offers: %w", err)
 	}
-	media, forma := selectVideo(desc)
-	if media == nil {
+	chosen := selectTracks(desc, n.wire.Remarks())
+	if chosen.video == nil {
 		return errNoVideo
 	}
-	if n.assembler, err = newAssembler(forma, n.source.session+1); err != nil {
+	if n.assembler, err = newAssembler(chosen.videoFormat, n.source.session+1); err != nil {
 		return err
 	}
-	if _, err := n.client.Setup(desc.BaseURL, media, 0, 0); err != nil {
+	if _, err := n.client.Setup(desc.BaseURL, chosen.video, 0, 0); err != nil {
 		return fmt.Errorf("setting up the video: %w", err)
 	}
-	n.client.OnPacketRTP(media, forma, n.onPacket)
+	if chosen.audio != nil && !n.source.o.WithoutAudio {
+		n.setupAudio(desc.BaseURL, &chosen)
+	}
+	n.description = streams.Description{Session: n.assembler.session, Tracks: []streams.Track{n.assembler.track}, Remarks: chosen.remarks}
+	if n.audio != nil {
+		n.description.Tracks = append(n.description.Tracks, n.audio.track)
+	}
+	n.client.OnPacketRTP(chosen.video, chosen.videoFormat, func(p *rtp.Packet) { n.onPacket(chosen.video, p) })
+	if n.audio != nil {
+		n.client.OnPacketRTP(chosen.audio, chosen.audioFormat, func(p *rtp.Packet) { n.onAudio(chosen.audio, p) })
+	}
+	n.useTracks(chosen)
 	if _, err := n.client.Play(nil); err != nil {
 		return fmt.Errorf("starting the video: %w", err)
 	}
@@ -130,21 +182,28 @@ func (n *session) play() error {
 	return nil
 }
 
-// selectVideo returns the first video medium that the camera sends and whose codec is supported. Audio and the
-// back channel are never set up.
-func selectVideo(desc *description.Session) (*description.Media, format.Format) {
-	for _, media := range desc.Medias {
-		if media.IsBackChannel || media.Type != description.MediaTypeVideo {
-			continue
-		}
-		for _, f := range media.Formats {
-			switch f.(type) {
-			case *format.H264, *format.H265:
-				return media, f
-			}
-		}
+// useTracks names the payload types of the tracks that were set up.
+func (n *session) useTracks(chosen selection) {
+	types := []uint8{chosen.videoFormat.PayloadType()}
+	if n.audio != nil {
+		types = append(types, chosen.audioFormat.PayloadType())
 	}
-	return nil, nil
+	n.wire.UseTracks(types...)
+}
+
+// setupAudio sets up the audio. Without it the video goes on; the source then asks for no audio any more, because
+// the refusal may have cost the connection.
+func (n *session) setupAudio(base *base.URL, chosen *selection) {
+	if n.source.withoutAudio == nil {
+		_, err := n.client.Setup(base, chosen.audio, 0, 0)
+		if err == nil {
+			n.audio = &audioTrack{track: chosen.audioTrack, session: n.assembler.session, index: 1}
+			return
+		}
+		n.source.withoutAudio = err
+	}
+	chosen.remarks = append(chosen.remarks, devices.NewCause("audio_refused",
+		"codec", chosen.audioTrack.Codec.Name(), "reason", sanitize(n.source.withoutAudio.Error(), n.source.address())))
 }
 
 // watch returns when the session has ended or no more frames arrive.
@@ -156,7 +215,7 @@ func (n *session) watch(ctx context.Context) error {
 	defer timer.Stop()
 	for {
 		select {
-		case <-n.firstFrame:
+		case <-n.gotFrame:
 			n.online()
 		case err := <-broken:
 			if cause := context.Cause(ctx); cause != nil {
@@ -167,99 +226,111 @@ func (n *session) watch(ctx context.Context) error {
 			<-broken
 			return context.Cause(ctx)
 		case <-timer.C:
-			wait, err := n.check(played)
-			if err != nil {
-				n.end(err)
+			next := n.look(played)
+			if next.end != nil {
+				n.end(next.end)
 				<-broken
-				return err
+				return next.end
 			}
-			timer.Reset(wait)
+			timer.Reset(next.after)
 		}
 	}
 }
 
-// check returns how long to wait until the next check, or why the session has to end. played is when the
-// camera accepted PLAY.
-func (n *session) check(played time.Time) (time.Duration, error) {
+// look judges what has arrived, and reports what is missing. played is when the camera accepted PLAY.
+func (n *session) look(played time.Time) outlook {
+	n.logRemarks() // there may be new ones
 	o := n.source.o
-	if last := n.lastFrame.Load(); last != 0 {
-		left := o.FrameTimeout - time.Since(n.began.Add(time.Duration(last)))
-		if left <= 0 {
-			return 0, errNoFrames
-		}
-		return left, nil
+	limit := patience{
+		packet: o.StartTimeout, frame: o.FrameTimeout, keyframe: o.KeyframeTimeout, notice: o.FrameTimeout * 3 / 10,
+		byUDP: n.source.transport == gortsplib.TransportUDP && n.packets.Load() == 0,
 	}
-	since := time.Since(played)
-	packets := n.packets.Load()
-	if packets == 0 && n.source.transport == gortsplib.TransportUDP {
-		if since >= o.UDPTimeout {
-			return 0, errNoUDPPackets
-		}
-		return o.UDPTimeout - since, nil
+	if limit.byUDP && !n.source.refusesTCP {
+		limit.packet = o.UDPTimeout
 	}
-	if since >= o.FrameTimeout {
-		if packets > 0 {
-			return 0, errNoKeyframe
-		}
-		return 0, errNoFrames
+	lastFrame := n.lastFrame.Load()
+	p := progress{played: played, lastPacket: n.at(n.lastPacket.Load()), lastFrame: n.at(lastFrame)}
+	next := p.judge(time.Now(), limit)
+	if next.end != nil || next.missing.IsZero() {
+		return next
 	}
-	return o.FrameTimeout - since, nil
+	n.awaited.Store(true)
+	if n.lastFrame.Load() == lastFrame { // else a frame has come that may not have seen that it is awaited
+		n.source.report(false, next.missing)
+	}
+	return next
 }
 
-// online reports that the first frame has arrived.
+// at returns the time that is so many nanoseconds after the session began; the zero time for 0.
+func (n *session) at(sinceBegan int64) time.Time {
+	if sinceBegan == 0 {
+		return time.Time{}
+	}
+	return n.began.Add(time.Duration(sinceBegan))
+}
+
+// hadFrames reports whether frames have arrived.
+func (n *session) hadFrames() bool { return n.lastFrame.Load() != 0 }
+
+// online reports that frames arrive, and what people cannot see of them.
 func (n *session) online() {
-	n.gotFrame = true
-	n.source.count.sessions.Add(1)
-	args := []any{"stream", n.source.o.Stream.Name(), "transport", n.source.transport.String(), "codec", string(n.assembler.codec)}
-	if size := n.assembler.size.Load(); size != nil {
-		args = append(args, "width", size[0], "height", size[1])
+	if !n.counted {
+		n.counted = true
+		n.source.count.sessions.Add(1)
 	}
-	n.source.o.Logger.Info("camera is online", args...)
-	n.source.report(true, devices.Cause{})
-}
-
-// onPacket handles a packet of the video. It never blocks.
-func (n *session) onPacket(packet *rtp.Packet) {
-	n.packets.Add(1)
-	now := time.Now()
-	au, err := n.assembler.push(packet, now)
-	c := &n.source.count
-	c.lostPackets.Add(n.assembler.resetCount(&n.assembler.lost))
-	c.dropped.Add(n.assembler.resetCount(&n.assembler.dropped))
-	c.timestampJumps.Add(n.assembler.resetCount(&n.assembler.clock.timestampJumps))
-	if err != nil {
-		n.countDecodeError(err)
-	}
-	if au == nil {
+	description := n.source.o.Stream.Description()
+	if n.source.reported && n.source.online { // only the warning may have changed
+		n.source.report(true, description.NotLive())
 		return
 	}
-	if n.lastFrame.Load() == 0 {
-		if w, h, err := h26x.SizeOf(au.Codec, au.NALUs); err == nil {
-			n.assembler.size.Store(&[2]int{w, h})
-		}
+	video := description.Video()
+	args := []any{"stream", n.source.o.Stream.Name(), "transport", n.source.transport.String(), "codec", string(video.Codec)}
+	if video.Width > 0 {
+		args = append(args, "width", video.Width, "height", video.Height)
 	}
-	n.source.o.Stream.Publish(au)
-	c.frames.Add(1)
-	if n.lastFrame.Swap(max(1, int64(now.Sub(n.began)))) == 0 {
-		n.firstFrame <- struct{}{}
+	if audio, _, ok := description.Audio(); ok {
+		args = append(args, "audio", string(audio.Codec))
 	}
+	n.source.o.Logger.Info("camera is online", args...)
+	for _, r := range description.Remarks {
+		n.source.o.Logger.Info("a part of what the camera offers is not used", "stream", n.source.o.Stream.Name(), "reason", r.Text)
+	}
+	n.source.report(true, description.NotLive())
 }
 
-// countDecodeError counts what could not be parsed. Only the first of a source is logged; the count is logged
-// when the camera goes offline.
-func (n *session) countDecodeError(err error) {
-	if n.source.count.decodeErrors.Add(1) == 1 {
-		n.source.o.Logger.Warn("camera sends packets that cannot be parsed; further ones are only counted",
-			"stream", n.source.o.Stream.Name(), "error", sanitize(err.Error(), n.address))
+// since returns a time as nanoseconds since the session began, 1 at least.
+func (n *session) since(at time.Time) int64 { return max(1, int64(at.Sub(n.began))) }
+
+// describe publishes what is known of the tracks, and reports whether there is a new remark.
+func (n *session) describe() (remarked bool) {
+	n.assembler.changed = false
+	track := n.assembler.track
+	n.description.Tracks[0] = track
+	if cause := n.description.NotLive(); !cause.IsZero() && !slices.ContainsFunc(n.description.Remarks, cause.Equal) {
+		n.description.Remarks = append(n.description.Remarks, cause)
+		remarked = true
 	}
+	n.source.o.Stream.Describe(n.description)
+	return remarked
 }
 
 // maxKeepalive bounds the time between keepalives, in the library's terms: it sends one after
 // 8/10 of the timeout that the camera names, so 12 s means one each 9.6 s.
 const maxKeepalive = 12
 
+// onRequest sees every request before it is sent.
+func (n *session) onRequest(*base.Request) { n.requested.Store(n.since(time.Now())) }
+
 // onResponse sees every response of the camera before the library reads it.
 func (n *session) onResponse(res *base.Response) {
+	if at := n.requested.Swap(0); at != 0 {
+		took := time.Since(n.at(at))
+		n.source.setInfo(func(i *Info) {
+			if i.RoundTrip == 0 || took < i.RoundTrip {
+				i.RoundTrip = took
+			}
+		})
+	}
 	if n.playing.Load() {
 		// Only keepalives are answered now, and the library ignores the response. An
 		// expired nonce, or a session that the camera has forgotten, needs a new session.
@@ -280,36 +351,6 @@ func (n *session) onResponse(res *base.Response) {
 	}
 	header.Timeout = &timeout
 	res.Header["Session"] = header.Marshal()
-}
-
-// dial connects and stores the connection, so that closeConn can close it.
-func (n *session) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	n.mu.Lock()
-	n.conn = conn
-	n.mu.Unlock()
-	return conn, nil
-}
-
-// connected reports whether something at the camera's address has accepted a connection.
-func (n *session) connected() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.conn != nil
-}
-
-// closeConn closes the connection that the library uses. The library may have closed it before, so the error
-// is of no interest.
-func (n *session) closeConn() {
-	n.mu.Lock()
-	conn := n.conn
-	n.mu.Unlock()
-	if conn != nil {
-		_ = conn.Close()
-	}
 }
 
 // udpBuffer is the size of the kernel's receive buffer in bytes: a large keyframe arrives at once.

@@ -22,7 +22,7 @@ const maxLag = time.Second
 
 // camera plays one file in a loop.
 type camera struct {
-	frames []Frame
+	frames []*streams.AccessUnit
 	start  int           // index of the frame that comes first
 	period time.Duration // length of the file
 	desc   *description.Session
@@ -36,7 +36,7 @@ type camera struct {
 	stream *gortsplib.ServerStream // nil while off
 }
 
-func newCamera(frames []Frame, offset time.Duration) *camera {
+func newCamera(frames []*streams.AccessUnit, offset time.Duration) *camera {
 	last := len(frames) - 1
 	period := frames[last].DTS - frames[0].DTS
 	period += period / time.Duration(last) // the last frame lasts as long as the others on average
@@ -163,7 +163,7 @@ func (c *camera) current() *gortsplib.ServerStream {
 }
 
 // send packetises p and sends it to all viewers.
-func (c *camera) send(encoder *rtph264.Encoder, p Frame, stamp uint32) error {
+func (c *camera) send(encoder *rtph264.Encoder, p *streams.AccessUnit, stamp uint32) error {
 	c.mu.Lock()
 	stream, silent := c.stream, c.off || c.frozen
 	c.mu.Unlock()

@@ -18,6 +18,8 @@ import (
 
 	"github.com/bluenviron/gortsplib/v4"
 	"golang.org/x/sync/errgroup"
+
+	"gridpost/streams"
 )
 
 // Options of a Server.
@@ -59,7 +61,7 @@ type Server struct {
 func NewServer(o Options) (*Server, error) {
 	o = o.withDefaults()
 	s := &Server{o: o, cameras: make(map[string]*camera)}
-	files := make(map[string][]Frame)
+	files := make(map[string][]*streams.AccessUnit)
 	for _, c := range o.Cameras {
 		path := strings.Trim(c.Path, "/")
 		if _, ok := s.cameras[path]; ok || path == "" {

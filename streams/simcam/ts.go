@@ -21,16 +21,9 @@ type TS struct {
 	params *h26x.Params
 	clock  mpegts.TimeDecoder
 
-	pending []Frame // what the last read returned
+	pending []*streams.AccessUnit // what the last read returned
 	started bool
 	first   int64 // decoding time of the first frame, in ticks of 90 kHz
-}
-
-// Frame is an access unit of a file and the time at which it is sent.
-type Frame struct {
-	*streams.AccessUnit // Session is 1, Arrived is zero; PTS and DTS count from the first frame's DTS
-
-	DTS time.Duration // decoding time: rises from frame to frame
 }
 
 // OpenTS opens the MPEG-TS file at path. The caller closes it.
@@ -64,9 +57,8 @@ func (t *TS) onData(pts, dts int64, au [][]byte) error {
 	if !ok {
 		return nil
 	}
-	t.pending = append(t.pending, Frame{
-		AccessUnit: &streams.AccessUnit{Codec: streams.H264, Session: 1, PTS: ticks(pts - t.first), Keyframe: key, NALUs: nalus},
-		DTS:        ticks(dts - t.first),
+	t.pending = append(t.pending, &streams.AccessUnit{
+		Codec: streams.H264, Session: 1, PTS: ticks(pts - t.first), DTS: ticks(dts - t.first), Keyframe: key, NALUs: nalus,
 	})
 	return nil
 }
@@ -74,14 +66,15 @@ func (t *TS) onData(pts, dts int64, au [][]byte) error {
 // ticks converts a time of the 90 kHz clock of MPEG-TS to a duration.
 func ticks(n int64) time.Duration { return time.Duration(n) * time.Second / 90000 }
 
-// Next returns the next frame in decoding order, io.EOF after the last.
-func (t *TS) Next() (Frame, error) {
+// Next returns the next frame in decoding order, io.EOF after the last. Its session is 1, it has not arrived, and its
+// times count from the first frame's DTS.
+func (t *TS) Next() (*streams.AccessUnit, error) {
 	for len(t.pending) == 0 {
 		if err := t.reader.Read(); err != nil {
 			if errors.Is(err, io.EOF) {
-				return Frame{}, io.EOF
+				return nil, io.EOF
 			}
-			return Frame{}, fmt.Errorf("reading video file: %w", err)
+			return nil, fmt.Errorf("reading video file: %w", err)
 		}
 	}
 	p := t.pending[0]
@@ -96,7 +89,7 @@ func (t *TS) Close() error { return t.file.Close() }
 const maxFile = 256 << 20
 
 // Load reads the whole file at path. The result begins with a keyframe.
-func Load(path string) (frames []Frame, err error) {
+func Load(path string) (frames []*streams.AccessUnit, err error) {
 	t, err := OpenTS(path)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
+	"gridpost/devices"
 	"gridpost/streams"
 	"gridpost/streams/h26x"
 )
@@ -20,7 +21,23 @@ var (
 	ErrOffer = errors.New("the offer cannot be used")
 	// ErrCodec is an offer without a suitable codec.
 	ErrCodec = errors.New("no coding in common")
+	// ErrBFrames is a stream with B-frames: browsers show the frames of WebRTC as they come, in decoding order.
+	ErrBFrames error = codedError{code: "video_b_frames"}
 )
+
+// CodecError is an ErrCodec that names what the source sends.
+type CodecError struct{ Codec streams.Codec }
+
+func (e CodecError) Error() string {
+	return fmt.Sprintf("%s: the camera sends %s, which the offer does not have", ErrCodec, e.Codec.Name())
+}
+
+// Cause returns the codec as a cause.
+func (e CodecError) Cause() devices.Cause {
+	return devices.NewCause("codec_not_playable", "codec", e.Codec.Name())
+}
+
+func (e CodecError) Unwrap() error { return ErrCodec }
 
 const playoutDelayURI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 
@@ -33,9 +50,35 @@ type codec struct {
 	payloadType uint8
 }
 
-func (c codec) mime() string { return "video/" + string(c.name) }
+func (c codec) mime() string { return c.kind().String() + "/" + string(c.name) }
+
+func (c codec) kind() webrtc.RTPCodecType {
+	if c.name.IsAudio() {
+		return webrtc.RTPCodecTypeAudio
+	}
+	return webrtc.RTPCodecTypeVideo
+}
+
+// rate returns the RTP clock in Hz: that of Opus is always the same (RFC 7587, section 4.1), and G.711 with another rate
+// than 8 kHz is not supported.
+func (c codec) rate() uint32 {
+	switch c.name {
+	case streams.PCMU, streams.PCMA:
+		return 8000
+	case streams.Opus:
+		return 48000
+	}
+	return clockRate
+}
 
 func (c codec) capability() webrtc.RTPCodecCapability {
+	if c.name.IsAudio() {
+		channels := uint16(0)
+		if c.name == streams.Opus {
+			channels = 2 // also of one channel (RFC 7587, section 7)
+		}
+		return webrtc.RTPCodecCapability{MimeType: c.mime(), ClockRate: c.rate(), Channels: channels, SDPFmtpLine: c.fmtp}
+	}
 	return webrtc.RTPCodecCapability{
 		MimeType:    c.mime(),
 		ClockRate:   clockRate,
@@ -69,8 +112,12 @@ func (c codec) profile() string {
 
 // codecOf returns the payload format that a publisher offers for u, a keyframe.
 func codecOf(u *streams.AccessUnit) (codec, error) {
-	if u.Codec == streams.H265 {
+	switch u.Codec {
+	case streams.H265:
 		return codec{name: streams.H265, payloadType: 96}, nil
+	case streams.H264:
+	default:
+		return codec{}, fmt.Errorf("reading the first frame: %w", CodecError{u.Codec})
 	}
 	for _, n := range u.NALUs {
 		if len(n) >= 4 && h26x.TypeOf(u.Codec, n) == h26x.H264SPS {
@@ -81,18 +128,85 @@ func codecOf(u *streams.AccessUnit) (codec, error) {
 	return codec{}, fmt.Errorf("reading the first frame: %w: no sequence parameter set", ErrCodec)
 }
 
-// offered returns the supported payload formats of the offer's first video medium:
-// H.264 with packetization-mode 1, and H.265; in the offer's order.
-func offered(offer string) ([]codec, error) {
+// audioCodecOf returns the payload format that a publisher offers for an audio track; ok is false if WebRTC cannot carry
+// it.
+func audioCodecOf(t streams.Track) (c codec, ok bool) {
+	c.name = t.Codec
+	switch t.Codec {
+	case streams.PCMU:
+		c.payloadType = 0 // RFC 3551, table 4
+	case streams.PCMA:
+		c.payloadType = 8
+	case streams.Opus:
+		c.payloadType, c.fmtp = 111, "minptime=10;useinbandfec=1"
+		if t.Channels == 2 {
+			c.fmtp += ";stereo=1;sprop-stereo=1"
+		}
+	default:
+		return c, false
+	}
+	return c, uint32(t.ClockRate) == c.rate() && (t.Channels == 1 || t.Codec == streams.Opus)
+}
+
+// offer is what of a peer's offer can be used, in its order.
+type offer struct {
+	video []codec // H.264 with packetization-mode 1, and H.265, of the first video medium
+	audio []codec // G.711 and Opus of the first audio medium that shares the video's transport
+}
+
+// readOffer returns ErrOffer or ErrCodec for an offer without usable video.
+func readOffer(text string) (offer, error) {
 	var d sdp.SessionDescription
-	if err := d.UnmarshalString(offer); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrOffer, err)
+	if err := d.UnmarshalString(text); err != nil {
+		return offer{}, fmt.Errorf("%w: %w", ErrOffer, err)
 	}
-	i := slices.IndexFunc(d.MediaDescriptions, func(m *sdp.MediaDescription) bool { return m.MediaName.Media == "video" })
-	if i < 0 {
-		return nil, fmt.Errorf("%w: it has no video", ErrOffer)
+	video, audio := firstMedium(&d, "video"), firstMedium(&d, "audio")
+	if video == nil {
+		return offer{}, fmt.Errorf("%w: it has no video in the right direction", ErrOffer)
 	}
-	m := d.MediaDescriptions[i]
+	o := offer{video: formatsOf(video, func(c codec) bool {
+		return c.name == streams.H265 || c.name == streams.H264 && c.parameter("packetization-mode") == "1"
+	})}
+	if len(o.video) == 0 {
+		return offer{}, fmt.Errorf("%w: the offer has neither H.264 with packetization-mode 1 nor H.265", ErrCodec)
+	}
+	if audio != nil && bundled(&d, video, audio) {
+		o.audio = formatsOf(audio, func(c codec) bool { return c.name.IsAudio() })
+	}
+	return o, nil
+}
+
+// firstMedium returns the first medium of a kind that is not switched off, nil if there is none.
+func firstMedium(d *sdp.SessionDescription, kind string) *sdp.MediaDescription {
+	for _, m := range d.MediaDescriptions {
+		_, bundleOnly := m.Attribute("bundle-only") // its port is 0 (RFC 9143, section 6)
+		_, inactive := m.Attribute("inactive")
+		if m.MediaName.Media == kind && (m.MediaName.Port.Value != 0 || bundleOnly) && !inactive {
+			return m
+		}
+	}
+	return nil
+}
+
+// bundled reports whether the offer lets both media share one transport (RFC 9143).
+func bundled(d *sdp.SessionDescription, a, b *sdp.MediaDescription) bool {
+	first, _ := a.Attribute("mid")
+	second, _ := b.Attribute("mid")
+	return slices.Contains(bundleOf(d, first), second)
+}
+
+// bundleOf returns the mids of the bundle that holds mid, in their order; none if there is no such bundle.
+func bundleOf(d *sdp.SessionDescription, mid string) []string {
+	for _, x := range d.Attributes {
+		if mids := strings.Fields(x.Value); x.Key == "group" && len(mids) > 0 && mids[0] == "BUNDLE" && slices.Contains(mids[1:], mid) {
+			return mids[1:]
+		}
+	}
+	return nil
+}
+
+// formatsOf returns the payload formats of a medium that are usable.
+func formatsOf(m *sdp.MediaDescription, usable func(codec) bool) []codec {
 	var found []codec
 	for _, format := range m.MediaName.Formats {
 		pt, err := strconv.ParseUint(format, 10, 7)
@@ -100,31 +214,49 @@ func offered(offer string) ([]codec, error) {
 			continue
 		}
 		c := codec{payloadType: uint8(pt)}
+		rtpmap := map[string]string{"0": "PCMU/8000", "8": "PCMA/8000"}[format] // may be left out (RFC 3551, table 4)
 		for _, a := range m.Attributes {
 			id, rest, _ := strings.Cut(a.Value, " ")
 			switch {
 			case id != format:
 			case a.Key == "rtpmap":
-				name, _, _ := strings.Cut(rest, "/")
-				c.name = streams.Codec(strings.ToUpper(name))
+				rtpmap = rest
 			case a.Key == "fmtp":
 				c.fmtp = rest
 			}
 		}
-		if c.name == streams.H265 || c.name == streams.H264 && c.parameter("packetization-mode") == "1" {
+		name, parameters, _ := strings.Cut(rtpmap, "/")
+		if c.name = streams.Codec(strings.ToUpper(name)); c.name == "OPUS" {
+			c.name = streams.Opus
+		}
+		rate, _, _ := strings.Cut(parameters, "/")
+		if rate == strconv.Itoa(int(c.rate())) && usable(c) {
 			found = append(found, c)
 		}
 	}
-	if len(found) == 0 {
-		return nil, fmt.Errorf("%w: the offer has neither H.264 with packetization-mode 1 nor H.265", ErrCodec)
-	}
-	return found, nil
+	return found
 }
 
-// CheckOffer returns ErrOffer or ErrCodec for an offer that suits no source.
+// CheckOffer returns ErrOffer or ErrCodec for a viewer's offer that suits no source.
 func CheckOffer(offer string) error {
-	_, err := offered(offer)
+	offer, err := directed(offer, directionReceive)
+	if err != nil {
+		return err
+	}
+	_, err = readOffer(offer)
 	return err
+}
+
+// chooseAudio returns the offered format of the source's audio; ok is false if there is none.
+func chooseAudio(source *audioFeed, from []codec) (c codec, ok bool) {
+	if source == nil {
+		return c, false
+	}
+	i := slices.IndexFunc(from, func(c codec) bool { return c.name == source.codec.name })
+	if i < 0 {
+		return c, false
+	}
+	return from[i], true
 }
 
 // choose returns the offered format that suits a source best. A source whose profile was not offered is
@@ -141,7 +273,7 @@ func choose(source codec, from []codec) (codec, error) {
 		}
 	}
 	if rank < 0 {
-		return codec{}, fmt.Errorf("%w: the camera sends %s, which the offer does not have", ErrCodec, source.name)
+		return codec{}, CodecError{source.name}
 	}
 	return best, nil
 }

@@ -24,7 +24,8 @@ const chromiumFormats = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n" +
 	"a=rtpmap:116 h264/90000\r\na=fmtp:116 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=F4001F\r\n"
 
 func TestChoose(t *testing.T) {
-	formats, err := offered(chromiumFormats)
+	usable, err := readOffer(chromiumFormats)
+	formats := usable.video
 	if err != nil || len(formats) != 4 {
 		t.Fatalf("%d formats, %v", len(formats), err)
 	}
@@ -76,7 +77,13 @@ func FuzzOffered(f *testing.F) {
 	f.Add(chromiumFormats)
 	f.Add("v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 9 RTP/AVP 98\r\na=rtpmap:98 H265/90000\r\n")
 	f.Fuzz(func(t *testing.T, offer string) {
-		formats, err := offered(offer)
+		if text, err := directed(offer, directionReceive); err == nil {
+			if again, err := directed(text, directionReceive); err != nil || again != text {
+				t.Errorf("%q, %v; want %q", again, err, text)
+			}
+		}
+		usable, err := readOffer(offer)
+		formats := usable.video
 		if (err == nil) != (len(formats) > 0) {
 			t.Errorf("%d formats, %v", len(formats), err)
 		}
@@ -91,8 +98,8 @@ func FuzzOffered(f *testing.F) {
 func FuzzFragment(f *testing.F) {
 	f.Add("a=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\na=candidate:1 1 udp 1 192.0.2.1 1 typ host\r\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		if g := parseFragment(text); len(g.candidates) > maxCandidates {
-			t.Error(len(g.candidates), "candidates")
+		if g, err := parseFragment(text); len(g.candidates) > maxCandidates || (g.ufrag == "") != (g.password == "") {
+			t.Error(g, err)
 		}
 		iceLines(withCredentials(text, "a", "b"))
 	})

@@ -3,15 +3,20 @@ package webrtc
 import "time"
 
 // congestion estimates how many bits per second the line from a publisher to its receiver carries, and
-// decides when the next packets may leave. Its input are RTCP receiver reports (RFC 3550, section 6.4.1)
-// that arrive several times a second: from the highest sequence number received follow the round-trip
-// time, the bytes in flight and the rate at which the line delivers.
+// decides when the next packets may leave. Its input are reports that arrive several times a second: RTCP
+// receiver reports (RFC 3550, section 6.4.1) of a hub, transport-wide feedback of a viewer. From the highest
+// sequence number received follow the round-trip time, the bytes in flight and the rate at which the line
+// delivers. The delay on the line is taken from the round trip, or from the arrival time that
+// transport-wide feedback has, which does not depend on when that feedback is sent.
 //
 // A rising delay means that a queue builds up on the line, in which everything else waits too, such as
 // alerts. So the budget falls as soon as the delay exceeds a target, to less than the measured rate.
 // Loss counts only if it is heavy, because a radio link loses packets without being full. This is
 // delay-based congestion control as in RFC 6817, RFC 8698 and draft-ietf-rmcat-gcc. Without any
 // report, only NACKs count.
+//
+// The delay of a machine that is short of processors looks the same. So a sender that the camera limits, not
+// the budget, is believed to fill the line only if the line says so otherwise: see appLimited.
 //
 // It has no goroutine and reads no clock. It is not safe for concurrent use.
 type congestion struct {
@@ -20,13 +25,14 @@ type congestion struct {
 	enough  float64 // bit/s: what carries the stream with room to spare
 
 	// What was sent. Bytes include all headers down to IP.
-	sent     [sentSlots]sentPacket // by sequence number; older ones are overwritten
-	total    uint64                // bytes sent
-	packets  uint64                // packets sent for the first time
-	repeats  uint64                // packets sent again
-	first    uint64                // sequence number of the first packet
-	next     time.Time             // when the pace allows the next packet
-	limited  time.Time             // when pace or window last held back a packet
+	sent     []sentPacket // by sequence number, modulo its length; older ones are overwritten
+	total    uint64       // bytes sent
+	packets  uint64       // packets sent for the first time
+	repeats  uint64       // packets sent again
+	first    uint64       // sequence number of the first packet
+	next     time.Time    // when the pace allows the next packet
+	limited  time.Time    // when pace or window last held back a packet
+	blocked  time.Time    // since when more than half of the window is in flight, after it held back a packet; zero: it is not
 	lastSent time.Time
 
 	// What arrived.
@@ -38,28 +44,22 @@ type congestion struct {
 	progress     time.Time     // when highest last rose
 	rtt          time.Duration // of the newest packet that was reported
 	minRTT       windowedMin
+	latency      time.Duration // of that packet: the round trip, or its way there plus a constant; see onArrival
+	minLatency   windowedMin
+	clock        clockOffset
 	lateFrom     time.Time       // since when the delay of every report exceeds the target; zero: that of the last one did not
+	rise         rise            // of the round trip, since the last report that was not late at most
 	points       []deliveryPoint // of the last deliverySpan
 	loss         lossWindow
+	tolerance    tolerance
 
-	window   float64   // bytes that may be in flight during slow start; 0: it is over
-	hold     time.Time // no further decrease before, so that the last one can take effect
-	full     time.Time // when the line was last full
-	grown    time.Time // when the budget last rose
-	timeouts uint64    // times that everything in flight was given up
-	nacked   uint64    // packets that the receiver requested again
-}
-
-type sentPacket struct {
-	sequence uint64
-	at       time.Time
-	total    uint64 // bytes sent up to this packet, with it
-}
-
-// deliveryPoint says that bytes of total had arrived at a time.
-type deliveryPoint struct {
-	at    time.Time
-	bytes float64
+	window   float64       // bytes that may be in flight during slow start; 0: it is over
+	hold     time.Time     // no further decrease before, so that the last one can take effect
+	full     time.Time     // when the line was last full
+	bursts   time.Duration // without a full line the budget may exceed what the stream needs by far
+	grown    time.Time     // when the budget last rose
+	timeouts uint64        // times that everything in flight was given up
+	nacked   uint64        // packets that the receiver requested again
 }
 
 const (
@@ -74,27 +74,69 @@ const (
 	maxSegment    = 16                    // packets that leave at once
 	segmentTime   = 20 * time.Millisecond // at most this much of the budget leaves at once, but at least one packet
 
-	delayTarget  = 100 * time.Millisecond // of queueing, beside the time that packets take on a thin line
-	rttWindow    = 5 * time.Minute        // the least RTT of the last one to two of these is the line without a queue (RFC 6817, section 4.2)
-	lateFor      = 150 * time.Millisecond // the delay has to stay above the target
+	rttWindow    = 5 * time.Minute // the least RTT of the last one to two of these is the line without a queue (RFC 6817, section 4.2)
 	deliverySpan = time.Second
 	idleAfter    = 100 * time.Millisecond
 	decrease     = 0.85 // of what the line delivers; the rest drains the queue
 	heavyLoss    = 0.1
+
+	viewerWindow = 192 << 10       // instead of initialWindow, so that a keyframe need not wait for feedback, which browsers send ten times a second
 	quickAfter   = 5 * time.Second // without a full line the budget doubles each second, else
 	slowGrowth   = 1.15            // it rises by this factor each second
-	burstsAfter  = time.Minute     // without a full line the budget may exceed what the stream needs by far
+	burstsAfter  = time.Minute     // first value of congestion.bursts; doubled when a burst has filled the line
+	burstsLatest = 16 * time.Minute
 
 	firstRetry   = 250 * time.Millisecond // between further segments before the first report
 	firstTimeout = 3 * time.Second        // without any report: then the receiver sends none
-	minTimeout   = time.Second
 	maxTimeout   = 5 * time.Second
 
-	sentSlots = 8192
+	sentSlots       = 8192
+	viewerSentSlots = 2048 // of a viewer: 5 s of 4 Mbit/s
 )
 
-func newCongestion(ceiling float64) *congestion {
-	return &congestion{budget: ceiling, ceiling: ceiling, window: initialWindow}
+// newCongestion returns a congestion that remembers when the last slots packets were sent.
+func newCongestion(ceiling float64, slots int) *congestion {
+	return &congestion{
+		budget: ceiling, ceiling: ceiling, window: initialWindow, sent: make([]sentPacket, slots),
+		bursts: burstsAfter, tolerance: hubTolerance(), loss: lossWindow{least: lossSpan / 10},
+	}
+}
+
+// forViewer returns a congestion for a viewer. Its feedback says when packets arrived, so that a full line shows in
+// their delay, and a loss has to be heavier, or last longer, to say the same: viewers are often on radio links.
+// It starts with the bits per second that a burst of the stream needs on average, because before the first feedback a
+// keyframe alone may overflow a short queue.
+func forViewer(ceiling, burst float64) *congestion {
+	c := newCongestion(ceiling, viewerSentSlots)
+	c.budget = min(burst, ceiling)
+	c.tolerance, c.loss.least, c.window = viewerTolerance(), lossSpan/2, viewerWindow
+	return c
+}
+
+// tolerance is what a congestion bears before it takes the line for full.
+type tolerance struct {
+	delay    time.Duration // of queueing, beside the time that packets take on a thin line
+	late     time.Duration // the delay has to stay above that
+	timeout  time.Duration // without a report, at least
+	overflow float64       // share of the packets of one report whose loss ends slow start
+}
+
+// hubTolerance is that of a publication: alerts wait in the same queue.
+func hubTolerance() tolerance {
+	return tolerance{delay: 100 * time.Millisecond, late: 150 * time.Millisecond, timeout: time.Second, overflow: heavyLoss}
+}
+
+// viewerTolerance is that of a viewer: only the viewer waits. Its machine is often short of processors, which looks like
+// a queue, because the times of arrival are those at which a process has read the packets.
+func viewerTolerance() tolerance {
+	return tolerance{delay: 250 * time.Millisecond, late: 500 * time.Millisecond, timeout: 2 * time.Second, overflow: 0.25}
+}
+
+// restart begins to find out again what the line carries, because from now on another stream is sent. It starts with
+// bits per second, as far as the ceiling allows.
+func (c *congestion) restart(bits float64) {
+	c.window = initialWindow
+	c.budget = min(max(bits, minBudget), c.ceiling)
 }
 
 // setDemand sets what a burst may use, and what the stream needs on average, in bit/s. A budget that was
@@ -114,11 +156,11 @@ func (c *congestion) inFlight() float64 { return float64(c.total - c.arrived) }
 // target returns the queueing delay that is tolerated. On a thin line it includes the time of a few
 // packets, which are no queue.
 func (c *congestion) target() time.Duration {
-	return delayTarget + seconds(2.5*packetBits/c.budget)
+	return c.tolerance.delay + seconds(2.5*packetBits/c.budget)
 }
 
 // delay returns the queueing delay of the newest packet that was reported.
-func (c *congestion) delay() time.Duration { return max(0, c.rtt-c.minRTT.value()) }
+func (c *congestion) delay() time.Duration { return max(0, c.latency-c.minLatency.value()) }
 
 // segment returns how many packets may leave at once.
 func (c *congestion) segment() int {
@@ -133,6 +175,9 @@ func (c *congestion) wait(now time.Time) time.Duration {
 	}
 	if c.inFlight() >= c.limit() {
 		c.limited = now
+		if c.blocked.IsZero() {
+			c.blocked = now
+		}
 		if d := c.lastSent.Add(firstRetry).Sub(now); !c.reported && d <= 0 {
 			return 0 // the first packets may have arrived before the receiver was ready
 		} else if !c.reported {
@@ -151,12 +196,16 @@ func (c *congestion) limit() float64 {
 		}
 		return c.window
 	}
-	const reportDelay = 150 * time.Millisecond // the receiver gathers packets for one report
-	limit := max(c.budget/8*(c.minRTT.value()+c.target()+reportDelay).Seconds(), 3*packetBits/8)
 	if c.window > 0 {
-		limit = min(limit, c.window)
+		return min(c.fullLimit(), c.window)
 	}
-	return limit
+	return c.fullLimit()
+}
+
+// fullLimit returns how many bytes may be in flight after slow start.
+func (c *congestion) fullLimit() float64 {
+	const reportDelay = 150 * time.Millisecond // the receiver gathers packets for one report
+	return max(c.budget/8*(c.minRTT.value()+c.target()+reportDelay).Seconds(), 3*packetBits/8)
 }
 
 // onSent notes a packet that left at now. sequence is 0 for a retransmission.
@@ -171,102 +220,38 @@ func (c *congestion) onSent(sequence uint64, bytes int, now time.Time) {
 	c.lastSent = now
 	if sequence != 0 {
 		c.packets++
-		c.sent[sequence%sentSlots] = sentPacket{sequence, now, c.total}
+		c.sent[sequence%uint64(len(c.sent))] = sentPacket{sequence, now, c.total}
 	}
 	if sequence == 0 {
 		c.repeats++
 	} else if c.first == 0 {
 		c.first = sequence
 	}
+	c.reserve(bytes, now)
+}
+
+// reserve takes bytes from the budget without expecting reports of them.
+func (c *congestion) reserve(bytes int, now time.Time) {
 	if c.next.Before(now) {
 		c.next = now
 	}
 	c.next = c.next.Add(seconds(8 * float64(bytes) / c.budget))
 }
 
-// onReport handles a receiver report that arrived at now: the highest sequence number received, as
-// extended by this side, and how many packets were lost up to it.
-func (c *congestion) onReport(highest uint64, lost uint32, now time.Time) {
-	p := c.sent[highest%sentSlots]
-	if p.sequence != highest {
-		return // never sent, or too long ago
-	}
-	c.reported = true
-	if highest > c.highest {
-		step := highest - max(c.highest, c.first-1)
-		if c.window > 0 {
-			c.window += float64(p.total - c.arrived)
-		}
-		c.highest, c.arrived, c.progress = highest, max(c.arrived, p.total), now
-		c.rtt = now.Sub(p.at)
-		c.minRTT.add(c.rtt, now)
-		if c.delay() <= c.target() {
-			c.lateFrom = time.Time{}
-		} else if c.lateFrom.IsZero() {
-			c.lateFrom = now
-		}
-		// Retransmissions count as received too (RFC 3550, appendix A.3).
-		arrived := float64(step) - float64(int32(lost-c.reportedLost))
-		c.reportedLost = lost
-		c.delivery += max(0, arrived) * float64(c.total) / float64(c.packets+c.repeats)
-		c.addPoint(now, c.delivery)
-	}
-	c.loss.add(c.packets, c.nacked, now)
-	c.judge(now)
-}
-
-// addPoint keeps the points of the last deliverySpan.
-func (c *congestion) addPoint(now time.Time, bytes float64) {
-	c.points = append(c.points, deliveryPoint{now, bytes})
-	for len(c.points) > 2 && now.Sub(c.points[0].at) > deliverySpan {
-		c.points = append(c.points[:0], c.points[1:]...)
-	}
-}
-
-// delivered returns the rate in bit/s at which packets arrived since sending last paused; 0: unknown.
-func (c *congestion) delivered() float64 {
-	if len(c.points) < 2 {
-		return 0
-	}
-	first, last := c.points[0], c.points[len(c.points)-1]
-	d := last.at.Sub(first.at)
-	if d <= 0 || last.bytes <= first.bytes {
-		return 0
-	}
-	return 8 * (last.bytes - first.bytes) / d.Seconds()
-}
-
-// judge lowers the budget if the line is full.
-func (c *congestion) judge(now time.Time) {
-	loss, known := c.loss.fraction(now)
-	// A process that was not scheduled for a moment looks like a queue, but only for a moment.
-	late := !c.lateFrom.IsZero() && now.Sub(c.lateFrom) >= lateFor
-	lossy := known && loss > heavyLoss
-	if !late && !lossy {
-		return
-	}
-	c.full = now
-	if now.Before(c.hold) {
-		return
-	}
-	delivered := c.delivered()
-	lower := decrease * delivered
-	switch {
-	case delivered == 0:
-		lower = c.budget / 2
-	case !late: // the line has a short queue
-		lower = max(lower, c.budget*(1-loss))
-	}
-	c.lower(lower, now)
-	c.loss.restart()
-}
-
 // lower sets the budget to bits if that is less.
 func (c *congestion) lower(bits float64, now time.Time) {
+	if c.window == 0 && c.budget > c.enough {
+		c.bursts = min(2*c.bursts, burstsLatest)
+	}
 	c.window = 0
 	c.budget = max(min(c.budget, bits), minBudget)
 	c.full, c.grown = now, now
 	c.hold = now.Add(max(c.rtt, 100*time.Millisecond))
+}
+
+// fullLately reports whether the line was full within the last few seconds.
+func (c *congestion) fullLately(now time.Time) bool {
+	return !c.full.IsZero() && now.Sub(c.full) < quickAfter
 }
 
 // starved reports whether others fill the line so much that even the least budget is too much.
@@ -278,7 +263,7 @@ func (c *congestion) starved(now time.Time) bool {
 func (c *congestion) timeoutAt() time.Time {
 	d := firstTimeout
 	if c.reported {
-		d = min(max(2*c.rtt+minTimeout/2, minTimeout), maxTimeout)
+		d = min(max(2*c.rtt+c.tolerance.timeout/2, c.tolerance.timeout), maxTimeout)
 	}
 	since := c.progress
 	if c.lastSent.After(since) && c.inFlight() < c.limit() {
@@ -292,7 +277,7 @@ func (c *congestion) timeoutAt() time.Time {
 func (c *congestion) update(now time.Time) {
 	if c.inFlight() > 0 && !now.Before(c.timeoutAt()) {
 		late := c.inFlight() > 4*packetBits/8
-		c.arrived = c.total
+		c.arrived, c.blocked = c.total, time.Time{}
 		c.timeouts++
 		switch {
 		case !c.reported:
@@ -308,7 +293,7 @@ func (c *congestion) update(now time.Time) {
 	c.grown = now
 	// On a line that was full lately, bursts would fill it again.
 	most := c.ceiling
-	if !c.full.IsZero() && now.Sub(c.full) < burstsAfter {
+	if !c.full.IsZero() && now.Sub(c.full) < c.bursts {
 		most = c.enough
 	}
 	if c.budget >= most || now.Before(c.hold) || now.Sub(c.limited) > time.Second || c.delay() > c.target()/2 {
@@ -326,68 +311,21 @@ func (c *congestion) update(now time.Time) {
 // in its reports.
 func (c *congestion) onNACK(n int, now time.Time) {
 	c.nacked += uint64(n)
-	if c.window > 0 && c.nacked >= 3 && float64(c.nacked) > heavyLoss*float64(c.packets) {
-		c.lower(max(decrease*c.delivered(), c.budget/4), now) // slow start has overflowed a short queue
-		c.loss.restart()
+	if c.window > 0 && c.nacked >= 3 && float64(c.nacked) > c.tolerance.overflow*float64(c.packets) {
+		c.overflowed(now)
 	}
 	c.loss.add(c.packets, c.nacked, now)
 	c.judge(now)
 }
 
-// lossWindow counts losses over about a second.
-type lossWindow struct {
-	from, to lossPoint
-}
-
-type lossPoint struct {
-	at         time.Time
-	sent, lost uint64
-}
-
-const (
-	lossSpan    = time.Second
-	lossPackets = 20 // fewer are not significant
-)
-
-func (w *lossWindow) add(sent, lost uint64, now time.Time) {
-	w.to = lossPoint{now, sent, lost}
-	if w.from.at.IsZero() || now.Sub(w.from.at) > 2*lossSpan {
-		w.from = w.to
+// overflowed ends slow start, which has overflowed a short queue.
+func (c *congestion) overflowed(now time.Time) {
+	lower := max(decrease*c.delivered(), c.budget/4)
+	if c.delivered() == 0 {
+		lower = c.budget / 2
 	}
-}
-
-// fraction returns the share of packets that were lost; known is false if too few were sent.
-func (w *lossWindow) fraction(now time.Time) (share float64, known bool) {
-	sent := w.to.sent - w.from.sent
-	if sent < lossPackets || now.Sub(w.from.at) < lossSpan/10 {
-		return 0, false
-	}
-	return float64(w.to.lost-w.from.lost) / float64(sent), true
-}
-
-func (w *lossWindow) restart() { w.from = w.to }
-
-// windowedMin is the least value of the last one to two rttWindows.
-type windowedMin struct {
-	previous, current time.Duration // 0: none
-	since             time.Time     // when current began
-}
-
-func (m *windowedMin) add(d time.Duration, now time.Time) {
-	d = max(d, 1)
-	if now.Sub(m.since) > rttWindow {
-		m.previous, m.current, m.since = m.current, 0, now
-	}
-	if m.current == 0 || d < m.current {
-		m.current = d
-	}
-}
-
-func (m *windowedMin) value() time.Duration {
-	if m.previous != 0 && m.previous < m.current {
-		return m.previous
-	}
-	return m.current
+	c.lower(lower, now)
+	c.loss.restart()
 }
 
 // seconds converts to a duration, at most a minute.

@@ -167,19 +167,28 @@ func (e *Engine) flush() {
 }
 
 // api returns what creates a PeerConnection of these codecs. No interceptor is registered: this package
-// does what they would do, once for all viewers of a feed.
-func (e *Engine) api(codecs ...codec) (*webrtc.API, error) {
+// does what they would do, once for all viewers of a feed. transport says whether the packets of the video have
+// transport-wide sequence numbers, if the peer supports them.
+func (e *Engine) api(transport bool, codecs ...codec) (*webrtc.API, error) {
 	m := &webrtc.MediaEngine{}
 	for _, c := range codecs {
+		capability := c.capability()
+		if transport && !c.name.IsAudio() {
+			capability.RTCPFeedback = append(capability.RTCPFeedback, webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBTransportCC})
+		}
 		err := m.RegisterCodec(webrtc.RTPCodecParameters{
-			RTPCodecCapability: c.capability(),
+			RTPCodecCapability: capability,
 			PayloadType:        webrtc.PayloadType(c.payloadType),
-		}, webrtc.RTPCodecTypeVideo)
+		}, c.kind())
 		if err != nil {
 			return nil, fmt.Errorf("registering %s: %w", c.mime(), err)
 		}
 	}
-	for _, uri := range []string{playoutDelayURI, captureTimeURI} {
+	extensions := []string{playoutDelayURI, captureTimeURI}
+	if transport {
+		extensions = append(extensions, transportURI)
+	}
+	for _, uri := range extensions {
 		err := m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uri}, webrtc.RTPCodecTypeVideo)
 		if err != nil {
 			return nil, fmt.Errorf("registering the extension %s: %w", uri, err)

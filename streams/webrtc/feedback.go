@@ -11,26 +11,152 @@ type feedback struct {
 	sequences []uint16 // missing
 	keyframe  bool     // a keyframe is needed
 	reports   []rtcp.ReceptionReport
+	transport []*rtcp.TransportLayerCC
 }
 
-// handleFeedback notes what is to be retransmitted, and whether a keyframe is requested.
-func (s *sender) handleFeedback(f feedback) {
+// repetition is a packet that the peer has requested again.
+type repetition struct {
+	sequence uint64
+	missed   time.Time // when it was requested first
+	asked    time.Time // when it was requested last
+	at       time.Time // when it was retransmitted last; zero: never
+	again    bool      // it is retransmitted once more
+}
+
+// recovery decides how a request for a keyframe (PLI, RFC 4585, section 6.3.1; FIR) is answered, because a whole GOP
+// fills a thin line: first, once, with the packets that the peer has requested again and that still help it; then with
+// the current GOP, at intervals that double while the peer goes on to request.
+type recovery struct {
+	onlyGOP bool          // the peer is a hub, which no longer waits for the packets when it requests a keyframe
+	longest time.Duration // between two answers with a GOP
+
+	quiet   time.Time // until then requests are ignored: an answer is under way
+	resent  bool      // the last answer was the missing packets
+	backoff time.Duration
+	askedAt time.Time
+}
+
+const (
+	missingFor     = 2 * time.Second        // after a request for a packet it counts as missing
+	resendQuiet    = 300 * time.Millisecond // after an answer with missing packets
+	firstGOPQuiet  = time.Second            // after an answer with a GOP; doubled up to recovery.longest
+	viewerGOPQuiet = 8 * time.Second
+	hubGOPQuiet    = 2 * time.Second
+	calmAfter      = 20 * time.Second       // without a request: the next one begins anew
+	keyframeSoon   = 300 * time.Millisecond // a camera's own keyframe that comes within this time is waited for
+)
+
+// onRequest returns whether to answer a request at now, with the missing packets or with the GOP.
+func (r *recovery) onRequest(missing bool, now time.Time) (resend, gop bool) {
+	if now.Sub(r.askedAt) > calmAfter {
+		r.backoff, r.resent = firstGOPQuiet, false
+	}
+	r.askedAt = now
+	if now.Before(r.quiet) {
+		return false, false
+	}
+	if missing && !r.resent && !r.onlyGOP {
+		r.resent = true
+		r.quiet = now.Add(resendQuiet)
+		return true, false
+	}
+	r.resent = false
+	r.quiet = now.Add(r.backoff)
+	r.backoff = min(2*r.backoff, r.longest)
+	return false, true
+}
+
+// handleFeedback notes what is to be retransmitted, and whether the GOP is. It returns how many packets were requested
+// for the first time.
+func (s *sender) handleFeedback(f feedback, now time.Time) (first int) {
+	for _, short := range f.sequences[:min(len(f.sequences), maxNACKed-len(s.nacked))] {
+		sequence := s.extended(short)
+		r := &s.repeated[sequence%repeatSlots]
+		if r.sequence != sequence {
+			*r = repetition{sequence: sequence, missed: now}
+			first++
+		}
+		r.asked = now
+		s.nacked = append(s.nacked, short)
+	}
 	if f.keyframe {
 		s.plis.Add(1)
-		if now := time.Now(); s.joined && s.cursor >= s.burstTo && now.Sub(s.keyframeRequestedAt) > keyframeRequestEvery {
-			s.keyframeRequested, s.keyframeRequestedAt = true, now
-		}
+		s.recover(now)
 	}
-	s.nacked = append(s.nacked, f.sequences[:min(len(f.sequences), maxNACKed-len(s.nacked))]...)
+	return first
 }
 
-// retransmit sends up to limit of the requested packets again, if the feed still has them. It returns
-// how many requests it has handled.
+// recover answers a request for a keyframe.
+func (s *sender) recover(now time.Time) {
+	g, ok := s.feed.current()
+	if !ok || !s.joined || s.cursor < s.burstTo || s.keyframeComes(now) {
+		return // what the peer needs is under way
+	}
+	missing := s.missing(g, now)
+	resend, gop := s.recovery.onRequest(len(missing) > 0, now)
+	if resend {
+		s.nacked = append(s.nacked, missing[:min(len(missing), maxNACKed-len(s.nacked))]...)
+	}
+	s.keyframeRequested = s.keyframeRequested || gop
+}
+
+// keyframeComes reports whether the camera's next keyframe comes within keyframeSoon.
+func (s *sender) keyframeComes(now time.Time) bool {
+	every := s.feed.meter.gopDuration()
+	due := s.feed.keyframeArrived().Add(every)
+	return every > 0 && !now.After(due) && due.Sub(now) < keyframeSoon
+}
+
+// missing returns the packets of the current GOP that the peer has requested lately, and allows them to be
+// retransmitted at once.
+func (s *sender) missing(g gop, now time.Time) (list []uint16) {
+	for i := range s.repeated {
+		r := &s.repeated[i]
+		if r.sequence == 0 || now.Sub(r.asked) > missingFor {
+			continue
+		}
+		sp := s.spanOf(r.sequence)
+		if sp == nil || sp.feed != s.feed || sp.index+r.sequence-sp.sequence < g.index {
+			continue
+		}
+		r.at, r.missed = time.Time{}, now
+		list = append(list, uint16(r.sequence))
+	}
+	return list
+}
+
+// extended returns the newest sequence number sent whose lower 16 bits are short.
+func (s *sender) extended(short uint16) uint64 {
+	return s.sequence - 1 - uint64(uint16(s.sequence-1)-short)
+}
+
+// adaptPace adapts the pace to what the peer reports to have lost.
+func (s *sender) adaptPace(reports []rtcp.ReceptionReport) {
+	for _, r := range reports {
+		if r.SSRC == s.plain.SSRC {
+			s.pacer.onReport(r)
+		}
+	}
+}
+
+// retransmit sends up to limit of the requested packets again, if the feed still has them and they were not
+// retransmitted a moment ago. It returns how many requests it has handled.
 func (s *sender) retransmit(limit int) (int, error) {
 	n := min(limit, len(s.nacked))
+	now := time.Now()
 	for _, short := range s.nacked[:n] {
-		if _, err := s.retransmitOne(s.sequence - uint64(uint16(s.sequence)-short)); err != nil {
+		sequence := s.extended(short)
+		r := &s.repeated[sequence%repeatSlots]
+		if r.sequence == sequence && now.Sub(r.at) < nackEvery/2 {
+			continue
+		}
+		size, err := s.retransmitOne(sequence)
+		if err != nil {
 			return 0, err
+		}
+		if size > 0 {
+			r.at = now
+			s.pacer.sent(size+packetOverhead, now)
 		}
 	}
 	s.nacked = append(s.nacked[:0], s.nacked[n:]...)
@@ -45,7 +171,7 @@ func (s *sender) retransmitOne(sequence uint64) (size int, err error) {
 		return 0, nil
 	}
 	var one [1]*packet
-	if found, ok := s.feed.read(sp.index+sequence-sp.sequence, one[:]); !ok || found == 0 {
+	if found, ok := sp.feed.read(sp.index+sequence-sp.sequence, one[:]); !ok || found == 0 {
 		return 0, nil
 	}
 	s.retransmitted.Add(1)
@@ -74,7 +200,7 @@ func (s *sender) readFeedback(read func([]byte) (int, error)) {
 		if err != nil {
 			continue // the peer is authenticated, so it harms only itself
 		}
-		if f := feedbackOf(packets); f.keyframe || len(f.sequences) > 0 || s.wantsReports && len(f.reports) > 0 {
+		if f := feedbackOf(packets); f.keyframe || len(f.sequences) > 0 || len(f.reports) > 0 || len(f.transport) > 0 {
 			select {
 			case s.feedback <- f:
 			default:
@@ -93,6 +219,8 @@ func feedbackOf(packets []rtcp.Packet) feedback {
 			}
 		case *rtcp.ReceiverReport:
 			f.reports = append(f.reports, p.Reports...)
+		case *rtcp.TransportLayerCC:
+			f.transport = append(f.transport, p)
 		case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
 			f.keyframe = true
 		}

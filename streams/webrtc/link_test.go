@@ -10,6 +10,7 @@ import (
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
 
 	"gridpost/streams"
 )
@@ -29,8 +30,10 @@ type testLink struct {
 	bytes     int
 	segment   int // packets that were written in one go
 	segmentAt time.Time
-	largest   int         // segment
-	loses     func() bool // nil: nothing is lost but for want of room
+	largest   int                       // segment
+	loses     func() bool               // nil: nothing is lost but for want of room
+	runs      func(time.Time) time.Time // when the machine's processes run next, from a time on; nil: at once
+	read      [2]time.Time              // when the receiver and the sender have read what came last
 	receiver  *receiver
 	feed      *Feed // at the hub
 	frames    []time.Time
@@ -78,7 +81,7 @@ func (l *testLink) enqueue(bytes int) (arrives time.Time, ok bool) {
 		l.leaves = now
 	}
 	l.leaves = l.leaves.Add(seconds(8 * float64(bytes) / l.rate))
-	return l.leaves.Add(l.delay), true
+	return l.reads(atReceiver, l.leaves.Add(l.delay)), true
 }
 
 func (l *testLink) setRate(bits float64) {
@@ -112,6 +115,24 @@ func (l *testLink) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
 	return len(b), nil
 }
 
+// The ends of a line.
+const (
+	atReceiver = iota
+	atSender
+)
+
+// reads returns when the process at one end reads what arrives there at a time: in order. mu is held.
+func (l *testLink) reads(end int, at time.Time) time.Time {
+	if l.runs != nil {
+		at = l.runs(at)
+	}
+	if !at.After(l.read[end]) {
+		at = l.read[end].Add(time.Microsecond)
+	}
+	l.read[end] = at
+	return at
+}
+
 func (l *testLink) count() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -130,8 +151,9 @@ func (l *testLink) writeRTCP(packets []rtcp.Packet) error {
 	if err != nil {
 		return err
 	}
+	at := l.reads(atSender, time.Now().Add(l.delay))
 	l.running.Go(func() {
-		time.Sleep(l.delay)
+		time.Sleep(time.Until(at))
 		back, err := rtcp.Unmarshal(raw)
 		if err != nil {
 			l.t.Error(err)
@@ -168,14 +190,20 @@ type testStream struct {
 	frame    int          // bytes of the other frames
 	gop      int          // frames
 	feed     *Feed
-	meter    sourceMeter
 	sent     int // frames
 	begun    time.Time
 	delays   []time.Duration // that a packet would wait in the link's queue, every 20 ms
 
-	unpaced bool        // as viewers are sent to
-	silent  bool        // the receiver sends no reports
-	loses   func() bool // beside those that the queue has no room for
+	viewer    bool          // the receiver is a viewer, not a hub
+	transport bool          // it sends transport-wide feedback, and no receiver reports
+	delay     time.Duration // of the link, each way; 0: 10 ms
+	sender    *sender
+	allowance *Allowance
+	priority  int
+	silent    bool        // the receiver sends no reports
+	queue     int         // bytes that may wait on the link; 0: 32 KiB
+	loses     func() bool // beside those that the queue has no room for
+	runs      func(time.Time) time.Time
 }
 
 func (ts *testStream) bitrate() float64 {
@@ -187,23 +215,44 @@ func (ts *testStream) bitrate() float64 {
 func (ts *testStream) run(t *testing.T, rate float64, cached int, d time.Duration, yield func() bool, each func(time.Duration)) {
 	t.Helper()
 	ts.feed = testFeed()
-	w := accessUnitWriter{feed: ts.feed, meter: &ts.meter}
+	if !ts.viewer {
+		ts.feed.history = feedBytes
+	}
+	w := accessUnitWriter{feed: ts.feed}
 	for range cached {
 		ts.write(&w)
 	}
 	s := newSender(ts.feed, func() {})
+	ts.sender = s
 	s.plain.SSRC = 7
-	s.delayed = s.plain.Clone()
+	var extensions []webrtc.RTPHeaderExtensionParameter
+	if ts.transport {
+		extensions = append(extensions, webrtc.RTPHeaderExtensionParameter{URI: transportURI, ID: 3})
+	}
+	if err := s.setExtensions(extensions); err != nil {
+		t.Fatal(err)
+	}
 	s.writeRTCP = discardRTCP
-	ts.link = newTestLink(t, rate, 32<<10, 10*time.Millisecond, s)
+	if ts.queue == 0 {
+		ts.queue = 32 << 10
+	}
+	if ts.delay == 0 {
+		ts.delay = 10 * time.Millisecond
+	}
+	ts.link = newTestLink(t, rate, ts.queue, ts.delay, s)
+	if ts.transport {
+		ts.link.receiver.reports, ts.link.receiver.transport = nil, newTransportReport(3)
+	}
 	s.write = ts.link
-	ts.link.loses = ts.loses
+	ts.link.loses, ts.link.runs = ts.loses, ts.runs
 	if ts.silent {
 		ts.link.receiver.reports = nil
 	}
 	send := s.run
-	if !ts.unpaced {
-		send = newPacedSender(s, &ts.meter, yield, &ts.state).run
+	if ts.transport {
+		send = newPacedViewer(s).run
+	} else if !ts.viewer {
+		send = newPacedSender(s, PublishOptions{Yield: yield, State: &ts.state, Allowance: ts.allowance, Priority: func() int { return ts.priority }}).run
 	}
 	ts.begun = time.Now()
 
@@ -267,7 +316,9 @@ func (ts *testStream) write(w *accessUnitWriter) {
 		u.NALUs = [][]byte{{0x67, 0x64, 0x00, 0x28, 0xac}, {0x68, 0xee, 0x3c, 0x80}}
 	}
 	u.NALUs = append(u.NALUs, slice)
-	w.write(u)
+	if err := w.write(u); err != nil {
+		panic(err) // only a source with B-frames causes one
+	}
 	ts.sent++
 }
 

@@ -12,6 +12,9 @@ import (
 // gone, which the session reports itself. The rest is dropped.
 type logFactory struct{ logger *slog.Logger }
 
+// LoggerFactory returns what passes the messages of pion's packages on to logger, as an Engine does.
+func LoggerFactory(logger *slog.Logger) logging.LoggerFactory { return logFactory{logger} }
+
 func (f logFactory) NewLogger(scope string) logging.LeveledLogger {
 	return leveledLogger{logger: f.logger, scope: scope}
 }

@@ -78,10 +78,14 @@ func (m *sourceMeter) average() float64 {
 
 // ceiling returns what a burst may use, in bit/s: a small multiple of the bitrate, and enough for the
 // newest keyframe to leave within keyframeTime.
-func (m *sourceMeter) ceiling() float64 {
+func (m *sourceMeter) ceiling() float64 { return m.pace(1) }
+
+// pace returns the share, (0, 1], of what a burst may use, but at least leastPace of the bitrate; in bit/s.
+func (m *sourceMeter) pace(share float64) float64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return max(burstFactor*m.average(), 8*float64(m.key)/keyframeTime.Seconds())
+	burst := max(burstFactor*m.average(), 8*float64(m.key)/keyframeTime.Seconds())
+	return max(share*burst, leastPace*m.average())
 }
 
 // keyframeSize returns the bytes of the newest keyframe.

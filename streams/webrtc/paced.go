@@ -8,18 +8,22 @@ import (
 )
 
 // pacedSender sends a feed over a line that may carry less than the stream: that of an edge to its hub,
-// which it shares with alerts. Everything that it sends, retransmissions included, stays within the
-// budget of congestion and leaves in segments of at most maxSegment packets.
+// which it shares with alerts, or that of a viewer who sends transport-wide feedback. Everything that it sends, retransmissions included, stays within the
+// budget of congestion and of the allowance, and leaves in segments of at most maxSegment packets.
 //
 // If the budget is less than the stream's bitrate, it drops whole GOPs, then everything but keyframes;
 // if a keyframe alone would take longer than keyframeWithin, it pauses, and probes the line with
 // back-off. While yield returns true it sends only keepalive packets.
 type pacedSender struct {
 	*sender
-	control *congestion
-	meter   *sourceMeter
-	yield   func() bool   // nil: never
-	state   *PublishState // nil: nobody reads it
+	control  *congestion
+	arrivals *arrivals     // of a viewer's transport-wide feedback; nil: the receiver reports are used
+	yield    func() bool   // nil: never
+	priority func() int    // within the allowance
+	state    *PublishState // nil: nobody reads it
+
+	allowance *Allowance
+	allowed   *allowed // the part of allowance, while run runs
 
 	keyframe      uint64 // number of the keyframe of the GOP that is being sent
 	keyframeBytes int    // of that keyframe, sent so far
@@ -37,18 +41,17 @@ type pacedSender struct {
 	backoff    *retry.Backoff
 	aliveAt    time.Time // when the last packet left, media or keepalive
 
-	repeated [reorderSlots]repetition // missing packets, by sequence number; older ones are overwritten
-
 	droppedFrames, yields, pauses, probes uint64
 	published                             SenderStats // is part of state already
 }
 
 const (
 	// burstFactor is by how much a burst, such as a cached GOP, may exceed the stream's bitrate.
-	burstFactor  = 6
-	keyframeTime = 25 * time.Millisecond // in which a keyframe may leave, so that pacing does not delay the first frame
+	burstFactor  = 3
+	keyframeTime = 50 * time.Millisecond // in which a keyframe may leave, so that pacing does not delay the first frame
 
 	keyframeWithin = 10 * time.Second // a keyframe that takes longer is of no use
+	advanceMost    = 8                // segments that leave before anything else is looked at
 	maxStreamLag   = time.Second      // behind the present if the line is full; beyond it a GOP is dropped
 
 	yieldEvery     = 200 * time.Millisecond // between two calls of yield while it returns true
@@ -57,33 +60,54 @@ const (
 	stateEvery     = 200 * time.Millisecond // how often PublishState is updated
 )
 
-func newPacedSender(s *sender, m *sourceMeter, yield func() bool, state *PublishState) *pacedSender {
+// newPacedViewer returns the sender for a viewer who sends transport-wide feedback.
+func newPacedViewer(s *sender) *pacedSender {
+	p := newPacedSender(s, PublishOptions{})
+	p.arrivals, p.control = &arrivals{}, forViewer(s.feed.meter.ceiling(), burstFactor*s.feed.meter.bitrate())
+	p.recovery = recovery{longest: viewerGOPQuiet}
+	return p
+}
+
+// newPacedSender returns the sender of a publication.
+func newPacedSender(s *sender, o PublishOptions) *pacedSender {
+	s.recovery = recovery{onlyGOP: true, longest: hubGOPQuiet}
+	priority := o.Priority
+	if priority == nil {
+		priority = func() int { return 0 }
+	}
 	return &pacedSender{
-		sender: s, meter: m, yield: yield, state: state, control: newCongestion(m.ceiling()),
+		sender: s, yield: o.Yield, priority: priority, state: o.State, allowance: o.Allowance, control: newCongestion(s.feed.meter.ceiling(), sentSlots),
 		backoff: retry.Policy{First: 5 * time.Second, Longest: time.Minute}.New(),
 	}
 }
 
 // run sends until ctx ends or a write fails. The connection must be established.
 func (p *pacedSender) run(ctx context.Context) error {
-	wake := make(chan struct{}, 1)
-	p.feed.subscribe(wake)
-	defer p.feed.unsubscribe(wake)
+	defer p.subscribe()()
 	report := time.NewTicker(reportEvery)
 	defer report.Stop()
-	state := time.NewTicker(stateEvery)
-	defer state.Stop()
+	var state <-chan time.Time
+	if p.state != nil {
+		ticker := time.NewTicker(stateEvery)
+		defer ticker.Stop()
+		state = ticker.C
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	p.publishState()
 	defer p.endState()
+	p.allowed = p.allowance.join()
+	defer p.allowed.leave()
 	for {
 		wait, err := p.advance(time.Now())
+		for n := 1; wait == 0 && err == nil && n < advanceMost; n++ {
+			wait, err = p.advance(time.Now())
+		}
 		if err != nil {
 			return err
 		}
 		timer.Reset(wait)
-		more := wake
+		more := p.wake
 		if wait < idleWait {
 			more = nil // packets are there already, but may not leave yet
 		}
@@ -92,11 +116,16 @@ func (p *pacedSender) run(ctx context.Context) error {
 			return context.Cause(ctx)
 		case <-more:
 		case <-timer.C:
+		case <-p.audio.woken():
+			err = p.sendPacedAudio(time.Now())
 		case f := <-p.feedback:
 			p.onFeedback(f, time.Now())
-		case <-state.C:
+		case q := <-p.ladder.requests:
+			p.requestSwitch(q)
+		case <-state:
 			p.publishState()
-		case <-report.C:
+		case now := <-report.C:
+			p.forgetOldFeeds(now)
 			err = p.sendReport()
 		}
 		if err != nil {
@@ -108,7 +137,9 @@ func (p *pacedSender) run(ctx context.Context) error {
 // advance sends at most one segment, and returns how long to wait for the next one: idleWait if there
 // is nothing to send.
 func (p *pacedSender) advance(now time.Time) (time.Duration, error) {
-	p.control.setDemand(p.meter.ceiling(), p.meter.bitrate())
+	rate := p.feed.meter.bitrate()
+	share := p.allowed.share(demand{bits: leastPace * rate, priority: p.priority(), congested: p.fullLine(rate, now)})
+	p.control.setDemand(min(p.feed.meter.ceiling(), share), rate)
 	p.control.update(now)
 	if p.checkYield() {
 		return yieldEvery, p.keepAlive(now)
@@ -121,7 +152,7 @@ func (p *pacedSender) advance(now time.Time) (time.Duration, error) {
 		p.probes++
 	}
 	if n := len(p.nacked); n > 0 {
-		if wait := p.control.wait(now); wait > 0 {
+		if wait := p.wait(now); wait > p.repeatAhead() {
 			return wait, nil
 		}
 		if sent, err := p.repeat(now); sent || err != nil {
@@ -138,44 +169,40 @@ func (p *pacedSender) advance(now time.Time) (time.Duration, error) {
 	if n == 0 {
 		return idleWait, p.keepAlive(now)
 	}
-	if wait := p.control.wait(now); wait > 0 {
+	if wait := p.wait(now); wait > 0 {
 		return wait, nil
 	}
 	return 0, p.sendSegment(batch[:n], now)
 }
 
-// pending fills batch with the next packets, up to the end of what is sent of the current GOP, and
-// returns how many.
-func (p *pacedSender) pending(batch []*packet) int {
-	if !p.joined || p.finished {
-		return 0
-	}
-	n, ok := p.feed.read(p.cursor, batch)
-	if !ok {
-		p.joined = false // overwritten in the ring; choose joins again
-		return 0
-	}
-	for i, k := range batch[:n] {
-		if p.keyframesOnly && k.frame != p.keyframe {
-			if i == 0 {
-				p.finished = true
-				p.succeed()
-			}
-			return i
-		}
-		if i > 0 && k.keyframe && k.frame != p.keyframe {
-			return i // choose decides about the next GOP
-		}
-	}
-	return n
+// fullLine reports whether the line, not the allowance, is too thin for a stream of rate bit/s.
+func (p *pacedSender) fullLine(rate float64, now time.Time) bool {
+	return p.control.budget < rate && p.control.fullLately(now)
 }
 
-// succeed ends a probe: a keyframe was sent.
-func (p *pacedSender) succeed() {
-	if p.probing {
-		p.probing = false
-		p.backoff.Reset()
+// audioBudget is the least budget in bit/s with which audio is sent. G.711 needs 80 kbit/s with headers; on a thinner
+// line the video needs everything.
+const audioBudget = 320e3
+
+// sendPacedAudio sends the audio that has come at once, because it is small, and lets the video wait for it.
+func (p *pacedSender) sendPacedAudio(now time.Time) error {
+	bytes, err := p.sendAudio(p.yielding || p.paused || p.control.budget < audioBudget)
+	if bytes > 0 {
+		p.control.reserve(bytes, now)
+		p.allowed.sent(bytes, now)
 	}
+	return err
+}
+
+// wait returns how long the next packet must wait at now; 0: it may leave.
+func (p *pacedSender) wait(now time.Time) time.Duration {
+	return max(p.control.wait(now), p.allowed.wait(now))
+}
+
+// onSent notes a packet that left at now. sequence is 0 for a retransmission.
+func (p *pacedSender) onSent(sequence uint64, bytes int, now time.Time) {
+	p.control.onSent(sequence, bytes, now)
+	p.allowed.sent(bytes, now)
 }
 
 func (p *pacedSender) sendSegment(batch []*packet, now time.Time) error {
@@ -191,7 +218,7 @@ func (p *pacedSender) sendSegment(batch []*packet, now time.Time) error {
 		} else {
 			p.succeed()
 		}
-		p.control.onSent(p.sequence, len(k.payload)+packetOverhead, now)
+		p.onSent(p.sequence, len(k.payload)+packetOverhead, now)
 		p.lastFrame = k.frame
 		if err := p.sendNext(k); err != nil {
 			return err
@@ -202,89 +229,18 @@ func (p *pacedSender) sendSegment(batch []*packet, now time.Time) error {
 	return nil
 }
 
-// choose decides with which packet to continue.
-func (p *pacedSender) choose(now time.Time) {
-	g, ok := p.feed.current()
-	if !ok || g.index == p.skipped {
-		return
-	}
-	newer := g.index > p.cursor
-	switch {
-	case !p.joined:
-		p.begin(g)
-	case p.finished:
-		if g.first > p.keyframe {
-			p.begin(g)
-		}
-	case newer && !p.keyframesOnly && (p.needsLess() || p.lag() > maxStreamLag+p.meter.gopDuration()):
-		p.begin(g) // the rest of the current GOP is dropped
-	case p.keyframeRequested && newer:
-		p.keyframeRequested = false // a newer keyframe is sent next anyway
-	case p.keyframeRequested && !p.congested():
-		p.keyframeRequested = !p.begin(g)
-	default:
-		p.nextGOP(g, newer)
-	}
-	if p.joined && !p.finished && p.needsLess() {
-		p.keyframesOnly = true
-	}
-}
-
-// nextGOP decides what is sent of a GOP that begins with the next packet.
-func (p *pacedSender) nextGOP(g gop, newer bool) {
-	var next [1]*packet
-	n, ok := p.feed.read(p.cursor, next[:])
-	if !ok || n == 0 || !next[0].keyframe || next[0].frame == p.keyframe {
-		return
-	}
-	if newer && p.lag() > maxStreamLag {
-		p.begin(g)
-		return
-	}
-	p.enter(next[0].frame)
-}
-
-// begin continues with the GOP g. It reports false if its timestamps do not fit behind the last one sent; they
-// will with the next frame.
-func (p *pacedSender) begin(g gop) bool {
-	from, last := p.cursor, p.lastFrame
-	again := p.joined && g.index < from
-	if !p.join(g) {
-		return false
-	}
-	if from != 0 && g.index > from {
-		p.dropped.Add(g.index - from)
-	}
-	if !again && last != 0 && g.first > last+1 {
-		p.droppedFrames += g.first - last - 1
-		p.lastFrame = g.first - 1
-	}
-	p.enter(g.first)
-	return true
-}
-
-// enter decides what is sent of the GOP whose keyframe has this number.
-func (p *pacedSender) enter(keyframe uint64) {
-	p.succeedIfPassed(keyframe)
-	p.keyframe, p.keyframeBytes, p.finished = keyframe, 0, false
-	plenty := p.control.budget >= 2*p.meter.bitrate()
-	p.keyframesOnly = !plenty && (p.needsLess() || p.lag() > maxStreamLag)
-}
-
-// succeedIfPassed ends a probe if the whole keyframe was sent.
-func (p *pacedSender) succeedIfPassed(keyframe uint64) {
-	if p.probing && p.lastFrame == p.keyframe && keyframe == p.keyframe+1 {
-		p.succeed()
-	}
-}
-
 // needsLess reports whether the budget is less than half of the stream's bitrate: then only keyframes
 // are sent.
-func (p *pacedSender) needsLess() bool { return p.control.budget < p.meter.bitrate()/2 }
+func (p *pacedSender) needsLess() bool { return p.control.budget < p.feed.meter.bitrate()/2 }
 
 // congested reports whether frames are dropped, or soon will be.
 func (p *pacedSender) congested() bool {
-	return p.paused || p.keyframesOnly || p.control.budget < p.meter.bitrate()
+	return p.paused || p.keyframesOnly || p.control.budget < p.feed.meter.bitrate()
+}
+
+// struggles reports whether a viewer's line has carried less than the stream: frames are dropped, or are late.
+func (p *pacedSender) struggles() bool {
+	return p.paused || p.keyframesOnly || p.joined && p.lag() > maxStreamLag/2
 }
 
 // lag returns the time between the next packet and the newest one, by the camera's clock.
@@ -308,7 +264,7 @@ func (p *pacedSender) tooThin(now time.Time) bool {
 	if p.control.starved(now) {
 		return true
 	}
-	rest := p.meter.keyframeSize() - p.keyframeBytes
+	rest := p.feed.meter.keyframeSize() - p.keyframeBytes
 	return seconds(8*float64(rest)/p.control.budget) > keyframeWithin
 }
 
@@ -355,7 +311,7 @@ func (p *pacedSender) keepAlive(now time.Time) error {
 	p.aliveAt = now
 	h := p.plain
 	h.SequenceNumber, h.Timestamp, h.Padding = uint16(p.sequence), p.lastTimestamp, true
-	p.control.onSent(p.sequence, 1+packetOverhead, now)
+	p.onSent(p.sequence, 1+packetOverhead, now)
 	p.sequence++
 	_, err := p.write.WriteRTP(&h, []byte{1}) // the count of padding bytes (RFC 3550, section 5.1)
 	p.flush()

@@ -2,56 +2,72 @@ package webrtc
 
 import "time"
 
-type repetition struct {
-	sequence uint64
-	missed   time.Time // when it was requested first
-	at       time.Time // when it was retransmitted last; zero: never
-}
-
 // onFeedback handles what the receiver reports and requests.
 func (p *pacedSender) onFeedback(f feedback, now time.Time) {
-	for _, r := range f.reports {
-		if r.SSRC == p.plain.SSRC {
-			p.control.onReport(p.extended(uint16(r.LastSequenceNumber)), r.TotalLost, now)
+	if p.arrivals != nil {
+		for _, t := range f.transport {
+			p.arrivals.add(t, p.sentAs)
+		}
+		if len(f.transport) > 0 && p.arrivals.base != 0 {
+			p.control.onArrival(p.arrivals.highest, p.arrivals.lost(), p.arrivals.highestAt, now)
+		}
+	} else {
+		for _, r := range f.reports {
+			if r.SSRC == p.plain.SSRC {
+				p.control.onReport(p.extended(uint16(r.LastSequenceNumber)), r.TotalLost, now)
+			}
 		}
 	}
-	p.noteLosses(f.sequences, now)
 	if p.yielding || p.paused || !p.joined {
-		f.sequences, f.keyframe = nil, false
+		f.sequences, f.keyframe = f.sequences[:0], false
 	}
-	p.handleFeedback(f)
-}
-
-// noteLosses counts the packets that are requested for the first time.
-func (p *pacedSender) noteLosses(sequences []uint16, now time.Time) {
-	n := 0
-	for _, short := range sequences {
-		sequence := p.extended(short)
-		if r := &p.repeated[sequence%reorderSlots]; r.sequence != sequence {
-			*r = repetition{sequence: sequence, missed: now}
-			n++
-		}
-	}
-	if n > 0 {
+	if n := p.handleFeedback(f, now); n > 0 {
 		p.control.onNACK(n, now)
 	}
+	if p.arrivals != nil {
+		p.ladder.judge(p.struggles(), now)
+	}
 }
 
-// extended returns the newest sequence number sent whose lower 16 bits are short.
-func (p *pacedSender) extended(short uint16) uint64 {
-	return p.sequence - 1 - uint64(uint16(p.sequence-1)-short)
+// sentAs returns the full number of the packet that was sent last with these lower 16 bits, 0 if there was none.
+func (p *pacedSender) sentAs(short uint16) uint64 {
+	if len(p.spans) == 0 {
+		return 0
+	}
+	return p.extended(short)
 }
 
-// repeat retransmits one missing packet. It skips those that would arrive after giveUpAfter, when the
-// receiver no longer waits, and those that were retransmitted within the last round trip. It reports
-// false when no request is left.
+// patience is how long a viewer waits for a missing packet: browsers keep a frame that is not complete for longer, and
+// a hub gives it up after giveUpAfter.
+const patience = time.Second
+
+// lossyLine is the share of packets that a line loses from which on every retransmission is sent twice: where one of 30
+// is lost, the second loss of the same packet would delay the video by another round trip every few seconds. Where the line
+// is full, that would make it worse.
+const lossyLine = 0.01
+
+// repeatAhead returns by how much a retransmission may leave before its time: to a viewer its frame waits for it, and
+// the packets after it wait longer instead.
+func (p *pacedSender) repeatAhead() time.Duration {
+	if p.arrivals == nil || p.control.inFlight() >= p.control.limit() {
+		return 0
+	}
+	return segmentTime
+}
+
+// repeat retransmits one missing packet. It skips those that would arrive when the receiver no longer waits, and those
+// that were retransmitted within the last round trip. It reports false when no request is left.
 func (p *pacedSender) repeat(now time.Time) (bool, error) {
+	waits, trip := giveUpAfter, max(p.control.rtt, nackEvery)
+	if p.arrivals != nil { // the round trip includes the time until the next feedback, its minimum does not
+		waits, trip = patience, max(p.control.minRTT.value()*3/4, nackEvery/2)
+	}
 	for len(p.nacked) > 0 {
 		short := p.nacked[0]
 		p.nacked = append(p.nacked[:0], p.nacked[1:]...)
 		sequence := p.extended(short)
-		r := &p.repeated[sequence%reorderSlots]
-		if r.sequence != sequence || now.Sub(r.missed)+p.control.rtt >= giveUpAfter || now.Sub(r.at) < max(p.control.rtt, nackEvery) {
+		r := &p.repeated[sequence%repeatSlots]
+		if r.sequence != sequence || now.Sub(r.missed)+p.control.minRTT.value() >= waits || !r.again && now.Sub(r.at) < trip {
 			continue
 		}
 		size, err := p.retransmitOne(sequence)
@@ -61,8 +77,14 @@ func (p *pacedSender) repeat(now time.Time) (bool, error) {
 		if size == 0 {
 			continue
 		}
+		if !r.again && p.arrivals != nil && p.control.loss.last > lossyLine && !p.control.fullLately(now) && len(p.nacked) < maxNACKed {
+			r.again = true
+			p.nacked = append(p.nacked, short)
+		} else {
+			r.again = false
+		}
 		r.at = now
-		p.control.onSent(0, size+packetOverhead, now)
+		p.onSent(0, size+packetOverhead, now)
 		p.flush()
 		return true, nil
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -83,21 +84,15 @@ func TestLineThatOthersFill(t *testing.T) {
 }
 
 // TestFastLine: where the line carries the stream, every frame passes, a burst is paced, and the first
-// frame comes about as early as from a sender without a pace.
+// frame comes early, to a hub and to a viewer.
 func TestFastLine(t *testing.T) {
-	first := map[bool]time.Duration{}
-	for _, pace := range []bool{false, true} {
+	for _, to := range []struct{ viewer, transport bool }{{}, {viewer: true}, {viewer: true, transport: true}} {
 		synctest.Test(t, func(t *testing.T) {
 			ts := fourMbit()
-			ts.unpaced = !pace
+			ts.viewer, ts.transport = to.viewer, to.transport
 			ts.run(t, 100e6, 30, 30*time.Second, nil, nil)
-			first[pace] = ts.link.frames[0].Sub(ts.begun)
-			if !pace {
-				return
-			}
-			st := ts.last
-			if late := ts.sent - len(ts.link.frames); late > 1 || st.DroppedFrames != 0 || st.Dropped != 0 || ts.link.lost != 0 || st.Congested {
-				t.Errorf("%d frames of %d passed, %d packets were lost, %+v", len(ts.link.frames), ts.sent, ts.link.lost, st)
+			if first := ts.link.frames[0].Sub(ts.begun); first > keyframeTime+2*frameTime {
+				t.Errorf("the first frame came after %v", first)
 			}
 			if ts.link.largest > maxSegment {
 				t.Errorf("%d packets left in one go", ts.link.largest)
@@ -106,11 +101,11 @@ func TestFastLine(t *testing.T) {
 			if d := ts.link.frames[29].Sub(ts.link.frames[0]); d < 50*time.Millisecond || d > 500*time.Millisecond {
 				t.Errorf("the cached GOP of %d bytes left in %v", cached, d)
 			}
+			st := ts.last
+			if late := ts.sent - len(ts.link.frames); late > 1 || st.DroppedFrames != 0 || st.Dropped != 0 || ts.link.lost != 0 || st.Congested {
+				t.Errorf("%d frames of %d passed, %d packets were lost, %+v", len(ts.link.frames), ts.sent, ts.link.lost, st)
+			}
 		})
-	}
-	t.Logf("the first frame came after %v, without a pace after %v", first[true], first[false])
-	if first[true]-first[false] > frameTime {
-		t.Errorf("the first frame came after %v, without a pace after %v", first[true], first[false])
 	}
 }
 
@@ -221,7 +216,7 @@ func TestYieldSendsNothing(t *testing.T) {
 		s.writeRTCP = discardRTCP
 		var yield atomic.Bool
 		var state PublishState
-		p := newPacedSender(s, &sourceMeter{}, yield.Load, &state)
+		p := newPacedSender(s, PublishOptions{Yield: yield.Load, State: &state})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- p.run(ctx) }()
@@ -321,5 +316,35 @@ func TestYieldOverARealConnection(t *testing.T) {
 	}
 	if st := state.Stats(); st.Yields != 1 || st.Budget < minBudget || st.Packets == 0 {
 		t.Errorf("state %+v", st)
+	}
+}
+
+// TestAllowance: publications that share an allowance together send no more than it, whatever the line
+// carries and whatever they would need, and none is left out.
+func TestAllowance(t *testing.T) {
+	for _, allowed := range []float64{0.5e6, 3e6, 6e6, 20e6} {
+		synctest.Test(t, func(t *testing.T) {
+			a := &Allowance{}
+			a.Set(allowed)
+			streams := []*testStream{{keyframe: 150_000, frame: 17_000, gop: 50}, {keyframe: 45_000, frame: 4_000, gop: 50}, {keyframe: 10_000, frame: 800, gop: 25}}
+			var running sync.WaitGroup
+			for _, ts := range streams {
+				ts.allowance = a
+				running.Go(func() {
+					ts.run(t, 100e6, 30, time.Minute, nil, nil)
+				})
+			}
+			running.Wait()
+			total := 0
+			for _, ts := range streams {
+				total += ts.link.bytes
+				if least := min(0.8*ts.bitrate(), 0.5*allowed/3); float64(ts.link.bytes)*8/60 < least {
+					t.Errorf("%.0f kbit/s allowed: %d kbit/s of a stream of %.0f kbit/s passed, want %.0f", allowed/1000, ts.link.bytes*8/60_000, ts.bitrate()/1000, least/1000)
+				}
+			}
+			if rate := float64(total) * 8 / 60; rate > 1.02*allowed+20_000 {
+				t.Errorf("%.0f kbit/s left, %.0f are allowed", rate/1000, allowed/1000)
+			}
+		})
 	}
 }

@@ -262,11 +262,11 @@ func offerOf(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	api, err := e.api(playerCodecs()...)
+	api, err := e.api(false, playerCodecs()...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := receiving(api, make(chan *webrtc.TrackRemote, 1))
+	s, err := receiving(api, newTracks(), false)
 	if err != nil {
 		t.Fatal(err)
 	}

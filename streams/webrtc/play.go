@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pion/webrtc/v4"
-
 	"gridpost/streams"
 	"gridpost/streams/h26x"
 )
@@ -70,12 +68,12 @@ func playerCodecs() []codec {
 // ended: an *problem.Error when the endpoint refuses, and those of Ingest.Run. Many can run at once
 // on one Engine without Listen.
 func (e *Engine) Play(ctx context.Context, o PlayOptions) (PlayStats, error) {
-	api, err := e.api(playerCodecs()...)
+	api, err := e.api(true, playerCodecs()...)
 	if err != nil {
 		return PlayStats{}, err
 	}
-	tracks := make(chan *webrtc.TrackRemote, 1)
-	s, err := receiving(api, tracks)
+	tracks := newTracks()
+	s, err := receiving(api, tracks, false)
 	if err != nil {
 		return PlayStats{}, err
 	}
@@ -90,7 +88,7 @@ func (e *Engine) Play(ctx context.Context, o PlayOptions) (PlayStats, error) {
 	}
 	p := player{options: o}
 	err = s.run(ctx, func(ctx context.Context) error {
-		t, err := firstTrack(ctx, tracks)
+		t, err := firstTrack(ctx, tracks.video)
 		if err != nil {
 			return err
 		}
@@ -98,8 +96,13 @@ func (e *Engine) Play(ctx context.Context, o PlayOptions) (PlayStats, error) {
 		if strings.EqualFold(t.Codec().MimeType, "video/H265") {
 			p.coding = streams.H265
 		}
-		r := newReceiver(s, t)
+		r := newReceiver(s, t.TrackRemote)
 		r.drop, r.deliver = o.drop, p.deliver
+		for _, x := range t.receiver.GetParameters().HeaderExtensions {
+			if x.URI == transportURI {
+				r.transport = newTransportReport(uint8(x.ID))
+			}
+		}
 		defer func() { p.stats.Lost, p.stats.RetransmissionRequests = r.lost, r.nacked }()
 		return r.run(ctx)
 	})

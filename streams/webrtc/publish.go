@@ -31,6 +31,13 @@ type PublishOptions struct {
 	// returns true, from a goroutine of Publish: it must not block.
 	Yield func() bool
 
+	// Allowance, if set, bounds this publication together with others that have the same one.
+	Allowance *Allowance
+
+	// Priority, if set, returns which publications of the same Allowance are served before others: those with the
+	// highest value. It is called several times a second from a goroutine of Publish: it must not block.
+	Priority func() int
+
 	// State, if set, receives the state and the counters while Publish runs. One State may be used for
 	// several calls of Publish one after another; it then adds up the counters.
 	State *PublishState
@@ -76,14 +83,14 @@ func (s *PublishState) update(change func(*PublishStats)) {
 
 // Publish sends a stream to a WHIP endpoint until ctx ends or the session ends; it begins with the
 // current GOP. It deletes the resource at the end. It returns nil when ctx
-// ended, else why the session ended: ErrNoFrames when the stream has none, an *problem.Error when
-// the endpoint refuses, and those of Viewer.Run.
+// ended, else why the session ended: ErrNoFrames when the stream has none, ErrCodec or ErrBFrames when
+// WebRTC cannot carry it, an *problem.Error when the endpoint refuses, and those of Viewer.Run.
 func (e *Engine) Publish(ctx context.Context, o PublishOptions) error {
 	logger := o.Logger
 	if logger == nil {
 		logger = e.logger
 	}
-	reader := o.Stream.Subscribe(streams.ReaderOptions{Backfill: true})
+	reader := o.Stream.Subscribe(streams.ReaderOptions{Backfill: true, Audio: true})
 	defer reader.Close()
 
 	first, err := firstKeyframe(ctx, reader)
@@ -94,18 +101,32 @@ func (e *Engine) Publish(ctx context.Context, o PublishOptions) error {
 	if err != nil {
 		return err
 	}
-	feed, meter := NewFeed(), &sourceMeter{}
+	feed := NewFeed()
+	feed.history = feedBytes // a keyframe may take keyframeWithin to leave
 	feed.setCodec(c)
-	filling := make(chan error, 1)
-	go func() { filling <- writeFeed(ctx, accessUnitWriter{feed: feed, meter: meter}, first, reader) }()
-	defer func() { reader.Close(); <-filling }()
+	codecs := []codec{c}
+	if track, _, ok := o.Stream.Description().Audio(); ok {
+		if audio, ok := audioCodecOf(track); ok {
+			codecs, feed.audio = append(codecs, audio), newAudioFeed(audio)
+		}
+	}
+	outer := ctx
+	ctx, cancel := context.WithCancelCause(ctx)
+	filled := make(chan struct{})
+	w := accessUnitWriter{feed: feed, audio: audioUnitWriter{feed: feed.audio}, stream: o.Stream}
+	go func() {
+		defer close(filled)
+		if err := writeFeed(ctx, w, first, reader); err != nil {
+			cancel(err)
+		}
+	}()
+	defer func() { cancel(nil); reader.Close(); <-filled }()
 
-	v, err := e.newSending(feed, c)
+	v, err := e.newSending(feed, false, codecs...)
 	if err != nil {
 		return err
 	}
-	v.sender.wantsReports = true
-	v.send = newPacedSender(v.sender, meter, o.Yield, o.State).run
+	v.send = newPacedSender(v.sender, o).run
 	to := endpoint{client: o.Client, url: o.URL, header: o.Header}
 	resource, err := to.negotiate(ctx, v.session)
 	defer func() {
@@ -115,12 +136,16 @@ func (e *Engine) Publish(ctx context.Context, o PublishOptions) error {
 	}()
 	if err != nil {
 		v.Close()
-		return unlessDone(ctx, err)
+	} else {
+		if o.Ready != nil {
+			o.Ready()
+		}
+		err = v.Run(ctx)
 	}
-	if o.Ready != nil {
-		o.Ready()
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
 	}
-	return unlessDone(ctx, v.Run(ctx))
+	return unlessDone(outer, err)
 }
 
 // unlessDone returns nil if ctx has ended, because that is why err was returned.
@@ -154,16 +179,23 @@ func ignoreContext(err error) error {
 	return err
 }
 
-// writeFeed passes the stream's access units on to w until the reader is closed or ctx ends.
+// writeFeed passes the stream's access units on to w until the reader is closed or ctx ends, and returns nil then. It
+// returns ErrBFrames at the first B-frame.
 func writeFeed(ctx context.Context, w accessUnitWriter, first *streams.AccessUnit, reader *streams.Reader) error {
 	for u := first; ; {
-		w.write(u)
-		var err error
-		if u, err = reader.Next(ctx); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
+		if err := w.write(u); err != nil {
 			return err
 		}
+		var err error
+		if u, err = reader.Next(ctx); err != nil {
+			return ignoreContext(ignoreEOF(err))
+		}
 	}
+}
+
+func ignoreEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }

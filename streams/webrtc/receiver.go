@@ -31,6 +31,8 @@ type receiver struct {
 	reports *receptionReport // nil: the sender gets no receiver reports
 	due     bool             // a report is due
 	clock   *sourceClock     // knows the last sender report; set with reports
+
+	transport *transportReport // nil: the sender gets no transport-wide feedback
 }
 
 func newReceiver(s *session, t *webrtc.TrackRemote) *receiver {
@@ -79,11 +81,11 @@ func (r *receiver) setDeadline(now time.Time) error {
 	if r.reorder.waiting > 0 {
 		r.deadlineAt = now.Add(nackEvery / 2)
 	} else if r.reports != nil && r.reports.waiting > 0 {
-		overdue := r.reports.sentAt.Add(reportInterval)
-		if !r.deadlineAt.After(overdue) && r.deadlineAt.After(now) {
+		dueAt := r.reports.dueAt()
+		if !r.deadlineAt.After(dueAt) && r.deadlineAt.After(now) {
 			return nil
 		}
-		r.deadlineAt = overdue
+		r.deadlineAt = dueAt
 	} else if r.deadlineAt.Sub(now) > 300*time.Millisecond {
 		return nil
 	} else {
@@ -100,6 +102,9 @@ func (r *receiver) push(b []byte, now time.Time) error {
 	}
 	if r.drop != nil && r.drop(h.SequenceNumber) {
 		return nil
+	}
+	if r.transport != nil {
+		r.transport.packet(&h, now)
 	}
 	payload := b[n:]
 	if h.Padding && len(payload) > 0 {
@@ -127,6 +132,13 @@ func (r *receiver) drain(now time.Time) error {
 		lsr, delay := r.clock.lastReport(now)
 		if err := r.writeRTCP([]rtcp.Packet{r.reports.report(lsr, delay, now)}); err != nil {
 			return fmt.Errorf("%w: reporting what arrived: %w", ErrLost, err)
+		}
+	}
+	if r.transport != nil {
+		if feedback := r.transport.due(now); len(feedback) > 0 {
+			if err := r.writeRTCP(feedback); err != nil {
+				return fmt.Errorf("%w: reporting when packets arrived: %w", ErrLost, err)
+			}
 		}
 	}
 	missing := r.reorder.missing(now)

@@ -7,7 +7,6 @@ import (
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
-	"github.com/pion/webrtc/v4"
 )
 
 // captureTimeURI names the header extension with the time when a frame was captured
@@ -30,6 +29,8 @@ func withExtension(h rtp.Header, id int, at []byte) (rtp.Header, error) {
 // is the time that the frame waited. So the age of a frame includes queues on the line, and only the
 // least network delay itself is missing.
 type sourceClock struct {
+	rate uint32 // of the track's RTP clock, in Hz; 0: that of video
+
 	mu              sync.Mutex
 	known           bool
 	reportTime      time.Time // the last report's time, by the publisher's clock
@@ -88,7 +89,11 @@ func (c *sourceClock) lastReport(now time.Time) (lsr, delay uint32) {
 
 // toTime returns the publisher's time of a timestamp near the last report. mu is held.
 func (c *sourceClock) toTime(stamp uint32) time.Time {
-	return c.reportTime.Add(time.Duration(int32(stamp-c.reportTimestamp)) * time.Second / clockRate)
+	rate := time.Duration(c.rate)
+	if rate == 0 {
+		rate = clockRate
+	}
+	return c.reportTime.Add(time.Duration(int32(stamp-c.reportTimestamp)) * time.Second / rate)
 }
 
 // captureTime returns when the publisher had a frame whose packets arrive now, by this machine's clock;
@@ -114,11 +119,11 @@ func (c *sourceClock) frameTime(stamp uint32, now time.Time) time.Time {
 	return there.Add(c.minOffset)
 }
 
-// readReports reads the publisher's reports from r until it is closed.
-func (c *sourceClock) readReports(r *webrtc.RTPReceiver) {
+// readReports reads the publisher's reports about t until it is closed.
+func (c *sourceClock) readReports(t remoteTrack) {
 	buffer := make([]byte, 1500)
 	for {
-		n, _, err := r.Read(buffer)
+		n, _, err := t.receiver.Read(buffer)
 		if err != nil {
 			return
 		}
@@ -127,7 +132,7 @@ func (c *sourceClock) readReports(r *webrtc.RTPReceiver) {
 			continue // the peer is authenticated, so it harms only itself
 		}
 		for _, p := range packets {
-			if report, ok := p.(*rtcp.SenderReport); ok {
+			if report, ok := p.(*rtcp.SenderReport); ok && report.SSRC == uint32(t.SSRC()) { // a compound packet has those of all tracks
 				c.report(report, time.Now())
 			}
 		}

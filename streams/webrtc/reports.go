@@ -7,8 +7,12 @@ import (
 )
 
 // Receiver reports leave with the first of these: after so many packets, after so long since the last
-// one, and at the end of a frame after so long. They are the clock of the publisher's congestion
-// control, and cost the line less than one percent of what they report.
+// one, and, once the last one is older than reportFrame, at the end of a frame or when no packet has
+// arrived for reportFrame. They are the clock of the publisher's congestion control, and cost the line
+// less than one percent of what they report.
+//
+// The publisher takes the time from sending the newest packet to its report for the round trip. So the
+// newest packet must never wait here for long: a delay of the receiver looks like a queue on the line.
 const (
 	reportPackets  = maxSegment
 	reportInterval = 100 * time.Millisecond
@@ -31,8 +35,9 @@ type receptionReport struct {
 	transit uint32  // arrival time less timestamp of the last packet, in ticks
 	jitter  float64 // ticks
 
-	waiting int       // packets since the last report
-	sentAt  time.Time // of the last report
+	waiting   int       // packets since the last report
+	arrivedAt time.Time // of the last packet
+	sentAt    time.Time // of the last report
 }
 
 // packet takes note of a packet that arrived at now, and reports whether a report is due.
@@ -51,13 +56,23 @@ func (r *receptionReport) packet(sequence uint16, timestamp uint32, marker bool,
 	r.transit = transit
 	r.jitter += (float64(max(d, -d)) - r.jitter) / 16
 	r.waiting++
+	r.arrivedAt = now
 	since := now.Sub(r.sentAt)
 	return r.waiting >= reportPackets || since >= reportInterval || marker && since >= reportFrame
 }
 
-// overdue reports whether packets have waited for reportInterval to be reported.
+// dueAt returns when a report is due if no further packet arrives. Packets must be waiting.
+func (r *receptionReport) dueAt() time.Time {
+	at := r.sentAt.Add(reportInterval)
+	if quiet := r.arrivedAt.Add(reportFrame); quiet.Before(at) {
+		at = quiet
+	}
+	return at
+}
+
+// overdue reports whether packets have waited long enough to be reported without a further one.
 func (r *receptionReport) overdue(now time.Time) bool {
-	return r.waiting > 0 && now.Sub(r.sentAt) >= reportInterval
+	return r.waiting > 0 && !now.Before(r.dueAt())
 }
 
 // report returns the report that is sent at now. last is the middle of the NTP time of the last sender

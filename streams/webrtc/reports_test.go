@@ -79,3 +79,35 @@ func TestReportsAreDue(t *testing.T) {
 		}
 	}
 }
+
+// TestReportsDoNotWait: whatever the frame rate and the number of packets in a frame, the newest packet
+// is reported within reportFrame. A camera of 10 frames/s has a frame each reportInterval: its first
+// packet causes a report, and the others must not wait for the next frame.
+func TestReportsDoNotWait(t *testing.T) {
+	for _, interval := range []time.Duration{16 * time.Millisecond, 33 * time.Millisecond, 66 * time.Millisecond, 100 * time.Millisecond, 101 * time.Millisecond, time.Second} {
+		for _, packets := range []int{1, 2, 3, 8, 15, 40} {
+			var r receptionReport
+			sequence := uint16(0)
+			for frame := range 50 {
+				begun := time.Unix(1e9, 0).Add(time.Duration(frame) * interval)
+				for i := range packets {
+					now := begun.Add(time.Duration(i) * 300 * time.Microsecond)
+					sequence++
+					if r.packet(sequence, 0, i == packets-1, now) {
+						r.report(0, 0, now)
+					}
+				}
+				next := begun.Add(interval)
+				if r.waiting > 0 && r.dueAt().Before(next) {
+					if held := r.dueAt().Sub(r.arrivedAt); held > reportFrame {
+						t.Fatalf("frames each %v of %d packets: frame %d waits %v for its report", interval, packets, frame, held)
+					}
+					if !r.overdue(r.dueAt()) {
+						t.Fatalf("a report is due at %v and is not overdue then", r.dueAt())
+					}
+					r.report(0, 0, r.dueAt())
+				}
+			}
+		}
+	}
+}

@@ -3,6 +3,7 @@ package webrtc
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -19,18 +20,18 @@ type SenderStats struct {
 	Dropped       uint64 // packets skipped because the peer was too slow
 	Retransmitted uint64
 	PLIs          uint64 // requests for a keyframe (RFC 4585, section 6.3.1; RFC 5104, section 4.3.1)
+	Switches      uint64 // between the streams of the camera
 }
 
 // sender sends a feed to one peer. It begins with the current GOP, whose timestamps are compressed so
 // that it ends at the present, and continues live.
 //
-// It answers the peer's NACKs from the feed's ring, and a PLI with the current GOP, because there is no
-// encoder to ask. Its sequence numbers have no gaps.
+// It answers the peer's NACKs from the feed's ring, and a PLI with what is known to be missing or with the
+// current GOP, because there is no encoder to ask. Its sequence numbers have no gaps. All that it sends is paced.
 type sender struct {
 	feed  *Feed
-	flush func() // after the last packet of a batch
-
-	wantsReports bool // receiver reports are passed on as feedback
+	audio *audioSender // nil: the peer gets none
+	flush func()       // after the last packet of a batch
 
 	// Set by bind, before the connection is established.
 	write           webrtc.TrackLocalWriter
@@ -41,19 +42,28 @@ type sender struct {
 	captureTime     [8]byte    // value of the extension in the headers below
 	plainTimed      rtp.Header // plain and delayed with the capture time
 	delayedTimed    rtp.Header
+	withTransport   bool    // the peer sends transport-wide feedback
+	transport       [2]byte // transport-wide sequence number in the headers above
+
+	ladder *ladder // its channels; the rest only run's goroutine uses
 
 	// Only run's goroutine uses these.
-	cursor        uint64 // index of the next packet to send
-	sequence      uint64 // of it, extended: the header has the lower 16 bits
-	joined        bool   // cursor is within a GOP
-	spans         []span // what was sent as which sequence number; the newest last
-	offset        uint32 // from the feed's clock to the peer's
-	lastTimestamp uint32 // sent
-	burstTo       uint64 // packets before this index were there at the beginning and are sent with pauses
+	wake          chan struct{}  // subscribed to feed, and to the feed of pending
+	pending       *switchRequest // nil: none
+	switchedAt    time.Time      // when the last one was fulfilled
+	cursor        uint64         // index of the next packet to send
+	sequence      uint64         // of it, extended: the header has the lower 16 bits
+	joined        bool           // cursor is within a GOP
+	spans         []span         // what was sent as which sequence number; the newest last
+	offset        uint32         // from the feed's clock to the peer's
+	lastTimestamp uint32         // sent
+	burstTo       uint64         // packets before this index were there at the beginning
+	pacer         pacer
 
-	nacked              []uint16  // requested again; at most maxNACKed, more are dropped: peers repeat their requests
-	keyframeRequested   bool      // by the peer
-	keyframeRequestedAt time.Time // when the last such request was accepted
+	nacked            []uint16                // requested again; at most maxNACKed, more are dropped: peers repeat their requests
+	repeated          [repeatSlots]repetition // missing packets, by sequence number; older ones are overwritten
+	keyframeRequested bool                    // the current GOP is sent again
+	recovery          recovery
 
 	feedback      chan feedback // from the reader of RTCP; bounded, more is dropped: peers repeat their requests
 	packets       atomic.Uint64
@@ -61,6 +71,8 @@ type sender struct {
 	dropped       atomic.Uint64
 	retransmitted atomic.Uint64
 	plis          atomic.Uint64
+	switches      atomic.Uint64
+	rung          atomic.Int32 // that of ladder
 }
 
 // span is a run of packets whose sequence numbers rise with their index.
@@ -73,23 +85,25 @@ type span struct {
 	squeezed uint64
 	anchor   uint32
 	step     uint32
+
+	feed   *Feed  // of the packets
+	offset uint32 // from its clock to the peer's
 }
 
 const (
-	squeezeStep          = clockRate / 1000 // 1 ms per frame
-	keepSpans            = 8
-	maxLag               = 2048                 // packets behind; then the sender continues with the newest keyframe
-	keyframeRequestEvery = time.Second          // a PLI within this time of the last one is ignored
-	reportEvery          = 2 * time.Second      // between sender reports
-	burstPackets         = 24                   // sent at once while catching up
-	burstPause           = 2 * time.Millisecond // after them: about 115 Mbit/s
-	maxNACKed            = 512
+	squeezeStep = clockRate / 1000 // 1 ms per frame
+	keepSpans   = 8
+	maxLag      = 2048            // packets behind; then the sender continues with the newest keyframe
+	reportEvery = 2 * time.Second // between sender reports
+	maxNACKed   = 512
+	repeatSlots = 512
 )
 
 func newSender(f *Feed, flush func()) *sender {
 	return &sender{
-		feed: f, flush: flush, offset: rand.Uint32(), sequence: 1<<16 + uint64(rand.Uint32()&0x7fff),
-		plain: rtp.Header{Version: 2}, feedback: make(chan feedback, 32),
+		feed: f, flush: flush, pacer: newPacer(&f.meter), offset: rand.Uint32(), sequence: 1<<16 + uint64(rand.Uint32()&0x7fff),
+		plain: rtp.Header{Version: 2}, feedback: make(chan feedback, 32), ladder: newLadder(), wake: make(chan struct{}, 1),
+		recovery: recovery{longest: viewerGOPQuiet},
 	}
 }
 
@@ -98,8 +112,14 @@ func (s *sender) bind(t webrtc.TrackLocalContext, payloadType webrtc.PayloadType
 	s.write = t.WriteStream()
 	s.plain.SSRC = uint32(t.SSRC())
 	s.plain.PayloadType = uint8(payloadType)
+	return s.setExtensions(t.HeaderExtensions())
+}
+
+// setExtensions makes the headers with the negotiated extensions. A one-byte header extension has no higher number
+// than 14.
+func (s *sender) setExtensions(extensions []webrtc.RTPHeaderExtensionParameter) (err error) {
 	s.delayed = s.plain.Clone()
-	for _, x := range t.HeaderExtensions() {
+	for _, x := range extensions {
 		if x.URI == playoutDelayURI {
 			// Minimum and maximum of zero: show frames as they arrive, without a jitter buffer.
 			if err := s.delayed.SetExtension(uint8(x.ID), []byte{0, 0, 0}); err != nil {
@@ -107,11 +127,10 @@ func (s *sender) bind(t webrtc.TrackLocalContext, payloadType webrtc.PayloadType
 			}
 		}
 	}
-	for _, x := range t.HeaderExtensions() {
-		if x.URI != captureTimeURI || x.ID > 14 { // a one-byte header extension has no higher number
+	for _, x := range extensions {
+		if x.URI != captureTimeURI || x.ID > 14 {
 			continue
 		}
-		var err error
 		if s.plainTimed, err = withExtension(s.plain, x.ID, s.captureTime[:]); err != nil {
 			return err
 		}
@@ -120,19 +139,39 @@ func (s *sender) bind(t webrtc.TrackLocalContext, payloadType webrtc.PayloadType
 		}
 		s.withCaptureTime = true
 	}
+	for _, x := range extensions {
+		if x.URI != transportURI || x.ID > 14 {
+			continue
+		}
+		for _, h := range []*rtp.Header{&s.plain, &s.delayed, &s.plainTimed, &s.delayedTimed} {
+			if err := h.SetExtension(uint8(x.ID), s.transport[:]); err != nil {
+				return fmt.Errorf("setting the transport-wide sequence number: %w", err)
+			}
+		}
+		s.withTransport = true
+	}
 	return nil
+}
+
+// subscribe subscribes to the feed until the result is called.
+func (s *sender) subscribe() (end func()) {
+	s.feed.subscribe(s.wake)
+	s.audio.begin()
+	return func() {
+		s.feed.unsubscribe(s.wake)
+		s.answerSwitch(ErrClosedByPeer)
+		s.audio.end()
+	}
 }
 
 // run sends until ctx ends or a write fails. The connection must be established.
 func (s *sender) run(ctx context.Context) error {
-	wake := make(chan struct{}, 1)
-	s.feed.subscribe(wake)
-	defer s.feed.unsubscribe(wake)
+	defer s.subscribe()()
 	report := time.NewTicker(reportEvery)
 	defer report.Stop()
 	pause := time.NewTimer(0)
 	defer pause.Stop()
-	var batch [burstPackets]*packet
+	var batch [maxSegment]*packet
 	reported := false
 	for {
 		if s.selectPosition(); s.joined && !reported { // before the first packet, so that the receiver knows its age
@@ -141,33 +180,51 @@ func (s *sender) run(ctx context.Context) error {
 				return err
 			}
 		}
-		n, err := s.step(batch[:])
-		if err != nil {
-			return err
+		more := s.wake
+		if wait := s.pacer.wait(time.Now()); wait > 0 {
+			more = nil // there may be packets, but they may not leave yet
+			pause.Reset(wait)
+		} else {
+			n, err := s.step(batch[:])
+			if err != nil {
+				return err
+			}
+			if n == len(batch) || len(s.nacked) > 0 { // wake does not fire again for what is left
+				more = nil
+				pause.Reset(s.pacer.wait(time.Now()))
+			}
 		}
-		more := wake
-		switch {
-		case s.cursor < s.burstTo, len(s.nacked) > 0:
-			more = nil
-			pause.Reset(burstPause)
-		case n == len(batch): // there may be more, for which wake does not fire again
-			more = nil
-			pause.Reset(0)
-		}
+		var err error
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-more:
 		case <-pause.C:
+		case <-s.audio.woken():
+			_, err = s.sendAudio(false)
 		case f := <-s.feedback:
-			s.handleFeedback(f)
-		case <-report.C:
+			s.adaptPace(f.reports)
+			s.handleFeedback(f, time.Now())
+		case q := <-s.ladder.requests:
+			s.requestSwitch(q)
+		case now := <-report.C:
+			s.ladder.judge(s.pacer.heavyLosses >= heavyReports, now)
+			s.forgetOldFeeds(now)
 			err = s.sendReport()
 		}
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// sendAudio sends the audio that has come, or drops it if hold is true, and returns its bytes.
+func (s *sender) sendAudio(hold bool) (bytes int, err error) {
+	bytes, err = s.audio.send(hold)
+	if bytes > 0 {
+		s.flush()
+	}
+	return bytes, err
 }
 
 // step sends the next packets, if there are any, and returns how many. Retransmissions come first and
@@ -190,10 +247,12 @@ func (s *sender) step(batch []*packet) (int, error) {
 		s.joined = false // overwritten in the ring; the next step joins again
 		return 0, nil
 	}
+	now := time.Now()
 	for _, p := range batch[:n] {
 		if err := s.sendNext(p); err != nil {
 			return 0, err
 		}
+		s.pacer.sent(len(p.payload)+packetOverhead, now)
 	}
 	if n > 0 {
 		s.flush()
@@ -204,12 +263,14 @@ func (s *sender) step(batch []*packet) (int, error) {
 // selectPosition decides where to continue: with the current GOP if the peer has just joined, is too far
 // behind or has requested a keyframe; else after the last packet.
 func (s *sender) selectPosition() {
+	s.trySwitch(time.Now())
 	g, ok := s.feed.current()
 	if !ok {
 		return
 	}
 	behind := g.index > s.cursor
 	switch {
+	case !g.live && (!s.joined || s.keyframeRequested): // an old GOP is not the present: wait for a packet
 	case !s.joined, behind && g.next-s.cursor > maxLag:
 		if from := s.cursor; s.join(g) && from != 0 && behind {
 			s.dropped.Add(g.index - from)
@@ -237,7 +298,7 @@ func (s *sender) join(g gop) bool {
 			return false
 		}
 	}
-	s.spans = append(s.spans, span{index: g.index, sequence: s.sequence, squeezed: g.newest, anchor: anchor, step: step})
+	s.spans = append(s.spans, span{index: g.index, sequence: s.sequence, squeezed: g.newest, anchor: anchor, step: step, feed: s.feed, offset: s.offset})
 	if len(s.spans) > keepSpans {
 		s.spans = append(s.spans[:0], s.spans[1:]...)
 	}
@@ -254,22 +315,23 @@ func (s *sender) sendNext(p *packet) error {
 	sp.count++
 	s.sequence++
 	s.cursor++
-	s.lastTimestamp = sp.timestamp(p, s.offset)
+	s.lastTimestamp = sp.timestamp(p)
 	return nil
 }
 
-func (sp *span) timestamp(p *packet, offset uint32) uint32 {
+func (sp *span) timestamp(p *packet) uint32 {
 	if p.frame <= sp.squeezed {
 		return sp.anchor - uint32(sp.squeezed-p.frame)*sp.step
 	}
-	return p.timestamp + offset
+	return p.timestamp + sp.offset
 }
 
 // send writes p. A retransmitted packet must have the same bytes, because it is encrypted with the
 // same nonce (RFC 7714, section 8.1).
 func (s *sender) send(p *packet, sp *span, sequence uint64) error {
 	h := s.header(p)
-	h.SequenceNumber, h.Timestamp, h.Marker = uint16(sequence), sp.timestamp(p, s.offset), p.marker
+	h.SequenceNumber, h.Timestamp, h.Marker = uint16(sequence), sp.timestamp(p), p.marker
+	binary.BigEndian.PutUint16(s.transport[:], uint16(sequence))
 	_, err := s.write.WriteRTP(h, p.payload)
 	s.packets.Add(1)
 	s.bytes.Add(uint64(len(p.payload)))
@@ -298,13 +360,17 @@ func (s *sender) sendReport() error {
 	}
 	now := time.Now()
 	at, stamp := s.feed.clock()
-	return s.writeRTCP([]rtcp.Packet{&rtcp.SenderReport{
+	err := s.writeRTCP([]rtcp.Packet{&rtcp.SenderReport{
 		SSRC:        s.plain.SSRC,
 		NTPTime:     ntp(now),
 		RTPTime:     stamp + s.offset + ticks(now.Sub(at)),
 		PacketCount: uint32(s.packets.Load()),
 		OctetCount:  uint32(s.bytes.Load()),
 	}})
+	if audio := s.audio.report(now); audio != nil && err == nil {
+		err = s.writeRTCP([]rtcp.Packet{audio})
+	}
+	return err
 }
 
 // ntp returns seconds since 1900 in 32.32 fixed point.
@@ -320,11 +386,13 @@ func (s *SenderStats) add(now, before SenderStats) {
 	s.Dropped += now.Dropped - before.Dropped
 	s.Retransmitted += now.Retransmitted - before.Retransmitted
 	s.PLIs += now.PLIs - before.PLIs
+	s.Switches += now.Switches - before.Switches
 }
 
 func (s *sender) stats() SenderStats {
 	return SenderStats{
 		Packets: s.packets.Load(), Bytes: s.bytes.Load(), Dropped: s.dropped.Load(),
 		Retransmitted: s.retransmitted.Load(), PLIs: s.plis.Load(),
+		Switches: s.switches.Load(),
 	}
 }

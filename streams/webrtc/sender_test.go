@@ -3,6 +3,7 @@ package webrtc
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -50,7 +51,7 @@ func testFeed() *Feed {
 // drainSender steps until nothing is left.
 func drainSender(t *testing.T, s *sender) {
 	t.Helper()
-	batch := make([]*packet, burstPackets)
+	batch := make([]*packet, maxSegment)
 	for {
 		n, err := s.step(batch)
 		if err != nil {
@@ -124,19 +125,19 @@ func TestResendHasTheSameBytes(t *testing.T) {
 	drainSender(t, s)
 	sent := slices.Clone(n.headers)
 	for i := range sent {
-		s.handleFeedback(feedback{sequences: []uint16{sent[i].SequenceNumber}})
+		s.handleFeedback(feedback{sequences: []uint16{sent[i].SequenceNumber}}, time.Now())
 		drainSender(t, s)
 		if h := n.headers[len(n.headers)-1]; h.Timestamp != sent[i].Timestamp || h.SequenceNumber != sent[i].SequenceNumber || h.Marker != sent[i].Marker {
 			t.Fatalf("sent again as %v, first as %v", h, sent[i])
 		}
 	}
 	count := len(n.headers)
-	s.handleFeedback(feedback{sequences: []uint16{sent[0].SequenceNumber - 1, sent[len(sent)-1].SequenceNumber + 1}})
+	s.handleFeedback(feedback{sequences: []uint16{sent[0].SequenceNumber - 1, sent[len(sent)-1].SequenceNumber + 1}}, time.Now())
 	drainSender(t, s)
 	if len(n.headers) != count {
 		t.Error("what was never sent was sent again")
 	}
-	s.handleFeedback(feedback{sequences: make([]uint16, 5000)})
+	s.handleFeedback(feedback{sequences: make([]uint16, 5000)}, time.Now())
 	if len(s.nacked) > maxNACKed {
 		t.Error(len(s.nacked), "packets wait to be sent again")
 	}
@@ -149,7 +150,7 @@ func TestSendingDoesNotAllocate(t *testing.T) {
 	s, n := newTestSender(f)
 	n.discard = true
 	drainSender(t, s)
-	batch := make([]*packet, burstPackets)
+	batch := make([]*packet, maxSegment)
 	for range 10 {
 		fillFeed(w, 5, 1, 1<<30, 10)
 		if a := testing.AllocsPerRun(1, func() {
@@ -168,7 +169,7 @@ func BenchmarkFeed(b *testing.B) {
 	fillFeed(w, 0, 5, 1<<30, 10)
 	s, n := newTestSender(f)
 	n.discard = true
-	batch := make([]*packet, burstPackets)
+	batch := make([]*packet, maxSegment)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		fillFeed(w, i, 1, 1<<30, 20)

@@ -8,19 +8,38 @@ import (
 	"time"
 
 	"github.com/pion/webrtc/v4"
+
+	"gridpost/devices"
 )
 
-// Reasons for the end of a session, beside the errors of what it carries. Their text is for people.
+// Reasons for the end of a session, beside the errors of what it carries. Each has its code by a
+// method Cause.
 var (
 	// ErrLost means that the peer no longer answers.
-	ErrLost = errors.New("the connection was lost")
+	ErrLost error = codedError{code: "session_lost"}
 	// ErrClosedByPeer means that the peer closed the connection.
-	ErrClosedByPeer = errors.New("the other side closed the connection")
+	ErrClosedByPeer error = codedError{code: "session_closed_by_peer"}
 	// ErrNoConnection means that no connection to the peer was established.
-	ErrNoConnection = errors.New("no connection came about within 15 s")
+	ErrNoConnection error = codedError{code: "session_not_connected", after: connectTimeout}
 	// ErrNoFrames means that the peer is connected but sends no media.
-	ErrNoFrames = errors.New("connected, but no pictures for 10 s")
+	ErrNoFrames error = codedError{code: "session_no_frames", after: framesWithin}
 )
+
+// codedError is an error with a code of devices.Causes.
+type codedError struct {
+	code  string
+	after time.Duration // the parameter seconds; 0: none
+}
+
+// Cause returns the code as a cause.
+func (e codedError) Cause() devices.Cause {
+	if e.after == 0 {
+		return devices.NewCause(e.code)
+	}
+	return devices.NewCause(e.code, "seconds", devices.Seconds(e.after))
+}
+
+func (e codedError) Error() string { return e.Cause().Text }
 
 const (
 	connectTimeout = 15 * time.Second
@@ -115,11 +134,19 @@ func (s *session) run(ctx context.Context, up func(context.Context) error) error
 
 // accept sets a peer's offer and returns the answer, complete with candidates.
 func (s *session) accept(offer string) (string, error) {
-	err := s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer})
+	bundled, err := bundleUsed(offer)
+	if err != nil {
+		return "", err
+	}
+	err = s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: bundled})
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrOffer, err)
 	}
-	return s.answer()
+	answer, err := s.answer()
+	if err != nil {
+		return "", err
+	}
+	return completeAnswer(offer, answer)
 }
 
 func (s *session) answer() (string, error) {

@@ -3,6 +3,7 @@ package webrtc
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/pion/webrtc/v4"
@@ -13,22 +14,32 @@ type Viewer struct {
 	session *session
 	sender  *sender
 	send    func(context.Context) error // run of sender, or of the pacedSender around it
-	rtp     *webrtc.RTPSender
+	rtp     []*webrtc.RTPSender         // of the video, and of the audio if there is any
 	answer  string
+	codec   codec         // of the video
+	ended   chan struct{} // closed when Run returns
 }
 
 // NewViewer answers a viewer's offer (WHEP). The caller must call Run or Close. The error is
 // ErrOffer or ErrCodec where the offer is at fault.
 func (e *Engine) NewViewer(f *Feed, offer string) (*Viewer, error) {
-	formats, err := offered(offer)
+	offer, err := directed(offer, directionReceive)
 	if err != nil {
 		return nil, err
 	}
-	c, err := choose(f.sourceCodec(), formats)
+	usable, err := readOffer(offer)
 	if err != nil {
 		return nil, err
 	}
-	v, err := e.newSending(f, c)
+	c, err := choose(f.sourceCodec(), usable.video)
+	if err != nil {
+		return nil, err
+	}
+	codecs := []codec{c}
+	if audio, ok := chooseAudio(f.audio, usable.audio); ok {
+		codecs = append(codecs, audio)
+	}
+	v, err := e.newSending(f, true, codecs...)
 	if err != nil {
 		return nil, err
 	}
@@ -36,12 +47,29 @@ func (e *Engine) NewViewer(f *Feed, offer string) (*Viewer, error) {
 		v.Close()
 		return nil, fmt.Errorf("answering a viewer: %w", err)
 	}
+	if !v.bound() {
+		v.Close()
+		return nil, fmt.Errorf("answering a viewer: %w: it does not receive the video", ErrOffer)
+	}
+	if v.sender.withTransport {
+		v.send = newPacedViewer(v.sender).run
+	}
 	return v, nil
 }
 
-// newSending creates a peer connection over which f is sent.
-func (e *Engine) newSending(f *Feed, c codec) (*Viewer, error) {
-	api, err := e.api(c)
+// bound reports whether the peer receives the video, and leaves the audio out if the peer does not receive that. It is
+// called once both descriptions are set.
+func (v *Viewer) bound() bool {
+	if a := v.sender.audio; a != nil && a.stream == nil {
+		v.sender.audio = nil
+	}
+	return v.sender.write != nil
+}
+
+// newSending creates a peer connection over which f is sent: its video with the first codec, its audio with the second,
+// if there is one. transport says whether transport-wide feedback is wanted, if the peer can send it.
+func (e *Engine) newSending(f *Feed, transport bool, codecs ...codec) (*Viewer, error) {
+	api, err := e.api(transport, codecs...)
 	if err != nil {
 		return nil, err
 	}
@@ -49,16 +77,21 @@ func (e *Engine) newSending(f *Feed, c codec) (*Viewer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("creating a peer connection: %w", err)
 	}
-	v := &Viewer{session: newSession(pc), sender: newSender(f, e.flush)}
+	v := &Viewer{session: newSession(pc), sender: newSender(f, e.flush), codec: codecs[0], ended: make(chan struct{})}
 	v.sender.writeRTCP, v.send = pc.WriteRTCP, v.sender.run
-	transceiver, err := pc.AddTransceiverFromTrack(&track{sender: v.sender, codec: c}, webrtc.RTPTransceiverInit{
-		Direction: webrtc.RTPTransceiverDirectionSendonly,
-	})
-	if err != nil {
-		v.Close()
-		return nil, fmt.Errorf("adding the track: %w", err)
+	for i, c := range codecs {
+		t := &track{bind: v.sender.bind, codec: c}
+		if i > 0 {
+			v.sender.audio = newAudioSender(f.audio)
+			t.bind = v.sender.audio.bind
+		}
+		transceiver, err := pc.AddTransceiverFromTrack(t, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+		if err != nil {
+			v.Close()
+			return nil, fmt.Errorf("adding the track: %w", err)
+		}
+		v.rtp = append(v.rtp, transceiver.Sender())
 	}
-	v.rtp = transceiver.Sender()
 	return v, nil
 }
 
@@ -70,13 +103,17 @@ func (v *Viewer) Answer() string { return v.answer }
 func (v *Viewer) Run(ctx context.Context) error {
 	var reader sync.WaitGroup
 	defer reader.Wait()
+	defer close(v.ended)
 	return v.session.run(ctx, func(ctx context.Context) error {
 		reader.Go(func() { // until the peer connection closes
 			v.sender.readFeedback(func(p []byte) (int, error) {
-				n, _, err := v.rtp.Read(p)
+				n, _, err := v.rtp[0].Read(p)
 				return n, err
 			})
 		})
+		for _, audio := range v.rtp[1:] {
+			reader.Go(func() { discardFeedback(audio) })
+		}
 		err := v.send(ctx)
 		if ctx.Err() == nil {
 			err = fmt.Errorf("%w: %w", ErrClosedByPeer, err) // writing fails once the connection is closed
@@ -88,26 +125,42 @@ func (v *Viewer) Run(ctx context.Context) error {
 // Close ends a viewer whose Run was never called.
 func (v *Viewer) Close() { v.session.close() }
 
+// Rung returns which of the camera's streams the viewer is sent.
+func (v *Viewer) Rung() Rung { return Rung(v.sender.rung.Load()) }
+
 // Stats returns the counters.
 func (v *Viewer) Stats() SenderStats { return v.sender.stats() }
 
+// discardFeedback reads RTCP that nobody needs until the peer connection closes, so that it does not pile up.
+func discardFeedback(from *webrtc.RTPSender) {
+	buffer := make([]byte, 1500)
+	for {
+		if _, _, err := from.Read(buffer); err != nil {
+			return
+		}
+	}
+}
+
 // track adapts a sender to pion's TrackLocal.
 type track struct {
-	sender *sender
-	codec  codec
+	bind  func(webrtc.TrackLocalContext, webrtc.PayloadType) error
+	codec codec
 }
 
 func (t *track) Bind(c webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
 	for _, p := range c.CodecParameters() {
-		if p.MimeType == t.codec.mime() {
-			return p, t.sender.bind(c, p.PayloadType)
+		if strings.EqualFold(p.MimeType, t.codec.mime()) { // it is written as in the offer
+			return p, t.bind(c, p.PayloadType)
 		}
 	}
 	return webrtc.RTPCodecParameters{}, webrtc.ErrUnsupportedCodec
 }
 
 func (t *track) Unbind(webrtc.TrackLocalContext) error { return nil }
-func (t *track) ID() string                            { return "video" }
+func (t *track) ID() string                            { return t.codec.kind().String() }
 func (t *track) RID() string                           { return "" }
-func (t *track) StreamID() string                      { return "gridpost" }
-func (t *track) Kind() webrtc.RTPCodecType             { return webrtc.RTPCodecTypeVideo }
+func (t *track) Kind() webrtc.RTPCodecType             { return t.codec.kind() }
+
+// StreamID differs between video and audio: a browser delays the tracks of one stream until they are in step, and the
+// video must not wait for the audio's jitter buffer.
+func (t *track) StreamID() string { return "gridpost-" + t.ID() }

@@ -46,7 +46,10 @@ func (p endpoint) negotiate(ctx context.Context, s *session) (resource string, e
 	if err != nil {
 		return "", err
 	}
-	err = s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: string(body)})
+	answer, err := completeAnswer(offer, string(body)) // an older hub rejects audio without its mid
+	if err == nil {
+		err = s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer})
+	}
 	if err != nil {
 		err = fmt.Errorf("setting the answer: %w", err)
 	}

@@ -8,9 +8,8 @@
 //	CloseInherited   first of all
 //	Limit            before models and libraries are loaded
 //	                 open every file and load every library that is needed later
-//	ChangeUser       if the edge runs as root; before anything that is not trusted is parsed
-//	                 load and run the model once
-//	Apply            before the first byte of a camera is parsed
+//	ChangeUser       if the edge runs as root
+//	Apply            before the model file or the first byte of a camera is parsed
 //
 // The package works on Linux on amd64 and arm64. It must not import other packages of Gridpost.
 package confine
@@ -84,6 +83,9 @@ type Limits struct {
 	// Memory bounds the private writable memory in bytes (RLIMIT_DATA).
 	Memory uint64
 
+	// Files bounds the descriptors; 0: 32. A worker has about ten; loading libraries needs a few more.
+	Files uint64
+
 	// Threads bounds the threads of the process's user (RLIMIT_NPROC). It is for users of which only
 	// workers run; 0: no bound.
 	Threads uint64
@@ -94,8 +96,7 @@ const (
 	// runtime, and with it shared anonymous memory, which RLIMIT_DATA does not count.
 	addressSpace = 8 << 30
 
-	// maxFiles bounds the descriptors. A worker has about ten; loading libraries needs a few more.
-	maxFiles = 32
+	defaultFiles = 32
 
 	// oomScore makes the kernel end a worker before the edge when the machine runs out of memory
 	// (proc_pid_oom_score_adj(5), -1000..1000).
@@ -104,6 +105,9 @@ const (
 
 // Limit sets hard limits for the rest of the process's life and raises its oom_score_adj.
 func Limit(l Limits) error {
+	if l.Files == 0 {
+		l.Files = defaultFiles
+	}
 	limits := []struct {
 		name     string
 		resource int
@@ -112,7 +116,7 @@ func Limit(l Limits) error {
 		{"core dumps", unix.RLIMIT_CORE, 0},
 		{"address space", unix.RLIMIT_AS, addressSpace},
 		{"memory", unix.RLIMIT_DATA, l.Memory},
-		{"descriptors", unix.RLIMIT_NOFILE, maxFiles},
+		{"descriptors", unix.RLIMIT_NOFILE, l.Files},
 	}
 	if l.Threads > 0 {
 		limits = append(limits, struct {

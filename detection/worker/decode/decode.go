@@ -35,6 +35,8 @@ func NewDecoder(codec streams.Codec) (*Decoder, error) {
 	case streams.H264:
 	case streams.H265:
 		id = C.AV_CODEC_ID_HEVC
+	case streams.JPEG:
+		id = C.AV_CODEC_ID_MJPEG
 	default:
 		return nil, fmt.Errorf("making a decoder: codec %q is unknown", codec)
 	}
@@ -55,7 +57,7 @@ func (d *Decoder) Close() {
 	C.avcodec_free_context(&d.c)
 }
 
-// Decode decodes one access unit in Annex B form and calls onFrame with every frame that becomes
+// Decode decodes one access unit, in Annex B form or as a JPEG image, and calls onFrame with every frame that becomes
 // available; onFrame owns it. A frame carries the tag of its own access unit, which is an earlier
 // one where the stream reorders frames. An error means that the access unit could not be
 // decoded completely; the decoder can continue with the next one.

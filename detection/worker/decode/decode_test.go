@@ -72,6 +72,7 @@ func TestFramesAreReturnedAtOnce(t *testing.T) {
 		{"high.h264", streams.H264, delimiter264, []string{"-c:v", "libx264", "-bf", "0", "-x264-params", "aud=1"}},
 		{"slices.h264", streams.H264, delimiter264, []string{"-c:v", "libx264", "-bf", "0", "-x264-params", "aud=1:slices=4"}},
 		{"main.h265", streams.H265, delimiter265, []string{"-c:v", "libx265", "-x265-params", "bframes=0:aud=1:log-level=none"}},
+		{"motion.mjpeg", streams.JPEG, []byte{0xff, 0xd8, 0xff}, []string{"-c:v", "mjpeg", "-huffman", "default"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := decoder(t, c.codec)

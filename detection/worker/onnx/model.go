@@ -1,112 +1,46 @@
-// Package onnx detects objects in frames with a NanoDet model and ONNX Runtime.
+// Package onnx detects objects in frames with an ONNX model and ONNX Runtime.
 //
-// A model's shapes are checked before it is run for the first time, and it is run once when it is
-// opened. It belongs to the worker's process, because native code parses the model file. It must not
-// import decode or vision; pixels are passed as plain bytes.
+// A model's family is recognised by the names and shapes of its outputs; see heads for those that are
+// known. What the file declares is checked before native code parses it, its outputs are checked each
+// time they are read, and it is run when it is opened, before it is used. The package belongs to the
+// worker's process, because native code parses the model file. It must not import decode or vision;
+// pixels are passed as plain bytes.
 package onnx
 
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
-	"strings"
+	"time"
 
 	ort "github.com/yalue/onnxruntime_go"
-	"golang.org/x/sys/unix"
-)
-
-// maxSide bounds the width and height of a model's input in pixels.
-const maxSide = 2048
-
-// The mean and standard deviation with which NanoDet's input is normalised: blue, green, red.
-var (
-	mean      = [3]float32{103.53, 116.28, 123.675}
-	deviation = [3]float32{57.375, 57.12, 58.395}
 )
 
 // Model is a loaded model. It belongs to one goroutine, and a process has at most one.
 type Model struct {
-	w, h    int
-	layout  layout
-	names   []string
-	runtime string
+	inputs, outputs []Tensor // as declared
+	image           image
+	head            head
+	family          string
+	names           []string
+	runtime         string
 
-	session *ort.AdvancedSession
-	input   *ort.Tensor[float32]
-	outputs []*ort.Tensor[float32]
+	session *ort.DynamicAdvancedSession
+	floats  *ort.Tensor[float32] // the image input; nil: it is of bytes
+	bytes   *ort.Tensor[uint8]
+	size    *ort.Tensor[int64] // the second input; nil: there is none
+	in      []ort.Value
+	fixed   []ort.Value // outputs whose sizes are declared; nil: the runtime allocates them in each run
+	runTime time.Duration
 }
 
-// maxModel bounds a model file in bytes.
-const maxModel = 512 << 20
+const (
+	// maxModel bounds a model file in bytes.
+	maxModel = 512 << 20
 
-// Source is a model file that was read but not parsed, with the runtime loaded. Nothing after it
-// needs a file.
-type Source struct {
-	path  string
-	copy  *os.File // of the model in memory: the runtime opens it by name, whoever may read the original
-	names []string
-}
-
-// Read reads the model file at path and the names of its classes, one per line, from the file
-// labels, and loads the runtime. If labels is empty, a model of 80 classes gets the names of COCO.
-// Weights in files of their own ("external data") are not supported.
-func Read(path, labels string) (*Source, error) {
-	names, err := readLabels(labels)
-	if err != nil {
-		return nil, err
-	}
-	library, err := FindRuntime()
-	if err != nil {
-		return nil, err
-	}
-	model, err := copyModel(path)
-	if err != nil {
-		return nil, fmt.Errorf("opening the model: %w", err)
-	}
-	// Otherwise newer versions report their use to their vendor, and leave a log file in /tmp each time.
-	if err := os.Setenv("ORT_DISABLE_TELEMETRY", "1"); err != nil {
-		return nil, fmt.Errorf("loading ONNX Runtime: %w", err)
-	}
-	ort.SetSharedLibraryPath(library)
-	if err := ort.InitializeEnvironment(ort.WithLogLevelError()); err != nil {
-		return nil, fmt.Errorf("loading ONNX Runtime from %s: %w", library, err)
-	}
-	return &Source{path: path, copy: model, names: names}, nil
-}
-
-// copyModel returns a memory file with the content of the file at path.
-func copyModel(path string) (*os.File, error) {
-	f, err := os.Open(path) // configured by the operator
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }() // nothing was written
-	fd, err := unix.MemfdCreate("model", unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("copying it to memory: %w", err)
-	}
-	model := os.NewFile(uintptr(fd), "model")
-	n, err := io.Copy(model, io.LimitReader(f, maxModel+1))
-	if err == nil && n > maxModel {
-		err = fmt.Errorf("%s is larger than %d MiB", path, maxModel>>20)
-	}
-	if err != nil {
-		return nil, errors.Join(err, model.Close())
-	}
-	return model, nil
-}
-
-// Open parses the model and runs it once. It may be called once.
-func (s *Source) Open() (*Model, error) {
-	m := &Model{names: s.names, runtime: "ONNX Runtime " + ort.GetVersion()}
-	err := errors.Join(m.load(fmt.Sprintf("/proc/self/fd/%d", s.copy.Fd())), s.copy.Close())
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("the model %s cannot be used: %w", s.path, err), m.Close())
-	}
-	return m, nil
-}
+	// maxElements bounds an output: far above what any head has.
+	maxElements = 1 << 24
+)
 
 // Close frees the model and the runtime.
 func (m *Model) Close() error {
@@ -114,61 +48,201 @@ func (m *Model) Close() error {
 	if m.session != nil {
 		errs = append(errs, m.session.Destroy())
 	}
-	if m.input != nil {
-		errs = append(errs, m.input.Destroy())
-	}
-	for _, o := range m.outputs {
-		errs = append(errs, o.Destroy())
+	for _, v := range slices.Concat(m.in, m.fixed) {
+		if v != nil {
+			errs = append(errs, v.Destroy())
+		}
 	}
 	return errors.Join(append(errs, ort.DestroyEnvironment())...)
 }
 
 // Name describes the model and its runtime, for people.
 func (m *Model) Name() string {
-	return fmt.Sprintf("NanoDet model of %d classes at %dx%d (%s)", len(m.names), m.w, m.h, m.runtime)
+	return fmt.Sprintf("%s model of %d classes at %dx%d (%s)", m.family, m.classes(), m.image.w, m.image.h, m.runtime)
 }
 
-// Class returns the name of a class.
-func (m *Model) Class(i int) string { return m.names[i] }
+// classes returns how many classes the model distinguishes, without the background.
+func (m *Model) classes() int { return len(m.names) - m.head.first }
 
-func (m *Model) load(path string) error {
-	options, err := sessionOptions()
+// Inputs returns the model's inputs as its file declares them.
+func (m *Model) Inputs() []Tensor { return m.inputs }
+
+// Outputs returns the model's outputs as its file declares them.
+func (m *Model) Outputs() []Tensor { return m.outputs }
+
+// Head returns the name of the recognised head.
+func (m *Model) Head() string { return m.family }
+
+// Labels returns the names of the classes, without the background.
+func (m *Model) Labels() []string { return m.names[m.head.first:] }
+
+// Class returns the name of a class.
+func (m *Model) Class(i int) string {
+	if i < 0 || i >= len(m.names) {
+		return fmt.Sprintf("class %d", i)
+	}
+	return m.names[i]
+}
+
+// load parses the file, recognises its head and runs it.
+func (m *Model) load(file []byte, labels []string, threads int) error {
+	d, err := describe(file)
 	if err != nil {
 		return err
 	}
-	ins, outs, err := ort.GetInputOutputInfoWithOptions(path, options)
-	if err == nil {
-		err = m.check(ins, outs)
+	m.inputs, m.outputs = d.inputs, d.outputs
+	inputs, outputs := fixBatch(d.inputs, 1), fixBatch(d.outputs, 3)
+	if err := m.checkInputs(inputs); err != nil {
+		return err
 	}
-	if err == nil {
-		err = m.allocate(outs)
+	if len(outputs) == 0 {
+		return errors.New("it has no output")
 	}
-	if err == nil {
-		var names []string
-		var values []ort.Value
-		for i, o := range outs {
-			names, values = append(names, o.Name), append(values, m.outputs[i])
+	if err := m.allocate(inputs, outputs); err != nil {
+		return err
+	}
+	if err := m.createSession(file, inputs, outputs, threads); err != nil {
+		return err
+	}
+	first, err := m.run() // which also shows the shapes that the file does not declare
+	if err != nil {
+		return fmt.Errorf("running it: %w", err)
+	}
+	for i := range outputs {
+		if outputs[i].Shape == nil {
+			outputs[i].Shape = first[i].shape
 		}
-		m.session, err = ort.NewAdvancedSession(path, []string{ins[0].Name}, names, []ort.Value{m.input}, values, options)
 	}
-	if err == nil {
-		if err = m.session.Run(); err != nil {
-			err = fmt.Errorf("running it: %w", err)
+	if len(labels) == 0 {
+		labels = metadataNames(d.metadata)
+	}
+	s := signature{w: m.image.w, h: m.image.h, inputs: inputs, outputs: outputs, classes: len(labels)}
+	if m.head, m.family, err = recognise(s); err != nil {
+		return err
+	}
+	if m.names, err = classNames(labels, m.head); err != nil {
+		return err
+	}
+	m.image.configure(m.head.prepare)
+	if m.head.prepare.size {
+		copy(m.size.GetData(), []int64{int64(m.image.w), int64(m.image.h)})
+	}
+	if _, err = m.head.decode(first); err != nil {
+		return err
+	}
+	return nil
+}
+
+// checkInputs reads the image input, and accepts a second one with two integers, the image's size.
+func (m *Model) checkInputs(inputs []Tensor) (err error) {
+	if len(inputs) != 1 && len(inputs) != 2 {
+		return fmt.Errorf("it has %d inputs; expected one image, and its size with some models", len(inputs))
+	}
+	if m.image, err = readImage(inputs[0]); err != nil {
+		return err
+	}
+	if len(inputs) == 2 {
+		if s := inputs[1].Shape; inputs[1].Type != Int64 || len(s) != 2 || s[0] != 1 || s[1] != 2 {
+			return fmt.Errorf("its second input %s is not supported; expected the image's size, 1x2 of int64", inputs[1])
 		}
 	}
+	return nil
+}
+
+// allocate makes the inputs, and the outputs whose sizes are declared.
+func (m *Model) allocate(inputs, outputs []Tensor) (err error) {
+	shape := ort.NewShape(inputs[0].Shape...)
+	if m.image.nhwc {
+		shape = ort.NewShape(1, int64(m.image.h), int64(m.image.w), 3)
+	}
+	if m.image.u8 {
+		m.bytes, err = ort.NewEmptyTensor[uint8](shape)
+		m.in = []ort.Value{m.bytes}
+	} else {
+		m.floats, err = ort.NewEmptyTensor[float32](shape)
+		m.in = []ort.Value{m.floats}
+	}
+	if err != nil {
+		m.in = nil
+		return err
+	}
+	if len(inputs) == 2 {
+		if m.size, err = ort.NewTensor(ort.NewShape(1, 2), []int64{int64(m.image.w), int64(m.image.h)}); err != nil {
+			return err
+		}
+		m.in = append(m.in, m.size)
+	}
+	m.fixed = make([]ort.Value, len(outputs))
+	for i, o := range outputs {
+		n, known := elements(o.Shape)
+		if n > maxElements {
+			return fmt.Errorf("its output %s has more than %d elements", o, maxElements)
+		}
+		if !known {
+			continue
+		}
+		var v ort.Value
+		switch o.Type {
+		case Float:
+			v, err = ort.NewEmptyTensor[float32](ort.NewShape(o.Shape...))
+		case Int64:
+			v, err = ort.NewEmptyTensor[int64](ort.NewShape(o.Shape...))
+		case Int32:
+			v, err = ort.NewEmptyTensor[int32](ort.NewShape(o.Shape...))
+		default:
+			return fmt.Errorf("its output %s is not supported; expected float32 or integers", o)
+		}
+		if err != nil {
+			return err
+		}
+		m.fixed[i] = v
+	}
+	return nil
+}
+
+// elements returns how many elements a shape has, and whether that is declared.
+func elements(shape []int64) (n int64, known bool) {
+	n, known = 1, shape != nil
+	for _, d := range shape {
+		if d <= 0 {
+			known = false
+			continue
+		}
+		if n > maxElements || d > maxElements {
+			return maxElements + 1, known
+		}
+		n *= d
+	}
+	return n, known
+}
+
+func (m *Model) createSession(file []byte, inputs, outputs []Tensor, threads int) error {
+	names := func(all []Tensor) (out []string) {
+		for _, t := range all {
+			out = append(out, t.Name)
+		}
+		return out
+	}
+	options, err := sessionOptions(threads)
+	if err != nil {
+		return err
+	}
+	m.session, err = ort.NewDynamicAdvancedSessionWithONNXData(file, names(inputs), names(outputs), options)
 	return errors.Join(err, options.Destroy())
 }
 
-// sessionOptions makes the runtime use only the thread that calls it.
-func sessionOptions() (*ort.SessionOptions, error) {
+// sessionOptions makes the runtime use the thread that calls it and, beyond one, threads that do not
+// burn CPU time while they wait.
+func sessionOptions(threads int) (*ort.SessionOptions, error) {
 	o, err := ort.NewSessionOptions()
 	if err != nil {
 		return nil, err
 	}
 	err = errors.Join(
-		o.SetIntraOpNumThreads(1),
+		o.SetIntraOpNumThreads(threads),
 		o.SetInterOpNumThreads(1),
 		o.SetGraphOptimizationLevel(ort.GraphOptimizationLevelEnableAll),
+		o.AddSessionConfigEntry("session.intra_op.allow_spinning", "0"),
 	)
 	if err != nil {
 		return nil, errors.Join(err, o.Destroy())
@@ -176,86 +250,79 @@ func sessionOptions() (*ort.SessionOptions, error) {
 	return o, nil
 }
 
-// check reads the sizes from the model's description, or returns an error for an unsupported model.
-func (m *Model) check(ins, outs []ort.InputOutputInfo) error {
-	if len(ins) != 1 {
-		return fmt.Errorf("it has %d inputs; expected one image", len(ins))
-	}
-	in := ins[0].Dimensions
-	if ins[0].DataType != ort.TensorElementDataTypeFloat || len(in) != 4 || in[0] != 1 || in[1] != 3 {
-		return fmt.Errorf("its input is %v of %v; expected 1 x 3 x height x width of floats", in, ins[0].DataType)
-	}
-	if in[2] < 32 || in[3] < 32 || in[2] > maxSide || in[3] > maxSide {
-		return fmt.Errorf("its input is %d x %d pixels; expected a fixed width and height of 32 to %d", in[3], in[2], maxSide)
-	}
-	m.w, m.h = int(in[3]), int(in[2])
-	var shapes [][]int64
-	for _, o := range outs {
-		if o.DataType != ort.TensorElementDataTypeFloat {
-			return fmt.Errorf("its output %q is of %v; expected floats", o.Name, o.DataType)
+// run runs the model on what the inputs hold. The values are valid until the next run.
+func (m *Model) run() ([]values, error) {
+	outputs := slices.Clone(m.fixed)
+	began := time.Now()
+	err := m.session.Run(m.in, outputs)
+	m.runTime = time.Since(began)
+	read := make([]values, len(outputs))
+	if err == nil {
+		for i, o := range outputs {
+			if read[i], err = readValues(m.outputs[i], o); err != nil {
+				break
+			}
 		}
-		shapes = append(shapes, slices.Clone(trimOnes(o.Dimensions)))
 	}
-	var err error
-	if m.layout, err = readLayout(shapes, m.w, m.h, len(m.names)); err != nil {
-		return err
-	}
-	if len(m.names) == 0 {
-		if m.layout.classes != len(cocoNames) {
-			return fmt.Errorf("it has %d classes and no labels file that names them", m.layout.classes)
+	var errs []error
+	for i, o := range outputs {
+		if m.fixed[i] == nil && o != nil {
+			errs = append(errs, o.Destroy()) // its elements are Go's own memory
 		}
-		m.names = cocoNames[:]
 	}
-	return nil
+	return read, errors.Join(append(errs, err)...)
 }
 
-// trimOnes returns a shape without leading ones, down to two dimensions.
-func trimOnes(s ort.Shape) []int64 {
-	for len(s) > 2 && s[0] == 1 {
-		s = s[1:]
+func readValues(t Tensor, v ort.Value) (values, error) {
+	switch v := v.(type) {
+	case *ort.Tensor[float32]:
+		return values{shape: v.GetShape(), floats: v.GetData()}, nil
+	case *ort.Tensor[int64]:
+		return values{shape: v.GetShape(), ints: v.GetData()}, nil
+	case *ort.Tensor[int32]:
+		ints := make([]int64, len(v.GetData()))
+		for i, n := range v.GetData() {
+			ints[i] = int64(n)
+		}
+		return values{shape: v.GetShape(), ints: ints}, nil
 	}
-	return s
+	return values{}, fmt.Errorf("its output %s is not supported; expected float32 or integers", t)
 }
 
-func (m *Model) allocate(outs []ort.InputOutputInfo) error {
-	var err error
-	if m.input, err = ort.NewEmptyTensor[float32](ort.NewShape(1, 3, int64(m.h), int64(m.w))); err != nil {
-		return err
-	}
-	for _, o := range outs {
-		t, err := ort.NewEmptyTensor[float32](o.Dimensions)
-		if err != nil {
-			return err
-		}
-		m.outputs = append(m.outputs, t)
-	}
-	return nil
-}
+// RunTime returns how long the runtime took for the last Detect, without what comes before and after.
+func (m *Model) RunTime() time.Duration { return m.runTime }
 
 // Fit returns the size to which a frame of w x h pixels must be scaled for Detect: the largest one
-// that fits the model's input and keeps the aspect ratio.
-func (m *Model) Fit(w, h int) (int, int) {
-	k := min(float64(m.w)/float64(w), float64(m.h)/float64(h))
-	return min(max(1, int(float64(w)*k+0.5)), m.w), min(max(1, int(float64(h)*k+0.5)), m.h)
-}
+// that fits the model's input and keeps the aspect ratio, or the whole input if the model was trained
+// that way.
+func (m *Model) Fit(w, h int) (int, int) { return m.image.fit(w, h) }
+
+// Size returns the size of the model's input in pixels, and whether frames are stretched to it.
+func (m *Model) Size() (w, h int, stretch bool) { return m.image.w, m.image.h, m.head.prepare.stretch }
 
 // Detect returns the objects in a frame of w x h pixels, which Fit returned: blue, green, red,
 // rows without padding.
 func (m *Model) Detect(bgr []byte, w, h int) ([]Object, error) {
-	if w <= 0 || h <= 0 || w > m.w || h > m.h || len(bgr) != 3*w*h {
+	if w <= 0 || h <= 0 || w > m.image.w || h > m.image.h || len(bgr) != 3*w*h {
 		return nil, fmt.Errorf("running the model: a frame of %dx%d and %d bytes does not fit it", w, h, len(bgr))
 	}
-	m.fill(bgr, w, h)
-	if err := m.session.Run(); err != nil {
+	if m.bytes != nil {
+		m.image.fillBytes(m.bytes.GetData(), bgr, w, h)
+	} else {
+		m.image.fill(m.floats.GetData(), bgr, w, h)
+	}
+	outputs, err := m.run()
+	if err != nil {
 		return nil, fmt.Errorf("running the model: %w", err)
 	}
-	outputs := make([][]float32, len(m.outputs))
-	for i, o := range m.outputs {
-		outputs[i] = o.GetData()
-	}
-	found, err := m.layout.read(outputs)
+	found, err := m.head.decode(outputs)
 	if err != nil {
 		return nil, err
+	}
+	if m.head.exclusive {
+		found = largest(found, maxObjects)
+	} else {
+		found = suppressOverlaps(found)
 	}
 	fw, fh := float64(w), float64(h)
 	inside := found[:0]
@@ -267,53 +334,4 @@ func (m *Model) Detect(bgr []byte, w, h int) ([]Object, error) {
 		}
 	}
 	return inside, nil
-}
-
-// fill writes the normalised frame to the top left of the input. The rest is zero, the value of the
-// mean colour.
-func (m *Model) fill(bgr []byte, w, h int) {
-	dst := m.input.GetData()
-	for c := range 3 {
-		var table [256]float32
-		for v := range table {
-			table[v] = (float32(v) - mean[c]) / deviation[c]
-		}
-		plane := dst[c*m.w*m.h : (c+1)*m.w*m.h]
-		if w < m.w || h < m.h {
-			clear(plane)
-		}
-		for y := range h {
-			row, src := plane[y*m.w:y*m.w+w], bgr[y*w*3:(y+1)*w*3]
-			for x := range row {
-				row[x] = table[src[3*x+c]]
-			}
-		}
-	}
-}
-
-// readLabels reads one name per line and ignores empty lines at the end.
-func readLabels(path string) ([]string, error) {
-	if path == "" {
-		return nil, nil
-	}
-	const most = 1 << 20 // bytes
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading the labels: %w", err)
-	}
-	if info.Size() > most {
-		return nil, fmt.Errorf("reading the labels: %s has %d bytes, more than %d", path, info.Size(), most)
-	}
-	text, err := os.ReadFile(path) // configured by the operator
-	if err != nil {
-		return nil, fmt.Errorf("reading the labels: %w", err)
-	}
-	names := strings.Split(strings.TrimRight(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n"), "\n")
-	for i := range names {
-		names[i] = strings.TrimSpace(names[i])
-		if names[i] == "" || len(names[i]) > 64 {
-			return nil, fmt.Errorf("reading the labels: line %d of %s is empty or too long", i+1, path)
-		}
-	}
-	return names, nil
 }

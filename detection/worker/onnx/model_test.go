@@ -1,11 +1,15 @@
 package onnx
 
 import (
-	"encoding/binary"
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"gridpost/detection/onnxtest"
 )
 
 // needRuntime sets the path of ONNX Runtime for the test, or skips it.
@@ -30,74 +34,35 @@ func needRuntime(t *testing.T) {
 
 // openModel reads and opens a model.
 func openModel(path, labels string) (*Model, error) {
-	s, err := Read(path, labels)
+	s, err := Read(Options{Path: path, Labels: labels})
 	if err != nil {
 		return nil, err
 	}
 	return s.Open()
 }
 
-// Protocol buffers, as far as a model of one node needs them (protobuf.dev, "Encoding"). The field
-// numbers are those of onnx.proto.
-func field(number int, body []byte) []byte {
-	b := binary.AppendUvarint(nil, uint64(number)<<3|2)
-	b = binary.AppendUvarint(b, uint64(len(body)))
-	return append(b, body...)
-}
-
-func number(field int, v uint64) []byte {
-	return binary.AppendUvarint(binary.AppendUvarint(nil, uint64(field)<<3), v)
-}
-
-func message(parts ...[]byte) []byte {
-	var b []byte
-	for _, p := range parts {
-		b = append(b, p...)
-	}
-	return b
-}
-
-// tensor is a ValueInfoProto.
-func tensor(name string, elem uint64, dims ...uint64) []byte {
-	var shape []byte
-	for _, d := range dims {
-		shape = append(shape, field(1, number(1, d))...)
-	}
-	return message(field(1, []byte(name)), field(2, field(1, message(number(1, elem), field(2, shape)))))
-}
-
 // identity writes a model that returns its input.
-func identity(t *testing.T, elem uint64, dims ...uint64) string {
+func identity(t *testing.T, elem ElementType, dims ...int64) string {
 	t.Helper()
-	graph := message(
-		field(1, message(field(1, []byte("in")), field(2, []byte("out")), field(4, []byte("Identity")))),
-		field(2, []byte("test")),
-		field(11, tensor("in", elem, dims...)),
-		field(12, tensor("out", elem, dims...)),
-	)
-	model := message(number(1, 8), field(7, graph), field(8, number(2, 13)))
-	path := filepath.Join(t.TempDir(), "model.onnx")
-	if err := os.WriteFile(path, model, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return write(t, "model.onnx", onnxtest.Identity(onnxtest.Tensor{Name: "in", Type: int32(elem), Shape: dims}))
 }
 
 func TestUnsupportedModelsAreRefused(t *testing.T) {
 	needRuntime(t)
-	text := filepath.Join(t.TempDir(), "words.onnx")
-	if err := os.WriteFile(text, []byte("this is text"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	const float, int64s = 1, 7
+	text := write(t, "words.onnx", []byte("this is text"))
 	for name, c := range map[string]struct{ path, want string }{
-		"not there":    {"/nowhere.onnx", "no such file"},
-		"no model":     {text, "cannot be used"},
-		"a vector":     {identity(t, float, 1, 4), "expected 1 x 3 x height x width"},
-		"integers":     {identity(t, int64s, 1, 3, 320, 320), "expected 1 x 3 x height x width"},
-		"a batch":      {identity(t, float, 2, 3, 320, 320), "expected 1 x 3 x height x width"},
-		"a huge input": {identity(t, float, 1, 3, 100000, 100000), "expected a fixed width"},
-		"no heads":     {identity(t, float, 1, 3, 320, 320), "expected cells"},
+		"not there":     {"/nowhere.onnx", "no such file"},
+		"empty":         {write(t, "empty.onnx", nil), "is empty"},
+		"no model":      {text, "it is not an ONNX file"},
+		"a vector":      {identity(t, Float, 1, 4), `its input "in": float32 1x4 is not supported`},
+		"integers":      {identity(t, Int64, 1, 3, 320, 320), "expected 1 x 3 x height x width"},
+		"half floats":   {identity(t, 10, 1, 3, 320, 320), "float16"},
+		"a batch":       {identity(t, Float, 2, 3, 320, 320), "expected 1 x 3 x height x width"},
+		"any size":      {identity(t, Float, 1, 3, -1, -1), "expected a fixed width"},
+		"a huge input":  {identity(t, Float, 1, 3, 100000, 100000), "expected a fixed width"},
+		"no head":       {identity(t, Float, 1, 3, 320, 320), "fit none of the known heads (SSD, DETR, NanoDet, YOLOX, YOLOv8)"},
+		"a huge output": {write(t, "m.onnx", modelOf([]Tensor{picture("in")}, []constant{{Tensor: Tensor{"out", Float, []int64{1 << 40, 1 << 40}}, actual: []int64{1}, floats: []float32{0}}}, nil)), "more than 16777216 elements"},
+		"it lies":       {write(t, "m.onnx", modelOf([]Tensor{picture("in")}, []constant{{Tensor: Tensor{"out", Float, []int64{1, grid64, 85}}, actual: []int64{1}, floats: []float32{0}}}, nil)), "cannot be used"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, err := openModel(c.path, "")
@@ -111,33 +76,133 @@ func TestUnsupportedModelsAreRefused(t *testing.T) {
 	}
 }
 
-func TestModelOnAGrayFrame(t *testing.T) {
+const sharedData = "../../../../shared/data/"
+
+// The two models of the data for tests are recognised and find nothing on a gray frame.
+func TestModelsOnAGrayFrame(t *testing.T) {
 	needRuntime(t)
-	const path = "../../../../shared/data/nanodet_m_320.onnx"
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("../shared/data/nanodet_m_320.onnx is missing")
+	for file, c := range map[string]struct {
+		name string
+		w, h int // of a frame of 1920x1080
+	}{
+		"nanodet_m_320.onnx": {"NanoDet model of 80 classes at 320x320", 320, 180},
+		"yolox_nano.onnx":    {"YOLOX model of 80 classes at 416x416", 416, 234},
+	} {
+		t.Run(file, func(t *testing.T) {
+			if _, err := os.Stat(sharedData + file); err != nil {
+				t.Skipf("%s%s is missing", sharedData, file)
+			}
+			m, err := openModel(sharedData+file, sharedData+"coco-labels.txt")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := m.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			if !strings.HasPrefix(m.Name(), c.name) {
+				t.Errorf("it is a %s", m.Name())
+			}
+			w, h := m.Fit(1920, 1080)
+			if w != c.w || h != c.h {
+				t.Errorf("1920x1080 fits as %dx%d", w, h)
+			}
+			if found, err := m.Detect(bytes.Repeat([]byte{110}, 3*w*h), w, h); err != nil || len(found) != 0 {
+				t.Errorf("on a gray frame: %v, %v", found, err)
+			}
+			if _, err := m.Detect(make([]byte, 3*w*h), w+1, h); err == nil {
+				t.Error("a frame of the wrong size was accepted")
+			}
+		})
 	}
-	m, err := openModel(path, "")
+}
+
+func TestLabels(t *testing.T) {
+	names, err := readLabels(write(t, "labels.txt", []byte("\ufeffperson\r\n traffic light \ncar\n\n")))
+	if err != nil || strings.Join(names, "|") != "person|traffic light|car" {
+		t.Errorf("%q, %v", names, err)
+	}
+	for _, bad := range []string{"", "a\n\nb\n", strings.Repeat("x", 65), "a\x07\n", "\xff\n", "\ufffdrson\n", strings.Repeat("x\n", maxClasses+1)} {
+		if names, err := readLabels(write(t, "labels.txt", []byte(bad))); err == nil {
+			t.Errorf("%q was read as %q", bad, names)
+		}
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{t.TempDir(), pipe} {
+		for _, o := range []Options{{Path: path}, {Labels: path}} {
+			if _, err := Read(o); err == nil || !strings.Contains(err.Error(), path+" is not a file") {
+				t.Errorf("%+v: %v", o, err)
+			}
+		}
+	}
+	if _, err := readLabels("/nowhere"); err == nil {
+		t.Error("a missing labels file was read")
+	}
+}
+
+func TestLabelsOfMetadata(t *testing.T) {
+	for text, want := range map[string]string{
+		`{0: 'person', 1: "driver's cab", 2: 'car'}`: "person|driver's cab|car",
+		`{"0": "person", "1": "car"}`:                "person|car",
+		`{1: 'person', 2: 'car'}`:                    "",
+		`['person', 'car']`:                          "",
+		"":                                           "",
+	} {
+		if got := strings.Join(metadataNames(map[string]string{"names": text}), "|"); got != want {
+			t.Errorf("%s gives %q, want %q", text, got, want)
+		}
+	}
+	needRuntime(t)
+	e := yoloV8Example()
+	file := modelOf(e.inputs, e.outputs, map[string]string{"names": "{0: 'a', 1: 'b', 2: 'c'}"})
+	m, err := openModel(write(t, "model.onnx", file), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		if err := m.Close(); err != nil {
-			t.Error(err)
+	if got := strings.Join(m.Labels(), ""); got != "abc" {
+		t.Errorf("labels %q", got)
+	}
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := openModel(write(t, "model.onnx", modelOf(e.inputs, e.outputs, nil)), ""); err == nil || !strings.Contains(err.Error(), "no labels file that names them") {
+		t.Errorf("3 classes without names: %v", err)
+	}
+}
+
+func TestMissingRuntimeIsReported(t *testing.T) {
+	t.Setenv(Variable, "/nowhere/libonnxruntime.so")
+	if _, err := openModel(write(t, "model.onnx", []byte("x")), ""); err == nil || !strings.Contains(err.Error(), Variable) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// FuzzDescribe: no file may make the reader of descriptions panic or use much memory.
+func FuzzDescribe(f *testing.F) {
+	for _, e := range examples() {
+		f.Add(modelOf(e.inputs, e.outputs, map[string]string{"names": "{0: 'a'}"}))
+	}
+	f.Add([]byte("this is text"))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		d, err := describe(file)
+		if err != nil {
+			return
 		}
-	}()
-	w, h := m.Fit(1920, 1080)
-	if w != 320 || h != 180 {
-		t.Errorf("1920x1080 fits as %dx%d", w, h)
-	}
-	gray := make([]byte, 3*w*h)
-	for i := range gray {
-		gray[i] = 110
-	}
-	if found, err := m.Detect(gray, w, h); err != nil || len(found) != 0 {
-		t.Errorf("on a gray frame: %v, %v", found, err)
-	}
-	if _, err := m.Detect(gray, w+1, h); err == nil {
-		t.Error("a frame of the wrong size was accepted")
-	}
+		if len(d.inputs) > maxTensors || len(d.outputs) > maxTensors {
+			t.Errorf("%d inputs, %d outputs", len(d.inputs), len(d.outputs))
+		}
+		for _, in := range fixBatch(d.inputs, 1) {
+			if m, err := readImage(in); err == nil && (m.w < 32 || m.w > maxSide || m.h < 32 || m.h > maxSide) {
+				t.Errorf("%s gives %+v", in, m)
+			}
+		}
+		s := signature{w: 64, h: 64, inputs: fixBatch(d.inputs, 1), outputs: fixBatch(d.outputs, 3)}
+		if h, _, err := recognise(s); err == nil && (h.decode == nil || h.classes > maxClasses) {
+			t.Errorf("%+v", h)
+		}
+	})
 }

@@ -78,6 +78,7 @@ func rules() []rule {
 	all := []rule{
 		{name: "lower packages know no program", from: lower, to: []string{module + "edge", module + "hub"}, tests: true},
 		{name: "edge knows only hub/api of the hub", from: []string{module + "edge"}, to: []string{module + "hub"}, allowed: []string{module + "hub/api"}, tests: true},
+		{name: "an edge knows nothing of the hub's public API", from: []string{module + "edge"}, but: []string{module + "edge/e2e"}, to: []string{module + "hub/api/public"}, tests: true},
 		{name: "hub knows nothing of edge", from: []string{module + "hub"}, to: []string{module + "edge"}, tests: true},
 		{name: "devices is below streams and detection", from: []string{module + "devices"}, to: []string{module + "streams", module + "detection"}, tests: true},
 		{name: "streams is below detection", from: []string{module + "streams"}, to: []string{module + "detection"}, tests: true},
@@ -86,7 +87,7 @@ func rules() []rule {
 		{name: "paho stays in devices/mqtt", from: []string{module}, but: []string{module + "devices/mqtt"}, to: []string{"github.com/eclipse/paho.mqtt.golang"}, tests: true},
 		{name: "mochi stays in devices/broker", from: []string{module}, but: []string{module + "devices/broker"}, to: []string{"github.com/mochi-mqtt"}, tests: true},
 		{name: "native code stays in detection/worker", from: []string{module}, but: []string{module + "detection/worker"}, to: []string{"gocv.io", "github.com/yalue/onnxruntime_go"}, tests: true},
-		{name: "SQLite stays in the stores", from: []string{module}, but: []string{module + "edge/internal/store", module + "hub/internal/store"}, to: []string{"modernc.org"}, tests: true},
+		{name: "SQLite stays in the stores", from: []string{module}, but: []string{module + "edge/internal/store", module + "hub/internal/db"}, to: []string{"modernc.org", "github.com/jackc"}, tests: true},
 	}
 	for _, a := range adapters {
 		// Tests may: a camera made of a file is a real peer for the RTSP client.

@@ -14,7 +14,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"runtime"
 	"strings"
 	"syscall"
@@ -32,13 +31,16 @@ type machine struct {
 
 // report is what is printed.
 type report struct {
-	Machine machine        `json:"machine"`
-	Relay   relayReport    `json:"relay"`
-	Worker  []workerFigure `json:"worker"`
-	Ingest  []ingestFigure `json:"ingest"`
-	Store   []storeFigure  `json:"store"`
-	Backlog *backlogFigure `json:"backlog,omitempty"`
-	Thin    *thinFigure    `json:"thin_line,omitempty"`
+	Machine machine         `json:"machine"`
+	Relay   relayReport     `json:"relay"`
+	Worker  []workerFigure  `json:"worker"`
+	Cameras []camerasFigure `json:"cameras,omitempty"`
+	Ingest  []ingestFigure  `json:"ingest"`
+	Store   []storeFigure   `json:"store"`
+	MQTT    []mqttFigure    `json:"mqtt,omitempty"`
+	Backlog *backlogFigure  `json:"backlog,omitempty"`
+	Thin    []lineFigure    `json:"thin_line,omitempty"`
+	Live    []lineFigure    `json:"live_start,omitempty"`
 }
 
 func main() {
@@ -47,18 +49,19 @@ func main() {
 	viewers := flag.Int("viewers", 0, "be the process of so many viewers of -url, for this command itself")
 	url := flag.String("url", "", "WHEP endpoint to view")
 	site := flag.String("site", "", "be the process of the thin line's site, with the hub's folder, for this command itself")
-	only := flag.String("only", "", "one of relay, worker, ingest, store, backlog, thin")
+	only := flag.String("only", "", "one of relay, worker, cameras, ingest, store, mqtt, backlog, thin, live")
+	model := flag.String("model", defaultModel(), "`file` of an object model, for cameras; empty: none")
+	counts := flag.String("cameras", "16,32", "`numbers` of cameras, for cameras")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx := rig.UntilSignal(os.Interrupt, syscall.SIGTERM)
 	var err error
 	if *site != "" {
-		err = thinSite(ctx, rig.Programs(*programs), *site, *footage, os.Stdin, os.Stdout)
+		err = lineSite(ctx, rig.Programs(*programs), *site, *footage, os.Stdin, os.Stdout)
 	} else if *viewers > 0 {
 		err = view(ctx, *viewers, *url, os.Getenv(tokenKey), os.Stdin, os.Stdout)
 	} else {
-		err = measure(ctx, bench{programs: rig.Programs(*programs), footage: *footage}, *only)
+		err = measure(ctx, bench{programs: rig.Programs(*programs), footage: *footage, model: *model, counts: numbers(*counts)}, *only)
 	}
-	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -68,6 +71,8 @@ func main() {
 // bench is what all measurements share.
 type bench struct {
 	programs rig.Programs
+	model    string // path of an object model; empty: none
+	counts   []int  // of cameras
 	footage  string // folder
 	dir      string // of data and logs
 }
@@ -83,7 +88,7 @@ func measure(ctx context.Context, b bench, only string) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			progress("What the programs wrote is in %s", b.dir)
+			progress("Data and logs of the programs are in %s", b.dir)
 			return
 		}
 		err = os.RemoveAll(b.dir)
@@ -101,10 +106,13 @@ func measure(ctx context.Context, b bench, only string) (err error) {
 	}{
 		{"relay", func() (err error) { r.Relay, err = b.relay(ctx); return err }},
 		{"worker", func() (err error) { r.Worker, err = b.worker(ctx); return err }},
+		{"cameras", func() (err error) { r.Cameras, err = b.cameras(ctx); return err }},
 		{"ingest", func() (err error) { r.Ingest, err = b.ingest(ctx); return err }},
 		{"store", func() (err error) { r.Store, err = b.store(ctx); return err }},
+		{"mqtt", func() (err error) { r.MQTT, err = b.mqtt(ctx); return err }},
 		{"backlog", func() error { f, err := b.backlog(ctx); r.Backlog = &f; return err }},
-		{"thin", func() error { f, err := b.thin(ctx); r.Thin = &f; return err }},
+		{"thin", func() (err error) { r.Thin, err = b.lines(ctx, thinCases()); return err }},
+		{"live", func() (err error) { r.Live, err = b.lines(ctx, liveCases()); return err }},
 	} {
 		if only != "" && only != part.name {
 			continue

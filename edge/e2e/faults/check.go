@@ -110,7 +110,7 @@ func (s *sensor) compare(got map[int][]incident, standing, repeated, restored bo
 		at := got[n]
 		name := fmt.Sprintf("wave %d of %s, published at %s", n, device, w.when.Format("15:04:05.000"))
 		switch {
-		case len(at) == 0 && restored && n < s.before:
+		case len(at) == 0 && (w.copied || restored && n < s.before):
 		case len(at) == 0 && w.rose && !w.excused && !w.spanned:
 			o.lost = append(o.lost, "the hub has no incident of "+name)
 		case len(at) == 0 && w.rose:
@@ -332,7 +332,7 @@ func checkDeliveries(inc incident, all []delivery) error {
 			if i > 0 {
 				return fmt.Errorf("incident %s was announced as opened after something else", inc.ID)
 			}
-		case "closed":
+		case "cleared":
 			closed++
 		}
 		if d.version < version {

@@ -218,6 +218,9 @@ func clone(ctx context.Context, w *world, s *site, h hold) error {
 	}
 	s.node.stop()
 	err = copyFiles(s.rig.Data(), data)
+	for _, sensor := range s.sensors {
+		sensor.copied()
+	}
 	err = errors.Join(err, s.node.start())
 	resume()
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 
 // delivery is one alert as the receiver got it.
 type delivery struct {
-	kind     string // opened, changed or closed
+	kind     string // opened, changed, cleared or closed
 	incident string
 	sequence string
 	version  int

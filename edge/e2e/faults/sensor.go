@@ -48,6 +48,7 @@ type wave struct {
 	rose    bool // a message above the limit has been acknowledged: there must be an incident
 	spanned bool // it was on its way when a database was damaged: its incident may be missing or be there twice
 	excused bool // it was only in a database that was damaged: its incident may be missing
+	copied  bool // a copy of the edge has its open incident too: the incident may get the value of the copy's wave
 	when    time.Time
 }
 
@@ -235,6 +236,15 @@ func (s *sensor) damaged(atHub func(n int) bool) {
 		s.waves[s.next].spanned = true
 	}
 	s.low, s.before = true, s.next
+}
+
+// copied notes that the edge's data are copied. Call it while the edge is down and the sensor is paused.
+func (s *sensor) copied() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.part > 0 {
+		s.waves[s.next].copied = true
+	}
 }
 
 // gone reports whether a wave may be nowhere any more once the hub has been restored from an

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
+	"gridpost/devices/mqtt/mosquitto"
 	"gridpost/edge/e2e/rig"
 )
 
@@ -227,21 +227,21 @@ func (w *world) publisher(s *site, name, broker string) (publisher, error) {
 // mosquitto starts the broker outside of an edge. It keeps sessions in memory only, so that a
 // kill makes it forget them.
 func (w *world) mosquitto(s *site) (address string, err error) {
-	if address, err = rig.FreeAddress(); err != nil {
+	program, err := mosquitto.Program()
+	if err != nil {
 		return "", err
 	}
-	_, port, err := net.SplitHostPort(address)
+	dir := filepath.Join(w.o.Dir, s.name+"-broker")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", fmt.Errorf("making the broker's folder: %w", err)
+	}
+	b, err := mosquitto.New(dir, "persistence false", "max_queued_messages 0")
 	if err != nil {
-		return "", fmt.Errorf("looking for a free port: %w", err)
+		return "", err
 	}
-	config := filepath.Join(w.o.Dir, s.name+"-broker.conf")
-	text := fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\n", port)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		return "", fmt.Errorf("writing the broker's configuration: %w", err)
-	}
-	log := filepath.Join(w.o.Dir, s.name+"-broker.log")
-	s.broker = newNode("broker of "+s.name, func() (*rig.Process, error) { return rig.Start(log, "mosquitto", "-c", config) }, w.violate)
-	return address, s.broker.start()
+	log := filepath.Join(dir, "log")
+	s.broker = newNode("broker of "+s.name, func() (*rig.Process, error) { return rig.Start(log, program, "-c", b.Config) }, w.violate)
+	return b.Address, s.broker.start()
 }
 
 // close ends everything. save keeps copies of the data, for a person to look at.

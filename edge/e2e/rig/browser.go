@@ -16,8 +16,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Browser is a headless Chromium on a page of the hub. It records where every request went and
-// what the page complained of.
+// Browser is a headless Chromium on a page of the hub. It records the URL of every request
+// and the uncaught errors of the page.
 type Browser struct {
 	ctx    context.Context
 	cancel []context.CancelFunc
@@ -50,7 +50,7 @@ func OpenBrowser(ctx context.Context, origin, profile string) (*Browser, error) 
 	if err != nil {
 		return nil, err
 	}
-	// chromedp's own defaults are for scraping; these are for a page like a person's.
+	// Not chromedp's defaults, which are meant for scraping.
 	ctx, stop := chromedp.NewExecAllocator(ctx, chromedp.ExecPath(path), chromedp.UserDataDir(profile),
 		chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
@@ -74,8 +74,8 @@ func (b *Browser) Close() {
 	}
 }
 
-// trouble is told what chromedp cannot do. Its protocol is older than the browser: it does not
-// understand some events, none of those that heard looks at.
+// trouble records errors of chromedp. It ignores events that chromedp cannot decode, because its protocol
+// is older than the browser; heard uses none of them.
 func (b *Browser) trouble(format string, args ...any) {
 	if text := fmt.Sprintf(format, args...); !strings.Contains(text, "could not unmarshal event") {
 		b.mu.Lock()
@@ -100,7 +100,7 @@ func (b *Browser) heard(event any) {
 	}
 }
 
-// note records a request that does not go to the hub.
+// note counts a request to the hub, and records the URL of any other request.
 func (b *Browser) note(address string) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "data" && u.Scheme != "blob" && !strings.HasPrefix(address, b.origin+"/") {
@@ -138,7 +138,7 @@ func (b *Browser) Loads() int {
 	return b.navigated
 }
 
-// Run does things in the page, at most for limit.
+// Run performs actions in the page, for at most limit. what describes them in errors.
 func (b *Browser) Run(limit time.Duration, what string, actions ...chromedp.Action) error {
 	ctx, cancel := context.WithTimeout(b.ctx, limit)
 	defer cancel()
@@ -156,7 +156,7 @@ func (b *Browser) LogIn(user, password string) error {
 	return b.Run(20*time.Second, "waiting for the desk", chromedp.WaitVisible("#desk"))
 }
 
-// LogInRefused tries to log in and returns what the page says to that.
+// LogInRefused tries to log in and returns the error message of the page.
 func (b *Browser) LogInRefused(user, password string) (message string, err error) {
 	if err := b.enter(user, password); err != nil {
 		return "", err
@@ -172,27 +172,27 @@ func (b *Browser) enter(user, password string) error {
 		chromedp.Click("#login-submit"))
 }
 
-// Open opens an incident of the list, once it is there.
+// Open waits until the list has an incident, and opens it.
 func (b *Browser) Open(incident string) error {
 	return b.Run(20*time.Second, "opening the incident "+incident,
 		chromedp.Click(fmt.Sprintf(`.incident[data-id="%s"]`, incident)), chromedp.WaitVisible("#incident-detail"))
 }
 
-// Watch asks for a camera of the open incident, unless it is playing already.
+// Watch selects a camera of the open incident, unless it is selected already.
 func (b *Browser) Watch(edge, device string) error {
 	camera := fmt.Sprintf(`#nearby .camera[data-edge="%s"][data-device="%s"]`, edge, device)
 	return b.Run(20*time.Second, "choosing the camera "+edge+"/"+device, chromedp.WaitVisible(camera), chromedp.Evaluate(
 		fmt.Sprintf(`(() => { const c = document.querySelector(%q); if (c.getAttribute("aria-pressed") !== "true") c.click(); })()`, camera), nil))
 }
 
-// Video is what the page's video has shown.
+// Video is the state of the video element of the page.
 type Video struct {
 	Frames       int     `json:"frames"`       // shown
 	Decoded      int     `json:"decoded"`      // by the browser's own count
 	FirstFrameMS float64 `json:"firstFrameMs"` // from the choice of the camera to the first frame
 	Width        int     `json:"width"`
 	Pixels       string  `json:"pixels"` // a small copy of the frame; differs when the frame does
-	State        string  `json:"state"`  // in words
+	State        string  `json:"state"`  // text of the figure
 }
 
 const lookAtVideo = `(() => {
@@ -209,20 +209,20 @@ const lookAtVideo = `(() => {
     width: v?.videoWidth ?? 0, pixels, state: v?.closest("figure")?.innerText ?? "no video is asked for"};
 })()`
 
-// Video looks at the page's video.
+// Video returns the state of the video element of the page.
 func (b *Browser) Video() (v Video, err error) {
-	err = b.Run(10*time.Second, "looking at the video", chromedp.Evaluate(lookAtVideo, &v))
+	err = b.Run(10*time.Second, "reading the state of the video", chromedp.Evaluate(lookAtVideo, &v))
 	return v, err
 }
 
-// WaitForFrames waits until so many frames were decoded and shown.
+// WaitForFrames waits until at least frames frames have been decoded and shown.
 func (b *Browser) WaitForFrames(ctx context.Context, frames int, limit time.Duration) (v Video, err error) {
 	err = Until(ctx, limit, fmt.Sprintf("%d frames", frames), func(context.Context) error {
 		if v, err = b.Video(); err != nil {
 			return err
 		}
 		if v.Frames < frames || v.Decoded < frames {
-			return fmt.Errorf("%w: %d decoded, %d shown; the page says: %s", ErrNotYet, v.Decoded, v.Frames, v.State)
+			return fmt.Errorf("%w: %d decoded, %d shown; the page shows: %s", ErrNotYet, v.Decoded, v.Frames, v.State)
 		}
 		return nil
 	})

@@ -9,14 +9,15 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"gridpost/hub/api"
+	"gridpost/hub/api/public"
 )
 
-// Client speaks to a hub's HTTP interface with a token.
+// Client is a client of a hub's HTTP API that authenticates by a token.
 type Client struct {
 	URL   string // without a slash at the end
 	Token string
@@ -33,7 +34,7 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 const maxAnswer = 32 << 20
 
-// Do asks and returns status and body of the answer, whatever the status is.
+// Do sends a request and returns the status and the body of the response, whatever the status is.
 func (c *Client) Do(ctx context.Context, method, path string, body []byte) (int, []byte, error) {
 	r, err := c.request(ctx, method, path, body)
 	if err != nil {
@@ -41,12 +42,12 @@ func (c *Client) Do(ctx context.Context, method, path string, body []byte) (int,
 	}
 	answer, err := c.http.Do(r)
 	if err != nil {
-		return 0, nil, fmt.Errorf("asking the hub: %w", err)
+		return 0, nil, fmt.Errorf("requesting from the hub: %w", err)
 	}
 	defer func() { _ = answer.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	if err != nil {
-		return 0, nil, fmt.Errorf("asking the hub: %w", err)
+		return 0, nil, fmt.Errorf("requesting from the hub: %w", err)
 	}
 	return answer.StatusCode, text, nil
 }
@@ -54,7 +55,7 @@ func (c *Client) Do(ctx context.Context, method, path string, body []byte) (int,
 func (c *Client) request(ctx context.Context, method, path string, body []byte) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, method, c.URL+path, bytes.NewReader(body))
 	if err != nil {
-		return nil, fmt.Errorf("asking the hub: %w", err)
+		return nil, fmt.Errorf("requesting from the hub: %w", err)
 	}
 	if c.Token != "" {
 		r.Header.Set("Authorization", "Bearer "+c.Token)
@@ -65,7 +66,7 @@ func (c *Client) request(ctx context.Context, method, path string, body []byte) 
 	return r, nil
 }
 
-// Get asks for path and reads the answer into v. Anything but 200 is an error.
+// Get sends a GET request and decodes the JSON response into v. A status other than 200 is an error.
 func (c *Client) Get(ctx context.Context, path string, v any) error {
 	status, body, err := c.Do(ctx, http.MethodGet, path, nil)
 	if err != nil {
@@ -81,12 +82,12 @@ func (c *Client) Get(ctx context.Context, path string, v any) error {
 }
 
 // Incidents returns all incidents of the hub, newest first.
-func (c *Client) Incidents(ctx context.Context) ([]api.Incident, error) {
-	var all []api.Incident
+func (c *Client) Incidents(ctx context.Context) ([]public.Incident, error) {
+	var all []public.Incident
 	for after := ""; ; {
 		var page struct {
-			Incidents []api.Incident `json:"incidents"`
-			Next      *string        `json:"next"`
+			Incidents []public.Incident `json:"incidents"`
+			Next      *string           `json:"next"`
 		}
 		if err := c.Get(ctx, "/api/v1/incidents?limit=200"+after, &page); err != nil {
 			return nil, err
@@ -100,15 +101,15 @@ func (c *Client) Incidents(ctx context.Context) ([]api.Incident, error) {
 }
 
 // Incident returns one incident with its timeline.
-func (c *Client) Incident(ctx context.Context, id string) (inc api.Incident, err error) {
+func (c *Client) Incident(ctx context.Context, id string) (inc public.Incident, err error) {
 	err = c.Get(ctx, "/api/v1/incidents/"+id, &inc)
 	return inc, err
 }
 
 // Devices returns the hub's devices.
-func (c *Client) Devices(ctx context.Context) ([]api.DeviceRecord, error) {
+func (c *Client) Devices(ctx context.Context) ([]public.DeviceRecord, error) {
 	var page struct {
-		Devices []api.DeviceRecord `json:"devices"`
+		Devices []public.DeviceRecord `json:"devices"`
 	}
 	err := c.Get(ctx, "/api/v1/devices", &page)
 	return page.Devices, err
@@ -133,7 +134,7 @@ func (c *Client) Nearby(ctx context.Context, incident string) ([]Near, error) {
 	return page.Nearby, err
 }
 
-// Knows waits until an edge has told the hub of so many devices.
+// Knows waits until the hub lists at least want devices of an edge.
 func (c *Client) Knows(ctx context.Context, edge string, want int, limit time.Duration) error {
 	return Until(ctx, limit, "the devices of "+edge, func(ctx context.Context) error {
 		all, err := c.Devices(ctx)
@@ -172,23 +173,44 @@ func (c *Client) AllOnline(ctx context.Context, want int, limit time.Duration) e
 	})
 }
 
-// Metric returns a figure of the hub's, of those without labels.
+// Metric returns the value of a metric of the hub that has no labels.
 func (c *Client) Metric(ctx context.Context, name string) (float64, error) {
+	sum, found, err := c.metric(ctx, name, func(labels string) bool { return labels == "" })
+	if err == nil && found == 0 {
+		err = fmt.Errorf("the hub has no metric %s", name)
+	}
+	return sum, err
+}
+
+// Sum returns the sum of a metric of the hub over the lines whose labels contain each of the texts; 0 when
+// there is none yet.
+func (c *Client) Sum(ctx context.Context, name string, containing ...string) (float64, error) {
+	sum, _, err := c.metric(ctx, name, func(labels string) bool {
+		return !slices.ContainsFunc(containing, func(text string) bool { return !strings.Contains(labels, text) })
+	})
+	return sum, err
+}
+
+// metric returns the sum over the lines of a metric whose labels are wanted, and the number of these lines.
+func (c *Client) metric(ctx context.Context, name string, wanted func(labels string) bool) (sum float64, found int, err error) {
 	status, body, err := c.Do(ctx, http.MethodGet, "/metrics", nil)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if status != http.StatusOK {
-		return 0, fmt.Errorf("the hub answered %d to /metrics", status)
+		return 0, 0, fmt.Errorf("the hub answered %d to /metrics", status)
 	}
 	for line := range strings.Lines(string(body)) {
-		if value, ok := strings.CutPrefix(line, name+" "); ok {
-			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			if err != nil {
-				return 0, fmt.Errorf("reading the figure %s: %w", name, err)
-			}
-			return n, nil
+		rest, ok := strings.CutPrefix(strings.TrimSpace(line), name)
+		labels, value, complete := cutLast(rest, " ")
+		if !ok || !complete || labels != "" && labels[0] != '{' || !wanted(labels) {
+			continue
 		}
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return 0, 0, fmt.Errorf("reading the metric %s: %w", name, err)
+		}
+		sum, found = sum+n, found+1
 	}
-	return 0, fmt.Errorf("the hub has no figure %s", name)
+	return sum, found, nil
 }

@@ -2,6 +2,7 @@ package rig
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,13 +16,16 @@ import (
 	"time"
 )
 
+const loopback = "127.0.0.1" // the address of a hub's console and of the brokers
+
 const startLimit = 60 * time.Second // with the machine busy
 
-// Hub is a hub on a data folder. It keeps its ports when it is started again.
+// Hub is a hub process with its data folder. It uses the same ports when it is started again.
 type Hub struct {
 	Programs Programs
 	Dir      string // of its data and its log
 	Config   string // configuration file; empty: none
+	Database string // URL of a PostgreSQL database; empty: SQLite
 	*Client         // with an administrator's token
 
 	process *Process
@@ -33,25 +37,32 @@ type Hub struct {
 	}
 }
 
-// StartHub starts a hub with a new data folder in dir and makes a token.
+// StartHub starts a hub with a new data folder in dir and creates a token.
 func StartHub(ctx context.Context, p Programs, dir string) (*Hub, error) {
 	return StartHubWith(ctx, p, dir, HubOptions{})
 }
 
-// HubOptions are what a hub can have beside the defaults.
+// HubOptions are optional settings of a hub.
 type HubOptions struct {
-	Config string // configuration file; empty: none
-	Host   string // IP address of this machine where edges and media are served; 127.0.0.1 if empty
+	Config   string // configuration file; empty: none
+	Host     string // IP address of this machine where edges and media are served; 127.0.0.1 if empty
+	Console  string // the same for the console and the API
+	Database string // URL of a PostgreSQL database; empty: SQLite in the data folder
 }
 
 // StartHubWith is StartHub with options.
 func StartHubWith(ctx context.Context, p Programs, dir string, o HubOptions) (*Hub, error) {
-	h := &Hub{Programs: p, Dir: dir, Config: o.Config}
-	host := o.Host
-	if host == "" {
-		host = "127.0.0.1"
+	h := &Hub{Programs: p, Dir: dir, Config: o.Config, Database: o.Database}
+	host, console := cmp.Or(o.Host, loopback), cmp.Or(o.Console, loopback)
+	for _, one := range []struct {
+		address *string
+		host    string
+	}{{&h.at.Listen, console}, {&h.at.EdgeListen, host}, {&h.at.MediaListen, host}} {
+		var err error
+		if *one.address, err = FreeAddress(one.host); err != nil {
+			return nil, err
+		}
 	}
-	h.at.Listen, h.at.EdgeListen, h.at.MediaListen = "127.0.0.1:0", host+":0", host+":0"
 	if err := h.Start(ctx); err != nil {
 		return nil, err
 	}
@@ -95,8 +106,16 @@ func (h *Hub) Launch() (err error) {
 	if h.Config != "" {
 		args = append(args, "--config", h.Config)
 	}
-	h.process, err = Start(filepath.Join(h.Dir, "hub.log"), h.Programs.Path("hub"), args...)
+	h.process, err = StartWith(filepath.Join(h.Dir, "hub.log"), h.env(), h.Programs.Path("hub"), args...)
 	return err
+}
+
+// env names the database, which may hold a password, where no other process sees it.
+func (h *Hub) env() []string {
+	if h.Database == "" {
+		return nil
+	}
+	return []string{"GRIDPOST_DATABASE=" + h.Database}
 }
 
 // Process returns the hub's process.
@@ -135,6 +154,12 @@ func (h *Hub) ready(ctx context.Context) error {
 
 func (h *Hub) data() string { return filepath.Join(h.Dir, "hub") }
 
+// Address returns where the console and the API are served, as host:port.
+func (h *Hub) Address() string { return h.at.Listen }
+
+// EdgeAddress returns where edges are served, as host:port.
+func (h *Hub) EdgeAddress() string { return h.at.EdgeListen }
+
 // EdgeURL returns where edges reach the hub.
 func (h *Hub) EdgeURL() string { return "https://" + h.at.EdgeListen }
 
@@ -149,7 +174,7 @@ func (h *Hub) Kill() { h.process.Kill() }
 
 // Command runs a command of the hub on its data folder and returns what it printed.
 func (h *Hub) Command(ctx context.Context, input string, args ...string) (string, error) {
-	return command(ctx, h.Programs.Path("hub"), input, append(args, "--data", h.data())...)
+	return command(ctx, h.env(), h.Programs.Path("hub"), input, append(args, "--data", h.data())...)
 }
 
 // AddUser adds a user.
@@ -164,16 +189,19 @@ func (h *Hub) Enrol(ctx context.Context, name, dir string) error {
 	if err != nil {
 		return err
 	}
-	_, err = command(ctx, h.Programs.Path("edge"), "", "enrol", "--data", dir, h.EdgeURL(), token)
+	_, err = command(ctx, nil, h.Programs.Path("edge"), "", "enrol", "--data", dir, h.EdgeURL(), token)
 	return err
 }
 
 // command runs a program to its end and returns its output.
-func command(ctx context.Context, program, input string, args ...string) (string, error) {
+func command(ctx context.Context, env []string, program, input string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stdin = strings.NewReader(input)
+	if len(env) > 0 {
+		cmd.Env = append(os.Environ(), env...)
+	}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -14,13 +14,14 @@ import (
 
 const stopGrace = 15 * time.Second
 
-// Process is a program that runs. Its output is in a file.
+// Process is a running program. Its output is appended to a file.
 type Process struct {
 	Log string // path
 
 	cmd   *exec.Cmd
+	begin int64 // size of Log at the start
 	ended chan struct{}
-	err   error // how it ended; to be read after ended is closed
+	err   error // result of Wait; valid after ended is closed
 }
 
 // Start starts a program, in a process group of its own. Its output is added to log.
@@ -34,8 +35,12 @@ func StartWith(log string, env []string, program string, args ...string) (*Proce
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", program, err)
 	}
-	defer func() { _ = out.Close() }() // the process has its own
-	p := &Process{Log: log, cmd: exec.Command(program, args...), ended: make(chan struct{})}
+	defer func() { _ = out.Close() }() // the process has its own descriptor
+	before, err := out.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("starting %s: %w", program, err)
+	}
+	p := &Process{Log: log, cmd: exec.Command(program, args...), begin: before.Size(), ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	if len(env) > 0 {
 		p.cmd.Env = append(os.Environ(), env...)
@@ -65,8 +70,9 @@ func (p *Process) Signal(s os.Signal) error {
 	return nil
 }
 
-// Stop asks the process to end and waits. It is an error if it does not end well by itself, or
-// had ended before. Stop may be called again.
+// Stop sends SIGTERM to the process and waits until it ends; after stopGrace it kills the process. It
+// returns an error if the process failed, now or before the call. Stop may be called again. It is no
+// failure if the signal ended the process before its program installed a handler or wrote anything.
 func (p *Process) Stop() error {
 	select {
 	case <-p.ended:
@@ -78,10 +84,21 @@ func (p *Process) Stop() error {
 	t := time.AfterFunc(stopGrace, func() { _ = p.cmd.Process.Kill() })
 	<-p.ended
 	t.Stop()
-	if p.err != nil {
+	if p.err != nil && !p.hadNotBegun() {
 		return fmt.Errorf("%s ended with: %w; its output ends with:\n%s", filepath.Base(p.cmd.Path), p.err, p.Tail())
 	}
 	return nil
+}
+
+// hadNotBegun reports whether SIGTERM ended the process before its program wrote anything. To be called
+// after the process has ended.
+func (p *Process) hadNotBegun() bool {
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if !ok || !status.Signaled() || status.Signal() != syscall.SIGTERM {
+		return false
+	}
+	out, err := os.Stat(p.Log)
+	return err == nil && out.Size() == p.begin
 }
 
 // Kill ends the process at once, as a power cut does, and waits.
@@ -90,7 +107,7 @@ func (p *Process) Kill() {
 	<-p.ended
 }
 
-// Tail returns the end of the process's output, for a message.
+// Tail returns the end of the process's output, for error messages.
 func (p *Process) Tail() string {
 	text, err := os.ReadFile(p.Log)
 	if err != nil {
@@ -119,15 +136,15 @@ func Children(pid int, name string) ([]int, error) {
 	return found, nil
 }
 
-// stat is what /proc/PID/stat says (proc(5)).
+// stat is a part of /proc/PID/stat (proc(5)).
 type stat struct {
 	pid, parent int
 	name, state string
 	cpu         time.Duration // user and system
 }
 
-// clockTick is what the kernel counts CPU time in: USER_HZ, 100 on every architecture of Linux
-// that Go runs on.
+// clockTick is the unit of CPU times in /proc: USER_HZ is 100 on every Linux architecture that Go
+// supports.
 const clockTick = 10 * time.Millisecond
 
 func readStat(path string) (s stat, err error) {
@@ -135,7 +152,7 @@ func readStat(path string) (s stat, err error) {
 	if err != nil {
 		return s, fmt.Errorf("reading a process's state: %w", err)
 	}
-	// The name stands in brackets and may contain anything.
+	// The name is in brackets and may contain any character.
 	head, rest, ok := cutLast(string(text), ") ")
 	pid, name, ok2 := strings.Cut(head, " (")
 	f := strings.Fields(rest)

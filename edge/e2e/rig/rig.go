@@ -1,9 +1,9 @@
-// Package rig starts Gridpost's programs as processes, with devices around them, and asks the
-// hub what came of it, as its clients do: over HTTP, server-sent events and a browser.
+// Package rig starts Gridpost's programs as processes, with simulated devices, and reads the results
+// from the hub as clients do: over HTTP, server-sent events and a browser.
 //
-// The tests of edge/e2e, the smoke run and the benchmark use it. It knows of the programs only
-// what an operator knows: commands, files and the HTTP interface. It must not import edge's or
-// hub's insides.
+// The tests of edge/e2e, the smoke run and the benchmarks use it. It uses only the interfaces that
+// operators have: commands, files and the HTTP API. It must not import internal packages of edge or
+// hub.
 package rig
 
 import (

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"syscall"
 
@@ -17,7 +17,7 @@ import (
 	"gridpost/streams/simcam"
 )
 
-// Map is a part of a site's document, in its words.
+// Map is a part of a site's document, by its keys.
 type Map map[string]any
 
 // How simulated sensors log in. The password must not appear in any log.
@@ -41,13 +41,17 @@ type Site struct {
 
 // SiteOptions say what a site has.
 type SiteOptions struct {
-	Name      string
-	Dir       string
-	Footage   string           // MPEG-TS that the cameras play; needed if there are cameras
-	Cameras   map[string][]Map // rules by name of the camera
+	Name    string
+	Dir     string
+	Footage string           // MPEG-TS that the cameras play; needed if there are cameras
+	Cameras map[string][]Map // rules by name of the camera
+
+	CameraURLs map[string]string // further cameras without rules, which the caller serves, by name
+
 	Sensors   map[string][]Map // rules by name of the sensor, which is what its topic ends with
 	Places    map[string]Map   // of devices by name; the others stand at the square
 	Detection Map              // section of the document
+	Edit      func(Map)        // changes the document before it is written; nil: it stays
 	HubURL    string           // where the edge connects to the hub; empty: the hub's own address
 	Broker    string           // URL of a broker outside of the edge; empty: the embedded broker
 	Time      string           // JSON path of the time in the sensors' messages; empty: time of arrival
@@ -58,7 +62,7 @@ type SiteOptions struct {
 func NewSite(ctx context.Context, hub *Hub, o SiteOptions) (*Site, error) {
 	s := &Site{Name: o.Name, Dir: o.Dir, programs: hub.Programs}
 	var err error
-	if s.broker, err = FreeAddress(); err != nil {
+	if s.broker, err = FreeAddress(loopback); err != nil {
 		return nil, err
 	}
 	hubURL := hub.EdgeURL()
@@ -77,6 +81,9 @@ func NewSite(ctx context.Context, hub *Hub, o SiteOptions) (*Site, error) {
 	}
 	if err := s.devices(o); err != nil {
 		return nil, err
+	}
+	if o.Edit != nil {
+		o.Edit(s.document)
 	}
 	if err := hub.Enrol(ctx, o.Name, s.data()); err != nil {
 		return nil, errors.Join(err, s.closeCameras())
@@ -98,6 +105,9 @@ func (s *Site) devices(o SiteOptions) (err error) {
 	for name, rules := range o.Cameras {
 		at := o.place(name, Map{"lat": 30.9201, "lon": 120.9302, "heading": 45, "fov": 90, "range": 60})
 		cameras = append(cameras, Map{"name": name, "url": s.Cameras.URL(name), "place": at, "rules": rules})
+	}
+	for name, url := range o.CameraURLs {
+		cameras = append(cameras, Map{"name": name, "url": url, "place": o.place(name, Map{"lat": 30.9201, "lon": 120.9302})})
 	}
 	for name, rules := range o.Sensors {
 		at := o.place(name, Map{"lat": 30.9203, "lon": 120.9304})
@@ -121,7 +131,7 @@ func (o SiteOptions) place(name string, square Map) Map {
 // Clone returns an edge whose document and identity are those of s, with its data in dir, to which
 // the caller has copied them, and with a broker of its own. The cameras stay with s.
 func (s *Site) Clone(dir string) (*Site, error) {
-	listen, err := FreeAddress()
+	listen, err := FreeAddress(loopback)
 	if err != nil {
 		return nil, err
 	}
@@ -130,18 +140,6 @@ func (s *Site) Clone(dir string) (*Site, error) {
 	broker["listen"] = listen
 	twin.document["mqtt"] = broker
 	return twin, twin.write()
-}
-
-// FreeAddress returns an address of this machine that nobody listens on just now.
-func FreeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("looking for a free port: %w", err)
-	}
-	if err := l.Close(); err != nil {
-		return "", fmt.Errorf("looking for a free port: %w", err)
-	}
-	return l.Addr().String(), nil
 }
 
 func (s *Site) data() string { return filepath.Join(s.Dir, s.Name) }
@@ -164,22 +162,44 @@ func (s *Site) write() error {
 	return nil
 }
 
-// Edit changes the document. A running edge learns of it when it is told to reload: see Reload.
+// Edit changes the document. A running edge uses the new document after Reload.
 func (s *Site) Edit(change func(document Map)) error {
 	change(s.document)
 	return s.write()
 }
 
-// Reload tells the edge that its document has changed, as an operator does by SIGHUP.
+// Reload sends SIGHUP to the edge, which reads its document again.
 func (s *Site) Reload() error { return s.process.Signal(syscall.SIGHUP) }
 
-// Start starts the edge, also again.
-func (s *Site) Start() (err error) {
-	program := s.Program
-	if program == "" {
-		program = s.programs.Path("edge")
+// Apply has the running edge use the document as it is now, as an operator does by `edge apply`, and
+// returns what the command printed.
+func (s *Site) Apply(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, s.program(), "apply", s.file(), "--data", s.data()).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("applying the site's document: %w: %s", err, out)
 	}
-	s.process, err = StartWith(filepath.Join(s.Dir, s.Name+".log"), s.Env, program, "run", "--config", s.file(), "--data", s.data(), "--status", "127.0.0.1:0")
+	return string(out), nil
+}
+
+// Status returns what `edge status` prints: JSON.
+func (s *Site) Status(ctx context.Context) ([]byte, error) {
+	out, err := exec.CommandContext(ctx, s.program(), "status", "--data", s.data()).Output()
+	if err != nil {
+		return nil, fmt.Errorf("asking the edge for its status: %w: %s", err, out)
+	}
+	return out, nil
+}
+
+func (s *Site) program() string {
+	if s.Program != "" {
+		return s.Program
+	}
+	return s.programs.Path("edge")
+}
+
+// Start starts the edge. It may be called again after Stop or Kill.
+func (s *Site) Start() (err error) {
+	s.process, err = StartWith(filepath.Join(s.Dir, s.Name+".log"), s.Env, s.program(), "run", "--config", s.file(), "--data", s.data(), "--status", "127.0.0.1:0")
 	return err
 }
 

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"gridpost/hub/api"
+	"gridpost/hub/api/public"
 )
 
 // Event is one event of the hub's live stream.
@@ -20,7 +20,7 @@ type Event struct {
 	Arrived  time.Time
 }
 
-// ErrStreamEnded says that the hub ended the live stream.
+// ErrStreamEnded is returned when the hub has ended the live stream.
 var ErrStreamEnded = errors.New("the live stream ended")
 
 const maxLine = 4 << 20
@@ -60,7 +60,7 @@ func (c *Client) Stream(ctx context.Context, opened func() error, each func(Even
 		case "data":
 			e.Data = append(e.Data, value...)
 		case "":
-			if lines.Text() != "" || e.Data == nil { // a comment, or nothing to tell
+			if lines.Text() != "" || e.Data == nil { // a comment, or an event without data
 				continue
 			}
 			e.Arrived = time.Now()
@@ -76,17 +76,17 @@ func (c *Client) Stream(ctx context.Context, opened func() error, each func(Even
 	return ErrStreamEnded
 }
 
-// errFound ends a stream that has brought what was waited for.
+// errFound ends the stream when the incident has been found.
 var errFound = errors.New("found")
 
 // FirstIncident waits for the first event about an incident that fits, from now on, and
 // returns it and when it came. opened, if not nil, is called once no event can be missed any more.
-func (c *Client) FirstIncident(ctx context.Context, fits func(api.Incident) bool, opened func() error) (found api.Incident, at time.Time, err error) {
+func (c *Client) FirstIncident(ctx context.Context, fits func(public.Incident) bool, opened func() error) (found public.Incident, at time.Time, err error) {
 	err = c.Stream(ctx, opened, func(e Event) error {
-		if e.Name != api.ChangeIncident {
+		if e.Name != public.ChangeIncident {
 			return nil
 		}
-		var inc api.Incident
+		var inc public.Incident
 		if err := json.Unmarshal(e.Data, &inc); err != nil {
 			return fmt.Errorf("reading an incident's event: %w", err)
 		}

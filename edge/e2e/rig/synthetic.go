@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
+	"gridpost/devices/problem"
 	"gridpost/firmware-config/enrol"
 	"gridpost/hub/api"
 )
@@ -44,7 +46,7 @@ func NewSyntheticEdge(ctx context.Context, hub *Hub, name, dir string) (*Synthet
 		return nil, err
 	}
 	return &SyntheticEdge{
-		client: id.Client(), url: hub.EdgeURL() + "/edge/v1/events",
+		client: id.Client(), url: hub.EdgeURL(),
 		epoch: uuid.Must(uuid.NewV7()).String(), seq: map[api.Lane]uint64{},
 	}, nil
 }
@@ -80,7 +82,8 @@ func (b *SyntheticEdge) Post(ctx context.Context, events []EdgeEvent) error {
 	return nil
 }
 
-// number makes a batch. A number that may have arrived is not given again, whatever comes of it.
+// number returns a batch of events with their sequence numbers. Numbers are never used again, because a
+// batch may have arrived although sending it failed.
 func (b *SyntheticEdge) number(events []EdgeEvent) (api.Batch, error) {
 	now := time.Now()
 	batch := api.Batch{Epoch: b.epoch, Sent: now, Events: make([]api.Event, 0, len(events))}
@@ -95,26 +98,34 @@ func (b *SyntheticEdge) number(events []EdgeEvent) (api.Batch, error) {
 	return batch, nil
 }
 
-func (b *SyntheticEdge) send(ctx context.Context, batch api.Batch) (ack api.Ack, err error) {
+func (b *SyntheticEdge) send(ctx context.Context, batch api.Batch) (api.Ack, error) {
+	return PostBatch(ctx, b.client, b.url, 1, batch)
+}
+
+// PostBatch posts one batch to the edge port of the hub at url, in a version of the protocol. Any status but
+// 200 is a *problem.Error.
+func PostBatch(ctx context.Context, client *http.Client, url string, protocol int, batch api.Batch) (ack api.Ack, err error) {
 	text, err := json.Marshal(batch)
 	if err != nil {
-		return ack, fmt.Errorf("writing a batch: %w", err)
+		return ack, fmt.Errorf("encoding a batch: %w", err)
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, b.url, bytes.NewReader(text))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/edge/v1/events", bytes.NewReader(text))
 	if err != nil {
 		return ack, fmt.Errorf("posting a batch: %w", err)
 	}
 	r.Header.Set("Content-Type", "application/json")
-	answer, err := b.client.Do(r)
+	r.Header.Set(api.HeaderProtocol, strconv.Itoa(protocol))
+	answer, err := client.Do(r)
 	if err != nil {
 		return ack, fmt.Errorf("posting a batch: %w", err)
 	}
-	body, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
-	if err = errors.Join(err, answer.Body.Close()); err != nil {
-		return ack, fmt.Errorf("reading the acknowledgement: %w", err)
-	}
+	defer func() { err = errors.Join(err, answer.Body.Close()) }()
 	if answer.StatusCode != http.StatusOK {
-		return ack, fmt.Errorf("the hub answered %d: %s", answer.StatusCode, body)
+		return ack, fmt.Errorf("posting a batch: %w", problem.FromResponse(answer))
+	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
+	if err != nil {
+		return ack, fmt.Errorf("reading the acknowledgement: %w", err)
 	}
 	if err := json.Unmarshal(body, &ack); err != nil {
 		return ack, fmt.Errorf("reading the acknowledgement: %w", err)

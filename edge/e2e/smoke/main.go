@@ -1,8 +1,9 @@
-// Command smoke runs the demonstration without a person and prints what came of it as one line
-// of JSON: an incident with its snapshot, the cameras near it, and live video from the first of
-// them in a headless browser. It exits with 0 only if all of it happened.
+// Command smoke runs the demonstration automatically and prints the result as one line of JSON: an
+// incident with its snapshot, the cameras near it, and live video of the first of them in a headless
+// browser. The exit status is 0 only if all of it succeeded.
 //
-// Data, ports and browser profile are new ones, so that it runs beside a demonstration.
+// It uses a new data folder, free ports and a new browser profile, so that it can run beside a
+// demonstration.
 package main
 
 import (
@@ -16,14 +17,13 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
 	"gridpost/edge/e2e/rig"
-	"gridpost/hub/api"
+	"gridpost/hub/api/public"
 )
 
 const (
@@ -34,7 +34,7 @@ const (
 	videoLimit    = 30 * time.Second
 )
 
-// result is the line that is printed.
+// result is the line of JSON that is printed.
 type result struct {
 	IncidentMS   int64      `json:"incident_ms"` // from the frame in which the rule's condition held to the hub's event
 	Nearby       []rig.Near `json:"nearby"`
@@ -48,10 +48,9 @@ func main() {
 	programs := flag.String("programs", "bin", "folder of edge, hub and worker")
 	footage := flag.String("footage", "", "folder of converted footage")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx := rig.UntilSignal(os.Interrupt, syscall.SIGTERM)
 	r := result{Nearby: []rig.Near{}}
 	err := r.run(ctx, rig.Programs(*programs), *footage)
-	stop()
 	r.OK = err == nil
 	if err != nil {
 		r.Error = err.Error()
@@ -83,7 +82,7 @@ func (r *result) run(ctx context.Context, programs rig.Programs, footage string)
 	}
 	defer func() {
 		if err != nil {
-			progress("What the programs wrote is in %s", dir)
+			progress("Data and logs of the programs are in %s", dir)
 			return
 		}
 		err = os.RemoveAll(dir)
@@ -98,7 +97,7 @@ func (r *result) run(ctx context.Context, programs rig.Programs, footage string)
 		return err
 	}
 	defer func() { err = errors.Join(err, demo.Stop()) }()
-	// The demonstration may end by itself, with a reason: then nothing more is to be waited for.
+	// If the demonstration exits unexpectedly, all waiting ends.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -139,8 +138,8 @@ func (r *result) watch(ctx context.Context, demo *rig.Process, dir string) error
 	return r.play(ctx, ready, inc.ID, first, filepath.Join(dir, "profile"))
 }
 
-// waitReady waits for the line that begins with "ready" and returns its url, user, password
-// and token.
+// waitReady waits for the output line that begins with "ready" and returns its url, user, password and
+// token.
 func waitReady(ctx context.Context, demo *rig.Process) (map[string]string, error) {
 	found := map[string]string{}
 	err := rig.Until(ctx, readyLimit, "the demonstration", func(context.Context) error {
@@ -171,18 +170,18 @@ func waitReady(ctx context.Context, demo *rig.Process) (map[string]string, error
 	return found, err
 }
 
-// incident waits for one that a camera opens from now on.
-func (r *result) incident(ctx context.Context, hub *rig.Client) (api.Incident, error) {
+// incident waits for the next incident that a camera opens.
+func (r *result) incident(ctx context.Context, hub *rig.Client) (public.Incident, error) {
 	ctx, cancel := context.WithTimeout(ctx, incidentLimit)
 	defer cancel()
-	inc, at, err := hub.FirstIncident(ctx, func(i api.Incident) bool {
-		return i.Source == api.SourceEdge && i.Box != nil && i.Version == 1
+	inc, at, err := hub.FirstIncident(ctx, func(i public.Incident) bool {
+		return i.Source == public.SourceEdge && i.Box != nil && i.Version == 1
 	}, nil)
 	r.IncidentMS = at.Sub(inc.OpenedAt).Milliseconds()
 	return inc, err
 }
 
-// snapshot waits until the incident has its frame, and reads it.
+// snapshot waits until the incident has a snapshot, and verifies its hash.
 func snapshot(ctx context.Context, hub *rig.Client, id string) error {
 	return rig.Until(ctx, snapshotLimit, "the snapshot", func(ctx context.Context) error {
 		inc, err := hub.Incident(ctx, id)
@@ -199,7 +198,7 @@ func snapshot(ctx context.Context, hub *rig.Client, id string) error {
 			}
 			sum := sha256.Sum256(body)
 			if status != http.StatusOK || hex.EncodeToString(sum[:]) != e.SHA256 {
-				return fmt.Errorf("the snapshot %s is not what the edge made: status %d, %d bytes", e.URL, status, len(body))
+				return fmt.Errorf("the snapshot %s differs from the one that the edge took: status %d, %d bytes", e.URL, status, len(body))
 			}
 			return nil
 		}
@@ -207,7 +206,7 @@ func snapshot(ctx context.Context, hub *rig.Client, id string) error {
 	})
 }
 
-// play plays a camera of the incident on the console's page, until enough frames were decoded.
+// play plays a camera of the incident in the console until enough frames have been decoded.
 func (r *result) play(ctx context.Context, ready map[string]string, incident string, camera rig.Near, profile string) (err error) {
 	b, err := rig.OpenBrowser(ctx, ready["url"], profile)
 	if err != nil {
@@ -229,7 +228,7 @@ func (r *result) play(ctx context.Context, ready map[string]string, incident str
 	}
 	r.FirstFrameMS, r.Frames = int64(v.FirstFrameMS), v.Decoded
 	if outside := b.Outside(); len(outside) > 0 {
-		return fmt.Errorf("the page asked outside: %q", outside)
+		return fmt.Errorf("the page sent requests to other hosts: %q", outside)
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ type bulkRequest struct {
 	Edges     int `json:"edges"`
 	Devices   int `json:"devices"`
 	Incidents int `json:"incidents"`
-	Open      int `json:"open"` // of them still open; the older ones are over
+	Open      int `json:"open"` // number of incidents that are still open: the newest ones
 }
 
 // bulk enrols synthetic edges crowd-1, crowd-2, ..., which post devices and incidents of the last
@@ -60,10 +60,10 @@ func (s *testbed) bulk(ctx context.Context, o bulkRequest) (any, error) {
 	return nil, nil
 }
 
-// share is how many of all the nth of several gets.
+// share returns the nth of several nearly equal parts of all.
 func share(all, several, n int) int { return all*(n+1)/several - all*n/several }
 
-// device is the ith device of an edge; every third is a sensor.
+// device returns the ith device of an edge; every third one is a sensor.
 func device(r *rand.Rand, i int) api.Device {
 	at := &devices.Place{Lat: round(30.92 + (r.Float64()-0.5)/25), Lon: round(120.93 + (r.Float64()-0.5)/20)}
 	if i%3 == 0 {

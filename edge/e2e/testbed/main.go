@@ -28,10 +28,9 @@ func main() {
 	dir := flag.String("dir", "", "folder for all data; new and empty")
 	flag.Parse()
 	// An interrupt meant for the tests reaches this process too: they end the input when they are done.
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	ctx := rig.UntilSignal(syscall.SIGTERM)
 	signal.Ignore(os.Interrupt)
 	err := run(ctx, &testbed{programs: rig.Programs(*programs), footage: *footage, dir: *dir}, os.Stdin, os.Stdout)
-	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testbed:", err)
 		os.Exit(1)

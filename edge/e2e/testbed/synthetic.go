@@ -16,7 +16,7 @@ import (
 
 const heartbeat = 10 * time.Second // the hub marks an edge as lost after 30 s
 
-// syntheticEdge posts what it is given, and sends health so that the hub shows it online.
+// syntheticEdge posts given events, and sends health reports so that the hub shows it online.
 type syntheticEdge struct {
 	*rig.SyntheticEdge
 	problems []devices.Cause

@@ -25,7 +25,7 @@ type testbed struct {
 	edges map[string]*syntheticEdge
 }
 
-// site is an edge that runs, with its devices.
+// site is a running edge with its devices.
 type site struct {
 	*rig.Site
 	sensors map[string]*rig.Sensor
@@ -52,7 +52,9 @@ type nothing struct{}
 
 // start starts the hub, with a new data folder.
 func (s *testbed) start(ctx context.Context, o struct {
-	Town string `json:"town"` // GeoJSON file that is copied to the map layers of the hub, if any
+	Town   string `json:"town"`   // GeoJSON file that is copied to the map layers of the hub, if any
+	Host   string `json:"host"`   // IP address of this machine where all is served; 127.0.0.1 if empty
+	Config string `json:"config"` // of the hub, YAML; empty: none
 },
 ) (any, error) {
 	if s.hub != nil {
@@ -71,7 +73,14 @@ func (s *testbed) start(ctx context.Context, o struct {
 			return nil, fmt.Errorf("copying the town: %w", err)
 		}
 	}
-	hub, err := rig.StartHub(ctx, s.programs, s.dir)
+	options := rig.HubOptions{Host: o.Host, Console: o.Host}
+	if o.Config != "" {
+		options.Config = filepath.Join(s.dir, "hub.yml")
+		if err := os.WriteFile(options.Config, []byte(o.Config), 0o600); err != nil {
+			return nil, fmt.Errorf("writing the hub's configuration: %w", err)
+		}
+	}
+	hub, err := rig.StartHubWith(ctx, s.programs, s.dir, options)
 	if err != nil {
 		return nil, err
 	}

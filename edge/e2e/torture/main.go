@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/signal"
 	"strings"
 	"syscall"
 	"time"
@@ -29,11 +28,10 @@ func main() {
 	cache := flag.String("cache", "", "folder for an edge whose clock can be set")
 	keep := flag.Bool("keep", false, "keep logs even if nothing was violated")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx := rig.UntilSignal(os.Interrupt, syscall.SIGTERM)
 	ok, err := torture(ctx, faults.Options{
 		Programs: rig.Programs(*programs), Root: ".", Cache: *cache, Seed: *seed, For: time.Duration(*seconds) * time.Second, Only: split(*only),
 	}, *keep)
-	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "torture:", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,7 @@ import (
 	"gridpost/devices/rungroup"
 	"gridpost/edge/internal/brokers"
 	"gridpost/edge/internal/camera"
+	"gridpost/edge/internal/discovery"
 	"gridpost/edge/internal/health"
 	"gridpost/edge/internal/hublink"
 	"gridpost/edge/internal/incidents"
@@ -36,8 +38,10 @@ import (
 	"gridpost/edge/internal/sensor"
 	"gridpost/edge/internal/sitefile"
 	"gridpost/edge/internal/store"
+	"gridpost/edge/internal/templates"
 	"gridpost/edge/internal/uplink"
 	"gridpost/streams"
+	"gridpost/streams/rtsp/compat"
 
 	firmwareconfig "gridpost/firmware-config"
 )
@@ -81,8 +85,9 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Run runs an edge until ctx ends, and returns nil then. It returns an error when the edge
-// cannot be run at all: its store cannot be opened, or the document is another edge's.
+// Run runs an edge until ctx ends, and returns nil then, or an error that is context.Canceled when it had
+// not started yet. It returns another error when the edge cannot be run at all: its store cannot be
+// opened, or the document is another edge's.
 func Run(ctx context.Context, o Options) (err error) {
 	o = o.withDefaults()
 	doc, source, err := o.Files.Load()
@@ -102,16 +107,25 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer func() { err = errors.Join(err, unlock()) }()
 	st, err := openStore(ctx, o)
 	if err != nil {
-		return fmt.Errorf("starting the edge: %w", err)
+		return startError(ctx, err)
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	e, err := newEdge(ctx, o, doc, source, st)
 	if err != nil {
-		return fmt.Errorf("starting the edge: %w", err)
+		return startError(ctx, err)
 	}
 	err = e.run(ctx)
 	o.Logger.Info("the edge has stopped")
 	return err
+}
+
+// startError returns why the edge could not start. After ctx has ended that is why, whatever the part says
+// that was interrupted.
+func startError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("starting the edge: %w: %w", ctx.Err(), err)
+	}
+	return fmt.Errorf("starting the edge: %w", err)
 }
 
 // lock makes sure that one edge at a time runs on a data directory: two would write the same files.
@@ -132,31 +146,39 @@ func lock(dir string) (unlock func() error, err error) {
 
 // edge holds the parts, which know each other only through what is handed to them here.
 type edge struct {
-	o       Options
-	name    string
-	store   *store.Store
-	newest  *uplink.States // on their way to the hub
-	states  *presence.States
-	alerts  *incidents.Writer
-	intake  *sensor.Intake
-	link    *hublink.Link
-	publish *publish.Publisher
-	health  *health.Registry
-	starts  *supervisor.Gate // of the cameras' workers
+	o          Options
+	name       string
+	store      *store.Store
+	newest     *uplink.States // on their way to the hub
+	states     *presence.States
+	alerts     *incidents.Writer
+	intake     *sensor.Intake
+	templates  *templates.Devices
+	discovered *discovery.List
+	link       *hublink.Link
+	publish    *publish.Publisher
+	health     *health.Registry
+	starts     *supervisor.Gate // of the cameras' workers
+	logins     compat.Logins    // of the cameras
 
 	// The reconcilers of all that the document names.
-	cameras, sensors, brokers *reconcile.Reconciler
+	cameras, sensors, brokers, models *reconcile.Reconciler
+
+	inference atomic.Pointer[supervisor.Inference] // runs the object model for all cameras; nil: there is none
 
 	started  time.Time
 	applying chan struct{} // held by the one that applies a document: a mutex that may be held over I/O
 
 	mu       sync.Mutex
-	document *firmwareconfig.Document        // that runs
+	base     *firmwareconfig.Document        // that runs, as it was loaded
+	document *firmwareconfig.Document        // base with the sensors that its templates have become
 	source   sitefile.Source                 // of the document
 	loaded   time.Time                       // when the document was applied
 	open     map[string][]detection.Incident // by device: read at the start, not taken over yet
+	memory   map[string]memory               // by sensor: what its rules knew when it last ran, not taken over yet
 	running  running
-	gone     map[string]uint64 // counters of cameras and brokers that have stopped
+	refused  map[string]refusedTopics // by the broker that refuses
+	gone     map[string]uint64        // counters of cameras and brokers that have stopped
 }
 
 // running are the components that run, or ran last, under a name.
@@ -173,15 +195,20 @@ const startsAtOnce = 2
 
 func newEdge(ctx context.Context, o Options, doc *firmwareconfig.Document, source sitefile.Source, st *store.Store) (*edge, error) {
 	e := &edge{
-		o: o, name: doc.Edge, document: doc, source: source, started: time.Now(), applying: make(chan struct{}, 1), store: st, newest: o.states, health: health.NewRegistry(), starts: supervisor.NewGate(startsAtOnce),
-		open: map[string][]detection.Incident{}, gone: map[string]uint64{},
+		o: o, name: doc.Edge, base: doc, document: doc, source: source, started: time.Now(), applying: make(chan struct{}, 1), store: st, newest: o.states, health: health.NewRegistry(), starts: supervisor.NewGate(startsAtOnce),
+		open: map[string][]detection.Incident{}, refused: map[string]refusedTopics{}, gone: map[string]uint64{}, memory: map[string]memory{},
 		running: running{cameras: map[string]*camera.Camera{}, sensors: map[string]*sensor.Sensor{}, outside: map[string]*mqtt.Subscriber{}},
 	}
 	e.states = presence.New(e.newest, o.Logger)
 	e.alerts = incidents.New(st, o.Logger)
 	e.intake = sensor.NewIntake(st, o.Logger)
+	e.templates = templates.Open(o.Dir, o.Logger)
+	e.templates.SetDocument(doc)
+	e.document = e.withTemplates(doc)
+	e.discovered = discovery.New()
 	e.cameras = reconcile.New(reconcile.Options{Failed: e.deviceFailed, Stopped: e.cameraStopped})
 	e.sensors = reconcile.New(reconcile.Options{Failed: e.deviceFailed, Stopped: e.sensorStopped})
+	e.models = reconcile.New(reconcile.Options{Failed: e.modelFailed, Stopped: e.modelStopped})
 	e.brokers = reconcile.New(reconcile.Options{Failed: e.brokerFailed, Stopped: e.brokerStopped})
 	var err error
 	e.publish, err = publish.New(publish.Options{
@@ -229,6 +256,21 @@ func (l liveCameras) Stream(name string) (*streams.Stream, <-chan struct{}) {
 	return c.Stream(), c.Stopped()
 }
 
+func (l liveCameras) SubStream(name string) (*streams.Stream, <-chan struct{}) {
+	c := l.e.camera(name)
+	if c == nil || c.SubStream() == nil {
+		return nil, nil
+	}
+	return c.SubStream(), c.Stopped()
+}
+
+func (l liveCameras) Urgency(name string) int {
+	if c := l.e.camera(name); c != nil {
+		return c.Urgency()
+	}
+	return 0
+}
+
 func (l liveCameras) Status(device string) (devices.Status, bool) { return l.e.states.Get(device) }
 
 // run starts everything and stops it in the order in which data flows.
@@ -243,8 +285,8 @@ func (e *edge) run(ctx context.Context) error {
 	reporter := health.NewReporter(e.newest, e.health.Problems, e.counters)
 	return rungroup.Run(ctx,
 		inputs,
-		[]rungroup.Component{e.sensors.Run},
-		[]rungroup.Component{e.alerts.Run, reporter.Run, e.maintain, e.intake.Run},
+		[]rungroup.Component{e.sensors.Run, e.models.Run},
+		[]rungroup.Component{e.alerts.Run, reporter.Run, e.maintain, e.intake.Run, e.templates.Run},
 		[]rungroup.Component{e.drain},
 		[]rungroup.Component{e.link.Run, e.publish.Run},
 	)

@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
+	"image/jpeg"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -189,16 +191,23 @@ func until(t *testing.T, r *testEdge, what string, f func(kept) bool) kept {
 	}
 }
 
-// cameras serves pedestrians on the paths given.
+// cameras serves pedestrians on the paths given, on the path "sub" in a smaller format.
 func cameras(t *testing.T, paths ...string) *simcam.Server {
 	t.Helper()
 	if _, err := os.Stat(footage.Pedestrians); err != nil {
 		t.Fatal("vtest.avi is missing: it is in Debian's package opencv-doc, which `make test` installs")
 	}
-	file := filepath.Join(t.TempDir(), "pedestrians.ts")
-	must(t, footage.Create(t.Context(), footage.Pedestrians, file, footage.Format{Width: 384, Height: 288, Seconds: 20}))
+	dir := t.TempDir()
 	var all []simcam.Camera
 	for _, p := range paths {
+		format := footage.Format{Width: 384, Height: 288, Seconds: 20}
+		if p == "sub" {
+			format.Width, format.Height = 288, 216
+		}
+		file := filepath.Join(dir, fmt.Sprintf("pedestrians-%d.ts", format.Width))
+		if _, err := os.Stat(file); err != nil {
+			must(t, footage.Create(t.Context(), footage.Pedestrians, file, format))
+		}
 		all = append(all, simcam.Camera{Path: p, File: file})
 	}
 	s, err := simcam.NewServer(simcam.Options{Cameras: all})
@@ -254,6 +263,12 @@ cameras:
 	if ev.Incident != inc.ID || ev.Name != "snapshot.jpg" || ev.ContentType != "image/jpeg" || ev.SHA256 != hex.EncodeToString(sum[:]) ||
 		ev.Size != int64(len(content)) || !bytes.HasPrefix(content, []byte{0xff, 0xd8, 0xff}) {
 		t.Errorf("evidence %+v of %d bytes", ev, len(content))
+	}
+	if size, err := jpeg.DecodeConfig(bytes.NewReader(content)); err != nil || size.Width != 384 || size.Height != 288 {
+		t.Errorf("the snapshot is %dx%d (%v), want the main stream's size", size.Width, size.Height, err)
+	}
+	if off := ev.Time.Sub(inc.Opened).Abs(); off > 10*time.Second || k.health.Counters["edge_snapshots_small_total"] != 0 {
+		t.Errorf("the snapshot is of %v, the incident of %v; counters %v", ev.Time, inc.Opened, k.health.Counters)
 	}
 	if st := k.statuses["yard"]; st.State != devices.Online || st.Cause.Text != "" {
 		t.Errorf("status: %+v", st)
@@ -380,14 +395,14 @@ func TestIncidentsOfDevicesThatAreGoneAreClosed(t *testing.T) {
 	dir := t.TempDir()
 	s, err := store.Open(t.Context(), store.Options{Dir: dir})
 	must(t, err)
-	now := time.Now().UTC()
+	ahead := time.Now().UTC().Add(time.Hour) // the clock was set back since
 	must(t, s.SaveIncidents(t.Context(), []detection.Incident{{
-		ID: incidents.NewID(), Device: "old", Rule: "gate", Kind: detection.Line, Severity: detection.Minor, State: detection.Open, Opened: now, Updated: now, Version: 1, Count: 1,
+		ID: incidents.NewID(), Device: "old", Rule: "gate", Kind: detection.Line, Severity: detection.Minor, State: detection.Open, Opened: ahead, Updated: ahead, Version: 1, Count: 1,
 	}}))
 	must(t, s.Close())
 	r := start(t, Options{Dir: dir, Files: site(t, "edge: gate-7\n")})
 	k := until(t, r, "the closing", func(k kept) bool { return len(k.incidents) == 2 })
-	if k.incidents[1].State != detection.Closed || k.incidents[1].Version != 2 || k.incidents[1].Closed.IsZero() {
+	if k.incidents[1].State != detection.Closed || k.incidents[1].Version != 2 || k.incidents[1].Closed.Before(ahead) {
 		t.Errorf("closing: %+v", k.incidents[1])
 	}
 	r.stop()

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"crypto/tls"
 	"fmt"
 
 	"gridpost/detection/rules"
@@ -22,17 +23,31 @@ func Check(doc *firmwareconfig.Document) error {
 			return fmt.Errorf("checking the document: %w", err)
 		}
 	}
+	for _, t := range doc.Templates {
+		if err := check(t.Name, t.Rules); err != nil {
+			return fmt.Errorf("checking the document: %w", err)
+		}
+	}
 	for _, s := range doc.Sensors {
 		if err := check(s.Name, s.Rules); err != nil {
 			return fmt.Errorf("checking the document: %w", err)
 		}
 	}
 	for i, b := range doc.MQTT.Brokers {
-		if b.CA == "" {
-			continue
+		if b.CA != "" {
+			if _, err := mqtt.ReadCA(b.CA); err != nil {
+				return fmt.Errorf("checking the document: mqtt.brokers[%d].ca: %w", i, err)
+			}
 		}
-		if _, err := mqtt.ReadCA(b.CA); err != nil {
-			return fmt.Errorf("checking the document: mqtt.brokers[%d].ca: %w", i, err)
+		if b.Certificate != "" {
+			if _, err := mqtt.ReadCertificate(b.Certificate, b.Key); err != nil {
+				return fmt.Errorf("checking the document: mqtt.brokers[%d].certificate: %w", i, err)
+			}
+		}
+	}
+	if m := doc.MQTT; m.TLSListen != "" {
+		if _, err := tls.LoadX509KeyPair(m.Certificate, m.Key); err != nil {
+			return fmt.Errorf("checking the document: mqtt.certificate: %w", err)
 		}
 	}
 	return nil

@@ -8,10 +8,7 @@ import (
 
 	"gridpost/detection"
 	"gridpost/devices"
-	"gridpost/devices/mqtt"
-	"gridpost/edge/internal/brokers"
 	"gridpost/edge/internal/camera"
-	"gridpost/edge/internal/health"
 	"gridpost/edge/internal/reconcile"
 	"gridpost/edge/internal/sensor"
 
@@ -35,7 +32,10 @@ func (e *edge) wantedCameras(doc *firmwareconfig.Document) []reconcile.Wanted {
 		if camera.NeedsWorker(c) {
 			spec.detection = doc.Detection
 		}
-		all = append(all, reconcile.Wanted{Name: c.Name, Spec: spec, New: func(last reconcile.Component) (reconcile.Component, error) {
+		all = append(all, reconcile.Wanted{Name: c.Name, Spec: spec, Update: func(running reconcile.Component) bool {
+			c, ok := running.(*camera.Camera)
+			return ok && c.Update(spec.config, spec.detection)
+		}, New: func(last reconcile.Component) (reconcile.Component, error) {
 			return e.newCamera(spec, last)
 		}})
 	}
@@ -49,8 +49,9 @@ func (e *edge) newCamera(spec cameraSpec, last reconcile.Component) (*camera.Cam
 		last = nil // its open incidents come with its rules
 	}
 	c, err := camera.New(camera.Options{
-		Config: spec.config, Detection: spec.detection, Worker: e.o.Worker, Starts: e.starts, Alerts: e.alerts, Evidence: e.store,
-		Open: e.openOf(name, last), Last: before,
+		Config: spec.config, Detection: spec.detection, Worker: e.o.Worker, Starts: e.starts, Logins: &e.logins, Alerts: e.alerts, Evidence: e.store,
+		Inference: e.inference.Load,
+		Open:      e.openOf(name, last), Last: before,
 		OnState: func(state devices.State, cause devices.Cause) { e.states.Set(name, state, cause) },
 		Logger:  e.o.Logger,
 	})
@@ -81,11 +82,16 @@ func (e *edge) newSensor(doc firmwareconfig.Sensor, last reconcile.Component) (*
 	if ran {
 		last = nil // its open incidents come with its rules
 	}
+	e.mu.Lock()
+	known := e.memory[doc.Name]
+	delete(e.memory, doc.Name)
+	e.mu.Unlock()
 	s, err := sensor.New(sensor.Options{
 		Config: doc, Inbox: e.intake.Inbox(doc.Name), Alerts: e.alerts,
 		Open: e.openOf(doc.Name, last), Last: before,
+		Memory: e.store, Newest: known.newest, Pending: known.pending,
 		OnState: func(state devices.State, cause devices.Cause) { e.states.Set(doc.Name, state, cause) },
-		Broker:  func() devices.Cause { return e.health.Find(brokerKey) },
+		Broker:  func() devices.Cause { return e.brokerCause(doc) },
 		Logger:  e.o.Logger,
 	})
 	if s == nil {
@@ -101,72 +107,6 @@ func (e *edge) newSensor(doc firmwareconfig.Sensor, last reconcile.Component) (*
 	return s, nil
 }
 
-// brokerKey begins the keys of brokers' problems.
-const brokerKey = "broker "
-
-// embeddedName is the name of the embedded broker's component. No address is equal to it.
-const embeddedName = "embedded"
-
-// outsideSpec is all that the subscriber of another broker is made of.
-type outsideSpec struct {
-	broker  firmwareconfig.Broker
-	filters []string
-}
-
-// wantedBrokers returns the components that receive messages of sensors.
-func (e *edge) wantedBrokers(doc *firmwareconfig.Document) []reconcile.Wanted {
-	var all []reconcile.Wanted
-	if doc.MQTT.Listen != "" {
-		config := firmwareconfig.MQTT{Listen: doc.MQTT.Listen, Users: doc.MQTT.Users}
-		all = append(all, reconcile.Wanted{Name: embeddedName, Spec: config, New: func(reconcile.Component) (reconcile.Component, error) {
-			return e.newEmbedded(config), nil
-		}})
-	}
-	var filters []string
-	for _, s := range doc.Sensors {
-		filters = append(filters, s.Topic)
-	}
-	if len(filters) == 0 {
-		return all
-	}
-	seen := map[string]bool{}
-	for _, b := range doc.MQTT.Brokers {
-		name := b.URL.Host + " " + b.Username
-		if seen[name] {
-			continue // the same broker twice would take the session from itself
-		}
-		seen[name] = true
-		spec := outsideSpec{b, filters}
-		all = append(all, reconcile.Wanted{Name: name, Spec: spec, New: func(reconcile.Component) (reconcile.Component, error) {
-			return e.newOutside(name, spec)
-		}})
-	}
-	return all
-}
-
-func (e *edge) newEmbedded(config firmwareconfig.MQTT) *brokers.Embedded {
-	b := &brokers.Embedded{
-		Config: config, Handle: e.intake.Handle, Listening: e.o.Listening, Logger: e.o.Logger,
-		OnState: func(cause devices.Cause) { e.health.Set(health.Blind, brokerKey+embeddedName, cause) },
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.running.embedded = b
-	return b
-}
-
-func (e *edge) newOutside(name string, spec outsideSpec) (*mqtt.Subscriber, error) {
-	sub, err := brokers.NewOutside(e.name, spec.broker, spec.filters, e.intake.Handle,
-		func(cause devices.Cause) { e.health.Set(health.Blind, brokerKey+name, cause) }, e.o.Logger)
-	if err != nil {
-		return nil, err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.running.outside[name] = sub
-	return sub, nil
-}
-
 // deviceFailed makes an error the state of its device.
 func (e *edge) deviceFailed(name string, err error) {
 	reason := "it stopped by itself"
@@ -175,15 +115,6 @@ func (e *edge) deviceFailed(name string, err error) {
 	}
 	e.o.Logger.Error("a device cannot run", "device", name, "error", reason)
 	e.states.Set(name, devices.Offline, devices.NewCause("device_failed", "reason", reason))
-}
-
-func (e *edge) brokerFailed(name string, err error) {
-	reason := "it stopped by itself"
-	if err != nil {
-		reason = err.Error()
-	}
-	e.o.Logger.Error("a broker cannot be used", "broker", name, "error", reason)
-	e.health.Set(health.Blind, brokerKey+name, devices.NewCause("broker_failed", "broker", name, "reason", reason))
 }
 
 func (e *edge) cameraStopped(name string, c reconcile.Component, wanted bool) {
@@ -207,22 +138,8 @@ func (e *edge) sensorStopped(name string, c reconcile.Component, wanted bool) {
 	e.mu.Lock()
 	delete(e.running.sensors, name)
 	e.mu.Unlock()
+	e.forget(name)
 	e.removed(name, c)
-}
-
-func (e *edge) brokerStopped(name string, c reconcile.Component, wanted bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	switch b := c.(type) {
-	case *brokers.Embedded:
-		e.running.embedded = nil
-	case *mqtt.Subscriber:
-		e.gone["edge_messages_dropped_total"] += b.Stats().Dropped
-		delete(e.running.outside, name)
-	}
-	if !wanted {
-		e.health.Clear(brokerKey + name)
-	}
 }
 
 // removed closes the incidents of a device that the document no longer has.
@@ -284,6 +201,9 @@ func (e *edge) closeAll(ctx context.Context, device string, open []detection.Inc
 
 // closing returns the alert that closes an incident whose rule or device is gone.
 func closing(inc detection.Incident, now time.Time) detection.Incident {
+	if now = now.Round(0); now.Before(inc.Updated) { // a clock was set back meanwhile
+		now = inc.Updated
+	}
 	inc.State, inc.Version = detection.Closed, inc.Version+1
 	inc.Closed, inc.Updated = now, now
 	return inc

@@ -40,7 +40,7 @@ func (c Changes) String() string {
 		for _, list := range []struct {
 			what  string
 			names []string
-		}{{"added", set.changes.Added}, {"restarted", set.changes.Restarted}, {"removed", set.changes.Removed}, {"failed", set.changes.Failed}} {
+		}{{"added", set.changes.Added}, {"updated", set.changes.Updated}, {"restarted", set.changes.Restarted}, {"removed", set.changes.Removed}, {"failed", set.changes.Failed}} {
 			for _, name := range list.names {
 				fmt.Fprintf(&b, "%s %s: %s\n", set.kind, name, list.what)
 			}
@@ -62,7 +62,7 @@ const reloadKey = "reload"
 // Options.Reload.
 func (e *edge) serveReloads(ctx context.Context) error {
 	e.applying <- struct{}{}
-	changes, err := e.commit(ctx, e.document, e.source)
+	changes, err := e.commit(ctx, e.base, e.source)
 	<-e.applying
 	if ctx.Err() != nil {
 		return nil
@@ -138,35 +138,35 @@ func (e *edge) check(doc *firmwareconfig.Document, file string) error {
 // touched. It returns when all that changed runs. The caller holds applying.
 func (e *edge) commit(ctx context.Context, doc *firmwareconfig.Document, source sitefile.Source) (Changes, error) {
 	e.mu.Lock()
-	e.document, e.source, e.loaded = doc, source, time.Now()
+	e.base, e.source, e.loaded = doc, source, time.Now()
 	e.mu.Unlock()
+	e.templates.SetDocument(doc)
+	e.discovered.SetFormats(doc.MQTT.Discover)
+	full := e.withTemplates(doc)
 	e.health.Clear(reloadKey)
 	if !source.Applied {
 		if err := e.o.Files.Discard(); err != nil {
 			e.o.Logger.Error("what was applied earlier could come back", "error", err)
 		}
 	}
-	for _, c := range doc.Cameras {
-		e.states.Add(c.Name)
-	}
-	for _, s := range doc.Sensors {
-		e.states.Add(s.Name)
-	}
-	// The inventory first: the hub must know a device before it gets its state.
-	e.newest.SetInventory(inventory(doc, e.o.Version))
+	e.setDevices(full)
 	changes := Changes{File: source.File, Hub: e.link.SetURL(doc.Hub.URL)}
+	e.publish.SetUpload(doc.Hub.Upload)
 	if changes.Hub {
 		e.publish.StopAll(ctx)
 	}
-	// New sensors have an inbox before they start, and removed ones get no messages any more.
-	e.intake.SetSensors(doc.Sensors)
+	e.loadMemory(ctx, full)
 	var all errgroup.Group
 	all.Go(func() (err error) {
+		// The object model first: cameras that use it are given it when they start.
+		if _, err := e.models.Apply(ctx, e.wantedModels(doc)); err != nil {
+			return err
+		}
 		changes.Cameras, err = e.cameras.Apply(ctx, e.wantedCameras(doc))
 		return err
 	})
 	all.Go(func() (err error) {
-		if changes.Sensors, err = e.sensors.Apply(ctx, e.wantedSensors(doc)); err != nil {
+		if changes.Sensors, err = e.sensors.Apply(ctx, e.wantedSensors(full)); err != nil {
 			return err
 		}
 		changes.Brokers, err = e.brokers.Apply(ctx, e.wantedBrokers(doc))
@@ -175,6 +175,9 @@ func (e *edge) commit(ctx context.Context, doc *firmwareconfig.Document, source 
 	err := all.Wait()
 	for _, c := range e.allCameras() {
 		c.RetryDetection()
+	}
+	if inference := e.inference.Load(); inference != nil {
+		inference.Retry()
 	}
 	if err == nil {
 		e.o.Logger.Info("the document runs", "file", source.File, "cameras", changes.Cameras, "sensors", changes.Sensors, "brokers", changes.Brokers, "hub_changed", changes.Hub)

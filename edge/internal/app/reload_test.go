@@ -84,6 +84,17 @@ sensors:
 	if n := counter(after, "one", "edge_camera_sessions_total"); n != 1 {
 		t.Errorf("the camera that did not change had %d sessions", n)
 	}
+
+	// Other rules alone: the camera's session goes on.
+	more := strings.Replace(doc("tcp", "4", ""), server.URL("one")+`"`, server.URL("one")+`", rules: [{name: silent, kind: silence, for: 60s, severity: minor}]`, 1)
+	changes = Changes{}
+	must(t, status.Apply(t.Context(), r.dir, "new.yml", []byte(more), &changes))
+	if got, want := changes.String(), "new.yml runs\ncamera one: updated\n"; got != want {
+		t.Errorf("changes %s, expected %s", got, want)
+	}
+	if s := getStatus(t, r); !sameSince(after, s, "one", "two") || counter(s, "one", "edge_camera_sessions_total") != 1 {
+		t.Errorf("a change of rules has restarted a camera: %+v", s)
+	}
 	if before.Counters["edge_units_total"] > after.Counters["edge_units_total"] {
 		t.Errorf("counters go backwards: %d, then %d", before.Counters["edge_units_total"], after.Counters["edge_units_total"])
 	}
@@ -112,6 +123,10 @@ sensors:
 	must(t, os.WriteFile(files.Config, []byte(doc("auto", "3", three)+"# changed\n"), 0o600))
 	r.reload <- os.Interrupt
 	untilStatus(t, r, "the reload", func(s status.Status) bool { return !s.Document.Applied && len(s.Devices) == 5 })
+	// The last value, 3.5, is beyond the limit that lake's rule has again.
+	until(t, r, "an incident of the rule that changed", func(k kept) bool {
+		return len(k.incidents) == 5 && k.incidents[4].Device == "lake" && k.incidents[4].State == detection.Open && *k.incidents[4].Value == 3.5
+	})
 
 	// A file that is refused is a problem until one is accepted.
 	must(t, os.WriteFile(files.Config, []byte("edge: gate-7\nsensors: [{}]\n"), 0o600))
@@ -123,7 +138,7 @@ sensors:
 	must(t, os.WriteFile(files.Config, []byte(withHub("edge: gate-7\n")), 0o600))
 	r.reload <- os.Interrupt
 	untilStatus(t, r, "no problem and no device", func(s status.Status) bool { return problem(s, "reload_refused").Code == "" && len(s.Devices) == 0 })
-	until(t, r, "the closing", func(k kept) bool { return len(k.incidents) == 6 })
+	until(t, r, "the closing", func(k kept) bool { return len(k.incidents) == 8 })
 	for _, inc := range look(t, r).incidents {
 		if inc.State == detection.Closed {
 			closed[inc.Device+"/"+inc.Rule] = inc.ID

@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"errors"
+	"maps"
+	"math"
 	"os"
 	"slices"
 	"time"
@@ -22,6 +24,9 @@ func (e *edge) watch() {
 	e.health.AddSource(health.Undelivered, e.link.Problems)
 	e.health.AddSource(health.Blind, e.workerProblems)
 	e.health.AddSource(health.Blind, e.cameraProblems)
+	e.health.AddSource(health.Blind, e.templates.Problems)
+	e.health.AddSource(health.Blind, e.sensorProblems)
+	e.health.AddSource(health.Degraded, e.messageProblems)
 }
 
 func (e *edge) workerProblems() []devices.Cause {
@@ -46,6 +51,16 @@ func (e *edge) cameraProblems() []devices.Cause {
 	return out
 }
 
+func (e *edge) sensorProblems() []devices.Cause {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var out []devices.Cause
+	for _, name := range slices.Sorted(maps.Keys(e.running.sensors)) {
+		out = append(out, e.running.sensors[name].Problems()...)
+	}
+	return out
+}
+
 // counters sums what the parts count. Those of components that have stopped are included.
 func (e *edge) counters() map[string]uint64 {
 	e.mu.Lock()
@@ -58,18 +73,27 @@ func (e *edge) counters() map[string]uint64 {
 	}
 	for _, sub := range e.running.outside {
 		n["edge_messages_dropped_total"] += sub.Stats().Dropped
+		n["edge_messages_too_long_total"] += sub.Stats().TooLong
 	}
 	if b := e.running.embedded; b != nil {
 		st := b.Stats()
 		n["edge_broker_refused_logins_total"] = st.RefusedLogins
 		n["edge_broker_refused_topics_total"] = st.RefusedTopics
+		n["edge_messages_too_long_total"] += st.TooLong
 	}
 	e.mu.Unlock()
+	if inference := e.inference.Load(); inference != nil {
+		countModel(n, inference)
+		n["edge_model_budget"] = uint64(inference.Stats().Budget)
+	}
 	in := e.intake.Stats()
 	n["edge_readings_total"] = in.Readings
 	n["edge_messages_refused_total"] = in.Refused
 	n["edge_messages_unmatched_total"] = in.Unmatched
+	found := e.discovered.Stats()
+	n["edge_discovery_refused_total"], n["edge_discovery_dropped_total"] = found.Refused, found.Dropped
 	n["edge_messages_not_kept_total"] = in.NotSaved
+	e.publish.Count(n)
 	if up := e.link.Uplink(); up != nil {
 		st := up.Stats()
 		n["edge_uplink_failures_total"] = st.Failures
@@ -99,7 +123,7 @@ func (e *edge) allCameras() []*camera.Camera {
 
 // serveControl serves the control socket. Without it the edge works, but cannot be asked.
 func (e *edge) serveControl(ctx context.Context) error {
-	control := status.Control{Status: e.status, Apply: e.applyFile}
+	control := status.Control{Status: e.status, Apply: e.applyFile, Adopt: e.adopt, Forget: e.forgetDevice}
 	backoff := retry.Policy{First: time.Second}.New()
 	for ctx.Err() == nil {
 		l, err := status.Listen(e.o.Dir)
@@ -143,6 +167,7 @@ func (e *edge) status() status.Status {
 		Edge: e.name, Version: e.o.Version, Time: time.Now(), Started: e.started, PID: os.Getpid(), Document: doc,
 		Outbox: e.store.Waiting(), Problems: e.health.Problems(), Counters: e.counters(), Devices: e.deviceStatus(),
 	}
+	s.Discovered = e.waiting()
 	s.Hub.URL = e.link.URL()
 	if up := e.link.Uplink(); up != nil {
 		s.Hub.Online, s.Hub.Cause = up.State()
@@ -163,6 +188,7 @@ func (e *edge) deviceStatus() []status.Device {
 		if c := e.running.cameras[st.Device]; c != nil {
 			d.Kind = devices.Camera
 			c.Count(d.Counters)
+			d.Video = videoOf(c)
 		}
 		if s := e.running.sensors[st.Device]; s != nil {
 			stats := s.Stats()
@@ -174,4 +200,21 @@ func (e *edge) deviceStatus() []status.Device {
 		all = append(all, d)
 	}
 	return all
+}
+
+// videoOf describes what a camera sends, nil if it has never been online.
+func videoOf(c *camera.Camera) *status.Video {
+	d := c.Stream().Description()
+	if len(d.Tracks) == 0 {
+		return nil
+	}
+	video := d.Video()
+	v := &status.Video{
+		Codec: video.Codec, Width: video.Width, Height: video.Height, Remarks: d.Remarks,
+		LostPercent: math.Round(10*c.Loss().Percent()) / 10,
+	}
+	if audio, _, ok := d.Audio(); ok {
+		v.Audio = audio.Codec
+	}
+	return v
 }

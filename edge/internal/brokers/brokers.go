@@ -6,31 +6,29 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"sync"
 	"syscall"
 	"time"
 
 	"gridpost/devices"
 	"gridpost/devices/broker"
-	"gridpost/devices/mqtt"
 	"gridpost/devices/retry"
 
 	firmwareconfig "gridpost/firmware-config"
 )
 
-// Handler saves a message. When it returns nil the message is acknowledged.
-type Handler func(ctx context.Context, m devices.Message) error
-
 // Embedded is the broker inside the edge. It implements reconcile.Component.
 type Embedded struct {
 	Config firmwareconfig.MQTT // its address and its users
-	Handle Handler
+	Long   []string            // topics on which long messages are expected
+	Handle devices.Store
 
 	// OnState is called with the cause when the broker cannot run, and with none when it does.
 	// It must not block.
 	OnState func(cause devices.Cause)
 
-	// Listening is called with the broker's address each time it has been bound. It may be nil.
+	// Listening is called with the broker's address (the one without TLS if there are two) each time it has been bound. It may be nil.
 	Listening func(address string)
 
 	Logger *slog.Logger
@@ -48,10 +46,13 @@ func (e *Embedded) Run(ctx context.Context) error {
 	}
 	backoff := retry.Policy{Longest: 5 * time.Second}.New()
 	for {
-		b, err := broker.New(broker.Options{Listen: e.Config.Listen, Users: users, Handle: e.Handle, Logger: e.Logger})
+		b, err := broker.New(broker.Options{
+			Listen: e.Config.Listen, TLSListen: e.Config.TLSListen, Certificate: e.Config.Certificate, Key: e.Config.Key,
+			Users: users, Source: firmwareconfig.EmbeddedBroker, Long: e.Long, Handle: e.Handle, Logger: e.Logger,
+		})
 		if err != nil {
 			e.Logger.Error("the embedded broker cannot start; it is retried", "error", err)
-			e.OnState(listenCause(e.Config.Listen, err))
+			e.OnState(listenCause(e.Config, err))
 			if !backoff.Wait(ctx) {
 				return nil
 			}
@@ -71,15 +72,20 @@ func (e *Embedded) Run(ctx context.Context) error {
 			err = errors.New("it stopped")
 		}
 		e.Logger.Error("the embedded broker stopped; it is started again", "error", err)
-		e.OnState(listenCause(e.Config.Listen, err))
+		e.OnState(listenCause(e.Config, err))
 		if !backoff.Wait(ctx) {
 			return nil
 		}
 	}
 }
 
-func listenCause(address string, err error) devices.Cause {
+func listenCause(config firmwareconfig.MQTT, err error) devices.Cause {
 	if errors.Is(err, syscall.EADDRINUSE) {
+		address := config.Listen
+		var failed *net.OpError
+		if errors.As(err, &failed) && failed.Addr != nil {
+			address = failed.Addr.String()
+		}
 		return devices.NewCause("listener_address_in_use", "address", address)
 	}
 	return devices.NewCause("listener_failed", "reason", err.Error())
@@ -101,15 +107,12 @@ func (e *Embedded) Stats() broker.Stats {
 	return e.broker.Stats()
 }
 
-// NewOutside returns a subscriber of another broker of the site. onState is called with the cause when
-// the broker cannot be used, and with none when it can.
-func NewOutside(edge string, b firmwareconfig.Broker, filters []string, handle Handler, onState func(devices.Cause), logger *slog.Logger) (*mqtt.Subscriber, error) {
-	return mqtt.NewSubscriber(mqtt.Options{
-		// The same name after each start: the broker holds messages for it meanwhile.
-		Server:  mqtt.Server{Address: b.URL, ClientID: "gridpost-" + edge, Username: b.Username, Password: b.Password, CA: b.CA},
-		Filters: filters,
-		Handle:  handle,
-		OnState: func(_ bool, cause devices.Cause) { onState(cause) },
-		Logger:  logger,
-	})
+// Problems returns what went wrong with clients of the broker lately.
+func (e *Embedded) Problems() []devices.Cause {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.broker == nil {
+		return nil
+	}
+	return e.broker.Problems()
 }

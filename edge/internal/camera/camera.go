@@ -23,6 +23,7 @@ import (
 	"gridpost/hub/api"
 	"gridpost/streams"
 	"gridpost/streams/rtsp"
+	"gridpost/streams/rtsp/compat"
 
 	firmwareconfig "gridpost/firmware-config"
 )
@@ -45,8 +46,13 @@ type Options struct {
 	Detection firmwareconfig.Detection
 	Worker    string           // path of the worker's program; empty: nothing is detected
 	Starts    *supervisor.Gate // shared by all cameras: bounds how many workers start at a time
+	Logins    *compat.Logins   // shared by all cameras: bounds how often a refused login is tried; nil: one of its own
 	Alerts    Alerts
 	Evidence  Evidence
+
+	// Inference returns what runs the object model of the last configuration; nil, or a nil result: there
+	// is none. It must not block.
+	Inference func() *supervisor.Inference
 
 	// Open are incidents of the camera that are open. It takes them over, and closes those of rules
 	// that it does not have.
@@ -73,7 +79,6 @@ type Camera struct {
 	source *rtsp.Source
 	detect *streams.Stream // the stream for detection: the sub-stream, or the main one
 	sub    *rtsp.Source    // nil without a sub-stream
-	worker *supervisor.Supervisor
 
 	tracker   *track.Tracker
 	engine    *rules.Engine
@@ -83,15 +88,24 @@ type Camera struct {
 	closed []detection.Incident // to be saved at the start
 
 	stopped chan struct{} // closed at the end of Run
-	retries chan struct{} // room for one: start the worker anew
+	retries chan struct{} // room for one: start the worker anew, or another one
+	changed chan struct{} // room for one: the rules have changed
 
-	droppedResults, savedSnapshots, missedSnapshots atomic.Uint64
+	urgency atomic.Int32 // severity of the worst incident that is open; see Urgency
+
+	droppedResults, savedSnapshots, missedSnapshots, mainStillsMissed atomic.Uint64
 
 	mu          sync.Mutex
-	subCause    devices.Cause // why the sub-stream has no frames; zero: it has, or there is none
-	workerCause devices.Cause // why nothing is detected; zero: it is
-	missed      uint64        // snapshots since the last one that could be taken
-	missedCause string        // why the last one was missed
+	config      firmwareconfig.Camera    // as of the last Update
+	detection   firmwareconfig.Detection // as of the last Update
+	worker      *supervisor.Supervisor   // nil: nothing is to be detected
+	lastWorker  *supervisor.Supervisor   // the newest, also when nothing is to be detected any more
+	inference   *supervisor.Inference    // that worker uses; nil: motion is to be detected
+	workers     supervisor.Stats         // counters of earlier ones
+	subCause    devices.Cause            // why the sub-stream has no frames; zero: it has, or there is none
+	workerCause devices.Cause            // why nothing is detected; zero: it is
+	missed      uint64                   // snapshots since the last one that could be taken
+	missedCause string                   // why the last one was missed
 }
 
 const (
@@ -106,6 +120,9 @@ func New(o Options) (*Camera, error) {
 		stream:    streams.New(streams.Options{Name: o.Config.Name}),
 		stopped:   make(chan struct{}),
 		retries:   make(chan struct{}, 1),
+		changed:   make(chan struct{}, 1),
+		config:    o.Config,
+		detection: o.Detection,
 		tracker:   track.New(track.Options{}),
 		results:   make(chan wire.Result, queueResults),
 		snapshots: make(chan snapshotRequest, queueSnapshots),
@@ -114,11 +131,14 @@ func New(o Options) (*Camera, error) {
 		return nil, err
 	}
 	c.closed = append(c.closed, c.engine.Restore(o.Open, time.Now())...)
+	if o.Logins == nil {
+		o.Logins = &compat.Logins{}
+	}
 	c.source = rtsp.NewSource(rtsp.Options{
-		URL: o.Config.URL, Transport: o.Config.Transport, Stream: c.stream, Logger: c.logger,
+		URL: o.Config.URL, Transport: o.Config.Transport, Fingerprint: o.Config.Fingerprint, Logins: o.Logins, Stream: c.stream, Logger: c.logger,
 		OnState: func(online bool, cause devices.Cause) {
 			if online {
-				o.OnState(devices.Online, devices.Cause{})
+				o.OnState(devices.Online, cause)
 				return
 			}
 			o.OnState(devices.Offline, cause)
@@ -129,13 +149,17 @@ func New(o Options) (*Camera, error) {
 		// Nobody asks for the past of a sub-stream, so its ring is small.
 		c.detect = streams.New(streams.Options{Name: c.name + "/detect", RingDuration: 2 * time.Second, RingBytes: 4 << 20})
 		c.sub = rtsp.NewSource(rtsp.Options{
-			URL: o.Config.Detect, Transport: o.Config.Transport, Stream: c.detect, Logger: c.logger.With("stream", "detect"),
-			OnState: func(_ bool, cause devices.Cause) { c.setCause(&c.subCause, cause) },
+			URL: o.Config.Detect, Transport: o.Config.Transport, Fingerprint: o.Config.Fingerprint, Logins: o.Logins,
+			Stream: c.detect, Logger: c.logger.With("stream", "detect"), WithoutAudio: true,
+			OnState: func(online bool, cause devices.Cause) {
+				if online {
+					cause = devices.Cause{} // a warning about live video is of no interest here
+				}
+				c.setCause(&c.subCause, cause)
+			},
 		})
 	}
-	if NeedsWorker(o.Config) && o.Worker != "" {
-		c.worker = c.newWorker()
-	}
+	c.worker = c.newWorker()
 	return c, nil
 }
 
@@ -153,31 +177,31 @@ func (c *Camera) takeOver(last *Camera) (err error) {
 	return err
 }
 
-func (c *Camera) newWorker() *supervisor.Supervisor {
-	d := c.o.Detection
-	return supervisor.New(supervisor.Options{
-		Binary: c.o.Worker, Camera: c.name, Logger: c.o.Logger, Gate: c.o.Starts,
-		Memory: uint64(d.Memory * (1 << 20)),
-		Config: wire.Config{Model: d.Model, Labels: d.Labels, Rate: d.Rate},
-		Reader: func() *streams.Reader {
-			// From the last keyframe on, so that a worker that was restarted detects again at once.
-			return c.detect.Subscribe(streams.ReaderOptions{Backfill: true})
-		},
-		OnResult: c.queueResult,
-		OnState:  func(_ bool, cause devices.Cause) { c.setCause(&c.workerCause, cause) },
-	})
-}
-
-// NeedsWorker says whether a camera's rules need object detection.
-func NeedsWorker(doc firmwareconfig.Camera) bool {
-	return slices.ContainsFunc(doc.Rules, func(s rules.Spec) bool { return s.Terms.Describe().Detection })
-}
-
 // Open returns the incidents that are open, after Run has returned or before it is called.
 func (c *Camera) Open() []detection.Incident { return c.engine.Open() }
 
+// Urgency returns the severity of the camera's worst open incident as a number, from 1 for the least to 4 for an extreme
+// one; 0 if none is open. It may be called at any time, from any goroutine.
+func (c *Camera) Urgency() int { return int(c.urgency.Load()) }
+
+func urgencyOf(open []detection.Incident) (worst int) {
+	scale := []detection.Severity{detection.Minor, detection.Moderate, detection.Severe, detection.Extreme}
+	for _, inc := range open {
+		worst = max(worst, 1, 1+slices.Index(scale, inc.Severity))
+	}
+	return worst
+}
+
 // Stream returns the main stream.
 func (c *Camera) Stream() *streams.Stream { return c.stream }
+
+// SubStream returns the stream of a lower bitrate, nil if the camera has none.
+func (c *Camera) SubStream() *streams.Stream {
+	if c.sub == nil {
+		return nil
+	}
+	return c.detect
+}
 
 // Stopped returns a channel that is closed when no more frames come.
 func (c *Camera) Stopped() <-chan struct{} { return c.stopped }
@@ -197,14 +221,41 @@ func (c *Camera) Problems() []devices.Cause {
 	if !c.subCause.IsZero() {
 		out = append(out, devices.NewCause("detection_no_frames", "device", c.name).Because(c.subCause))
 	}
+	if loss := c.Loss(); loss.Heavy() {
+		out = append(out, devices.NewCause("camera_losing_packets", "device", c.name,
+			"percent", strconv.FormatFloat(loss.Percent(), 'f', 1, 64), "count", strconv.FormatUint(loss.Received+loss.Lost, 10)))
+	}
 	if !c.workerCause.IsZero() {
 		out = append(out, devices.NewCause("detection_stopped", "device", c.name).Because(c.workerCause))
+	} else if c.inference != nil {
+		if cause := c.inference.Cause(); !cause.IsZero() {
+			out = append(out, devices.NewCause("detection_without_model", "device", c.name).Because(cause))
+		}
 	}
 	if c.missed > 0 {
 		out = append(out, devices.NewCause("snapshots_missed",
 			"device", c.name, "count", strconv.FormatUint(c.missed, 10), "reason", c.missedCause))
 	}
 	return out
+}
+
+// sources returns the source of the main stream, and that of the stream for detection if it is another.
+func (c *Camera) sources() []*rtsp.Source {
+	if c.sub == nil {
+		return []*rtsp.Source{c.source}
+	}
+	return []*rtsp.Source{c.source, c.sub}
+}
+
+// Loss returns what the camera's streams lost in the last minute: of two streams the one with the larger share.
+func (c *Camera) Loss() rtsp.Loss {
+	var worst rtsp.Loss
+	for _, s := range c.sources() {
+		if loss := s.Loss(); worst == (rtsp.Loss{}) || loss.Percent() > worst.Percent() {
+			worst = loss
+		}
+	}
+	return worst
 }
 
 // missedSnapshot counts a snapshot that was missed. It stays a problem until one could be taken.
@@ -237,9 +288,7 @@ func (c *Camera) Run(ctx context.Context) error {
 	if c.sub != nil {
 		inputs.Go(func() error { return c.sub.Run(ctx) })
 	}
-	if c.worker != nil {
-		inputs.Go(func() error { return c.runWorker(ctx) })
-	}
+	inputs.Go(func() error { return c.runWorkers(ctx) })
 	err := inputs.Wait()
 	close(c.stopped)
 	stop()
@@ -247,44 +296,6 @@ func (c *Camera) Run(ctx context.Context) error {
 		err = judged
 	}
 	return err
-}
-
-// runWorker runs the worker until ctx ends, and starts it anew when its detection is to be retried.
-func (c *Camera) runWorker(ctx context.Context) error {
-	for ctx.Err() == nil {
-		running, cancel := context.WithCancel(ctx)
-		watching := make(chan struct{})
-		go func() {
-			defer close(watching)
-			select {
-			case <-c.retries:
-				cancel()
-			case <-running.Done():
-			}
-		}()
-		err := c.worker.Run(running)
-		cancel()
-		<-watching
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// RetryDetection starts the worker at once if it is in quarantine: an operator says that the reason is
-// gone. Nothing else of the camera is touched. It does not block.
-func (c *Camera) RetryDetection() {
-	c.mu.Lock()
-	quarantined := c.workerCause.Code == supervisor.CodeQuarantined
-	c.mu.Unlock()
-	if !quarantined {
-		return
-	}
-	select {
-	case c.retries <- struct{}{}:
-	default:
-	}
 }
 
 // queueResult takes a result from the supervisor, whose goroutine must not wait for the disk.
@@ -303,12 +314,15 @@ func (c *Camera) queueResult(r wire.Result) {
 func (c *Camera) judge(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	c.urgency.Store(int32(urgencyOf(c.engine.Open())))
 	c.save(ctx, c.closed, nil)
 	c.tick(ctx, time.Now())
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-c.changed:
+			c.changeRules(ctx)
 		case r := <-c.results:
 			c.save(ctx, c.engine.Tracks(r.Frame.Time, c.tracker.Update(r.Frame)), &r)
 		case now := <-tick.C:
@@ -331,6 +345,7 @@ func (c *Camera) save(ctx context.Context, alerts []detection.Incident, r *wire.
 	if len(alerts) == 0 {
 		return
 	}
+	c.urgency.Store(int32(urgencyOf(c.engine.Open())))
 	saved := c.o.Alerts.Save(ctx, c.name, alerts) == nil // its failure is a problem of the edge
 	if r == nil {
 		return
@@ -353,24 +368,30 @@ func (c *Camera) save(ctx context.Context, alerts []detection.Incident, r *wire.
 
 // Count adds the camera's counters to n.
 func (c *Camera) Count(n map[string]uint64) {
-	st, src := c.stream.Stats(), c.source.Stats()
+	st := c.stream.Stats()
 	n["edge_units_total"] += st.AccessUnits
 	n["edge_unit_bytes_total"] += st.Bytes
 	n["edge_units_dropped_total"] += st.Dropped
-	n["edge_camera_sessions_total"] += src.Sessions
-	n["edge_camera_lost_packets_total"] += src.LostPackets
+	for _, source := range c.sources() {
+		src := source.Stats()
+		n["edge_camera_sessions_total"] += src.Sessions
+		n["edge_camera_packets_total"] += src.Packets
+		n["edge_camera_lost_packets_total"] += src.LostPackets
+		n["edge_camera_damaged_frames_total"] += src.Dropped
+	}
 	n["edge_results_dropped_total"] += c.droppedResults.Load()
 	n["edge_snapshots_total"] += c.savedSnapshots.Load()
 	n["edge_snapshots_missed_total"] += c.missedSnapshots.Load()
+	n["edge_snapshots_small_total"] += c.mainStillsMissed.Load()
 	if c.detect != c.stream {
 		n["edge_units_dropped_total"] += c.detect.Stats().Dropped
 	}
-	if c.worker != nil {
-		w := c.worker.Stats()
-		n["edge_worker_restarts_total"] += w.Restarts
-		n["edge_worker_crashes_total"] += w.Crashes
-		n["edge_worker_quarantines_total"] += w.Quarantines
-		n["edge_frames_analysed_total"] += w.Analysed
-		n["edge_worker_cpu_milliseconds_total"] += uint64(w.CPU.Milliseconds())
-	}
+	w := c.workerStats()
+	n["edge_worker_restarts_total"] += w.Restarts
+	n["edge_worker_crashes_total"] += w.Crashes
+	n["edge_worker_quarantines_total"] += w.Quarantines
+	n["edge_frames_analysed_total"] += w.Analysed
+	n["edge_frames_repeated_total"] += w.Repeated
+	n["edge_looks_total"] += w.Looks
+	n["edge_worker_cpu_milliseconds_total"] += uint64(w.CPU.Milliseconds())
 }

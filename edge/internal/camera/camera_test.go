@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -12,6 +13,8 @@ import (
 	"gridpost/detection/supervisor"
 	"gridpost/detection/wire"
 	"gridpost/devices"
+	"gridpost/devices/address"
+	"gridpost/streams/rtsp/rtsptest"
 
 	firmwareconfig "gridpost/firmware-config"
 )
@@ -68,5 +71,54 @@ func TestRetryDetection(t *testing.T) {
 		for len(c.retries) > 0 {
 			<-c.retries
 		}
+	}
+}
+
+// TestLosingPacketsIsAProblem of the camera that loses them, and of no other.
+func TestLosingPacketsIsAProblem(t *testing.T) {
+	server := rtsptest.Start(t, map[string]*rtsptest.Camera{
+		"/main": {Play: func(c *rtsptest.Conn) {
+			for n := 0; c.SendFrame(n) && c.Pause(time.Millisecond); n++ {
+				if n%10 == 0 {
+					c.SkipPackets(0, 1)
+				}
+			}
+		}},
+	})
+	url, err := address.ParseStream(server.URL("/main"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := New(Options{
+		Config: firmwareconfig.Camera{Name: "yard", URL: url}, Alerts: alerts{}, Logger: slog.New(slog.DiscardHandler),
+		OnState: func(devices.State, devices.Cause) {},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := c.Problems(); len(p) != 0 {
+		t.Errorf("before it runs: %+v", p)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	for deadline := time.Now().Add(30 * time.Second); len(c.Problems()) == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no problem with %+v", c.Loss())
+		}
+	}
+	if p := c.Problems()[0]; p.Code != "camera_losing_packets" || p.Params["device"] != "yard" || p.Params["percent"] == "" {
+		t.Errorf("problem %+v", p)
+	}
+	n := map[string]uint64{}
+	c.Count(n)
+	if n["edge_camera_lost_packets_total"] < 20 || n["edge_camera_packets_total"] < 200 || n["edge_camera_damaged_frames_total"] == 0 {
+		t.Errorf("counters %v", n)
 	}
 }

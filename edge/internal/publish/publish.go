@@ -8,8 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gridpost/devices"
@@ -52,15 +52,23 @@ type Cameras interface {
 	// Stream returns a camera's main stream, and a channel that is closed when the camera stops; or
 	// nil when there is no such camera.
 	Stream(camera string) (stream *streams.Stream, stopped <-chan struct{})
+	// SubStream is Stream for the stream of a lower bitrate; nil also when the camera has none.
+	SubStream(camera string) (stream *streams.Stream, stopped <-chan struct{})
+	// Urgency says which cameras' live video is sent before that of others, where the line does not carry all of it:
+	// those with the highest value. It must not block.
+	Urgency(camera string) int
 	// Status returns a device's state.
 	Status(device string) (devices.Status, bool)
 }
 
-// Publisher sends cameras' main streams to the hub while the hub wants them.
+// Publisher sends cameras' streams to the hub while the hub wants them.
 type Publisher struct {
 	o        Options
 	engine   *webrtc.Engine
+	upload   webrtc.Allowance
+	outside  *http.Client // for endpoints that are not the hub's
 	commands chan request
+	sent     webrtc.PublishState // counts what all publications sent; its other fields are those of any one
 }
 
 // request is a command on its way to Run.
@@ -70,9 +78,21 @@ type request struct {
 	answer  chan api.Result // room for one
 }
 
-// publication is a stream that the hub wants. It belongs to Run's goroutine.
+// key identifies a stream of a camera; stream is "" for the main one, or api.StreamSub.
+type key struct{ camera, stream string }
+
+func (k key) String() string {
+	if k.stream == "" {
+		return k.camera
+	}
+	return k.camera + "/" + k.stream
+}
+
+// publication is a stream that the hub wants. It belongs to Run's goroutine, except for its target.
 type publication struct {
-	device string
+	key    key
+	target atomic.Pointer[target] // for the next session
+	again  chan struct{}          // capacity 1: the hub has repeated its command, so the next attempt is not delayed
 	cancel context.CancelFunc
 	end    *time.Timer
 }
@@ -83,12 +103,25 @@ func New(o Options) (*Publisher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting WebRTC: %w", err)
 	}
-	return &Publisher{o: o, engine: engine, commands: make(chan request)}, nil
+	return &Publisher{o: o, engine: engine, commands: make(chan request), outside: newOutside()}, nil
 }
+
+// SetUpload bounds all publications together to mbits Mbit/s from now on; 0 ends the bound.
+func (p *Publisher) SetUpload(mbits float64) { p.upload.Set(mbits * 1e6) }
 
 // Command carries out a command of the hub. It returns as soon as the command is under way.
 func (p *Publisher) Command(ctx context.Context, c api.Command) api.Result {
 	return p.request(ctx, request{command: c, answer: make(chan api.Result, 1)})
+}
+
+// Count adds the publications' counters to n. It may be called at any time, from any goroutine.
+func (p *Publisher) Count(n map[string]uint64) {
+	sent := p.sent.Stats()
+	n["edge_published_packets_total"] += sent.Packets
+	n["edge_published_again_total"] += sent.Retransmitted
+	n["edge_publish_dropped_frames_total"] += sent.DroppedFrames
+	n["edge_publish_yields_total"] += sent.Yields
+	n["edge_publish_pauses_total"] += sent.Pauses
 }
 
 // StopAll stops all publications: they belong to a hub that this edge no longer has.
@@ -107,7 +140,7 @@ func (p *Publisher) request(ctx context.Context, r request) api.Result {
 
 // Run owns the publications. They have all ended when it returns.
 func (p *Publisher) Run(ctx context.Context) error {
-	running := map[string]*publication{}
+	running := map[key]*publication{}
 	over := make(chan *publication) // one that has reached its end
 	var wg sync.WaitGroup
 	defer func() {
@@ -116,6 +149,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 			pub.cancel()
 		}
 		wg.Wait()
+		p.outside.CloseIdleConnections()
 		if err := p.engine.Close(); err != nil {
 			p.o.Logger.Warn("closing WebRTC", "error", err)
 		}
@@ -125,13 +159,13 @@ func (p *Publisher) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case pub := <-over:
-			if running[pub.device] == pub {
-				stop(running, pub.device)
+			if running[pub.key] == pub {
+				stop(running, pub.key)
 			}
 		case r := <-p.commands:
 			if r.stopAll {
-				for device := range running {
-					stop(running, device)
+				for k := range running {
+					stop(running, k)
 				}
 				r.answer <- api.Result{OK: true}
 				continue
@@ -141,27 +175,50 @@ func (p *Publisher) Run(ctx context.Context) error {
 	}
 }
 
-func stop(running map[string]*publication, device string) {
-	if pub := running[device]; pub != nil {
+func stop(running map[key]*publication, k key) {
+	if pub := running[k]; pub != nil {
 		pub.end.Stop()
 		pub.cancel()
-		delete(running, device)
+		delete(running, k)
 	}
 }
 
-func (p *Publisher) carryOut(ctx context.Context, c api.Command, running map[string]*publication, over chan *publication, wg *sync.WaitGroup) api.Result {
-	stream, _ := p.o.Cameras.Stream(c.Device)
-	switch {
-	case c.Kind == api.CommandStop:
-		stop(running, c.Device)
-		return api.Result{OK: true}
-	case stream == nil:
-		return refusal("camera_unknown", "edge", p.o.Edge, "device", c.Device)
-	case c.Kind != api.CommandPublish:
+// stream returns a stream of a camera, nil if it has none, and a channel that is closed when the camera stops.
+func (p *Publisher) stream(k key) (*streams.Stream, <-chan struct{}) {
+	if k.stream == api.StreamSub {
+		return p.o.Cameras.SubStream(k.camera)
+	}
+	return p.o.Cameras.Stream(k.camera)
+}
+
+func (p *Publisher) carryOut(ctx context.Context, c api.Command, running map[key]*publication, over chan *publication, wg *sync.WaitGroup) api.Result {
+	k := key{camera: c.Device}
+	switch c.Kind {
+	case api.CommandPublish, api.CommandStop:
+	case api.CommandPublishStream, api.CommandStopStream:
+		k.stream = c.Stream
+	default:
 		return refusal("command_unknown", "command", string(c.Kind))
+	}
+	if c.Kind == api.CommandStop || c.Kind == api.CommandStopStream {
+		stop(running, k)
+		return api.Result{OK: true}
+	}
+	if stream, _ := p.o.Cameras.Stream(c.Device); stream == nil {
+		return refusal("camera_unknown", "edge", p.o.Edge, "device", c.Device)
+	}
+	if k.stream != "" && k.stream != api.StreamSub {
+		return refusal("command_unknown", "command", string(c.Kind)+" "+k.stream)
+	}
+	stream, _ := p.stream(k)
+	if stream == nil {
+		return refusal("camera_without_sub_stream", "device", c.Device)
 	}
 	if st, _ := p.o.Cameras.Status(c.Device); st.State != devices.Online {
 		return api.Result{Cause: devices.NewCause("camera_not_online", "device", c.Device).Because(st.Cause)}
+	}
+	if cause := stream.Description().NotLive(); !cause.IsZero() {
+		return api.Result{Cause: cause}
 	}
 	// Until is by the hub's clock, and this edge's may be wrong: only the difference counts.
 	d := maxPublish
@@ -171,19 +228,28 @@ func (p *Publisher) carryOut(ctx context.Context, c api.Command, running map[str
 	if d <= 0 {
 		return refusal("command_expired")
 	}
-	if pub := running[c.Device]; pub != nil {
-		pub.end.Reset(d)
-		return api.Result{OK: true}
+	to, err := p.target(k, c)
+	if err != nil {
+		return refusal("command_failed", "reason", err.Error())
+	}
+	if pub := running[k]; pub != nil {
+		if pub.target.Load().url == to.url {
+			pub.target.Store(to)
+			pub.end.Reset(d)
+			select {
+			case pub.again <- struct{}{}:
+			default:
+			}
+			return api.Result{OK: true}
+		}
+		stop(running, k) // it goes elsewhere
 	}
 	if len(running) >= maxPublishings {
 		return refusal("publications_full", "count", strconv.Itoa(len(running)))
 	}
-	client, err := p.o.Hub.Client()
-	if err != nil {
-		return refusal("command_failed", "reason", err.Error())
-	}
 	sending, cancel := context.WithCancel(ctx)
-	pub := &publication{device: c.Device, cancel: cancel}
+	pub := &publication{key: k, cancel: cancel, again: make(chan struct{}, 1)}
+	pub.target.Store(to)
 	end := func() {
 		select {
 		case over <- pub:
@@ -191,11 +257,11 @@ func (p *Publisher) carryOut(ctx context.Context, c api.Command, running map[str
 		}
 	}
 	pub.end = time.AfterFunc(d, end)
-	running[c.Device] = pub
+	running[k] = pub
 	wg.Add(1)
 	go func() {
 		defer wg.Done()
-		p.send(sending, c.Device, client)
+		p.send(sending, pub)
 		end() // the camera is gone, unless the publication has been stopped
 	}()
 	return api.Result{OK: true}
@@ -205,20 +271,23 @@ func refusal(code string, params ...string) api.Result {
 	return api.Result{Cause: devices.NewCause(code, params...)}
 }
 
-// send publishes a camera until ctx ends or the edge no longer has the camera. A session that ends is
+// send publishes a stream until ctx ends or the edge no longer has it. A session that ends is
 // followed by another, because the hub has not asked to stop; a refusal that will not change is
 // retried more slowly.
-func (p *Publisher) send(ctx context.Context, camera string, client *http.Client) {
-	url := strings.TrimSuffix(p.o.Hub.URL(), "/") + "/whip/" + p.o.Edge + "/" + camera
-	logger := p.o.Logger.With("camera", camera)
+func (p *Publisher) send(ctx context.Context, pub *publication) {
+	logger := p.o.Logger.With("camera", pub.key.String())
 	backoff := retry.Policy{First: time.Second}.New()
 	for {
-		stream, stopped := p.o.Cameras.Stream(camera)
+		stream, stopped := p.stream(pub.key)
 		if stream == nil {
 			return
 		}
+		to := pub.target.Load()
 		began := time.Now()
-		err := p.session(ctx, stopped, webrtc.PublishOptions{Client: client, URL: url, Stream: stream, Logger: logger, Yield: p.o.Yield})
+		err := p.session(ctx, stopped, webrtc.PublishOptions{
+			Client: to.client, URL: to.url, Header: to.header, Stream: stream, Logger: logger, Yield: p.o.Yield, Allowance: &p.upload, State: &p.sent,
+			Priority: func() int { return p.o.Cameras.Urgency(pub.key.camera) },
+		})
 		if ctx.Err() != nil {
 			return
 		}
@@ -227,6 +296,10 @@ func (p *Publisher) send(ctx context.Context, camera string, client *http.Client
 				return
 			}
 			continue
+		}
+		if errors.Is(err, webrtc.ErrCodec) || errors.Is(err, webrtc.ErrBFrames) {
+			logger.Warn("live video ended: this stream cannot be published", "error", err)
+			return // the hub asks again, and is told why not
 		}
 		if time.Since(began) > 30*time.Second {
 			backoff.Reset()
@@ -237,7 +310,7 @@ func (p *Publisher) send(ctx context.Context, camera string, client *http.Client
 			least = 5 * time.Second
 		}
 		logger.Warn("publishing live video failed; it is retried", "error", err)
-		if !backoff.WaitAtLeast(ctx, least) {
+		if !backoff.WaitAtLeastOr(ctx, least, pub.again) {
 			return
 		}
 	}

@@ -51,7 +51,16 @@ func TestPublishingOnCommand(t *testing.T) {
 	go func() { done <- p.Run(ctx) }()
 	do := func(c api.Command) api.Result { return p.Command(ctx, c) }
 
+	described := func(track streams.Track) *streams.Stream {
+		s := streams.New(streams.Options{})
+		s.Describe(streams.Description{Session: 1, Tracks: []streams.Track{track}})
+		return s
+	}
+	site.cameras["jpeg"] = &testCamera{status: devices.Status{State: devices.Online}, stream: described(streams.Track{Codec: streams.JPEG})}
+	site.cameras["b"] = &testCamera{status: devices.Status{State: devices.Online}, stream: described(streams.Track{Codec: streams.H264, BFrames: true})}
 	for device, want := range map[string]string{
+		"jpeg": "the camera sends motion JPEG, which live video in a browser cannot show",
+		"b":    "the camera sends B-frames, which live video in a browser cannot show; turn them off in the camera (profile Baseline, or no B-frames)",
 		"dark": "dark is not online: connected, but no frames for 20 s",
 		"new":  "new is not online: not heard of since the edge started",
 		"moon": "gate-7 has no camera moon",
@@ -141,6 +150,7 @@ type testSite struct {
 type testCamera struct {
 	status  devices.Status
 	stream  *streams.Stream
+	sub     *streams.Stream
 	stopped chan struct{}
 }
 
@@ -158,12 +168,22 @@ func (s *testSite) get(name string) *testCamera {
 	return s.cameras[name]
 }
 
+func (s *testSite) Urgency(string) int { return 0 }
+
 func (s *testSite) Stream(camera string) (*streams.Stream, <-chan struct{}) {
 	c := s.get(camera)
 	if c == nil {
 		return nil, nil
 	}
 	return c.stream, c.stopped
+}
+
+func (s *testSite) SubStream(camera string) (*streams.Stream, <-chan struct{}) {
+	c := s.get(camera)
+	if c == nil || c.sub == nil {
+		return nil, nil
+	}
+	return c.sub, c.stopped
 }
 
 func (s *testSite) Status(device string) (devices.Status, bool) {

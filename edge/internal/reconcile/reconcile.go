@@ -1,8 +1,8 @@
 // Package reconcile makes a set of running components equal to a wanted set, and touches only those
 // that differ.
 //
-// One goroutine, that of Run, owns the set. A component that has changed is stopped before its
-// successor is made; the others run on. Components stop independently of each other, so that one
+// One goroutine, that of Run, owns the set. A component that has changed takes the change over while it
+// runs, if it can; else it is stopped before its successor is made. The others run on. Components stop independently of each other, so that one
 // that is slow to stop delays only its own successor.
 // The package must import nothing of Gridpost.
 package reconcile
@@ -27,6 +27,11 @@ type Wanted struct {
 	// is deeply equal to the wanted one.
 	Spec any
 
+	// Update makes the running component follow Spec without a restart, and reports whether it
+	// could; if not, it has changed nothing. It is called from Run's goroutine and must not block.
+	// nil: every change needs a restart.
+	Update func(running Component) bool
+
 	// New makes the component. It is called from Run's goroutine and must not block. last is the
 	// component that ran under this name before and has stopped, or nil.
 	New func(last Component) (Component, error)
@@ -35,6 +40,7 @@ type Wanted struct {
 // Changes are the names of what an Apply changed, each sorted.
 type Changes struct {
 	Added     []string `json:"added,omitempty"`
+	Updated   []string `json:"updated,omitempty"` // changed without a restart
 	Restarted []string `json:"restarted,omitempty"`
 	Removed   []string `json:"removed,omitempty"`
 	Failed    []string `json:"failed,omitempty"` // could not be made
@@ -42,7 +48,7 @@ type Changes struct {
 
 // IsZero says whether nothing changed.
 func (c Changes) IsZero() bool {
-	return len(c.Added)+len(c.Restarted)+len(c.Removed)+len(c.Failed) == 0
+	return len(c.Added)+len(c.Updated)+len(c.Restarted)+len(c.Removed)+len(c.Failed) == 0
 }
 
 // Options are what a Reconciler needs. The functions are called from Run's goroutine, must not
@@ -169,7 +175,13 @@ func (r *Reconciler) begin(ctx context.Context, a apply) {
 			r.o.Stopped(name, e.last, false)
 		case e.runs == nil:
 			r.start(ctx, e)
-		case e.wanted == nil || !reflect.DeepEqual(e.spec, e.wanted.Spec):
+		case e.wanted == nil:
+			e.stop()
+		case reflect.DeepEqual(e.spec, e.wanted.Spec):
+		case e.wanted.Update != nil && e.wanted.Update(e.runs):
+			e.spec = e.wanted.Spec
+			r.changes.Updated = append(r.changes.Updated, name)
+		default:
 			e.stop()
 		}
 	}
@@ -233,7 +245,7 @@ func (r *Reconciler) settle() {
 			return
 		}
 	}
-	for _, names := range [][]string{r.changes.Added, r.changes.Restarted, r.changes.Removed, r.changes.Failed} {
+	for _, names := range [][]string{r.changes.Added, r.changes.Updated, r.changes.Restarted, r.changes.Removed, r.changes.Failed} {
 		slices.Sort(names)
 	}
 	r.settling.done <- r.changes

@@ -4,11 +4,11 @@ import (
 	"context"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"gridpost/devices"
 	"gridpost/devices/decode"
+	"gridpost/devices/format"
 
 	firmwareconfig "gridpost/firmware-config"
 )
@@ -18,20 +18,14 @@ type Readings interface {
 	SaveReadings(ctx context.Context, readings []devices.Reading) error
 }
 
-// maxBatch bounds the messages whose readings are saved in one transaction.
-const maxBatch = 500
-
 // Intake receives the messages of all brokers. It survives changes of the set of sensors.
 type Intake struct {
-	readings Readings
-	logger   *slog.Logger
-	saves    chan save
-	notSaved atomic.Uint64 // messages that could not be saved, and were not acknowledged
+	logger *slog.Logger
+	commit *committer
 
 	mu      sync.Mutex
 	sensors *sensors
 	gone    decode.Stats // of earlier sets of sensors
-	full    error        // why readings cannot be saved; nil: they can
 }
 
 // sensors is one set of sensors. It does not change.
@@ -48,23 +42,20 @@ type Inbox struct {
 	removed    chan struct{} // closed: the sensor is no longer in the set
 }
 
-// judgement is the readings of one sensor in one message.
+// judgement is what one message says about one sensor: readings, whether it is connected, what is wrong.
 type judgement struct {
-	readings []devices.Reading // at least one
-	received time.Time
-	fresh    bool       // published just now, not retained by a broker
-	done     chan error // room for one
-}
-
-// save is a message's readings on their way to Run.
-type save struct {
-	readings []devices.Reading
-	done     chan error // room for one
+	device       string
+	readings     []devices.Reading   // none, and no availability: only whether the alerts of the sensor are saved
+	availability format.Availability // empty: the message says nothing of it
+	problem      devices.Cause       // the message was not understood, or something else is wrong with it; zero: nothing
+	received     time.Time
+	fresh        bool       // published just now, not retained by a broker
+	done         chan error // room for one
 }
 
 // NewIntake returns an Intake without sensors.
 func NewIntake(r Readings, logger *slog.Logger) *Intake {
-	i := &Intake{readings: r, logger: logger, saves: make(chan save)}
+	i := &Intake{logger: logger, commit: newCommitter(r, logger)}
 	i.sensors = &sensors{decoder: decode.New(decode.Options{Logger: logger})}
 	return i
 }
@@ -79,7 +70,8 @@ func (i *Intake) SetSensors(docs []firmwareconfig.Sensor) {
 	var mappings []decode.Mapping
 	for _, doc := range docs {
 		mappings = append(mappings, decode.Mapping{
-			Device: doc.Name, Topic: doc.Topic, Value: doc.Value, Time: doc.Time, Unit: doc.Unit, Scale: doc.Scale,
+			Device: doc.Name, Source: doc.Broker, Format: doc.Format, Topic: doc.Topic, Availability: doc.Availability,
+			ValueMapping: doc.ValueMapping,
 		})
 		next.every[doc.Name] = doc.Every
 		next.inboxes[doc.Name] = old.inboxes[doc.Name]
@@ -92,7 +84,7 @@ func (i *Intake) SetSensors(docs []firmwareconfig.Sensor) {
 			close(inbox.removed)
 		}
 	}
-	next.decoder = decode.New(decode.Options{Mappings: mappings, Logger: i.logger})
+	next.decoder = decode.New(decode.Options{Mappings: mappings, Last: old.decoder, Logger: i.logger})
 	i.gone = add(i.gone, old.decoder.Stats())
 	i.sensors = next
 }
@@ -107,27 +99,45 @@ func (i *Intake) current() *sensors {
 }
 
 // Handle judges and saves the readings of a message. It returns nil when they and the alerts that
-// they caused are on the disk, or when the message has none. It may be called concurrently.
+// they caused are on the disk, or when the message has none. It tries once, and may be called concurrently.
+func (i *Intake) Handle(ctx context.Context, m devices.Message) error {
+	done := make(chan error, 1)
+	i.submit(m, &item{ctx: ctx, once: true, done: func(err error) { done <- err }})
+	return <-done
+}
+
+// Submit judges the readings of a message and saves them; it is a devices.Store. It may be called
+// concurrently. It returns when they are judged, and calls done when they and the alerts that they caused
+// are on the disk. What cannot be saved is tried again until ctx ends.
 //
 // Alerts come first: when one cannot be saved the reading is not saved either, and the message that
-// comes again stores it once.
-func (i *Intake) Handle(ctx context.Context, m devices.Message) error {
+// comes again after a crash stores it once.
+func (i *Intake) Submit(ctx context.Context, m devices.Message, done func(error)) {
+	i.submit(m, &item{ctx: ctx, done: done})
+}
+
+func (i *Intake) submit(m devices.Message, t *item) {
+	t.size, t.durable = len(m.Payload), m.Durable
+	if err := i.commit.enter(t.ctx, t.size); err != nil {
+		t.done(err)
+		return
+	}
 	set := i.current()
-	readings := set.decoder.Decode(m)
+	decoded := set.decoder.Decode(m)
 	if m.Retained {
-		readings = set.fresh(readings, m)
+		decoded.Readings = set.fresh(decoded.Readings, m)
 	}
-	if len(readings) == 0 {
-		return nil
-	}
-	err := set.judge(ctx, readings, m)
-	if err == nil {
-		err = i.save(ctx, readings)
-	}
+	t.readings = decoded.Readings
+	waits, err := set.judge(t.ctx, decoded, m)
 	if err != nil {
-		i.notSaved.Add(1)
+		i.commit.count(t)
+		if t.once || t.ctx.Err() != nil {
+			i.commit.finish(t, err)
+			return
+		}
 	}
-	return err
+	t.waits = waits
+	i.commit.add(t)
 }
 
 // fresh drops the readings of a retained message that may be of any age: those that carry no time of
@@ -142,85 +152,60 @@ func (s *sensors) fresh(readings []devices.Reading, m devices.Message) []devices
 	return out
 }
 
-// judge passes each reading to its sensor and waits.
-func (s *sensors) judge(ctx context.Context, readings []devices.Reading, m devices.Message) error {
-	for _, r := range readings { // each is of another sensor
-		inbox := s.inboxes[r.Device]
-		j := judgement{readings: []devices.Reading{r}, received: m.Received, fresh: !m.Retained, done: make(chan error, 1)}
-		select {
-		case inbox.judgements <- j:
-		case <-inbox.removed:
-			continue
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		// The sensor answers whatever it has received.
-		if err := <-j.done; err != nil {
-			return err
+// judge passes what a message says to each sensor and waits. It returns the sensors whose alerts could not
+// be saved.
+func (s *sensors) judge(ctx context.Context, decoded decode.Decoded, m devices.Message) (waits []*Inbox, err error) {
+	for _, j := range judgements(decoded, m) {
+		inbox := s.inboxes[j.device]
+		if e := inbox.pass(ctx, j); e != nil {
+			waits, err = append(waits, inbox), e
 		}
 	}
-	return nil
+	return waits, err
 }
 
-func (i *Intake) save(ctx context.Context, readings []devices.Reading) error {
-	s := save{readings: readings, done: make(chan error, 1)}
+// judgements returns what a message says, by sensor.
+func judgements(decoded decode.Decoded, m devices.Message) []judgement {
+	var all []judgement
+	of := func(device string) *judgement {
+		for i := range all {
+			if all[i].device == device {
+				return &all[i]
+			}
+		}
+		all = append(all, judgement{device: device, received: m.Received, fresh: !m.Retained, done: make(chan error, 1)})
+		return &all[len(all)-1]
+	}
+	for _, r := range decoded.Readings {
+		j := of(r.Device)
+		j.readings = append(j.readings, r)
+	}
+	for _, st := range decoded.States {
+		of(st.Device).availability = st.Availability
+	}
+	for _, p := range decoded.Problems {
+		of(p.Device).problem = p.Cause
+	}
+	return all
+}
+
+// pass passes a judgement to the sensor and waits. A sensor that was removed has nothing to wait for.
+func (in *Inbox) pass(ctx context.Context, j judgement) error {
 	select {
-	case i.saves <- s:
-		return <-s.done
+	case in.judgements <- j:
+		return <-j.done // the sensor answers whatever it has received
+	case <-in.removed:
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// Run saves readings until ctx ends. It saves those of all messages that wait in one transaction, so
-// that a slow disk makes batches and no queue.
-func (i *Intake) Run(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case first := <-i.saves:
-			i.saveBatch(ctx, i.batch(first))
-		}
-	}
-}
-
-func (i *Intake) batch(first save) []save {
-	batch := []save{first}
-	for len(batch) < maxBatch {
-		select {
-		case s := <-i.saves:
-			batch = append(batch, s)
-		default:
-			return batch
-		}
-	}
-	return batch
-}
-
-func (i *Intake) saveBatch(ctx context.Context, batch []save) {
-	var all []devices.Reading
-	for _, s := range batch {
-		all = append(all, s.readings...)
-	}
-	err := i.readings.SaveReadings(context.WithoutCancel(ctx), all)
-	i.mu.Lock()
-	i.full = err
-	i.mu.Unlock()
-	for _, s := range batch {
-		s.done <- err
-	}
-}
+// Run saves readings until ctx ends.
+func (i *Intake) Run(ctx context.Context) error { return i.commit.run(ctx) }
 
 // Problems returns why readings cannot be saved.
-func (i *Intake) Problems() []devices.Cause {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.full == nil {
-		return nil
-	}
-	return []devices.Cause{devices.NewCause("readings_not_stored").BecauseOf(i.full)}
-}
+func (i *Intake) Problems() []devices.Cause { return i.commit.problems() }
 
 // IntakeStats are the counters of an Intake.
 type IntakeStats struct {
@@ -232,7 +217,7 @@ type IntakeStats struct {
 func (i *Intake) Stats() IntakeStats {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return IntakeStats{Stats: add(i.gone, i.sensors.decoder.Stats()), NotSaved: i.notSaved.Load()}
+	return IntakeStats{Stats: add(i.gone, i.sensors.decoder.Stats()), NotSaved: i.commit.notSaved.Load()}
 }
 
 func add(a, b decode.Stats) decode.Stats {

@@ -16,6 +16,7 @@ import (
 
 	"gridpost/detection"
 	"gridpost/devices"
+	"gridpost/devices/decode"
 
 	firmwareconfig "gridpost/firmware-config"
 )
@@ -33,6 +34,19 @@ type disk struct {
 	alerts     []detection.Incident
 	readings   []devices.Reading
 	states     []string
+	remembered map[string][]detection.Pending
+	saves      int // of what is pending
+}
+
+func (d *disk) SavePending(_ context.Context, device string, all []detection.Pending) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.failAll {
+		return errFull
+	}
+	d.remembered[device] = all
+	d.saves++
+	return nil
 }
 
 // Save keeps the promise of Alerts: a device whose alert could not be saved has it in memory.
@@ -80,7 +94,7 @@ func newRig(t *testing.T, text string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &disk{failAlerts: map[string]bool{}, pending: map[string]bool{}}
+	d := &disk{failAlerts: map[string]bool{}, pending: map[string]bool{}, remembered: map[string][]detection.Pending{}}
 	r := &rig{t: t, disk: d, intake: NewIntake(d, slog.New(slog.DiscardHandler)), docs: doc.Sensors, stops: map[string]func(){}}
 	r.intake.SetSensors(doc.Sensors)
 	r.run("", r.intake.Run)
@@ -99,7 +113,7 @@ func (r *rig) start(doc firmwareconfig.Sensor, open []detection.Incident) *Senso
 func (r *rig) restart(doc firmwareconfig.Sensor, open []detection.Incident, last *Sensor) *Sensor {
 	r.t.Helper()
 	s, err := New(Options{
-		Config: doc, Inbox: r.intake.Inbox(doc.Name), Alerts: r.disk, Open: open, Last: last,
+		Config: doc, Inbox: r.intake.Inbox(doc.Name), Alerts: r.disk, Memory: r.disk, Open: open, Last: last,
 		OnState: func(state devices.State, cause devices.Cause) {
 			r.disk.set(func() { r.disk.states = append(r.disk.states, fmt.Sprintf("%s %s: %s", doc.Name, state, cause.Text)) })
 		},
@@ -214,7 +228,7 @@ func TestRestartOfASensor(t *testing.T) {
 	r.stops["lake"]()
 	delete(r.stops, "lake")
 	// A message that was decoded just before the sensor was removed:
-	if err := set.judge(t.Context(), []devices.Reading{{Device: "lake"}}, message("l", "0")); err != nil {
+	if _, err := set.judge(t.Context(), decode.Decoded{Readings: []devices.Reading{{Device: "lake"}}}, message("l", "0")); err != nil {
 		t.Error(err)
 	}
 	if err := r.intake.Handle(t.Context(), message("l", "2")); err != nil || r.intake.Stats().Unmatched != 1 || r.intake.Stats().Readings != 3 {

@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"regexp"
 
+	"gridpost/devices/durable"
 	firmwareconfig "gridpost/firmware-config"
 )
 
@@ -70,26 +71,47 @@ func (f *Files) Load() (*firmwareconfig.Document, Source, error) {
 	return doc, Source{File: f.Config}, err
 }
 
+// Text returns the text of the document that counts, and what it is called.
+func (f *Files) Text() (name string, text []byte, err error) {
+	config, err := read(f.Config)
+	if err != nil {
+		return "", nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	if a, err := f.applied(config); err == nil && a != nil {
+		return a.Name, []byte(a.Document), nil
+	}
+	return f.Config, config, nil
+}
+
 // loadApplied returns the applied document, or nil when there is none or the --config file has changed
 // since.
 func (f *Files) loadApplied(config []byte) (*firmwareconfig.Document, Source, error) {
-	text, err := os.ReadFile(filepath.Join(f.Dir, appliedFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, Source{}, nil
-	}
-	if err != nil {
+	a, err := f.applied(config)
+	if err != nil || a == nil {
 		return nil, Source{}, err
-	}
-	var a applied
-	if err := json.Unmarshal(text, &a); err != nil {
-		return nil, Source{}, fmt.Errorf("reading %s: %w", appliedFile, err)
-	}
-	if a.Config != hash(config) {
-		f.logger().Info("the --config file has changed since a document was applied; it counts again", "config", f.Config, "applied", a.Name)
-		return nil, Source{}, nil
 	}
 	doc, err := f.Parse(a.Name, []byte(a.Document))
 	return doc, Source{File: a.Name, Applied: true}, err
+}
+
+// applied returns what was applied, or nil when nothing was or the --config file has changed since.
+func (f *Files) applied(config []byte) (*applied, error) {
+	text, err := os.ReadFile(filepath.Join(f.Dir, appliedFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	a := &applied{}
+	if err := json.Unmarshal(text, a); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", appliedFile, err)
+	}
+	if a.Config != hash(config) {
+		f.logger().Info("the --config file has changed since a document was applied; it counts again", "config", f.Config, "applied", a.Name)
+		return nil, nil
+	}
+	return a, nil
 }
 
 // Parse reads a document. name is what its problems call it.
@@ -125,7 +147,7 @@ func (f *Files) SaveApplied(name string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := replace(filepath.Join(f.Dir, appliedFile), text); err != nil {
+	if err := durable.Replace(filepath.Join(f.Dir, appliedFile), text); err != nil {
 		return fmt.Errorf("saving the applied document: %w", err)
 	}
 	return nil
@@ -138,35 +160,6 @@ func (f *Files) Discard() error {
 		return fmt.Errorf("removing the applied document: %w", err)
 	}
 	return nil
-}
-
-// replace writes a file so that it has either the old or the new content, whatever happens.
-func replace(path string, data []byte) (err error) {
-	temporary := path + ".new"
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, ignoreMissing(os.Remove(temporary)))
-		}
-	}()
-	file, err := os.OpenFile(temporary, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(data)
-	if err == nil {
-		err = file.Sync()
-	}
-	if err := errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func ignoreMissing(err error) error {

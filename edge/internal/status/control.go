@@ -41,6 +41,13 @@ type Control struct {
 	// Apply makes the edge run another document, and returns what changed, to be encoded as JSON.
 	// Its error is a *Refused when nothing changed.
 	Apply func(ctx context.Context, name string, data []byte) (any, error)
+
+	// Adopt makes sensors of a discovered device, or of one of its values, by its name. It returns as Apply
+	// does.
+	Adopt func(ctx context.Context, name string) (any, error)
+
+	// Forget removes a device of a template until it is heard of again. It returns as Apply does.
+	Forget func(ctx context.Context, name string) (any, error)
 }
 
 // Listen binds the control socket in dir. A socket that an earlier run has left is replaced; the
@@ -81,6 +88,14 @@ func (c Control) Serve(ctx context.Context, l net.Listener) error {
 	mux.HandleFunc("GET /status.json", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, c.Status()) })
 	// Not the context of the request: a change goes on when the client is gone.
 	mux.HandleFunc("POST /apply", func(w http.ResponseWriter, r *http.Request) { c.apply(ctx, w, r) })
+	mux.HandleFunc("POST /adopt", func(w http.ResponseWriter, r *http.Request) {
+		changes, err := c.Adopt(ctx, r.URL.Query().Get("name"))
+		answer(w, changes, err)
+	})
+	mux.HandleFunc("POST /forget", func(w http.ResponseWriter, r *http.Request) {
+		changes, err := c.Forget(ctx, r.URL.Query().Get("name"))
+		answer(w, changes, err)
+	})
 	return serve(ctx, l, mux)
 }
 
@@ -109,6 +124,11 @@ func (c Control) apply(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		return // the client is gone
 	}
 	changes, err := c.Apply(ctx, r.URL.Query().Get("name"), data)
+	answer(w, changes, err)
+}
+
+// answer sends what a change did, or why it was refused.
+func answer(w http.ResponseWriter, changes any, err error) {
 	var refused *Refused
 	switch {
 	case errors.As(err, &refused):
@@ -139,7 +159,21 @@ func Get(ctx context.Context, dir string) ([]byte, error) {
 // Apply hands a document to the edge that runs on dir, and decodes what changed into changes. Its
 // error is ErrNotRunning, a *Refused, or another one.
 func Apply(ctx context.Context, dir, name string, data []byte, changes any) error {
-	answer, err := request(ctx, dir, http.MethodPost, "/apply?name="+url.QueryEscape(name), data)
+	return change(ctx, dir, "/apply", name, data, changes)
+}
+
+// Adopt makes sensors of a discovered device at the edge that runs on dir, as Apply does.
+func Adopt(ctx context.Context, dir, name string, changes any) error {
+	return change(ctx, dir, "/adopt", name, nil, changes)
+}
+
+// Forget removes a device of a template from the edge that runs on dir, as Apply does.
+func Forget(ctx context.Context, dir, name string, changes any) error {
+	return change(ctx, dir, "/forget", name, nil, changes)
+}
+
+func change(ctx context.Context, dir, path, name string, data []byte, changes any) error {
+	answer, err := request(ctx, dir, http.MethodPost, path+"?name="+url.QueryEscape(name), data)
 	if err != nil {
 		return err
 	}

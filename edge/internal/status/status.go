@@ -6,7 +6,11 @@ import (
 	"time"
 
 	"gridpost/devices"
+	"gridpost/edge/internal/discovery"
 	"gridpost/hub/api"
+
+	firmwareconfig "gridpost/firmware-config"
+	"gridpost/streams"
 )
 
 // Status is how an edge is doing.
@@ -23,6 +27,15 @@ type Status struct {
 	Problems []devices.Cause     `json:"problems"` // worst first; empty: none
 	Devices  []Device            `json:"devices"`  // by their names
 	Counters map[string]uint64   `json:"counters"`
+
+	// Discovered are devices that have announced themselves and are not in the document.
+	Discovered []Discovered `json:"discovered,omitempty"`
+}
+
+// Discovered is a device that is not in the document, with the entries that would make its values sensors.
+type Discovered struct {
+	discovery.Device
+	Entries []firmwareconfig.SensorEntry `json:"entries"`
 }
 
 // Document is what the edge runs.
@@ -47,5 +60,16 @@ type Device struct {
 	Cause    devices.Cause     `json:"cause"` // when not online
 	Since    time.Time         `json:"since"`
 	Reading  *devices.Reading  `json:"reading,omitempty"` // the last one of a sensor
+	Video    *Video            `json:"video,omitempty"`   // of a camera that has been online
 	Counters map[string]uint64 `json:"counters,omitempty"`
+}
+
+// Video is what a camera sends on its main stream.
+type Video struct {
+	Codec       streams.Codec   `json:"codec"`
+	Width       int             `json:"width"` // pixels
+	Height      int             `json:"height"`
+	Audio       streams.Codec   `json:"audio,omitempty"`
+	LostPercent float64         `json:"lost_percent"`      // share of the last minute's packets that did not arrive, 0..100
+	Remarks     []devices.Cause `json:"remarks,omitempty"` // what is left out of what the camera offers, and what outputs cannot carry
 }

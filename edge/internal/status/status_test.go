@@ -18,7 +18,11 @@ import (
 	"go.uber.org/goleak"
 
 	"gridpost/devices"
+	"gridpost/devices/format"
+	"gridpost/edge/internal/discovery"
 	"gridpost/hub/api"
+
+	firmwareconfig "gridpost/firmware-config"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -38,6 +42,10 @@ func sampleStatus() Status {
 			},
 		},
 		Counters: map[string]uint64{"edge_units_total": 9, "edge_readings_total": 2, "edge_outbox_alerts": 3},
+		Discovered: []Discovered{{
+			Device:  discovery.Device{Discovered: format.Discovered{Format: "tasmota", ID: "AA", Name: "<b>pump</b>"}},
+			Entries: []firmwareconfig.SensorEntry{{Name: "pump-power"}, {Name: "pump-voltage"}},
+		}},
 	}
 }
 
@@ -126,6 +134,8 @@ func TestPage(t *testing.T) {
 		{"GET", "/", "", 200, "&lt;script&gt;alert(1)&lt;/script&gt;"},
 		{"GET", "/", "localhost:" + port, 200, "document &lt;site&gt;.yml (applied)"},
 		{"GET", "/", "[::1]:" + port, 200, "silent"},
+		{"GET", "/", "", 200, "&lt;b&gt;pump&lt;/b&gt;"},
+		{"GET", "/", "", 200, "pump-power, pump-voltage"},
 		{"GET", "/page.css", "", 200, "table"},
 		{"GET", "/metrics", "localhost", 200, "edge_problems 1"},
 		{"GET", "/status.json", "", 200, `"edge": "gate-7"`},

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"gridpost/devices/durable"
 )
 
 // A damaged file is handled in steps, each of which can be interrupted and taken up again by the
@@ -277,7 +279,7 @@ func (f *file) setAside() error {
 	if err := os.Remove(path + suffixShm); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return syncDir(f.dir)
+	return durable.SyncDir(f.dir)
 }
 
 // finishAside ends a repair of which nothing was lost, or was recorded.
@@ -336,22 +338,6 @@ func removeFiles(path string) error {
 		}
 	}
 	return nil
-}
-
-// rename gives a complete file its name, on the disk when it returns.
-func rename(from, to string) error {
-	if err := os.Rename(from, to); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(to))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 func copyFile(from, to string) (err error) {

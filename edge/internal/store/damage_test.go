@@ -76,7 +76,10 @@ func damages() map[string]func(t *testing.T, path string) {
 		"empty":      func(t *testing.T, path string) { must(t, os.Truncate(path, 0)) },
 		"half":       func(t *testing.T, path string) { must(t, os.Truncate(path, size(t, path)/2/pageSize*pageSize)) },
 		"odd length": func(t *testing.T, path string) { must(t, os.Truncate(path, size(t, path)/2+77)) },
-		"gone":       func(t *testing.T, path string) { must(t, os.Remove(path)) },
+		"odd page": func(t *testing.T, path string) {
+			must(t, os.Truncate(path, size(t, path)/2/pageSize*pageSize+pageSize/2+77))
+		},
+		"gone": func(t *testing.T, path string) { must(t, os.Remove(path)) },
 		"no database": func(t *testing.T, path string) {
 			must(t, os.WriteFile(path, []byte(strings.Repeat("no", 9999)), 0o600))
 		},

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"time"
 
+	"gridpost/devices/durable"
 	"gridpost/hub/api"
 
 	"gridpost/devices/diskspace"
@@ -119,7 +120,7 @@ func (s *Store) announceAgain(t *tx, incident string) error {
 		if err := removeAlerts(t, `DELETE FROM outbox WHERE seq = ? AND kind = 'evidence' RETURNING length(data)`, r.seq); err != nil {
 			return err
 		}
-		seq, err := s.enqueueNumbered(t, alert{kind: api.KindEvidence, incident: incident, at: fromMillis(r.at), data: []byte(r.data)})
+		seq, err := s.enqueueNumbered(t, alert{kind: api.KindEvidence, incident: incident, at: fromMillis(r.at), data: []byte(r.data), again: true})
 		if err != nil {
 			return err
 		}
@@ -155,12 +156,12 @@ func (s *Store) writeEvidence(meta api.Evidence, content []byte) (err error) {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return rename(f.Name(), path)
+	return durable.Rename(f.Name(), path)
 }
 
 // removable selects the evidence that makes room: what the hub has or was never told of, and all
 // of it while there is no hub.
-const removable = `(uploaded = 1 OR seq = 0 OR ?1)`
+const removable = `(uploaded != 0 OR seq = 0 OR ?1)`
 
 // roomFor makes room for a file by deleting evidence that the hub has, oldest first. What the hub
 // does not have is never deleted for what is newer: the new file is refused.
@@ -268,13 +269,19 @@ func (s *Store) OpenEvidence(meta api.Evidence) (*os.File, error) {
 // EvidenceDelivered notes that the hub has a file. A newer file of the same name still waits.
 func (s *Store) EvidenceDelivered(ctx context.Context, meta api.Evidence) error {
 	return s.wrap("noting delivered evidence", s.incidents.free(ctx, func(t *tx) error {
-		return uploaded(t, meta)
+		return setUploaded(t, meta, delivered)
 	}))
 }
 
-func uploaded(t *tx, meta api.Evidence) error {
-	_, err := t.exec(`UPDATE evidence SET uploaded = 1 WHERE incident = ? AND name = ? AND json_extract(data, '$.sha256') = ?`,
-		meta.Incident, meta.Name, meta.SHA256)
+// The values of evidence.uploaded beside 0, which waits.
+const (
+	delivered = 1 // the hub has said that it has the file
+	givenUp   = 2 // the hub will never have it
+)
+
+func setUploaded(t *tx, meta api.Evidence, to int) error {
+	_, err := t.exec(`UPDATE evidence SET uploaded = ? WHERE incident = ? AND name = ? AND json_extract(data, '$.sha256') = ?`,
+		to, meta.Incident, meta.Name, meta.SHA256)
 	return err
 }
 
@@ -283,7 +290,7 @@ func uploaded(t *tx, meta api.Evidence) error {
 func (s *Store) EvidenceLost(ctx context.Context, meta api.Evidence, reason string) error {
 	s.o.Logger.Error("evidence is lost", "incident", meta.Incident, "name", meta.Name, "reason", reason)
 	err := s.incidents.free(ctx, func(t *tx) error {
-		if err := uploaded(t, meta); err != nil {
+		if err := setUploaded(t, meta, givenUp); err != nil {
 			return err
 		}
 		return s.reportAlertGap(t, api.Gap{Kind: api.GapEvidence, From: meta.Time, To: meta.Time, Count: 1, Reason: reason})

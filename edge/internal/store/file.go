@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gridpost/devices/diskspace"
+	"gridpost/devices/durable"
 )
 
 // file is one SQLite file: its writer with group commit, its readers, and its repair. When a
@@ -276,7 +277,7 @@ func (f *file) install() error {
 	if err := f.finishAside(); err != nil {
 		return err
 	}
-	return rename(f.path()+suffixNew, f.path())
+	return durable.Rename(f.path()+suffixNew, f.path())
 }
 
 func (f *file) close() error {

@@ -129,28 +129,30 @@ func (s *Store) setAside(t *tx, query string, args ...any) error {
 	return err
 }
 
-// OpenRefs returns the incidents that are open, or whose alerts wait for the hub, by ID.
-func (s *Store) OpenRefs(ctx context.Context) ([]api.IncidentRef, error) {
-	return s.refs(ctx, `SELECT id, version FROM incidents WHERE state = 'open'
-		UNION SELECT i.id, i.version FROM outbox o JOIN incidents i ON i.id = o.incident
-		UNION SELECT i.id, i.version FROM held h JOIN incidents i ON i.id = h.incident ORDER BY 1`)
+// withDelivered adds to the incidents of a query, i, how many files of each the hub has.
+func withDelivered(query string) string {
+	return `SELECT id, version, (SELECT count(*) FROM evidence WHERE incident = i.id AND uploaded = 1) FROM (` + query + `) i ORDER BY id`
 }
 
-// recentDays is how far RecentRefs looks back.
-const recentDays = 7
+// OpenRefs returns the incidents that are open, or whose alerts wait for the hub, by ID.
+func (s *Store) OpenRefs(ctx context.Context) ([]api.IncidentRef, error) {
+	return s.refs(ctx, withDelivered(`SELECT id, version FROM incidents WHERE state = 'open'
+		UNION SELECT i.id, i.version FROM outbox o JOIN incidents i ON i.id = o.incident
+		UNION SELECT i.id, i.version FROM held h JOIN incidents i ON i.id = h.incident`))
+}
 
-// RecentRefs returns closed incidents of the last 7 days whose ID is greater than after, by ID,
+// RecentRefs returns the closed incidents that the edge keeps (keepIncidents) whose ID is greater than after, by ID,
 // at most limit: so that the hub can say which of them it has lost.
 func (s *Store) RecentRefs(ctx context.Context, after string, limit int) ([]api.IncidentRef, error) {
-	return s.refs(ctx, `SELECT id, version FROM incidents WHERE state = 'closed' AND id > ? AND updated >= ? ORDER BY id LIMIT ?`,
-		after, s.o.Now().AddDate(0, 0, -recentDays).UnixMilli(), limit)
+	return s.refs(ctx, withDelivered(`SELECT id, version FROM incidents WHERE state = 'closed' AND id > ? AND updated >= ? ORDER BY id LIMIT ?`),
+		after, s.o.Now().Add(-keepIncidents).UnixMilli(), limit)
 }
 
 func (s *Store) refs(ctx context.Context, query string, args ...any) ([]api.IncidentRef, error) {
 	var out []api.IncidentRef
 	err := s.incidents.rows(ctx, query, args, func() { out = nil }, func(scan func(...any) error) error {
 		var r api.IncidentRef
-		if err := scan(&r.ID, &r.Version); err != nil {
+		if err := scan(&r.ID, &r.Version, &r.Evidence); err != nil {
 			return err
 		}
 		out = append(out, r)
@@ -196,7 +198,7 @@ func (s *Store) enqueueWhole(t *tx, id string) error {
 	if err := removeAlerts(t, `DELETE FROM outbox WHERE incident = ? AND (middle = 1 OR data = ?) RETURNING length(data)`, id, data); err != nil {
 		return err
 	}
-	if err := s.enqueue(t, alert{kind: api.KindIncident, incident: id, at: fromMillis(updated), data: []byte(data)}); err != nil {
+	if err := s.enqueue(t, alert{kind: api.KindIncident, incident: id, at: fromMillis(updated), data: []byte(data), again: true}); err != nil {
 		return err
 	}
 	return s.announceAgain(t, id)

@@ -17,6 +17,7 @@ type alert struct {
 	middle   bool
 	at       time.Time
 	data     []byte
+	again    bool // it happened before it was enqueued: its age is not known
 }
 
 // enqueue appends to the alerts lane, unless there is no hub.
@@ -36,6 +37,9 @@ func (s *Store) enqueueNumbered(t *tx, a alert) (uint64, error) {
 
 func (s *Store) insertAlert(t *tx, seq uint64, a alert) error {
 	now := s.machine.now()
+	if a.again {
+		now.boot, now.bootMS = "", 0
+	}
 	_, err := t.exec(`INSERT INTO outbox (seq, kind, incident, middle, at, boot, boot_ms, clock, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		seq, string(a.kind), a.incident, a.middle, a.at.UnixMilli(), now.boot, now.bootMS, string(now.clock), string(a.data))
 	t.queue.count++
@@ -288,7 +292,7 @@ func (s *Store) dropAlert(ctx context.Context, seq uint64) error {
 			return nil // a hub that cannot read a gap cannot read one about it
 		case api.KindEvidence:
 			lost.Kind = api.GapEvidence
-			if _, err := t.exec(`UPDATE evidence SET uploaded = 1 WHERE seq = ?`, seq); err != nil {
+			if _, err := t.exec(`UPDATE evidence SET uploaded = ? WHERE seq = ?`, givenUp, seq); err != nil {
 				return err
 			}
 		}

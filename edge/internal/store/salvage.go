@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
+
+	"gridpost/devices/durable"
 )
 
 // rebuild makes a new database from what can be read of the one that was set aside, if any, and
@@ -32,7 +35,7 @@ func (f *file) rebuild(ctx context.Context) (err error) {
 	if err := errors.Join(syncFile(path), os.Remove(path+suffixShm), os.Remove(path+suffixWAL)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return rename(path, f.path())
+	return durable.Rename(path, f.path())
 }
 
 func (f *file) build(ctx context.Context, path string) (err error) {
@@ -200,7 +203,8 @@ func firstPage(path string) ([]byte, error) {
 }
 
 // copyTable copies a table's rows in the order of their keys, up to the first that cannot be
-// read, and then backwards from the end. It returns how many rows the copy has.
+// read, and then backwards from the end. It returns how many rows the copy has. A row can be read whose
+// text is lost in part: where it should be JSON and is not, it is not copied.
 func copyTable(ctx context.Context, src *sql.DB, c *sql.Conn, table string) (rows int64, err error) {
 	columns, key, err := describe(ctx, c, table)
 	if err != nil || len(columns) == 0 {
@@ -209,13 +213,16 @@ func copyTable(ctx context.Context, src *sql.DB, c *sql.Conn, table string) (row
 	if _, err := c.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return 0, err
 	}
-	list := strings.Join(columns, ", ")
+	list, from := strings.Join(columns, ", "), table
+	if slices.Contains(columns, "data") && table != "set_aside" {
+		from += " WHERE json_valid(data)"
+	}
 	insert, err := c.PrepareContext(ctx, fmt.Sprintf("INSERT OR IGNORE INTO %s (%s) VALUES (%s)",
 		table, list, strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ")))
 	if err == nil {
-		err = copyRows(ctx, src, insert, fmt.Sprintf("SELECT %s FROM %s ORDER BY %s", list, table, key), len(columns), false)
+		err = copyRows(ctx, src, insert, fmt.Sprintf("SELECT %s FROM %s ORDER BY %s", list, from, key), len(columns), false)
 		if damaged(err) {
-			backwards := "SELECT " + list + " FROM " + table + " ORDER BY " + strings.ReplaceAll(key, ",", " DESC,") + " DESC"
+			backwards := "SELECT " + list + " FROM " + from + " ORDER BY " + strings.ReplaceAll(key, ",", " DESC,") + " DESC"
 			err = copyRows(ctx, src, insert, backwards, len(columns), true)
 		}
 		err = errors.Join(err, insert.Close())

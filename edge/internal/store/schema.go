@@ -14,12 +14,12 @@ import (
 
 // incidentMigrations are those of incidents.db.
 func incidentMigrations() []migration {
-	return []migration{statements(incidents1), statements(incidents2)}
+	return []migration{statements(incidents1), statements(incidents2), statements(incidents3)}
 }
 
 // telemetryMigrations are those of telemetry.db.
 func telemetryMigrations() []migration {
-	return []migration{statements(telemetry1), migrateTelemetry2}
+	return []migration{statements(telemetry1), migrateTelemetry2, statements(telemetry3)}
 }
 
 // incidents1 is the schema that had no version yet.
@@ -180,6 +180,10 @@ CREATE TABLE thinned (
 	until  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 `
+
+// telemetry3 adds readings that are texts. Their value is a checksum of the text (see
+// devices.Reading.Key), so that the index by content tells them apart.
+const telemetry3 = `ALTER TABLE readings ADD COLUMN text TEXT NOT NULL DEFAULT ''`
 
 // migrateTelemetry2 gives readings that wait in packed events, which may have been trimmed from
 // the table, their place again: behind what the hub has and before what was never packed.

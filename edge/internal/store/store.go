@@ -173,7 +173,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 func (s *Store) incidentFile(existed bool) *file {
 	return &file{
 		name: "incidents.db", dir: s.o.Dir, synchronous: "FULL", pages: s.o.incidentPages, checkBelow: 64 << 20, existed: existed,
-		migrations: incidentMigrations(), tables: []string{"incidents", "outbox", "held", "evidence", "set_aside"},
+		migrations: incidentMigrations(), tables: []string{"incidents", "outbox", "held", "evidence", "set_aside", "pending"},
 		logger: s.o.Logger, now: s.o.Now, reserve: s.reserve, load: loadIncidents, lost: s.lostAlerts,
 	}
 }
@@ -353,7 +353,7 @@ func (s *Store) enqueueOpen(ctx context.Context) error {
 	if !s.missed.Load() {
 		return nil
 	}
-	open, err := s.refs(ctx, `SELECT id, version FROM incidents WHERE state = 'open' ORDER BY id`)
+	open, err := s.refs(ctx, `SELECT id, version, 0 FROM incidents WHERE state = 'open' ORDER BY id`)
 	if err != nil {
 		return err
 	}

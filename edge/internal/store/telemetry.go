@@ -22,7 +22,7 @@ import (
 // the newest writing is lost, readings are sent again, and the hub knows them.
 
 // SaveReadings saves a batch of readings in one transaction. A reading whose device, time and
-// value are known is not stored again. When telemetry.db has reached its bound, the oldest
+// value or text are known is not stored again. When telemetry.db has reached its bound, the oldest
 // readings make room; those that the hub does not have become a gap.
 func (s *Store) SaveReadings(ctx context.Context, batch []devices.Reading) error {
 	if len(batch) == 0 {
@@ -52,7 +52,7 @@ func (s *Store) saveReadings(t *tx, batch []devices.Reading) error {
 				return err
 			}
 		} else {
-			rows = append(rows, t.queue.number(), r.Device, r.Time.UnixMilli(), r.Value, r.Unit, string(r.Quality))
+			rows = append(rows, t.queue.number(), r.Device, r.Time.UnixMilli(), r.Key(), r.Unit, string(r.Quality), r.Text)
 		}
 		if len(rows) == cap(rows) || i == len(batch)-1 {
 			if err := insertReadings(t, rows); err != nil {
@@ -67,17 +67,17 @@ func (s *Store) saveReadings(t *tx, batch []devices.Reading) error {
 // Many rows in one statement are twice as fast as one by one.
 const (
 	rowsPerInsert  = 50
-	readingColumns = 6
-	insertReading  = `INSERT INTO readings (id, device, at, value, unit, quality) VALUES `
+	readingColumns = 7
+	insertReading  = `INSERT INTO readings (id, device, at, value, unit, quality, text) VALUES `
 	onReading      = ` ON CONFLICT DO NOTHING`
 )
 
 // insertReadings inserts rows that are not there yet: rowsPerInsert of them at once, or what is
 // left one by one, so that there are two statements to prepare.
 func insertReadings(t *tx, values []any) error {
-	step, query := readingColumns, insertReading+`(?, ?, ?, ?, ?, ?)`+onReading
+	step, query := readingColumns, insertReading+`(?, ?, ?, ?, ?, ?, ?)`+onReading
 	if len(values) == rowsPerInsert*readingColumns {
-		step, query = len(values), insertReading+strings.Repeat(`(?, ?, ?, ?, ?, ?), `, rowsPerInsert-1)+`(?, ?, ?, ?, ?, ?)`+onReading
+		step, query = len(values), insertReading+strings.Repeat(`(?, ?, ?, ?, ?, ?, ?), `, rowsPerInsert-1)+`(?, ?, ?, ?, ?, ?, ?)`+onReading
 	}
 	for ; len(values) > 0; values = values[step:] {
 		n, err := t.exec(query, values[:step]...)
@@ -296,7 +296,7 @@ func scanGap(scan func(...any) error) (gapRow, error) {
 }
 
 func (p *packer) loadReadings(ctx context.Context, q querier, sent uint64) error {
-	rows, err := q.QueryContext(ctx, `SELECT id, device, at, value, unit, quality FROM readings WHERE id > ? ORDER BY id LIMIT ?`, sent, p.limit*readingsPerEvent)
+	rows, err := q.QueryContext(ctx, `SELECT id, device, at, value, unit, quality, text FROM readings WHERE id > ? ORDER BY id LIMIT ?`, sent, p.limit*readingsPerEvent)
 	if err != nil {
 		return err
 	}
@@ -305,8 +305,11 @@ func (p *packer) loadReadings(ctx context.Context, q querier, sent uint64) error
 		var r devices.Reading
 		var id uint64
 		var at int64
-		if err := rows.Scan(&id, &r.Device, &at, &r.Value, &r.Unit, &r.Quality); err != nil {
+		if err := rows.Scan(&id, &r.Device, &at, &r.Value, &r.Unit, &r.Quality, &r.Text); err != nil {
 			return err
+		}
+		if r.Text != "" {
+			r.Value = 0
 		}
 		r.Time = fromMillis(at)
 		if err := p.before(id); err != nil {

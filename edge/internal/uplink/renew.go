@@ -34,12 +34,21 @@ func (u *Uplink) renew(ctx context.Context) {
 	r.report = func(err error) {
 		u.reportRenewal(err)
 		if err == nil {
-			// New requests make new handshakes, with the new certificate.
-			u.alerts.CloseIdleConnections()
-			u.bulk.CloseIdleConnections()
+			u.reconnect()
 		}
 	}
 	r.run(ctx)
+}
+
+// maxOutdated is how many connections may be in use while the certificate is renewed.
+const maxOutdated = 16
+
+// reconnect makes new requests use new connections, with the new certificate: its first use ends the old one. The
+// hub closes connections that are in use now when it refuses their next request; do sends that request again.
+func (u *Uplink) reconnect() {
+	u.outdated.Store(maxOutdated)
+	u.alerts.CloseIdleConnections()
+	u.bulk.CloseIdleConnections()
 }
 
 // run renews until ctx ends.

@@ -42,8 +42,19 @@ func (e *answerError) Error() string { return "the hub's answer makes no sense: 
 
 // do sends a request and returns its answer's header and body. Any status but 2xx is a
 // *problem.Error. There is no limit to the whole time of a request, because a thin line takes
-// long: it ends when it makes no progress.
+// long: it ends when it makes no progress. A request that meets a connection with a certificate that has been
+// renewed since is sent again at once.
 func (u *Uplink) do(ctx context.Context, client *http.Client, method, path string, header http.Header, body []byte) (http.Header, []byte, error) {
+	answerHeader, answer, err := u.attempt(ctx, client, method, path, header, body)
+	var refused *problem.Error
+	if errors.As(err, &refused) && refused.Status == http.StatusForbidden && u.outdated.Add(-1) >= 0 {
+		return u.attempt(ctx, client, method, path, header, body)
+	}
+	return answerHeader, answer, err
+}
+
+// attempt sends a request once.
+func (u *Uplink) attempt(ctx context.Context, client *http.Client, method, path string, header http.Header, body []byte) (http.Header, []byte, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watch := newWatchdog(func() { cancel(errNoProgress) })

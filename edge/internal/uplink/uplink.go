@@ -119,6 +119,7 @@ type Uplink struct {
 	recovered map[loop]chan struct{} // room for one: the hub has just come back
 	reconcile chan reconciliation    // room for one, the newest
 
+	outdated                            atomic.Int32 // refusals that may be because of a renewed certificate
 	hubProtocol                         atomic.Int64 // of the last answer; 0: none yet
 	requests, failures, refused, poison atomic.Uint64
 }

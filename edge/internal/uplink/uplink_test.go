@@ -298,6 +298,21 @@ func TestCertificateIsRenewed(t *testing.T) {
 	until(t, "sent", e.empty)
 }
 
+// TestOldConnectionsAfterARenewal: a connection that was in use during a renewal has the old certificate, which the
+// hub refuses. That is no failure, and delays nothing.
+func TestOldConnectionsAfterARenewal(t *testing.T) {
+	h := newHub(t)
+	e := newEdge(t, h)
+	h.do(func() { h.fail = []int{403} })
+	e.up.reconnect()
+	e.incident()
+	e.run()
+	until(t, "sent", e.empty)
+	if n := e.up.Stats().Failures; n != 0 {
+		t.Errorf("%d failures", n)
+	}
+}
+
 func TestRevokedIsSaid(t *testing.T) {
 	h := newHub(t)
 	e := newEdge(t, h)

@@ -7,38 +7,41 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 )
 
-// runFile tells programs on this machine where the hub listens, with the ports that were bound.
+// runFile is the name of the file from which programs on this machine read the addresses of the hub.
 const runFile = "run.json"
 
-// Running is what the run file says while a hub runs.
+// Running is the content of the run file.
 type Running struct {
 	Listen      string `json:"listen"`
 	EdgeListen  string `json:"edge_listen"`
 	MediaListen string `json:"media_listen"`
+	TurnListen  string `json:"turn_listen,omitempty"`
 	PID         int    `json:"pid"`
 }
 
-// announce tells where the hub listens, and what to do when nobody can log in yet.
+// announce logs the addresses of the hub, writes the run file, and explains how to add a user if there is none.
 func (h *hub) announce(ctx context.Context) error {
 	r := Running{
-		Listen: h.public.Addr().String(), EdgeListen: h.edges.Addr().String(), MediaListen: h.engine.Addr(), PID: os.Getpid(),
+		Listen: h.public.Addr().String(), EdgeListen: h.edgePort.Addr().String(), MediaListen: h.engine.Addr(), PID: os.Getpid(),
 	}
 	body, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", runFile, err)
 	}
 	h.writeRunFile(append(body, '\n'))
+	if h.turn != nil {
+		r.TurnListen = h.turn.Addr().String()
+	}
 	h.log.Info("hub runs", "listen", r.Listen, "edge_listen", r.EdgeListen, "media_listen", r.MediaListen, "data", h.config.Data)
-	// Who stops the hub this very moment wants no error.
-	users, err := h.store.Users(context.WithoutCancel(ctx))
+	// Without cancellation: a stop of the hub at this moment is no error.
+	users, err := h.people.Users(context.WithoutCancel(ctx), "", 1)
 	if err != nil {
 		return err
 	}
 	if len(users) == 0 {
-		h.log.Warn("nobody can log in yet; make the first administrator with: hub user add --data " + h.config.Data + " --role administrator NAME")
+		h.log.Warn("there are no users yet; create the first administrator with: hub user add --data " + h.config.Data + " --role administrator NAME")
 	}
 	return nil
 }
@@ -63,20 +66,4 @@ func (h *hub) withdraw() {
 	if err := os.Remove(filepath.Join(h.config.Data, runFile)); err != nil {
 		h.log.Debug("removing the run file", "error", err)
 	}
-}
-
-// lock makes sure that one hub at most runs on a data folder. The lock ends with the process,
-// however it ends. Commands such as hub token create do not need it.
-func lock(dir string) (unlock func(), err error) {
-	f, err := os.OpenFile(filepath.Join(dir, "hub.lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("locking the data folder: %w", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			err = errors.New("another hub runs on it")
-		}
-		return nil, errors.Join(fmt.Errorf("locking the data folder %s: %w", dir, err), f.Close())
-	}
-	return func() { _ = f.Close() }, nil
 }

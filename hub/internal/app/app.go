@@ -1,13 +1,13 @@
-// Package app puts the hub together: it opens the store, binds the ports, runs the parts and
-// stops them in order.
+// Package app wires the hub: it opens the databases, binds the ports, runs the components and stops them
+// in order.
 //
-// What always holds: live views end first, while their ends can still be recorded and told to
-// the edges; then the ports close; the store closes last. Nothing may import this package
-// but the program.
+// At a stop, viewers' sessions end first, while their ends can still be stored and sent to the edges; then
+// the ports close; the databases close last. Only the program may import this package.
 package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log"
@@ -22,12 +22,31 @@ import (
 	"gridpost/devices/retry"
 	"gridpost/devices/rungroup"
 	"gridpost/firmware-config/enrol"
+	"gridpost/hub/internal/access"
+	"gridpost/hub/internal/announce"
 	"gridpost/hub/internal/auth"
 	"gridpost/hub/internal/authority"
+	"gridpost/hub/internal/commands"
+	"gridpost/hub/internal/db"
+	"gridpost/hub/internal/db/jobs"
+	"gridpost/hub/internal/db/schema"
+	"gridpost/hub/internal/evidence"
+	"gridpost/hub/internal/feed"
+	"gridpost/hub/internal/headexport"
 	"gridpost/hub/internal/ingest"
 	"gridpost/hub/internal/notify"
+	"gridpost/hub/internal/present"
 	"gridpost/hub/internal/relay"
-	"gridpost/hub/internal/store"
+	"gridpost/hub/internal/retention"
+	"gridpost/hub/internal/store/alerts"
+	"gridpost/hub/internal/store/audit"
+	"gridpost/hub/internal/store/edges"
+	"gridpost/hub/internal/store/incidents"
+	"gridpost/hub/internal/store/leases"
+	"gridpost/hub/internal/store/people"
+	"gridpost/hub/internal/store/secrets"
+	"gridpost/hub/internal/store/telemetry"
+	"gridpost/hub/internal/turn"
 	"gridpost/hub/internal/web"
 	"gridpost/hub/ui"
 	"gridpost/streams/webrtc"
@@ -41,17 +60,24 @@ func Run(ctx context.Context, c Config, version string, logger *slog.Logger) (er
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return fmt.Errorf("making the data folder: %w", err)
 	}
-	unlock, err := lock(c.Data)
+	m := newMetrics()
+	d, err := openDatabase(ctx, db.Options{
+		Dir: c.Data, URL: c.Database, Schema: schema.Hub(), Name: "hub", Exclusive: true, Logger: logger, Observer: m.database("hub"),
+	})
 	if err != nil {
 		return err
 	}
-	defer unlock()
-	st, err := openStore(ctx, c.Data, logger)
+	defer func() { err = errors.Join(err, d.Close()) }()
+	readings, err := openDatabase(ctx, telemetry.Options(db.Options{Dir: c.Data, URL: c.Database, Exclusive: true, Logger: logger, Observer: m.database("telemetry")}))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, st.Close()) }()
-	h := &hub{config: c, log: logger, store: st}
+	defer func() { err = errors.Join(err, readings.Close()) }()
+	h := &hub{config: c, log: logger, db: d, incidents: announce.Incidents(d), telemetry: telemetry.New(readings, logger), metrics: m, commands: commands.New(), publications: newPublicationLog(d, logger)}
+	h.alerts = alerts.New(d, alerts.Options{GiveUpAfter: c.WebhookGiveUpAfter})
+	h.edges = NewEdges(d)
+	h.presence = edges.NewPresence(h.edges, logger)
+	m.h = h
 	if err := h.prepare(ctx, version); err != nil {
 		return err
 	}
@@ -62,24 +88,36 @@ func Run(ctx context.Context, c Config, version string, logger *slog.Logger) (er
 	defer h.withdraw()
 	return rungroup.Run(ctx,
 		[]rungroup.Component{h.relay.Run},
-		[]rungroup.Component{h.servePublic, h.serveEdges},
-		[]rungroup.Component{h.notifier.Run, h.maintain},
+		[]rungroup.Component{h.servePublic, h.serveEdges, h.relayTurn},
+		[]rungroup.Component{h.db.Run, h.telemetry.DB().Run, h.presence.Run, h.auth.Run, h.access.Run, h.feed.Run, h.notifier.Run, h.leases.Run, h.publications.Run, h.heads.Run, h.failures.Run, h.indexIncidents, h.runJobs, h.keepRoom, h.adoptTelemetry},
 	)
+}
+
+// NewEdges returns the repository of edges on the hub's database, with the public forms of its changes.
+func NewEdges(d *db.DB) *edges.Repository {
+	return edges.New(d, edges.Options{
+		PresentEdge:   func(e edges.Edge) any { return present.Edge(e) },
+		PresentDevice: func(d edges.Device) any { return present.Device(d) },
+		Audit: func(t *db.Tx, who, action, object, detail string) error {
+			audit.Append(t, who, action, object, detail)
+			return nil
+		},
+	})
 }
 
 // openEvery is how often a start is tried again that found no room on the disk.
 const openEvery = 5 * time.Second
 
-// openStore opens the store. When the disk is so full that even the store's reserve is not enough,
-// it waits for room: a hub must not need a hand to start.
-func openStore(ctx context.Context, dir string, logger *slog.Logger) (*store.Store, error) {
+// openDatabase opens a database. When the disk is so full that even the reserve is not enough, it waits
+// for room: a hub must start again without help.
+func openDatabase(ctx context.Context, o db.Options) (*db.DB, error) {
 	for first := true; ; first = false {
-		st, err := store.Open(store.Options{Dir: dir, Logger: logger})
-		if !errors.Is(err, store.ErrFull) {
-			return st, err
+		d, err := db.Open(ctx, o)
+		if !errors.Is(err, db.ErrFull) {
+			return d, err
 		}
 		if first {
-			logger.Error("the hub starts as soon as the disk has room", "error", err)
+			o.Logger.Error("the hub starts as soon as the disk has room", "error", err)
 		}
 		if !retry.Sleep(ctx, openEvery) {
 			return nil, err
@@ -91,16 +129,40 @@ func openStore(ctx context.Context, dir string, logger *slog.Logger) (*store.Sto
 type hub struct {
 	config Config
 	log    *slog.Logger
-	store  *store.Store
+	db     *db.DB
+	alerts *alerts.Repository
 
-	authority *authority.Authority
-	engine    *webrtc.Engine
-	relay     *relay.Relay
-	ingest    *ingest.Server
-	web       *web.Server
-	notifier  *notify.Notifier
+	incidents *incidents.Repository
 
-	public, edges net.Listener
+	people       *people.Repository
+	leaseRecords *leases.Repository
+	leases       *leases.Keeper
+	audit        *audit.Repository
+	heads        *headexport.Exporter
+	failures     *auth.Failures
+	auth         *auth.Service
+	access       *access.Registry
+
+	commands     *commands.Channel
+	publications *publicationLog
+	edges        *edges.Repository
+	presence     *edges.Presence
+	telemetry    *telemetry.Repository
+	evidence     evidence.Store
+	pictures     *retention.Total // bytes of complete files of evidence
+	room         *retention.Room
+	keeper       *retention.Keeper
+	authority    *authority.Authority
+	engine       *webrtc.Engine
+	turn         *turn.Server // nil: there is none
+	relay        *relay.Relay
+	ingest       *ingest.Server
+	web          *web.Server
+	notifier     *notify.Notifier
+	metrics      *metrics
+	feed         *feed.Tail
+
+	public, edgePort net.Listener
 }
 
 // prepare makes every part and binds every port. What it has made is closed if it fails.
@@ -110,17 +172,29 @@ func (h *hub) prepare(ctx context.Context, version string) (err error) {
 			err = errors.Join(err, h.close())
 		}
 	}()
-	if err := h.store.EndAllViews(ctx, "the hub was stopped"); err != nil {
+	if err := h.db.BeginHistory(ctx); err != nil {
 		return err
 	}
-	if err := h.store.MarkAway(ctx); err != nil {
+	if h.db.Engine() == db.SQLite { // this hub is alone on it
+		if err := jobs.EndAll(ctx, h.db); err != nil {
+			return err
+		}
+	}
+	if err := h.openAudit(ctx); err != nil {
 		return err
 	}
-	if h.authority, err = authority.Open(h.config.Data, nil); err != nil {
+	if err := h.openPeople(ctx); err != nil {
 		return err
 	}
-	people, err := auth.New(auth.Options{Store: h.store, Logger: h.log})
-	if err != nil {
+	if err := h.telemetry.Adopt(ctx, h.db); err != nil {
+		return err
+	}
+	h.evidence = evidence.Of(h.db, h.config.Data)
+	h.pictures = retention.NewTotal(evidence.Bytes(h.db), nil)
+	h.room = h.newRoom()
+	h.keeper = retention.New(retention.Options{Kinds: h.retained(), Logger: h.log})
+	h.telemetry.Guard(h.room.Full)
+	if h.authority, err = authority.Open(ctx, secrets.Of(h.db, h.config.Data, secrets.Authority()), nil); err != nil {
 		return err
 	}
 	h.engine, err = webrtc.NewEngine(webrtc.EngineOptions{
@@ -129,24 +203,47 @@ func (h *hub) prepare(ctx context.Context, version string) (err error) {
 	if err != nil {
 		return fmt.Errorf("binding media_listen %s: %w", h.config.MediaListen, err)
 	}
+	servers, err := h.openTurn()
+	if err != nil {
+		return err
+	}
 	h.relay = relay.New(relay.Options{
-		Engine: h.engine, Leases: leases{h.store}, Commander: commander{store: h.store, now: time.Now}, Logger: h.log,
+		Engine: h.engine, Leases: &viewLeases{keeper: h.leases, access: h.access, held: map[string]func(){}}, Commander: commander{live: h.commands, edges: h.edges, now: time.Now}, Publications: h.publications, MaxViewers: h.config.MaxViewers, Logger: h.log,
+		ICEServers: servers,
 	})
+	source, err := h.alerts.Source(ctx)
+	if err != nil {
+		return err
+	}
 	h.notifier = notify.New(notify.Options{
-		Store: h.store, Logger: h.log, Wake: h.store.AlertsQueued,
-		UserAgent: "Gridpost/" + version, AllowPrivate: h.config.AllowPrivateWebhooks,
+		Queue: h.alerts, Logger: h.log, Source: source, Present: announce.Presenter(h.publicURL), Wake: func() <-chan struct{} { return h.db.Wait(db.Alerts, "") },
+		UserAgent: "Gridpost/" + version, AllowPrivate: h.config.AllowPrivateWebhooks, GiveUpAfter: h.alerts.GiveUpAfter(), Observe: h.metrics.attempt,
 	})
-	h.ingest = ingest.New(ingest.Options{Store: h.store, Authority: h.authority, Media: h.relay, Logger: h.log})
+	h.ingest = ingest.New(ingest.Options{
+		DB: h.db, Edges: h.edges, Presence: h.presence, Incidents: h.incidents, Telemetry: h.telemetry,
+		Evidence: h.evidence, Full: h.room.Full, EvidenceQuota: int64(h.config.Retention.PicturesEdgeMax), Authority: h.authority, Access: h.access, Media: edgeMedia{h.relay}, Commands: h.commands, Logger: h.log,
+	})
 	registry := prometheus.NewRegistry()
-	if err := h.register(registry, version); err != nil {
-		return fmt.Errorf("preparing metrics: %w", err)
+	if err := h.metrics.register(registry, version); err != nil {
+		return err
+	}
+	h.feed = feed.New(feed.Options{
+		Source: h.db, Histories: h.db, Devices: &liveDevices{edges: h.edges, telemetry: h.telemetry}, Logger: h.log,
+	})
+	provider, err := h.openID()
+	if err != nil {
+		return err
 	}
 	h.web, err = web.New(web.Options{
-		Store: h.store, Auth: people, Media: h.relay, Files: ui.Files(), Policy: ui.ContentSecurityPolicy,
+		OpenID: provider,
+		Feed:   h.feed, Hub: rand.Text(),
+		DB: h.db, Edges: h.edges, Telemetry: h.telemetry, Incidents: h.incidents, Alerts: h.alerts, Evidence: h.evidence, Auth: h.auth, Access: h.access, People: h.people, Leases: h.leaseRecords, Audit: h.audit, Media: h.relay, Files: ui.Files(), Policy: ui.ContentSecurityPolicy, Origins: h.config.Origins,
+		Heads: h.heads.State, MonitorEvidence: h.config.MonitorEvidence,
 		Registry: registry, Logger: h.log, Version: version, AllowPrivateWebhooks: h.config.AllowPrivateWebhooks,
 		EnrolToken:  h.enrolToken,
-		EdgeAddress: func() string { return h.edges.Addr().String() },
+		EdgeAddress: func() string { return h.edgePort.Addr().String() },
 		TestWebhook: h.notifier.Test,
+		StreamLag:   func(lag time.Duration) { h.metrics.observe("stream_lag_seconds", lag.Seconds()) },
 	})
 	if err != nil {
 		return err
@@ -154,26 +251,29 @@ func (h *hub) prepare(ctx context.Context, version string) (err error) {
 	if h.public, err = listen(ctx, h.config.Listen); err != nil {
 		return fmt.Errorf("binding listen: %w", err)
 	}
-	if h.edges, err = listen(ctx, h.config.EdgeListen); err != nil {
+	if h.edgePort, err = listen(ctx, h.config.EdgeListen); err != nil {
 		return fmt.Errorf("binding edge_listen: %w", err)
 	}
 	return nil
 }
 
-// enrolToken makes what a person carries to a box, as hub edge add prints it.
+// enrolToken returns the enrolment token of an edge as text, as hub edge add prints it.
 func (h *hub) enrolToken(name, secret string) string {
 	return enrol.Token{Name: name, Secret: secret, SHA256: h.authority.Fingerprint()}.String()
 }
 
 func (h *hub) close() error {
 	var errs []error
-	for _, l := range []net.Listener{h.public, h.edges} {
+	for _, l := range []net.Listener{h.public, h.edgePort} {
 		if l == nil {
 			continue
 		}
 		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
+	}
+	if h.turn != nil {
+		errs = append(errs, h.turn.Close())
 	}
 	if h.engine != nil {
 		errs = append(errs, h.engine.Close())
@@ -186,7 +286,7 @@ func (h *hub) servePublic(ctx context.Context) error {
 }
 
 func (h *hub) serveEdges(ctx context.Context) error {
-	return serve(ctx, &http.Server{Handler: h.ingest.Handler(), ErrorLog: h.errorLog(), TLSConfig: h.authority.TLS()}, h.edges)
+	return serve(ctx, &http.Server{Handler: h.ingest.Handler(), ErrorLog: h.errorLog(), TLSConfig: h.authority.TLS()}, h.edgePort)
 }
 
 // Times of the HTTP servers. Bodies have deadlines of their own, set by who reads them.
@@ -223,26 +323,5 @@ func serve(ctx context.Context, srv *http.Server, l net.Listener) error {
 	return nil
 }
 
-// errorLog is for what net/http says of connections: handshakes that failed, mostly.
+// errorLog is for net/http's messages about connections, most of which are failed handshakes.
 func (h *hub) errorLog() *log.Logger { return slog.NewLogLogger(h.log.Handler(), slog.LevelDebug) }
-
-// maintain notices edges that have fallen silent and removes what is old.
-func (h *hub) maintain(ctx context.Context) error {
-	away, prune := time.NewTicker(5*time.Second), time.NewTicker(time.Minute)
-	defer away.Stop()
-	defer prune.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-away.C:
-			if err := h.store.MarkAway(ctx); err != nil && ctx.Err() == nil {
-				h.log.Error("looking for silent edges", "error", err)
-			}
-		case <-prune.C:
-			if err := h.store.Prune(ctx, store.Retention{}); err != nil && ctx.Err() == nil {
-				h.log.Error("removing what is old", "error", err)
-			}
-		}
-	}
-}

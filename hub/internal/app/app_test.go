@@ -20,8 +20,15 @@ import (
 	"gridpost/devices"
 	"gridpost/hub/api"
 	"gridpost/hub/internal/auth"
+	"gridpost/hub/internal/commands"
+	"gridpost/hub/internal/db"
+	"gridpost/hub/internal/db/dbtest"
+	"gridpost/hub/internal/db/schema"
+	"gridpost/hub/internal/problem"
 	"gridpost/hub/internal/relay"
-	"gridpost/hub/internal/store"
+	"gridpost/hub/internal/store/audit"
+	"gridpost/hub/internal/store/edges"
+	"gridpost/hub/internal/store/people"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -99,15 +106,18 @@ func TestAHubRunsAndAnotherProcessMakesAToken(t *testing.T) {
 		t.Errorf("a second hub on the same data: %v", err)
 	}
 	// What "hub token create" does, with a store of its own.
-	other, err := store.Open(store.Options{Dir: c.Data})
+	other, err := db.Open(t.Context(), db.Options{Dir: c.Data, Schema: schema.Hub(), Name: "hub"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	people, err := auth.New(auth.Options{Store: other, Params: auth.Params{Memory: 64, Time: 1, Threads: 1}})
+	if _, err := audit.Open(t.Context(), other, audit.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	users, err := auth.New(auth.Options{People: people.New(other, people.Hooks{}), Params: auth.Params{Memory: 64, Time: 1, Threads: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, _, err := people.CreateToken(t.Context(), "test", "x", auth.Administrator)
+	token, _, err := users.CreateToken(t.Context(), auth.NewToken{By: "test", Name: "x", Role: auth.Administrator})
 	if err := errors.Join(err, other.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -147,23 +157,18 @@ func TestAHubRunsAndAnotherProcessMakesAToken(t *testing.T) {
 }
 
 func TestCommander(t *testing.T) {
-	st, err := store.Open(store.Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	c := commander{store: st, now: time.Now}
+	r := NewEdges(dbtest.Open(t, db.SQLite, db.Options{}))
+	c := commander{live: commands.New(), edges: r, now: time.Now}
 	ask := func(ctx context.Context) string {
 		var refused relay.Refused
+		var coded *problem.Error
 		switch err := c.Command(ctx, "gate-7", api.Command{Kind: api.CommandPublish, Device: "yard"}); {
 		case err == nil:
 			return ""
 		case errors.As(err, &refused):
 			return refused.Cause.Text
+		case errors.As(err, &coded):
+			return coded.Error()
 		default:
 			t.Error(err)
 			return err.Error()
@@ -172,22 +177,23 @@ func TestCommander(t *testing.T) {
 	if got := ask(t.Context()); got != "there is no edge gate-7" {
 		t.Error(got)
 	}
-	if err := st.AddEdge(t.Context(), "test", "gate-7", []byte("x"), time.Now().Add(time.Hour)); err != nil {
+	if err := r.Add(t.Context(), "test", "gate-7", []byte("x"), time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	if got := ask(t.Context()); got != "the edge gate-7 is not connected" {
 		t.Error(got)
 	}
-	if err := st.Seen(t.Context(), "gate-7"); err != nil {
+	if err := edges.NewPresence(r, slog.New(slog.DiscardHandler)).Seen(t.Context(), "gate-7"); err != nil {
 		t.Fatal(err)
 	}
 	for _, result := range []api.Result{{OK: true}, {Cause: devices.Cause{Text: "the camera is offline"}}} {
 		done := make(chan string, 1)
 		go func() { done <- ask(t.Context()) }()
-		var queued []store.QueuedCommand
+		var queued []edges.QueuedCommand
+		var err error
 		for len(queued) == 0 {
-			wake := st.CommandsChanged()
-			if queued, err = st.CommandsFor(t.Context(), "gate-7", 0); err != nil {
+			wake := r.CommandAdded("gate-7")
+			if queued, err = r.CommandsFor(t.Context(), "gate-7", 0); err != nil {
 				t.Fatal(err)
 			}
 			if len(queued) == 0 {
@@ -198,7 +204,7 @@ func TestCommander(t *testing.T) {
 		if err := json.Unmarshal(queued[0].Body, &command); err != nil {
 			t.Fatal(err)
 		}
-		if err := st.FinishCommand(t.Context(), "gate-7", command.ID, result); err != nil {
+		if err := r.FinishCommand(t.Context(), "gate-7", command.ID, result); err != nil {
 			t.Fatal(err)
 		}
 		if got := <-done; got != result.Cause.Text {
@@ -207,7 +213,7 @@ func TestCommander(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if got := ask(ctx); got != "the edge gate-7 does not answer" {
+	if got := ask(ctx); got != "the edge does not answer" {
 		t.Error(got)
 	}
 }
@@ -259,15 +265,18 @@ func TestAnAlertReachesItsTarget(t *testing.T) {
 	c := config(t)
 	c.AllowPrivateWebhooks = true
 	r, _ := start(t, c)
-	other, err := store.Open(store.Options{Dir: c.Data})
+	other, err := db.Open(t.Context(), db.Options{Dir: c.Data, Schema: schema.Hub(), Name: "hub"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	people, err := auth.New(auth.Options{Store: other, Params: auth.Params{Memory: 64, Time: 1, Threads: 1}})
+	if _, err := audit.Open(t.Context(), other, audit.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	users, err := auth.New(auth.Options{People: people.New(other, people.Hooks{}), Params: auth.Params{Memory: 64, Time: 1, Threads: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, _, err := people.CreateToken(t.Context(), "test", "x", auth.Administrator)
+	token, _, err := users.CreateToken(t.Context(), auth.NewToken{By: "test", Name: "x", Role: auth.Administrator})
 	if err := errors.Join(err, other.Close()); err != nil {
 		t.Fatal(err)
 	}

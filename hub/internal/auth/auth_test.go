@@ -12,24 +12,23 @@ import (
 
 	"go.uber.org/goleak"
 
-	"gridpost/hub/internal/store"
+	"gridpost/hub/internal/db"
+	"gridpost/hub/internal/db/dbtest"
+	"gridpost/hub/internal/problem"
+	"gridpost/hub/internal/store/people"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func newService(t *testing.T, now func() time.Time) *Service {
 	t.Helper()
+	return serviceOn(t, dbtest.Open(t, db.SQLite, db.Options{Now: now}), now)
+}
+
+func serviceOn(t *testing.T, d *db.DB, now func() time.Time) *Service {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	st, err := store.Open(store.Options{Dir: t.TempDir(), Now: now, Logger: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	s, err := New(Options{Store: st, Now: now, Logger: log, Params: Params{Memory: 64, Time: 1, Threads: 1}})
+	s, err := New(Options{People: people.New(d, people.Hooks{}), Now: now, Logger: log, Params: Params{Memory: 64, Time: 1, Threads: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,14 +66,14 @@ func TestSessions(t *testing.T) {
 	now := time.Now()
 	s := newService(t, func() time.Time { return now })
 	ctx := t.Context()
-	if err := s.AddUser(ctx, "test", "王芳", "long enough", Dispatcher); err != nil {
+	if _, err := s.AddUser(ctx, "test", "王芳", "long enough", Dispatcher); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.AddUser(ctx, "test", "王芳", "long enough", Dispatcher); !errors.Is(err, store.ErrConflict) {
+	if _, err := s.AddUser(ctx, "test", "王芳", "long enough", Dispatcher); !errors.Is(err, db.ErrConflict) {
 		t.Errorf("the same name again: %v", err)
 	}
 	for name, password := range map[string]string{"token x": "long enough", "": "long enough", "a": "short", "a\nb": "long enough"} {
-		if err := s.AddUser(ctx, "test", name, password, Monitor); !errors.Is(err, ErrInput) {
+		if _, err := s.AddUser(ctx, "test", name, password, Monitor); !errors.As(err, new(*problem.Error)) {
 			t.Errorf("%q %q: %v", name, password, err)
 		}
 	}
@@ -124,7 +123,7 @@ func TestSessions(t *testing.T) {
 func TestTokens(t *testing.T) {
 	s := newService(t, time.Now)
 	ctx := t.Context()
-	text, token, err := s.CreateToken(ctx, "test", "smoke", Monitor)
+	text, token, err := s.CreateToken(ctx, NewToken{By: "test", Name: "smoke", Role: Monitor})
 	if err != nil || !strings.HasPrefix(text, "gp_") {
 		t.Fatalf("%s, %v", text, err)
 	}
@@ -144,7 +143,7 @@ func TestTokens(t *testing.T) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
-	if err := s.o.Store.RevokeToken(ctx, "test", token.ID); err != nil {
+	if err := s.o.People.RevokeToken(ctx, "test", token.ID); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := ask("Bearer " + text); !errors.Is(err, ErrDenied) {
@@ -156,7 +155,7 @@ func TestGuessingIsSlowedDown(t *testing.T) {
 	now := time.Now()
 	s := newService(t, func() time.Time { return now })
 	ctx := t.Context()
-	if err := s.AddUser(ctx, "test", "li", "long enough", Dispatcher); err != nil {
+	if _, err := s.AddUser(ctx, "test", "li", "long enough", Dispatcher); err != nil {
 		t.Fatal(err)
 	}
 	// Many at once: no more than the free ones are looked at.

@@ -1,12 +1,14 @@
-// Package authority is the hub's own certificate authority: it says which edge is which.
+// Package authority is the hub's own certificate authority, which issues the certificates of edges.
 //
-// The authority's key never leaves the hub's data folder. Edges pin the authority's certificate
-// when they enrol and get certificates for client use only; the edge port's own certificate
-// is for server use only, so neither can pose as the other. Which certificates are still
-// believed is the store's affair. The package must import nothing of Gridpost.
+// The authority's key never leaves the hub's data folder, or its database when several hubs share
+// one. Edges pin the authority's certificate when they enrol and get certificates for client use
+// only; the edge port's own certificate is for server use only, so that neither can be used in place of
+// the other. The caller checks whether a certificate is revoked. The package must import nothing of
+// Gridpost.
 package authority
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -17,29 +19,31 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/big"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 )
 
-// ServerName is the name in the edge port's certificate, whatever the hub's address.
+// ServerName is the name in the edge port's certificate. It does not depend on the hub's address.
 const ServerName = "hub.gridpost.internal"
 
-// How long certificates live. An edge renews its own at two thirds of its life.
+// Validity periods of certificates. An edge renews its own after two thirds of the period.
 const (
 	authorityLife = 20 * 365 * 24 * time.Hour
 	serverLife    = 90 * 24 * time.Hour
 	EdgeLife      = 30 * 24 * time.Hour
 
-	// backdate forgives clocks that are a little behind the hub's.
+	// RenewGrace is how long after its expiry an edge may still renew its certificate. An edge that was offline for
+	// longer is enrolled again.
+	RenewGrace = 90 * 24 * time.Hour
+
+	// backdate is how far before the time of issue a certificate becomes valid, for edges whose clocks
+	// are behind the hub's.
 	backdate = time.Hour
 )
 
-// ErrRequest says that a certificate request cannot be used.
-var ErrRequest = errors.New("the certificate request is not usable")
+// ErrRequest is the error of an invalid certificate request.
+var ErrRequest = errors.New("the certificate request is invalid")
 
 // Authority signs certificates. Its methods may be called from any goroutine.
 type Authority struct {
@@ -51,28 +55,54 @@ type Authority struct {
 	server serverCertificate
 }
 
-// Open reads the authority in dir/ca, and makes one if there is none. Two processes that make it
-// at the same time get the same one.
-func Open(dir string, now func() time.Time) (*Authority, error) {
+// Store stores the certificate and the key of an authority as one text in PEM format.
+type Store interface {
+	// Load returns the text, and nil if there is none.
+	Load(ctx context.Context) ([]byte, error)
+
+	// Create stores a text unless there is one already. Of several concurrent calls, one stores its text.
+	Create(ctx context.Context, text []byte) error
+}
+
+// Open loads the authority from a store, and creates one if there is none. Two hubs that do so at the
+// same time get the same authority.
+func Open(ctx context.Context, s Store, now func() time.Time) (*Authority, error) {
 	if now == nil {
 		now = time.Now
 	}
-	path := filepath.Join(dir, "ca", "authority.pem")
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := create(path, now()); err != nil {
-			return nil, fmt.Errorf("making the certificate authority: %w", err)
+	text, err := s.Load(ctx)
+	if err == nil && text == nil {
+		if text, err = generate(now()); err != nil {
+			return nil, fmt.Errorf("creating the certificate authority: %w", err)
 		}
-		text, err = os.ReadFile(path)
+		if err = s.Create(ctx, text); err == nil {
+			text, err = s.Load(ctx)
+		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the certificate authority: %w", err)
+		return nil, fmt.Errorf("loading the certificate authority: %w", err)
 	}
 	a := &Authority{now: now}
 	if err := a.parse(text); err != nil {
-		return nil, fmt.Errorf("reading the certificate authority in %s: %w", path, err)
+		return nil, fmt.Errorf("reading the certificate authority: %w", err)
 	}
 	return a, nil
+}
+
+// Inspect returns the certificate of the authority in a store; nil if there is none yet. It makes none.
+func Inspect(ctx context.Context, s Store) (*x509.Certificate, error) {
+	text, err := s.Load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("loading the certificate authority: %w", err)
+	}
+	if text == nil {
+		return nil, nil
+	}
+	a := &Authority{}
+	if err := a.parse(text); err != nil {
+		return nil, fmt.Errorf("reading the certificate authority: %w", err)
+	}
+	return a.cert, nil
 }
 
 func (a *Authority) parse(text []byte) error {
@@ -93,7 +123,7 @@ func (a *Authority) parse(text []byte) error {
 		}
 	}
 	if a.cert == nil || a.key == nil {
-		return errors.New("the file lacks a certificate or its key")
+		return errors.New("a certificate or its key is missing")
 	}
 	if public, ok := a.cert.PublicKey.(*ecdsa.PublicKey); !ok || !public.Equal(&a.key.PublicKey) {
 		return errors.New("the key is not the certificate's")
@@ -101,16 +131,15 @@ func (a *Authority) parse(text []byte) error {
 	return nil
 }
 
-// create writes key and certificate as one file that appears whole or not at all, and never
-// replaces another.
-func create(path string, now time.Time) error {
+// generate returns a new certificate with its key, in PEM format.
+func generate(now time.Time) ([]byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	serial, err := newSerial()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	t := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: "Gridpost hub authority"},
@@ -120,30 +149,14 @@ func create(path string, now time.Time) error {
 	}
 	cert, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	der, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	text := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}),
-		pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})...)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), "authority-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name()) //nolint:errcheck // a left-over is harmless
-	_, err = tmp.Write(text)
-	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(tmp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return nil
+	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}),
+		pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})...), nil
 }
 
 func newSerial() (*big.Int, error) {
@@ -154,7 +167,7 @@ func newSerial() (*big.Int, error) {
 // PEM returns the authority's certificate.
 func (a *Authority) PEM() string { return encode(a.cert.Raw) }
 
-// Fingerprint returns the SHA-256 of the authority's certificate, in hex: what edges pin.
+// Fingerprint returns the SHA-256 of the authority's certificate in hexadecimal. Edges pin it.
 func (a *Authority) Fingerprint() string {
 	sum := sha256.Sum256(a.cert.Raw)
 	return hex.EncodeToString(sum[:])
@@ -162,34 +175,6 @@ func (a *Authority) Fingerprint() string {
 
 func encode(der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-}
-
-// Request is a certificate request whose sender has shown to hold the key.
-type Request struct {
-	KeyHash []byte // SHA-256 of the public key
-	key     *ecdsa.PublicKey
-}
-
-// ParseRequest reads a request in PEM form (RFC 2986). Its subject is not looked at: the hub
-// says who it is for. The key must be of ECDSA on P-256.
-func ParseRequest(text string) (Request, error) {
-	block, _ := pem.Decode([]byte(text))
-	if block == nil || block.Type != "CERTIFICATE REQUEST" {
-		return Request{}, fmt.Errorf("%w: it is not PEM of type CERTIFICATE REQUEST", ErrRequest)
-	}
-	csr, err := x509.ParseCertificateRequest(block.Bytes)
-	if err != nil {
-		return Request{}, fmt.Errorf("%w: %w", ErrRequest, err)
-	}
-	if err := csr.CheckSignature(); err != nil {
-		return Request{}, fmt.Errorf("%w: %w", ErrRequest, err)
-	}
-	key, ok := csr.PublicKey.(*ecdsa.PublicKey)
-	if !ok || key.Curve != elliptic.P256() {
-		return Request{}, fmt.Errorf("%w: its key is not of ECDSA on P-256", ErrRequest)
-	}
-	sum := sha256.Sum256(csr.RawSubjectPublicKeyInfo)
-	return Request{KeyHash: sum[:], key: key}, nil
 }
 
 // Issued is a certificate for an edge.

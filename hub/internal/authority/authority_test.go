@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"gridpost/hub/internal/store/secrets"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -24,7 +26,7 @@ func TestTwoProcessesMakeOneAuthority(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range prints {
 		wg.Go(func() {
-			a, err := Open(dir, nil)
+			a, err := Open(t.Context(), secrets.InFolder(dir, secrets.Authority()), nil)
 			if err != nil {
 				t.Error(err)
 				return
@@ -54,7 +56,7 @@ func csr(t *testing.T, key any) string {
 }
 
 func TestIssueIsForClientsOnly(t *testing.T) {
-	a, err := Open(t.TempDir(), nil)
+	a, err := Open(t.Context(), secrets.InFolder(t.TempDir(), secrets.Authority()), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +81,7 @@ func TestIssueIsForClientsOnly(t *testing.T) {
 		t.Errorf("%+v", cert)
 	}
 	if cert.SerialNumber.Text(16) != issued.Serial {
-		t.Error("the serial is another")
+		t.Error("the serial number differs from that of the certificate")
 	}
 }
 

@@ -16,9 +16,9 @@ type serverCertificate struct {
 	renewAt time.Time
 }
 
-// TLS returns how the edge port speaks. A client certificate of another authority ends the
-// handshake; none at all does not, because an edge that enrols has none. An expired one does
-// not either: a box that was away for longer than its certificate lives may renew it (see Peer).
+// TLS returns the TLS configuration of the edge port. A client certificate of another authority ends
+// the handshake. No certificate is accepted, because an edge has none when it enrols. An expired one is
+// accepted, because an edge that was offline when its certificate expired may renew it (see Peer).
 func (a *Authority) TLS() *tls.Config {
 	return &tls.Config{
 		MinVersion:       tls.VersionTLS13,
@@ -38,7 +38,7 @@ func (a *Authority) verify(cs tls.ConnectionState) error {
 	roots.AddCert(a.cert)
 	if _, err := leaf.Verify(x509.VerifyOptions{
 		Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-		CurrentTime: leaf.NotBefore.Add(backdate), // expiry is Peer's affair
+		CurrentTime: leaf.NotBefore.Add(backdate), // any time at which it is valid: Peer checks the expiry
 	}); err != nil {
 		return fmt.Errorf("checking a client certificate: %w", err)
 	}
@@ -49,22 +49,26 @@ func (a *Authority) verify(cs tls.ConnectionState) error {
 type Peer struct {
 	Edge    string
 	Serial  string // hexadecimal
-	Expired bool   // good for nothing but its renewal
+	Expired bool   // the certificate may at most be used to renew it
+
+	// Renewable says that the certificate is valid, or expired less than RenewGrace ago.
+	Renewable bool
 }
 
-// Peer returns who is at the other end; ok is false if it showed no certificate.
+// Peer returns the edge at the other end of a connection; ok is false if it sent no certificate.
 func (a *Authority) Peer(cs *tls.ConnectionState) (p Peer, ok bool) {
 	if cs == nil || len(cs.PeerCertificates) == 0 {
 		return Peer{}, false
 	}
-	leaf := cs.PeerCertificates[0]
+	leaf, now := cs.PeerCertificates[0], a.now()
 	return Peer{
-		Edge: leaf.Subject.CommonName, Serial: leaf.SerialNumber.Text(16), Expired: a.now().After(leaf.NotAfter),
+		Edge: leaf.Subject.CommonName, Serial: leaf.SerialNumber.Text(16),
+		Expired: now.After(leaf.NotAfter), Renewable: !now.After(leaf.NotAfter.Add(RenewGrace)),
 	}, true
 }
 
-// serverCert returns the edge port's certificate, which lives in memory only, and makes
-// another one in time.
+// serverCert returns the edge port's certificate, which is held in memory only. It issues a new one
+// after two thirds of the validity period.
 func (a *Authority) serverCert() (*tls.Certificate, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -74,11 +78,11 @@ func (a *Authority) serverCert() (*tls.Certificate, error) {
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("making the edge port's key: %w", err)
+		return nil, fmt.Errorf("creating the edge port's key: %w", err)
 	}
 	serial, err := newSerial()
 	if err != nil {
-		return nil, fmt.Errorf("making the edge port's certificate: %w", err)
+		return nil, fmt.Errorf("creating the edge port's certificate: %w", err)
 	}
 	t := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: ServerName}, DNSNames: []string{ServerName},
@@ -87,9 +91,9 @@ func (a *Authority) serverCert() (*tls.Certificate, error) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, t, a.cert, &key.PublicKey, a.key)
 	if err != nil {
-		return nil, fmt.Errorf("making the edge port's certificate: %w", err)
+		return nil, fmt.Errorf("creating the edge port's certificate: %w", err)
 	}
-	// The authority goes with it: an edge that enrols knows only its fingerprint.
+	// The chain includes the authority's certificate, because an edge that enrols knows only its fingerprint.
 	a.server = serverCertificate{
 		cert:    &tls.Certificate{Certificate: [][]byte{der, a.cert.Raw}, PrivateKey: key},
 		renewAt: now.Add(serverLife * 2 / 3),

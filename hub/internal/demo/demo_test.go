@@ -19,19 +19,19 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// The document that an edge gets is one that an edge takes, also with odd secrets in it.
-func TestDocumentIsGood(t *testing.T) {
-	s := &show{Options: Options{Data: t.TempDir(), Cameras: []string{"rtsp://u:p$x@10.0.0.1/a?k=${y}", "rtsp://10.0.0.2/", "rtsp://10.0.0.3/", "rtsp://10.0.0.4/", "rtsp://10.0.0.5/"}, Out: io.Discard}}
+// The edge accepts the document, also when passwords and URLs contain special characters.
+func TestDocumentIsValid(t *testing.T) {
+	s := &demonstration{Options: Options{Data: t.TempDir(), Cameras: []string{"rtsp://u:p$x@10.0.0.1/a?k=${y}", "rtsp://10.0.0.2/", "rtsp://10.0.0.3/", "rtsp://10.0.0.4/", "rtsp://10.0.0.5/"}, Out: io.Discard}}
 	own, err := s.cameras(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var simulated []camera
-	for i, at := range standpoints() {
-		simulated = append(simulated, camera{Name: at.name, URL: "rtsp://127.0.0.1:1/" + at.name, Place: at.place(), Rules: pictureRules(i)})
+	for i, at := range cameraPositions() {
+		simulated = append(simulated, camera{Name: at.name, URL: "rtsp://127.0.0.1:1/" + at.name, Place: at.place(), Rules: cameraRules(i)})
 	}
 	for name, cameras := range map[string][]camera{"own cameras": own, "simulated cameras": simulated} {
-		path, err := s.write(site{Hub: "https://127.0.0.1:1", Broker: "127.0.0.1:1883", Secret: "a${b}", Cameras: cameras, Sensors: sensors()})
+		path, err := s.writeDocument(site{Hub: "https://127.0.0.1:1", Broker: "127.0.0.1:1883", Secret: "a${b}", Cameras: cameras, Sensors: sensors()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,9 +49,9 @@ func TestDocumentIsGood(t *testing.T) {
 	}
 }
 
-// The river floods within the first minute and again every few minutes; smoke and door come
-// later. All stay within what such a sensor shows.
-func TestValuesAreLively(t *testing.T) {
+// The river sensor opens an incident within the first minute and every few minutes after that; smoke
+// and door follow later. All values are plausible for such a sensor.
+func TestSensorsCrossTheirLimitsRegularly(t *testing.T) {
 	for _, c := range []struct {
 		name          string
 		measure       func(float64) float64
@@ -92,26 +92,26 @@ func TestValuesAreLively(t *testing.T) {
 	}
 }
 
-func TestTakenPortIsSaidInWords(t *testing.T) {
+func TestUsedPortIsExplained(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
-	err = portFree(t.Context(), l.Addr().String())
-	if err == nil || !strings.Contains(err.Error(), "something else listens on "+l.Addr().String()) {
-		t.Errorf("said %v", err)
+	err = checkPortFree(t.Context(), l.Addr().String())
+	if err == nil || !strings.Contains(err.Error(), l.Addr().String()+" is in use") {
+		t.Errorf("the error is %v", err)
 	}
 }
 
-func TestFolderIsTakenOnce(t *testing.T) {
+func TestDataFolderIsLocked(t *testing.T) {
 	dir := t.TempDir()
 	unlock, err := lock(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := lock(dir); err == nil || !strings.Contains(err.Error(), "another demonstration") {
-		t.Errorf("the second was told %v", err)
+		t.Errorf("locking the folder a second time: %v", err)
 	}
 	unlock()
 	unlock, err = lock(dir)
@@ -121,20 +121,20 @@ func TestFolderIsTakenOnce(t *testing.T) {
 	unlock()
 }
 
-func TestSecretsAreKept(t *testing.T) {
+func TestSecretsAreStored(t *testing.T) {
 	dir := t.TempDir()
-	first, err := openKeys(dir)
+	first, err := loadSecrets(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := openKeys(dir)
+	second, err := loadSecrets(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if first != second || first.Password == "" || first.Password == first.Sensors {
 		t.Errorf("first %+v, second %+v", first, second)
 	}
-	info, err := os.Stat(filepath.Join(dir, keysFile))
+	info, err := os.Stat(filepath.Join(dir, secretsFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,16 +154,16 @@ func TestMediaListen(t *testing.T) {
 }
 
 // program writes a shell script in place of one of the programs.
-func program(t *testing.T, script string) *show {
+func program(t *testing.T, script string) *demonstration {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "hub"), []byte("#!/bin/sh\n"+script), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	return &show{Options: Options{Data: dir, Programs: dir, Out: io.Discard}}
+	return &demonstration{Options: Options{Data: dir, Programs: dir, Out: io.Discard}}
 }
 
-func TestChildThatDiesIsToldWithItsLastWords(t *testing.T) {
+func TestExitOfAChildIsReportedWithTheEndOfItsLog(t *testing.T) {
 	s := program(t, `for i in $(seq 100); do echo line $i; done; exit 3`)
 	ctx, fail := context.WithCancelCause(t.Context())
 	c, err := s.start(fail, "hub", "run")
@@ -172,19 +172,19 @@ func TestChildThatDiesIsToldWithItsLastWords(t *testing.T) {
 	}
 	<-ctx.Done()
 	c.stop()
-	said := fmt.Sprint(context.Cause(ctx))
-	for _, want := range []string{"hub ended by itself (exit status 3)", "line 100", "line 86"} {
-		if !strings.Contains(said, want) {
-			t.Errorf("%q is not in %q", want, said)
+	message := fmt.Sprint(context.Cause(ctx))
+	for _, want := range []string{"hub exited unexpectedly (exit status 3)", "line 100", "line 86"} {
+		if !strings.Contains(message, want) {
+			t.Errorf("%q is not in %q", want, message)
 		}
 	}
-	if strings.Contains(said, "line 85\n") {
-		t.Errorf("more than the end was shown: %q", said)
+	if strings.Contains(message, "line 85\n") {
+		t.Errorf("the message has more than the end of the log: %q", message)
 	}
 }
 
-func TestChildIsStopped(t *testing.T) {
-	s := program(t, `trap 'echo ended; kill $!; exit 0' TERM; echo began; sleep 60 & wait`)
+func TestChildIsStoppedBySIGTERM(t *testing.T) {
+	s := program(t, `trap 'echo ended; kill $!; exit 0' TERM; echo started; sleep 60 & wait`)
 	ctx, fail := context.WithCancelCause(t.Context())
 	c, err := s.start(fail, "hub", "run")
 	if err != nil {
@@ -192,8 +192,8 @@ func TestChildIsStopped(t *testing.T) {
 	}
 	err = poll(t.Context(), 10*time.Second, func(context.Context) (bool, error) {
 		text, err := os.ReadFile(c.log)
-		if err != nil || !strings.Contains(string(text), "began") {
-			return false, errors.Join(err, errors.New("it has not begun"))
+		if err != nil || !strings.Contains(string(text), "started") {
+			return false, errors.Join(err, errors.New("the child has not started"))
 		}
 		return true, nil
 	})
@@ -202,13 +202,13 @@ func TestChildIsStopped(t *testing.T) {
 	}
 	c.stop()
 	if ctx.Err() != nil {
-		t.Errorf("its end was taken for a failure: %v", context.Cause(ctx))
+		t.Errorf("stop was reported as a failure: %v", context.Cause(ctx))
 	}
 	text, err := os.ReadFile(c.log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !strings.HasSuffix(string(text), "ended\n") {
-		t.Errorf("it was not asked to end: %q", text)
+		t.Errorf("the child did not handle SIGTERM: %q", text)
 	}
 }

@@ -16,7 +16,7 @@ const (
 	sensorEvery = 2 * time.Second
 )
 
-// sensor is one sensor of the document, and what it measures.
+// sensor is a simulated sensor: its entry in the document, and the function that generates its values.
 type sensor struct {
 	Name  string `yaml:"name"`
 	Topic string `yaml:"topic"`
@@ -26,8 +26,8 @@ type sensor struct {
 	Place place  `yaml:"place"`
 	Rules []rule `yaml:"rules"`
 
-	key     string                      // of Value in the payload
-	measure func(since float64) float64 // seconds since the start
+	key     string                      // name of the value in the payload
+	measure func(since float64) float64 // value at a time in seconds since the start
 }
 
 // run sends a reading every two seconds until ctx ends.
@@ -40,8 +40,8 @@ func (s sensor) run(ctx context.Context, p *mqtt.Publisher) error {
 		if err != nil {
 			return fmt.Errorf("writing a reading: %w", err)
 		}
-		// While the broker is away this waits: the readings of that time are lost, as a
-		// sensor's without a memory are.
+		// Publish blocks while the broker cannot be reached. The readings of that time are lost, like those
+		// of a real sensor without a buffer.
 		if err := p.Publish(ctx, s.Topic, payload, false); err != nil {
 			return err
 		}
@@ -53,11 +53,11 @@ func (s sensor) run(ctx context.Context, p *mqtt.Publisher) error {
 	}
 }
 
-// offset is where in the footage a camera starts, so that no two show the same at once.
+// offset returns the position in the footage at which camera i starts, so that the cameras differ.
 func offset(i int) time.Duration { return time.Duration(i) * 19 * time.Second }
 
-// sensors returns the three sensors. Each crosses its limit now and then, the first one within
-// a minute of the start.
+// sensors returns the three sensors. Each crosses its limit every few minutes, the first one within a
+// minute of the start.
 func sensors() []sensor {
 	return []sensor{
 		{
@@ -86,21 +86,20 @@ func sensors() []sensor {
 
 // river is a level in metres that rises and falls in four minutes, through 3.2 m after 35 s.
 func river(since float64) float64 {
-	level := 2.9 + 0.5*math.Sin((since-12)*2*math.Pi/240) + ripple(since, 0.015)
+	level := 2.9 + 0.5*math.Sin((since-12)*2*math.Pi/240) + noise(since, 0.015)
 	return math.Round(level*1000) / 1000
 }
 
-// smoke is clean air in ppm, and every seven minutes a fire that somebody puts out.
+// smoke is a concentration in ppm: low, with a peak of 70 s every seven minutes.
 func smoke(since float64) float64 {
-	ppm := 6 + ripple(since, 1.5)
+	ppm := 6 + noise(since, 1.5)
 	if t := math.Mod(since+330, 420); t < 70 {
 		ppm += 140 * math.Sin(t*math.Pi/70)
 	}
 	return math.Round(ppm*10) / 10
 }
 
-// door is 1 while it is open: shortly for somebody who walks through, and once in five minutes
-// for somebody who forgets to close it.
+// door is 1 while the door is open: for 6 s every 45 s, and for 50 s every five minutes.
 func door(since float64) float64 {
 	t := math.Mod(since, 300)
 	if t > 150 && t < 200 || math.Mod(t, 45) < 6 {
@@ -109,7 +108,7 @@ func door(since float64) float64 {
 	return 0
 }
 
-// ripple is a small unrest of at most by that never repeats within hours.
-func ripple(since, by float64) float64 {
+// noise is a variation of at most by that does not repeat for hours.
+func noise(since, by float64) float64 {
 	return by * (math.Sin(since*1.31) + math.Sin(since*0.47+1) + math.Sin(since*2.93+2)) / 3
 }

@@ -17,7 +17,7 @@ import (
 	"gridpost/streams/simcam/footage"
 )
 
-// site is what differs from one run's document to the next.
+// site holds the values of the document that differ between runs.
 type site struct {
 	Hub     string // URL
 	Broker  string // host:port
@@ -34,8 +34,7 @@ type camera struct {
 	Rules []rule `yaml:"rules"`
 }
 
-// place is where a device stands, as the document has it: what a sensor does not have is not
-// written.
+// place is the position of a device, as in the document. Heading and the like are only for cameras.
 type place struct {
 	Lat     float64 `yaml:"lat"`
 	Lon     float64 `yaml:"lon"`
@@ -45,21 +44,21 @@ type place struct {
 	Height  float64 `yaml:"height,omitempty"`
 }
 
-// rule is one rule of the document, in its words.
+// rule is a rule of the document, by its keys.
 type rule map[string]any
 
-// standpoint is where one of the cameras stands. They surround a small square, so that an
-// incident anywhere on it is seen by more than one.
-type standpoint struct {
+// cameraPosition is the position of a camera. The cameras stand around a small square, so that more
+// than one sees an incident anywhere on the square.
+type cameraPosition struct {
 	name    string
 	lat     float64
 	lon     float64
 	heading float64
 }
 
-// standpoints returns the cameras' names and places.
-func standpoints() []standpoint {
-	return []standpoint{
+// cameraPositions returns the names and positions of the cameras.
+func cameraPositions() []cameraPosition {
+	return []cameraPosition{
 		{"market", 30.92010, 120.93020, 45},
 		{"bridge", 30.92055, 120.93075, 225},
 		{"school", 30.92060, 120.93015, 135},
@@ -67,14 +66,14 @@ func standpoints() []standpoint {
 	}
 }
 
-func (at standpoint) place() place {
+func (at cameraPosition) place() place {
 	return place{Lat: at.lat, Lon: at.lon, Heading: at.heading, FOV: 100, Range: 120, Height: 4}
 }
 
-// pictureRules returns what camera i watches for in the pedestrians' footage: a lawn in front
-// that nobody should walk on, a road that comes in at the upper right, and the walkway, where
-// somebody who stays is worth a look and the many who pass are not.
-func pictureRules(i int) []rule {
+// cameraRules returns the rules of camera i for the footage of pedestrians: a zone on the lawn in front,
+// a line across the road at the upper right, and a zone on the walkway that reports only people who
+// stay.
+func cameraRules(i int) []rule {
 	lawn := rule{
 		"name": "lawn", "kind": "zone", "severity": "moderate", "min_size": 0.004, "for": "1s", "clear": "5s",
 		"polygon": [][2]float64{{0, 0.48}, {0.3, 0.5}, {0.55, 0.66}, {0.92, 0.97}, {0, 0.97}},
@@ -90,10 +89,10 @@ func pictureRules(i int) []rule {
 	return [][]rule{{lawn}, {road}, {lawn, road}, {staying}}[i%4]
 }
 
-// devices starts the simulated cameras and sensors and returns the site that they make up.
-// They run until stop.
-func (s *show) devices(ctx context.Context, fail func(error)) (_ site, stop func(), err error) {
-	st := site{Secret: s.keys.Sensors, Sensors: sensors()}
+// startDevices starts the simulated cameras and sensors and returns their site. They run until stop is
+// called.
+func (s *demonstration) startDevices(ctx context.Context, fail func(error)) (_ site, stop func(), err error) {
+	st := site{Secret: s.secrets.Sensors, Sensors: sensors()}
 	if st.Broker, err = freePort(ctx); err != nil {
 		return st, nil, err
 	}
@@ -123,66 +122,68 @@ func (s *show) devices(ctx context.Context, fail func(error)) (_ site, stop func
 		p, err := mqtt.NewPublisher(mqtt.Server{Address: address.Broker{Host: st.Broker}, ClientID: "sensor-" + sn.Name, Username: sensorUser, Password: st.Secret})
 		if err != nil {
 			stop()
-			return st, nil, fmt.Errorf("making the sensor %s: %w", sn.Name, err)
+			return st, nil, fmt.Errorf("creating the sensor %s: %w", sn.Name, err)
 		}
 		run("simulating the sensor "+sn.Name, func(ctx context.Context) error { return sn.run(ctx, p) })
 	}
 	return st, stop, nil
 }
 
-// cameras returns the site's cameras: those that were named, or simulated ones, which run.
-func (s *show) cameras(ctx context.Context, run func(string, func(context.Context) error)) ([]camera, error) {
+// cameras returns the cameras of the site: those of Options.Cameras or, if there are none, simulated
+// ones, which it starts.
+func (s *demonstration) cameras(ctx context.Context, run func(string, func(context.Context) error)) ([]camera, error) {
 	var all []camera
 	if len(s.Cameras) > 0 {
-		// Nobody knows what these see: a lower half with something in it is all that can be asked for.
+		// The scenes of these cameras are not known: one rule reports any movement in the lower part of the frame.
 		anywhere := rule{
 			"name": "movement", "kind": "zone", "severity": "minor", "min_size": 0.01, "for": "2s", "clear": "10s",
 			"polygon": [][2]float64{{0, 0.4}, {1, 0.4}, {1, 1}, {0, 1}},
 		}
 		for i, url := range s.Cameras {
-			at := standpoints()[i%len(standpoints())]
-			at.lat += 0.002 * float64(i/len(standpoints()))
+			at := cameraPositions()[i%len(cameraPositions())]
+			at.lat += 0.002 * float64(i/len(cameraPositions()))
 			at.name = fmt.Sprintf("camera-%d", i+1)
 			all = append(all, camera{Name: at.name, URL: escape(url), Place: at.place(), Rules: []rule{anywhere}})
 		}
 		return all, nil
 	}
-	file, err := s.recording(ctx)
+	file, err := s.footageFile(ctx)
 	if err != nil {
 		return nil, err
 	}
-	played := make([]simcam.Camera, 0, len(standpoints()))
-	for i, at := range standpoints() {
+	played := make([]simcam.Camera, 0, len(cameraPositions()))
+	for i, at := range cameraPositions() {
 		played = append(played, simcam.Camera{Path: at.name, File: file, Offset: offset(i)})
 	}
-	server, err := simcam.NewServer(simcam.Options{Cameras: played, User: cameraUser, Password: s.keys.Cameras, Logger: s.Logger})
+	server, err := simcam.NewServer(simcam.Options{Cameras: played, User: cameraUser, Password: s.secrets.Cameras, Logger: s.Logger})
 	if err != nil {
-		return nil, fmt.Errorf("making the simulated cameras: %w", err)
+		return nil, fmt.Errorf("creating the simulated cameras: %w", err)
 	}
 	run("simulating the cameras", server.Run)
-	for i, at := range standpoints() {
-		all = append(all, camera{Name: at.name, URL: escape(server.URL(at.name)), Place: at.place(), Rules: pictureRules(i)})
+	for i, at := range cameraPositions() {
+		all = append(all, camera{Name: at.name, URL: escape(server.URL(at.name)), Place: at.place(), Rules: cameraRules(i)})
 	}
 	return all, nil
 }
 
-// recording returns the footage that the cameras play.
-func (s *show) recording(ctx context.Context) (string, error) {
+// footageFile returns the path of the video that the cameras play. It converts the video at the first
+// start.
+func (s *demonstration) footageFile(ctx context.Context) (string, error) {
 	video := s.Video
 	if video == "" {
 		video = footage.Pedestrians
 	}
 	file, err := footage.Cached(ctx, video, s.Footage, footage.Format{}, func() {
-		s.say("Converting %s to H.264, once", video)
+		s.printf("Converting %s to H.264 (only at the first start)", video)
 	})
 	if errors.Is(err, os.ErrNotExist) && s.Video == "" {
-		return "", fmt.Errorf("%w; it comes with Debian's package opencv-doc, which `make deps` installs", err)
+		return "", fmt.Errorf("%w; Debian's package opencv-doc contains it, and `make deps` installs that", err)
 	}
 	return file, err
 }
 
-// write writes the site's document and returns its path.
-func (s *show) write(st site) (string, error) {
+// writeDocument writes the site's document and returns its path.
+func (s *demonstration) writeDocument(st site) (string, error) {
 	document := map[string]any{
 		"edge": edgeName,
 		"hub":  map[string]any{"url": st.Hub},
@@ -204,11 +205,11 @@ func (s *show) write(st site) (string, error) {
 	return path, nil
 }
 
-// escape keeps ${ from naming a variable of the environment.
+// escape escapes ${, which begins a reference to an environment variable in the document.
 func escape(s string) string { return strings.ReplaceAll(s, "${", "$${") }
 
-// freePort returns an address of this machine that nothing listens on at the moment. The edge's
-// broker binds it a little later.
+// freePort returns a loopback address that is not in use at the moment. The edge's broker will listen
+// on it.
 func freePort(ctx context.Context) (string, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")

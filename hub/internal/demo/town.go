@@ -8,24 +8,24 @@ import (
 	"path/filepath"
 )
 
-// The made-up town that the demonstration's devices stand in: streets, water, buildings and parks
-// with their names in Chinese and in English.
+// town is the map of a fictitious town: streets, water, buildings and parks, with names in Chinese and
+// English.
 //
 //go:embed town/town.geojson
 var town []byte
 
-// layOutTown puts the town beside the hub, where its map looks for it. A file that is there stays
-// as it is, so that whoever tries their own is not overruled at the next start.
-func (s *show) layOutTown() error {
+// writeTown writes the town to the hub's folder of map layers. It does not replace an existing file,
+// because a user may have put their own map there.
+func (s *demonstration) writeTown() error {
 	dir := filepath.Join(s.hubData(), "map")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("making the folder of the map: %w", err)
+		return fmt.Errorf("creating the folder of the map: %w", err)
 	}
 	path := filepath.Join(dir, "town.geojson")
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
-	// In one step: the hub may be asked for it at any time.
+	// The file is renamed into place, because the hub may serve it at any time.
 	next := path + ".new"
 	if err := os.WriteFile(next, bytes.TrimSpace(town), 0o600); err != nil {
 		return fmt.Errorf("writing the town: %w", err)

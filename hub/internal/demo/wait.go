@@ -14,26 +14,27 @@ import (
 	"time"
 
 	"gridpost/devices"
-	"gridpost/hub/api"
+	"gridpost/hub/api/public"
 )
 
-// running is where a hub listens, as its run file says.
-type running struct {
+// hubAddresses is the content of the hub's run.json.
+type hubAddresses struct {
 	Listen     string `json:"listen"`
 	EdgeListen string `json:"edge_listen"`
 	PID        int    `json:"pid"`
 }
 
-const lookEvery = 100 * time.Millisecond
+const pollInterval = 100 * time.Millisecond
 
-// poll calls look until it reports true, and fails with its last reason after limit.
-func poll(ctx context.Context, limit time.Duration, look func(context.Context) (bool, error)) error {
-	tick := time.NewTicker(lookEvery)
+// poll calls check until it returns true, and returns its error. After limit, poll returns the last
+// error of check.
+func poll(ctx context.Context, limit time.Duration, check func(context.Context) (bool, error)) error {
+	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	end := time.NewTimer(limit)
 	defer end.Stop()
 	for {
-		done, err := look(ctx)
+		done, err := check(ctx)
 		if done {
 			return err
 		}
@@ -47,12 +48,12 @@ func poll(ctx context.Context, limit time.Duration, look func(context.Context) (
 	}
 }
 
-// hubRuns waits until the hub whose process is pid is ready, and returns where it listens.
-func (s *show) hubRuns(ctx context.Context, pid int) (at running, err error) {
+// waitForHub waits until the hub with the process ID pid is ready, and returns its addresses.
+func (s *demonstration) waitForHub(ctx context.Context, pid int) (at hubAddresses, err error) {
 	err = poll(ctx, readyLimit, func(ctx context.Context) (bool, error) {
 		text, err := os.ReadFile(filepath.Join(s.hubData(), "run.json"))
 		if errors.Is(err, fs.ErrNotExist) {
-			return false, errors.New("the hub has not bound its ports")
+			return false, errors.New("the hub does not listen yet")
 		}
 		if err != nil {
 			return true, fmt.Errorf("reading where the hub listens: %w", err)
@@ -60,8 +61,8 @@ func (s *show) hubRuns(ctx context.Context, pid int) (at running, err error) {
 		if err := json.Unmarshal(text, &at); err != nil {
 			return true, fmt.Errorf("reading where the hub listens: %w", err)
 		}
-		if at.PID != pid { // what a hub that was killed has left behind
-			return false, errors.New("the hub has not bound its ports")
+		if at.PID != pid { // the file of an earlier hub, which was killed
+			return false, errors.New("the hub does not listen yet")
 		}
 		status, body, err := s.get(ctx, "http://"+at.Listen+"/readyz")
 		if err != nil || status != http.StatusOK {
@@ -75,13 +76,13 @@ func (s *show) hubRuns(ctx context.Context, pid int) (at running, err error) {
 	return at, nil
 }
 
-// devicesOnline waits until the hub shows every device, and each has come online since the
-// edge was started. What has not is said; it is no reason to end: a camera of the user's own may
-// be away.
-func (s *show) devicesOnline(ctx context.Context, address string, want int, started time.Time) error {
-	s.say("Waiting for pictures and readings of %d devices", want)
-	var all []api.DeviceRecord
-	waiting := errors.New("the edge has not told its devices")
+// waitForDevices waits until the hub lists want devices and all of them have come online since the
+// edge was started. After readyLimit it prints those that are not online and returns nil, because a
+// camera of the user may be unreachable.
+func (s *demonstration) waitForDevices(ctx context.Context, address string, want int, started time.Time) error {
+	s.printf("Waiting for frames and readings of %d devices", want)
+	var all []public.DeviceRecord
+	waiting := errors.New("the edge has not reported its devices")
 	err := poll(ctx, readyLimit, func(ctx context.Context) (bool, error) {
 		status, body, err := s.get(ctx, "http://"+address+"/api/v1/devices")
 		if err != nil {
@@ -91,13 +92,13 @@ func (s *show) devicesOnline(ctx context.Context, address string, want int, star
 			return false, fmt.Errorf("the hub answered %d: %s", status, body)
 		}
 		var list struct {
-			Devices []api.DeviceRecord `json:"devices"`
+			Devices []public.DeviceRecord `json:"devices"`
 		}
 		if err := json.Unmarshal(body, &list); err != nil {
 			return true, fmt.Errorf("reading the hub's devices: %w", err)
 		}
 		all = list.Devices
-		if len(away(all, started)) == 0 && len(all) >= want {
+		if len(notOnline(all, started)) == 0 && len(all) >= want {
 			return true, nil
 		}
 		return false, waiting
@@ -105,15 +106,15 @@ func (s *show) devicesOnline(ctx context.Context, address string, want int, star
 	if err != nil && (!errors.Is(err, waiting) || len(all) < want) {
 		return fmt.Errorf("waiting for the edge: %w", err)
 	}
-	for _, line := range away(all, started) {
-		s.say("Not online: %s", line)
+	for _, line := range notOnline(all, started) {
+		s.printf("Not online: %s", line)
 	}
 	return nil
 }
 
-// away describes the devices that have not come online since the edge was started: the hub
-// remembers what they were before that.
-func away(all []api.DeviceRecord, started time.Time) (lines []string) {
+// notOnline describes the devices that have not come online since the edge was started. Until the edge
+// reports their states, the hub lists those from before the start.
+func notOnline(all []public.DeviceRecord, started time.Time) (lines []string) {
 	for _, d := range all {
 		if d.State != devices.Online || d.Since == nil || d.Since.Before(started) {
 			lines = append(lines, strings.TrimSuffix(d.Edge+"/"+d.Name+": "+d.Cause, ": "))
@@ -122,23 +123,23 @@ func away(all []api.DeviceRecord, started time.Time) (lines []string) {
 	return lines
 }
 
-// get asks the hub with the demonstration's token, if there is one.
-func (s *show) get(ctx context.Context, url string) (status int, body []byte, err error) {
+// get sends a GET request to the hub, with the token if there is one.
+func (s *demonstration) get(ctx context.Context, url string) (status int, body []byte, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return 0, nil, fmt.Errorf("asking the hub: %w", err)
+		return 0, nil, fmt.Errorf("requesting from the hub: %w", err)
 	}
-	if s.keys.Token != "" {
-		r.Header.Set("Authorization", "Bearer "+s.keys.Token)
+	if s.secrets.Token != "" {
+		r.Header.Set("Authorization", "Bearer "+s.secrets.Token)
 	}
 	answer, err := s.http.Do(r)
 	if err != nil {
-		return 0, nil, fmt.Errorf("asking the hub: %w", err)
+		return 0, nil, fmt.Errorf("requesting from the hub: %w", err)
 	}
 	defer func() { _ = answer.Body.Close() }()
 	body, err = io.ReadAll(io.LimitReader(answer.Body, 1<<20))
 	if err != nil {
-		return 0, nil, fmt.Errorf("asking the hub: %w", err)
+		return 0, nil, fmt.Errorf("requesting from the hub: %w", err)
 	}
 	return answer.StatusCode, body, nil
 }

@@ -1,25 +1,22 @@
-// Package desk is where people deal with incidents: they acknowledge, assign, note and close
-// them, and report what no edge has seen.
+// Package desk is where people deal with incidents: they acknowledge, assign, note, close and reopen
+// them, and report what no edge has detected.
 //
-// What always holds: doing a thing twice is the same as doing it once, except for a note; and
-// every deed is in the incident's timeline and in the audit with who did it. It must not
-// import the web package: who may do what is decided before a call gets here.
+// What always holds: what an action does depends on the table of transitions alone; doing a thing twice is
+// the same as doing it once, except for a note; every action is in the incident's timeline and in the
+// audit log with who did it. The package must not import the web package, which decides who may call.
 package desk
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"github.com/google/uuid"
-
 	"gridpost/detection"
-	"gridpost/devices"
-	"gridpost/hub/api"
-	"gridpost/hub/internal/store"
+	"gridpost/hub/internal/problem"
+	"gridpost/hub/internal/scope"
+	"gridpost/hub/internal/store/incidents"
 )
 
 // Bounds of what people write, in characters.
@@ -29,152 +26,190 @@ const (
 	MaxName  = 80
 )
 
-// ErrInput says that what a person asked for cannot be done as it stands, with the reason.
-var ErrInput = errors.New("cannot be done")
-
-// ErrClosed says that an incident is closed and takes nothing but notes.
-var ErrClosed = errors.New("the incident is closed")
-
-// Store keeps incidents. Work and Report are one transaction each.
+// Store stores incidents. Each call that changes something is one transaction.
 type Store interface {
-	Work(ctx context.Context, who, id string, work store.Work) (api.Incident, error)
-	Report(ctx context.Context, who string, inc api.Incident, text string) (api.Incident, error)
-	Incident(ctx context.Context, id string) (api.Incident, error) // with its timeline
+	Edit(ctx context.Context, e incidents.Edit) (incidents.Incident, error)
+	Join(ctx context.Context, j incidents.Join) (incidents.Incident, error)
+	AddReport(ctx context.Context, n incidents.NewReport) (incident string, err error)
+	Get(ctx context.Context, s scope.Scope, id string) (incidents.Incident, error)
 }
 
 // Desk does what people ask for. Its methods may be called from any goroutine.
-type Desk struct{ store Store }
+type Desk struct {
+	store Store
+	now   func() time.Time
+}
 
-// New returns a desk over a store.
-func New(s Store) *Desk { return &Desk{store: s} }
+// New returns a desk over a store. now is the hub's clock.
+func New(s Store, now func() time.Time) *Desk { return &Desk{store: s, now: now} }
+
+// Request says who acts on which incident.
+type Request struct {
+	Who      string
+	Scope    scope.Scope
+	ID       string
+	Versions []int // of the incident that the person has seen, any of which it must have; nil: any version
+}
 
 // Acknowledge says that somebody has seen the incident. The first one's name stays.
-func (d *Desk) Acknowledge(ctx context.Context, who, id string) (api.Incident, error) {
-	return d.store.Work(ctx, who, id, func(inc *api.Incident) (*api.TimelineEntry, error) {
-		if inc.State != api.StateOpen {
-			return nil, nil
-		}
-		inc.State = api.StateAcknowledged
-		return &api.TimelineEntry{Kind: "acknowledged"}, nil
+func (d *Desk) Acknowledge(ctx context.Context, r Request) (incidents.Incident, error) {
+	return d.do(ctx, r, Acknowledge, func(inc *incidents.Incident) *incidents.Fact {
+		inc.StateBy = r.Who
+		return &incidents.Fact{Kind: incidents.FactAcknowledged}
 	})
 }
 
-// Assign gives the incident to somebody; an empty assignee takes it back. It acknowledges too.
-func (d *Desk) Assign(ctx context.Context, who, id, assignee string) (api.Incident, error) {
+// Unacknowledge takes an acknowledgement back: the incident waits for somebody again, and is nobody's.
+func (d *Desk) Unacknowledge(ctx context.Context, r Request) (incidents.Incident, error) {
+	return d.do(ctx, r, Unacknowledge, func(inc *incidents.Incident) *incidents.Fact {
+		inc.Assignee, inc.StateBy = "", ""
+		return &incidents.Fact{Kind: incidents.FactUnacknowledged}
+	})
+}
+
+// Assign gives the incident to somebody, which acknowledges it too; an empty assignee takes it back.
+func (d *Desk) Assign(ctx context.Context, r Request, assignee string) (incidents.Incident, error) {
 	assignee, err := line("assignee", assignee, MaxName)
 	if err != nil {
-		return api.Incident{}, err
+		return incidents.Incident{}, err
 	}
-	return d.store.Work(ctx, who, id, func(inc *api.Incident) (*api.TimelineEntry, error) {
-		if inc.State == api.StateClosed {
-			return nil, ErrClosed
-		}
+	action := Assign
+	if assignee == "" {
+		action = Unassign
+	}
+	return d.do(ctx, r, action, func(inc *incidents.Incident) *incidents.Fact {
 		if inc.Assignee == assignee {
-			return nil, nil
+			return nil
 		}
 		inc.Assignee = assignee
-		if assignee != "" {
-			inc.State = api.StateAcknowledged
+		if inc.State == incidents.Acknowledged {
+			inc.StateBy = r.Who
 		}
-		return &api.TimelineEntry{Kind: "assigned", Text: assignee}, nil
+		return &incidents.Fact{Kind: incidents.FactAssigned, Text: assignee}
 	})
 }
 
-// Note adds words to the incident's timeline, also after it was closed.
-func (d *Desk) Note(ctx context.Context, who, id, text string) (api.Incident, error) {
+// Note adds a text to the incident's timeline, also after it was closed.
+func (d *Desk) Note(ctx context.Context, r Request, text string) (incidents.Incident, error) {
 	text, err := prose("text", text)
 	if err != nil {
-		return api.Incident{}, err
+		return incidents.Incident{}, err
 	}
 	if text == "" {
-		return api.Incident{}, fmt.Errorf("%w: text is empty", ErrInput)
+		return incidents.Incident{}, problem.New("input_empty", "field", "text")
 	}
-	return d.store.Work(ctx, who, id, func(*api.Incident) (*api.TimelineEntry, error) {
-		return &api.TimelineEntry{Kind: "noted", Text: text}, nil
+	return d.do(ctx, r, Note, func(*incidents.Incident) *incidents.Fact {
+		return &incidents.Fact{Kind: incidents.FactNoted, Text: text}
 	})
 }
 
-// Close says that nothing is left to be done. The condition itself may still hold; what its
-// edge says of it goes on to be noted.
-func (d *Desk) Close(ctx context.Context, who, id, text string) (api.Incident, error) {
+// Close says that nothing is left to be done, and what came of it; outcome may be empty. The condition
+// itself may still hold; what its edge says of it is still recorded.
+func (d *Desk) Close(ctx context.Context, r Request, outcome incidents.Outcome, text string) (incidents.Incident, error) {
 	text, err := prose("text", text)
 	if err != nil {
-		return api.Incident{}, err
+		return incidents.Incident{}, err
 	}
-	return d.store.Work(ctx, who, id, func(inc *api.Incident) (*api.TimelineEntry, error) {
-		if inc.State == api.StateClosed {
-			return nil, nil
+	switch outcome {
+	case "", incidents.FalseAlarm, incidents.DealtWith, incidents.HandedOn, incidents.Other:
+	default:
+		return incidents.Incident{}, problem.New("outcome_unknown", "outcome", string(outcome))
+	}
+	return d.do(ctx, r, Close, func(inc *incidents.Incident) *incidents.Fact {
+		d.close(inc, r.Who, outcome)
+		f := incidents.Fact{Kind: incidents.FactClosed, Text: text}
+		if outcome == "" {
+			return &f
 		}
-		inc.State = api.StateClosed
-		if inc.ClosedAt == nil {
-			now := time.Now()
-			inc.ClosedAt = &now
-		}
-		if inc.Source == api.SourceReport {
-			inc.Condition = detection.Closed
-		}
-		return &api.TimelineEntry{Kind: "closed", Text: text}, nil
+		return f.WithData(incidents.OutcomeData{Outcome: outcome})
 	})
 }
 
-// Report is what reached the hub by another way: a call, a patrol, another system.
-type Report struct {
-	Title    string
-	Text     string
-	Kind     string // what sort of thing it is; "report" unless set
-	Severity detection.Severity
-	Place    *devices.Place // only Lat and Lon are kept
-	At       time.Time      // when it happened; zero: now
-	Key      string         // reports of one person under one key are one report; empty: each is its own
+func (d *Desk) close(inc *incidents.Incident, who string, outcome incidents.Outcome) {
+	now := d.now()
+	inc.StateBy, inc.Outcome = who, outcome
+	if inc.ClosedAt == nil {
+		inc.ClosedAt = &now
+	}
+	if inc.Source == incidents.FromReport && inc.Condition == detection.Open {
+		inc.Condition, inc.EndedAt = detection.Closed, &now
+	}
 }
 
-// Report opens an incident for what a person told.
-func (d *Desk) Report(ctx context.Context, who string, r Report) (api.Incident, error) {
-	title, err := line("title", r.Title, MaxTitle)
-	if err == nil && title == "" {
-		err = fmt.Errorf("%w: title is empty", ErrInput)
-	}
+// Reopen opens a closed incident again, at any time. It is acknowledged then: somebody has seen it. The
+// closing stays in the timeline.
+func (d *Desk) Reopen(ctx context.Context, r Request, text string) (incidents.Incident, error) {
+	text, err := prose("text", text)
 	if err != nil {
-		return api.Incident{}, err
+		return incidents.Incident{}, err
 	}
-	text, err := prose("text", r.Text)
-	if err != nil {
-		return api.Incident{}, err
-	}
-	if r.Kind == "" {
-		r.Kind = "report"
-	}
-	if r.Severity == "" {
-		r.Severity = detection.Moderate
-	}
-	id, err := reportID(who, r.Key)
-	if err != nil {
-		return api.Incident{}, fmt.Errorf("minting an incident's ID: %w", err)
-	}
-	inc := api.Incident{ID: id.String(), Kind: r.Kind, Title: title, Severity: r.Severity, OpenedAt: r.At, Count: 1}
-	if r.Place != nil {
-		inc.Place = &devices.Place{Lat: r.Place.Lat, Lon: r.Place.Lon}
-	}
-	told, err := d.store.Report(ctx, who, inc, text)
-	if r.Key != "" && errors.Is(err, store.ErrConflict) {
-		return d.store.Incident(ctx, inc.ID) // sent again: the first one stands
-	}
-	return told, err
+	return d.do(ctx, r, Reopen, func(inc *incidents.Incident) *incidents.Fact {
+		inc.StateBy, inc.Outcome = r.Who, ""
+		if inc.Source == incidents.FromReport {
+			inc.Condition, inc.EndedAt = detection.Open, nil
+		}
+		inc.ClosedAt = inc.EndedAt
+		return &incidents.Fact{Kind: incidents.FactReopened, Text: text}
+	})
 }
 
-// reportID makes the same ID whenever the same person uses the same key.
-func reportID(who, key string) (uuid.UUID, error) {
-	if key == "" {
-		return uuid.NewV7()
+// Hold says whether retention must keep the incident and all that belongs to it.
+func (d *Desk) Hold(ctx context.Context, r Request, held bool) (incidents.Incident, error) {
+	return d.do(ctx, r, Hold, func(inc *incidents.Incident) *incidents.Fact {
+		if inc.Held == held {
+			return nil
+		}
+		inc.Held = held
+		if held {
+			return &incidents.Fact{Kind: incidents.FactHeld}
+		}
+		return &incidents.Fact{Kind: incidents.FactReleased}
+	})
+}
+
+// Join moves the reports of an incident that people reported to another incident, and closes it.
+func (d *Desk) Join(ctx context.Context, r Request, into string) (incidents.Incident, error) {
+	if into == r.ID {
+		return incidents.Incident{}, problem.New("incident_join_self")
 	}
-	return uuid.NewSHA1(uuid.NameSpaceOID, []byte("gridpost report\x00"+who+"\x00"+key)), nil
+	return refused(d.store.Join(ctx, incidents.Join{
+		Edit: d.edit(r, Join, func(inc *incidents.Incident) *incidents.Fact {
+			d.close(inc, r.Who, incidents.Joined)
+			return &incidents.Fact{Kind: incidents.FactJoined}
+		}),
+		Into:  into,
+		Allow: allowReport,
+	}))
+}
+
+// do carries out an action as the table says. effect changes what belongs to the action beside the state,
+// and returns the fact of it; nil: there is nothing to do.
+func (d *Desk) do(ctx context.Context, r Request, a Action, effect func(*incidents.Incident) *incidents.Fact) (incidents.Incident, error) {
+	return refused(d.store.Edit(ctx, d.edit(r, a, effect)))
+}
+
+func (d *Desk) edit(r Request, a Action, effect func(*incidents.Incident) *incidents.Fact) incidents.Edit {
+	apply := func(inc *incidents.Incident) (*incidents.Fact, error) {
+		t, err := find(*inc, a)
+		if err != nil || t.Done {
+			return nil, err
+		}
+		before := inc.State
+		inc.State = t.To
+		f := effect(inc)
+		if f == nil {
+			inc.State = before
+		}
+		return f, nil
+	}
+	return incidents.Edit{Who: r.Who, ID: r.ID, Scope: r.Scope, Versions: r.Versions, Apply: apply}
 }
 
 // line checks a text of one line.
 func line(name, text string, limit int) (string, error) {
 	text = strings.TrimSpace(text)
 	if strings.ContainsAny(text, "\r\n\x00") || !utf8.ValidString(text) || utf8.RuneCountInString(text) > limit {
-		return "", fmt.Errorf("%w: %s must be one line of at most %d characters", ErrInput, name, limit)
+		return "", problem.New("input_not_one_line", "field", name, "count", strconv.Itoa(limit))
 	}
 	return text, nil
 }
@@ -182,7 +217,7 @@ func line(name, text string, limit int) (string, error) {
 func prose(name, text string) (string, error) {
 	text = strings.TrimSpace(text)
 	if strings.ContainsRune(text, 0) || !utf8.ValidString(text) || utf8.RuneCountInString(text) > MaxText {
-		return "", fmt.Errorf("%w: %s must have at most %d characters", ErrInput, name, MaxText)
+		return "", problem.New("input_too_long", "field", name, "count", strconv.Itoa(MaxText))
 	}
 	return text, nil
 }

@@ -28,7 +28,7 @@ func BenchmarkEvents(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			out.Events = append(out.Events, event(b, api.LaneAlerts, seq, api.KindIncident, incident(id.String())))
+			out.Events = append(out.Events, newEvent(b, api.LaneAlerts, seq, api.KindIncident, incident(id.String())))
 		}
 		text, err := json.Marshal(out)
 		if err != nil {

@@ -2,25 +2,33 @@ package ingest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
 	"gridpost/hub/api"
+	"gridpost/hub/internal/access"
+	"gridpost/hub/internal/db"
 	"gridpost/hub/internal/problem"
-	"gridpost/hub/internal/store"
 )
 
 // writeLimit is how long one write to an edge may take before its stream is given up.
 const writeLimit = 15 * time.Second
 
-// commands streams commands as server-sent events. What was queued while the edge was away
-// comes first, as far as it has not expired. The stream keeps the edge online at the hub, and
-// ends when the edge is revoked.
+// commands streams commands as server-sent events: those of the database and those in memory. What was queued while the edge was away comes
+// first, unless it has expired. The stream keeps the edge online at the hub, and ends when the
+// edge is revoked or its certificate is replaced.
 func (s *Server) commands(w http.ResponseWriter, r *http.Request, edge string) {
-	ctx, out := r.Context(), http.NewResponseController(w)
 	peer, _ := s.o.Authority.Peer(r.TLS)
+	ctx, release, err := s.o.Access.Hold(r.Context(), access.OfEdge(edge, peer.Serial, access.Commands))
+	if err != nil {
+		s.refuse(w, r, "holding the access of a stream of commands", err)
+		return
+	}
+	defer release()
+	out := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	send := func(text string) error {
@@ -32,43 +40,41 @@ func (s *Server) commands(w http.ResponseWriter, r *http.Request, edge string) {
 		}
 		return out.Flush()
 	}
-	if err := send(": welcome\n\n"); err != nil {
-		return
-	}
+	live := s.o.Commands.Connect(edge)
+	defer live.Close()
+	err = send(": welcome\n\n")
 	tick := time.NewTicker(s.o.KeepAlive)
 	defer tick.Stop()
-	var after int64
-	for {
-		wake := s.o.Store.CommandsChanged()
-		last, err := s.sendCommands(ctx, edge, after, send)
-		if err != nil {
-			if ctx.Err() == nil {
-				s.o.Logger.Debug("a stream of commands ended", "edge", edge, "error", err)
+	var wake <-chan struct{}
+	for after := int64(0); err == nil; {
+		if wake == nil {
+			wake = s.o.Edges.CommandAdded(edge)
+			if after, err = s.sendCommands(ctx, edge, after, send); err != nil {
+				break
 			}
-			return
 		}
-		after = last
 		select {
 		case <-ctx.Done():
 			return
-		case <-wake:
+		case c := <-live.Commands():
+			err = sendCommand(c, send)
+		case <-wake: // a command, or the edge was revoked; also after what may have been missed
+			wake = nil
+			err = s.o.Edges.CheckCertificate(ctx, edge, peer.Serial)
 		case <-tick.C:
-			// Also the time to look for what another process has queued or revoked.
-			if err := s.o.Store.CheckCertificate(ctx, edge, peer.Serial); err != nil {
-				return
-			}
-			if err := send(": alive\n\n"); err != nil {
-				return
-			}
+			err = errors.Join(s.o.Presence.Seen(ctx, edge), send(": alive\n\n"))
 		}
+	}
+	if ctx.Err() == nil {
+		s.o.Logger.Debug("a stream of commands ended", "edge", edge, "error", err)
 	}
 }
 
 func (s *Server) sendCommands(ctx context.Context, edge string, after int64, send func(string) error) (int64, error) {
-	if err := s.seen(ctx, edge); err != nil {
+	if err := s.o.Presence.Seen(ctx, edge); err != nil {
 		return after, err
 	}
-	queued, err := s.o.Store.CommandsFor(ctx, edge, after)
+	queued, err := s.o.Edges.CommandsFor(ctx, edge, after)
 	if err != nil {
 		return after, err
 	}
@@ -81,19 +87,32 @@ func (s *Server) sendCommands(ctx context.Context, edge string, after int64, sen
 	return after, nil
 }
 
-// result notes how a command went. Telling it twice is the same as once.
+// sendCommand sends a command that is not in the database.
+func sendCommand(c api.Command, send func(string) error) error {
+	body, err := json.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("encoding a command: %w", err)
+	}
+	return send(fmt.Sprintf("event: command\ndata: %s\n\n", body))
+}
+
+// result stores how a command went. Sending it twice is the same as once.
 func (s *Server) result(w http.ResponseWriter, r *http.Request, edge string) {
 	var in api.Result
 	if !read(w, r, maxResult, &in) {
 		return
 	}
 	in.Cause = clipCause(in.Cause)
-	err := s.o.Store.FinishCommand(r.Context(), edge, r.PathValue("id"), in)
+	if s.o.Commands.Finish(edge, r.PathValue("id"), in) {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	err := s.o.Edges.FinishCommand(r.Context(), edge, r.PathValue("id"), in)
 	switch {
-	case errors.Is(err, store.ErrNotFound):
+	case errors.Is(err, db.ErrNotFound):
 		problem.Write(w, http.StatusNotFound, "")
 	case err != nil:
-		s.fail(w, r, "noting the answer to a command", err)
+		s.fail(w, r, "storing the answer to a command", err)
 	default:
 		w.WriteHeader(http.StatusNoContent)
 	}

@@ -1,15 +1,16 @@
 package ingest
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"strconv"
 
 	"gridpost/hub/api"
+	"gridpost/hub/internal/db"
 	"gridpost/hub/internal/problem"
-	"gridpost/hub/internal/store"
+	"gridpost/hub/internal/store/edges"
 )
 
 // maxEpoch bounds an epoch's name in bytes.
@@ -19,6 +20,7 @@ const maxEpoch = 64
 // that a poison event does not block those behind it; what this hub does not know yet is held
 // by the edge.
 func (s *Server) events(w http.ResponseWriter, r *http.Request, edge string) {
+	received := s.o.Now() // before the body, which may take long on a thin line
 	protocol, ok := speaks(w, r)
 	if !ok {
 		return
@@ -31,62 +33,71 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, edge string) {
 		problem.Write(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a batch has at most %d events", api.MaxBatchEvents))
 		return
 	}
-	if in.Epoch == "" || len(in.Epoch) > maxEpoch {
-		problem.Write(w, http.StatusBadRequest, fmt.Sprintf("epoch must have 1 to %d bytes", maxEpoch))
+	if !s.checks.epoch(in.Epoch) {
+		problem.Write(w, http.StatusBadRequest, fmt.Sprintf("epoch must have 1 to %d printable characters", maxEpoch))
 		return
 	}
-	batch := store.Batch{Edge: edge, Epoch: in.Epoch, Protocol: protocol, Hello: in.Hello}
-	now := s.o.Now()
-	if !in.Sent.IsZero() {
-		batch.Skew = in.Sent.Sub(now)
+	if in.Hello != nil && len(in.Hello.Open) > maxOpen {
+		problem.Write(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a greeting names at most %d incidents", maxOpen))
+		return
 	}
-	var beyond []api.Refusal
-	for _, e := range in.Events {
-		if e.Seq == 0 || e.Seq > math.MaxInt64 || !knownLane(e.Lane) {
-			// No mark can be moved for these.
-			beyond = append(beyond, api.Refusal{Lane: e.Lane, Seq: e.Seq, Reason: "it has no number in a known lane"})
-			continue
-		}
-		batch.Events = append(batch.Events, s.checks.event(e, now, protocol))
-	}
-	done, err := s.o.Store.Apply(r.Context(), batch)
+	d := decoder{checks: s.checks, clock: s.clocks.batch(edge, in.Sent, received), protocol: protocol, log: s.o.Logger}
+	b := batch{Request: edges.Request{Edge: edge, Epoch: in.Epoch, Protocol: protocol, Greets: in.Hello != nil}, hello: in.Hello}
+	events, beyond := d.events(in.Events)
+	sortEvents(events)
+	b.events = events
+	done, err := s.applySeen(r.Context(), b, d.clock)
 	if err == nil && in.Hello != nil {
-		done.Ack.Kinds = s.checks.kinds
-		done.Ack.Missing, err = s.o.Store.Missing(r.Context(), edge, s.checks.refs(in.Hello.Open))
+		done.ack.Kinds = s.checks.kinds
+		done.ack.Missing, err = s.o.Incidents.Missing(s.o.DB.Read(r.Context()), edge, s.checks.refs(in.Hello.Open))
+	}
+	if err == nil {
+		done.ack.History, err = s.o.DB.History(r.Context())
+		done.ack.Hub = done.ack.History
 	}
 	if err != nil {
 		s.notApplied(w, r, err)
 		return
 	}
-	done.Ack.Hub = s.run
-	done.Ack.Refused = append(done.Ack.Refused, beyond...)
+	done.ack.Refused = append(done.ack.Refused, beyond...)
 	s.count(edge, done)
-	answer(w, done.Ack)
+	answer(w, done.ack)
+}
+
+// applySeen applies a batch of an edge, which is connected.
+func (s *Server) applySeen(ctx context.Context, b batch, clock edgeClock) (applied, error) {
+	if err := s.o.Presence.Seen(ctx, b.Edge); err != nil {
+		return applied{}, err
+	}
+	if clock.known {
+		s.o.Presence.Skew(b.Edge, clock.skew)
+	}
+	return s.apply(ctx, b)
 }
 
 // notApplied answers a batch that was not applied.
 func (s *Server) notApplied(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
-	case errors.Is(err, store.ErrNotFound): // revoked since it was let in
+	case errors.Is(err, db.ErrNotFound): // revoked since it was admitted
 		problem.Write(w, http.StatusForbidden, "")
-	case errors.Is(err, store.ErrSuperseded):
+	case errors.Is(err, edges.ErrSuperseded):
 		problem.WriteCode(w, http.StatusConflict, api.CodeEpochSuperseded, "a later epoch of this edge has greeted the hub, or this one has not")
 	default:
 		s.fail(w, r, "applying a batch", err)
 	}
 }
 
-func (s *Server) count(edge string, done store.Applied) {
+func (s *Server) count(edge string, done applied) {
 	s.batches.Add(1)
-	s.applied.Add(uint64(done.Applied))
-	s.known.Add(uint64(done.Known))
-	s.refused.Add(uint64(len(done.Ack.Refused)))
-	if n := len(done.Ack.Refused); n > 0 {
-		first := done.Ack.Refused[0]
-		s.o.Logger.Warn("events refused", "edge", edge, "count", n, "lane", first.Lane, "seq", first.Seq, "reason", first.Reason)
+	s.applied.Add(uint64(done.applied))
+	s.known.Add(uint64(done.known))
+	s.refused.Add(uint64(len(done.ack.Refused)))
+	if n := len(done.ack.Refused); n > 0 {
+		first := done.ack.Refused[0]
+		s.o.Logger.Warn("events refused", "edge", edge, "count", n, "lane", first.Lane, "seq", first.Seq, "code", first.Code, "reason", first.Reason)
 	}
-	if n := len(done.Ack.NotYet); n > 0 {
-		first := done.Ack.NotYet[0]
+	if n := len(done.ack.NotYet); n > 0 {
+		first := done.ack.NotYet[0]
 		s.o.Logger.Warn("events of kinds that this hub does not know are left with the edge", "edge", edge, "count", n, "reason", first.Reason)
 	}
 }
@@ -104,10 +115,10 @@ func (s *Server) check(w http.ResponseWriter, r *http.Request, edge string) {
 		problem.Write(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a check has at most %d incidents", api.MaxCheck))
 		return
 	}
-	err := s.o.Store.CheckEpoch(r.Context(), edge, in.Epoch)
+	err := s.o.Edges.CheckEpoch(r.Context(), edge, in.Epoch)
 	var out api.CheckAnswer
 	if err == nil {
-		out.Missing, err = s.o.Store.Missing(r.Context(), edge, s.checks.refs(in.Incidents))
+		out.Missing, err = s.o.Incidents.Missing(s.o.DB.Read(r.Context()), edge, s.checks.refs(in.Incidents))
 	}
 	if err != nil {
 		s.notApplied(w, r, err)
@@ -128,8 +139,4 @@ func speaks(w http.ResponseWriter, r *http.Request) (version int, ok bool) {
 		return 0, false
 	}
 	return version, true
-}
-
-func knownLane(l api.Lane) bool {
-	return l == api.LaneAlerts || l == api.LaneState || l == api.LaneTelemetry
 }

@@ -2,20 +2,25 @@ package ingest
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
 
 	"gridpost/hub/api"
+	"gridpost/hub/internal/db"
+	"gridpost/hub/internal/evidence"
 	"gridpost/hub/internal/problem"
-	"gridpost/hub/internal/store"
+	"gridpost/hub/internal/store/incidents"
 )
+
+// Evidence keeps the bytes of files while they come and afterwards; see evidence.Store.
+type Evidence interface {
+	Write(ctx context.Context, k evidence.Key, offset int64, r io.Reader) (int64, error)
+	Sum(ctx context.Context, k evidence.Key, size int64) (string, error)
+	Publish(ctx context.Context, k evidence.Key) error
+}
 
 // Headers of resumable uploads.
 const (
@@ -33,22 +38,22 @@ func (s *Server) evidenceHead(w http.ResponseWriter, r *http.Request, edge strin
 }
 
 // state sets the headers that say where an upload stands.
-func state(w http.ResponseWriter, u store.Upload) {
+func state(w http.ResponseWriter, u incidents.Upload) {
 	w.Header().Set(headerOffset, strconv.FormatInt(u.Received, 10))
 	if u.Complete {
 		w.Header().Set(headerComplete, "?1")
 	}
 }
 
-func (s *Server) upload(w http.ResponseWriter, r *http.Request, edge string) (store.Upload, bool) {
+func (s *Server) upload(w http.ResponseWriter, r *http.Request, edge string) (incidents.Upload, bool) {
 	incident, name := r.PathValue("incident"), r.PathValue("name")
 	if !s.checks.id.MatchString(incident) || !s.checks.file.MatchString(name) {
 		problem.Write(w, http.StatusNotFound, "")
-		return store.Upload{}, false
+		return incidents.Upload{}, false
 	}
-	u, err := s.o.Store.Upload(r.Context(), edge, incident, name)
+	u, err := s.o.Incidents.Upload(r.Context(), edge, incident, name)
 	switch {
-	case errors.Is(err, store.ErrNotFound):
+	case errors.Is(err, db.ErrNotFound):
 		problem.Write(w, http.StatusNotFound, "this file has not been announced")
 		return u, false
 	case err != nil:
@@ -88,7 +93,15 @@ func (s *Server) evidencePatch(w http.ResponseWriter, r *http.Request, edge stri
 		problem.Write(w, http.StatusConflict, fmt.Sprintf("the hub has %d bytes of this file", u.Received))
 		return
 	}
+	if s.o.Full != nil && s.o.Full(r.Context()) {
+		problem.Write(w, http.StatusInsufficientStorage, "the hub's disk has no room for pictures")
+		return
+	}
+	if !s.roomFor(w, r, edge, min(int64(api.MaxEvidencePiece), u.Size-u.Received)) {
+		return
+	}
 	n, err := s.append(w, r, u)
+	s.usage.add(edge, n)
 	s.evidenceBytes.Add(uint64(n))
 	u.Received += n
 	var large *http.MaxBytesError
@@ -97,7 +110,7 @@ func (s *Server) evidencePatch(w http.ResponseWriter, r *http.Request, edge stri
 		state(w, u)
 		problem.Write(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a piece has at most %d bytes, and no more than the file lacks", api.MaxEvidencePiece))
 		return
-	case errors.Is(err, store.ErrConflict):
+	case errors.Is(err, db.ErrConflict):
 		problem.Write(w, http.StatusConflict, "another file has been announced under this name")
 		return
 	case err != nil:
@@ -128,54 +141,33 @@ func (s *Server) release(key string) {
 	delete(s.uploading, key)
 }
 
-func (s *Server) partial(u store.Upload) string {
-	return filepath.Join(s.o.Store.Dir(), "uploads", u.Incident, u.Name)
-}
-
 // append writes a piece where the last one ended. What came of a piece that was cut off is kept,
-// and an interrupted upload goes on from there. The database follows the disk, never the
-// other way round.
-func (s *Server) append(w http.ResponseWriter, r *http.Request, u store.Upload) (n int64, err error) {
-	path := s.partial(u)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return 0, err
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+// and an interrupted upload goes on from there. The record follows the bytes, never the other way round.
+func (s *Server) append(w http.ResponseWriter, r *http.Request, u incidents.Upload) (n int64, err error) {
 	limit := min(int64(api.MaxEvidencePiece), u.Size-u.Received)
-	body, done := steady(w, http.MaxBytesReader(w, r.Body, limit))
-	n, err = io.Copy(io.NewOffsetWriter(f, u.Received), body)
-	done()
+	n, err = s.o.Evidence.Write(r.Context(), keyOf(u), u.Received, http.MaxBytesReader(w, r.Body, limit))
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
 		return 0, err // nothing of an oversized piece is kept
 	}
-	if n == 0 {
-		return 0, err
-	}
-	if serr := f.Sync(); serr != nil {
-		return 0, errors.Join(err, serr)
-	}
-	if u.Received+n == u.Size {
+	if n == 0 || u.Received+n == u.Size {
 		return n, err // finish notes it together with what comes of it
 	}
 	// The edge may be gone in the middle of a piece; what came is noted all the same.
-	if serr := s.o.Store.SetReceived(context.WithoutCancel(r.Context()), u, u.Received+n); serr != nil {
+	if serr := s.o.Incidents.SetReceived(context.WithoutCancel(r.Context()), u, u.Received+n); serr != nil {
 		return 0, errors.Join(err, serr)
 	}
 	return n, err
 }
 
+func keyOf(u incidents.Upload) evidence.Key { return evidence.Key{Incident: u.Incident, Name: u.Name} }
+
 // finish checks a whole file and publishes it.
-func (s *Server) finish(w http.ResponseWriter, r *http.Request, edge string, u store.Upload) {
-	path := s.partial(u)
-	sum, err := hashFile(path)
+func (s *Server) finish(w http.ResponseWriter, r *http.Request, edge string, u incidents.Upload) {
+	sum, err := s.o.Evidence.Sum(r.Context(), keyOf(u), u.Size)
 	if err == nil && sum != u.SHA256 {
 		s.o.Logger.Warn("evidence has another hash than announced", "edge", edge, "incident", u.Incident, "name", u.Name)
-		if err := s.o.Store.SetReceived(r.Context(), u, 0); err != nil {
+		if err := s.o.Incidents.SetReceived(r.Context(), u, 0); err != nil {
 			s.fail(w, r, "starting evidence again", err)
 			return
 		}
@@ -185,10 +177,10 @@ func (s *Server) finish(w http.ResponseWriter, r *http.Request, edge string, u s
 		return
 	}
 	if err == nil {
-		err = publish(path, filepath.Join(s.evidence, u.Incident, u.Name))
+		err = s.o.Evidence.Publish(r.Context(), keyOf(u))
 	}
 	if err == nil {
-		err = s.o.Store.CompleteEvidence(r.Context(), edge, u)
+		err = s.o.Incidents.CompleteEvidence(r.Context(), edge, u)
 	}
 	if err != nil {
 		s.fail(w, r, "publishing evidence", err)
@@ -197,32 +189,4 @@ func (s *Server) finish(w http.ResponseWriter, r *http.Request, edge string, u s
 	u.Complete = true
 	state(w, u)
 	w.WriteHeader(http.StatusNoContent)
-}
-
-func hashFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// publish gives the file its name, so that the name outlives a power cut.
-func publish(from, to string) error {
-	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
-		return err
-	}
-	if err := os.Rename(from, to); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(to))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -1,42 +1,66 @@
-// Package ingest is the hub's edge port: what edges say comes in here, and commands go out.
+// Package ingest is the hub's edge port: it receives events and evidence of edges, and sends commands.
 //
-// What always holds: but for enrolment, every request is of an edge whose certificate the hub
-// issued, knows and has not revoked, looked up anew for each request; an answer that
-// acknowledges events is sent after they are on the disk; what is received is checked here and
-// nowhere behind. It must not import the web package or the relay, which it is handed.
+// What always holds: except for enrolment, every request is of an edge whose certificate the hub
+// issued and has not revoked, looked up anew for each request; an answer that acknowledges
+// events is sent after their commit; what is received is checked here and nowhere behind. It must
+// import neither the web package nor the relay, which is handed to it.
 package ingest
 
 import (
 	"compress/gzip"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
-	"path/filepath"
+	"os"
+	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"gridpost/devices"
 	"gridpost/hub/api"
+	"gridpost/hub/internal/access"
 	"gridpost/hub/internal/authority"
+	"gridpost/hub/internal/body"
+	"gridpost/hub/internal/commands"
+	"gridpost/hub/internal/db"
 	"gridpost/hub/internal/problem"
-	"gridpost/hub/internal/store"
+	"gridpost/hub/internal/scope"
+	"gridpost/hub/internal/store/edges"
+	"gridpost/hub/internal/store/incidents"
 )
 
-// Media takes an edge's pictures. It is called for known edges only, with their own names.
+// Media receives the video of edges. It is called for admitted edges only, with their own names.
 type Media interface {
-	ServeWHIP(w http.ResponseWriter, r *http.Request, edge, device string)
+	ServeWHIP(w http.ResponseWriter, r *http.Request, p Publication)
 	ServeWHIPSession(w http.ResponseWriter, r *http.Request, edge, device, id string)
+}
+
+// Access holds what publications and streams of commands stand on; see access.Registry.
+type Access interface {
+	Hold(ctx context.Context, g access.Grant) (held context.Context, release func(), err error)
+}
+
+// Publication is a camera's stream that an edge publishes.
+type Publication struct {
+	Edge, Device string
+	Stream       string // "": the main stream; api.StreamSub
+
+	// Access ends when the edge may publish no longer; Release is called once when the publication has ended.
+	// Both may be nil.
+	Access  context.Context
+	Release func()
 }
 
 // Bounds of bodies in bytes; events and evidence have theirs in package api.
 const (
-	maxEnrol  = 64 << 10
+	maxEnrol  = 16 << 10
 	maxResult = 64 << 10
 	maxOffer  = 256 << 10
 	maxCheck  = 256 << 10
@@ -44,11 +68,33 @@ const (
 
 // Options say what a Server works with. All but Logger and Now are required.
 type Options struct {
-	Store     *store.Store
+	DB        *db.DB
+	Edges     *edges.Repository
+	Presence  *edges.Presence
+	Incidents *incidents.Repository
+	Telemetry Telemetry
+	Evidence  Evidence
+
+	// Full says that the disk has no room but for alerts: evidence is refused with 507; nil: there is room.
+	Full func(ctx context.Context) bool
+
+	// EvidenceQuota is how many bytes of evidence the hub stores of one edge, and how many an edge may have announced
+	// without uploading them; 0: no bound.
+	EvidenceQuota int64
+	maxPending    int64 // files; maxPending unless set by a test
+
+	// Commands carries commands to the edges that are connected to this hub.
+	Commands *commands.Channel
+
 	Authority *authority.Authority
+	Access    Access
 	Media     Media
 	Logger    *slog.Logger
 	Now       func() time.Time
+
+	// Bodies are the limits of the bodies of edges' requests; 30 s and 10 minutes unless set, because a thin
+	// line takes long. Those of enrolments, which anybody may send, are bounded by body.Default too.
+	Bodies body.Limits
 
 	// KeepAlive is how often a comment line goes down an idle stream of commands, and so how
 	// soon a dead one is noticed; 10 s unless set.
@@ -60,16 +106,18 @@ type Stats struct {
 	Batches, Applied, Known, Refused uint64 // batches of events, and events by what came of them
 	Denied                           uint64 // requests without an accepted certificate
 	EvidenceBytes                    uint64
+	Panics                           uint64 // of requests and transactions
 }
 
 // Server answers on the edge port. Handler may be used from any goroutine.
 type Server struct {
-	o        Options
-	checks   checks
-	evidence string // folder
-	run      string // names this run of the hub, so that edges learn of a restart
+	o       Options
+	checks  checks
+	clocks  *clocks
+	signing *signing
+	usage   *usage
 
-	batches, applied, known, refused, denied, evidenceBytes atomic.Uint64
+	batches, applied, known, refused, denied, evidenceBytes, panics atomic.Uint64
 
 	mu        sync.Mutex
 	uploading map[string]bool // files that are being written just now
@@ -86,8 +134,15 @@ func New(o Options) *Server {
 	if o.KeepAlive == 0 {
 		o.KeepAlive = 10 * time.Second
 	}
+	if o.Bodies == (body.Limits{}) {
+		o.Bodies = body.Limits{Pause: 30 * time.Second, Total: 10 * time.Minute}
+	}
+	if o.maxPending == 0 {
+		o.maxPending = maxPending
+	}
 	return &Server{
-		o: o, checks: newChecks(), evidence: filepath.Join(o.Store.Dir(), "evidence"), run: rand.Text(), uploading: make(map[string]bool),
+		o: o, usage: newUsage(func(ctx context.Context, edge string) (int64, error) { return o.Incidents.StoredEvidence(ctx, edge) }, o.Now),
+		checks: newChecks(), clocks: newClocks(), signing: newSigning(), uploading: make(map[string]bool),
 	}
 }
 
@@ -96,6 +151,7 @@ func (s *Server) Stats() Stats {
 	return Stats{
 		Batches: s.batches.Load(), Applied: s.applied.Load(), Known: s.known.Load(), Refused: s.refused.Load(),
 		Denied: s.denied.Load(), EvidenceBytes: s.evidenceBytes.Load(),
+		Panics: s.panics.Load(),
 	}
 }
 
@@ -118,14 +174,41 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("/", s.admit(func(w http.ResponseWriter, _ *http.Request, _ string) {
 		problem.Write(w, http.StatusNotFound, "")
 	}, false))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return body.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer s.recovered(w, r)
 		w.Header().Set(api.HeaderProtocol, strconv.Itoa(api.ProtocolVersion))
 		mux.ServeHTTP(w, r)
-	})
+	}), s.bodies)
 }
 
-// admit lets only known edges through; an expired certificate only where it may be renewed.
-func (s *Server) admit(next edgeHandler, expired bool) http.Handler {
+// bodies returns the limits of a request's body. Only an enrolment's body is read before the edge is admitted.
+func (s *Server) bodies(r *http.Request) body.Limits {
+	if strings.HasSuffix(api.PathEnrol, " "+r.URL.Path) {
+		strict := body.Default()
+		return body.Limits{Pause: min(s.o.Bodies.Pause, strict.Pause), Total: min(s.o.Bodies.Total, strict.Total)}
+	}
+	return s.o.Bodies
+}
+
+// recovered answers a request whose handler has panicked. The edge sends it again.
+func (s *Server) recovered(w http.ResponseWriter, r *http.Request) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(v)
+	}
+	s.panics.Add(1)
+	s.o.Logger.Error("a request panicked", "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
+	// When the answer has begun already, this ends it in a way that the edge cannot mistake for a whole one.
+	problem.Write(w, http.StatusInternalServerError, "the hub could not do it; its log says why")
+}
+
+// admit lets only known edges through; an expired certificate only where it may be renewed, and not long after its
+// expiry. The connection of a refused certificate is closed, so that an edge that has renewed it meanwhile connects
+// with the new one.
+func (s *Server) admit(next edgeHandler, renewal bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		peer, ok := s.o.Authority.Peer(r.TLS)
 		if !ok {
@@ -133,14 +216,16 @@ func (s *Server) admit(next edgeHandler, expired bool) http.Handler {
 			problem.Write(w, http.StatusUnauthorized, "")
 			return
 		}
-		if peer.Expired && !expired {
+		if peer.Expired && (!renewal || !peer.Renewable) {
 			s.denied.Add(1)
+			w.Header().Set("Connection", "close")
 			problem.Write(w, http.StatusForbidden, "")
 			return
 		}
-		switch err := s.o.Store.CheckCertificate(r.Context(), peer.Edge, peer.Serial); {
-		case errors.Is(err, store.ErrNotFound):
+		switch err := s.o.Edges.CheckCertificate(r.Context(), peer.Edge, peer.Serial); {
+		case errors.Is(err, db.ErrNotFound):
 			s.denied.Add(1)
+			w.Header().Set("Connection", "close")
 			problem.Write(w, http.StatusForbidden, "")
 			return
 		case err != nil:
@@ -157,19 +242,29 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, doing string, err 
 		return // the edge has gone; it comes again
 	}
 	s.o.Logger.Error(doing, "path", r.URL.Path, "error", err)
-	if errors.Is(err, store.ErrFull) || errors.Is(err, syscall.ENOSPC) {
+	if errors.Is(err, db.ErrFull) || errors.Is(err, syscall.ENOSPC) {
 		problem.Write(w, http.StatusInsufficientStorage, "the hub's disk is full")
 		return
 	}
 	problem.Write(w, http.StatusInternalServerError, "the hub could not do it; its log says why")
 }
 
+// refuse answers that the access of an edge has ended since the request was admitted, or that the hub itself is
+// in trouble.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, doing string, err error) {
+	var refused *problem.Error
+	if errors.As(err, &refused) {
+		s.denied.Add(1)
+		problem.Write(w, http.StatusForbidden, "")
+		return
+	}
+	s.fail(w, r, doing, err)
+}
+
 // read decodes a JSON body of at most limit bytes, also when it is compressed. It has answered when
 // it returns false.
 func read(w http.ResponseWriter, r *http.Request, limit int64, into any) bool {
-	raw, done := steady(w, http.MaxBytesReader(w, r.Body, limit))
-	defer done()
-	body, err := inflate(raw, r.Header.Get("Content-Encoding"), limit)
+	text, err := inflate(http.MaxBytesReader(w, r.Body, limit), r.Header.Get("Content-Encoding"), limit)
 	var large *http.MaxBytesError
 	switch {
 	case errors.Is(err, errEncoding):
@@ -178,11 +273,14 @@ func read(w http.ResponseWriter, r *http.Request, limit int64, into any) bool {
 	case errors.As(err, &large), errors.Is(err, errLarge):
 		problem.Write(w, http.StatusRequestEntityTooLarge, "")
 		return false
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		problem.Write(w, http.StatusRequestTimeout, "the body came too slowly")
+		return false
 	case err != nil:
 		problem.Write(w, http.StatusBadRequest, "the body did not come whole")
 		return false
 	}
-	if err := json.Unmarshal(body, into); err != nil {
+	if err := json.Unmarshal(text, into); err != nil {
 		problem.Write(w, http.StatusBadRequest, "the body is not the JSON expected: "+err.Error())
 		return false
 	}
@@ -195,51 +293,23 @@ var (
 )
 
 // inflate reads a body that may be compressed, up to limit bytes of what it inflates to.
-func inflate(body io.Reader, encoding string, limit int64) ([]byte, error) {
+func inflate(raw io.Reader, encoding string, limit int64) ([]byte, error) {
 	switch encoding {
 	case "", "identity":
 	case "gzip":
-		z, err := gzip.NewReader(body)
+		z, err := gzip.NewReader(raw)
 		if err != nil {
 			return nil, err
 		}
-		body = z
+		raw = z
 	default:
 		return nil, errEncoding
 	}
-	out, err := io.ReadAll(io.LimitReader(body, limit+1))
+	out, err := io.ReadAll(io.LimitReader(raw, limit+1))
 	if err == nil && int64(len(out)) > limit {
 		return nil, errLarge
 	}
 	return out, err
-}
-
-const (
-	bodyPause = 30 * time.Second // without a byte of a body, it is given up
-	bodyLimit = 10 * time.Minute // of a whole body: a thin line takes long
-)
-
-// steady bounds the reading of a body: it must make progress. done lifts the bound again,
-// because the same deadline would end a stream that follows. A server without deadlines (in
-// tests) has none.
-func steady(w http.ResponseWriter, body io.Reader) (bounded io.Reader, done func()) {
-	c := http.NewResponseController(w)
-	return &steadyReader{body: body, control: c, end: time.Now().Add(bodyLimit)}, func() { _ = c.SetReadDeadline(time.Time{}) }
-}
-
-type steadyReader struct {
-	body    io.Reader
-	control *http.ResponseController
-	end     time.Time
-}
-
-func (r *steadyReader) Read(p []byte) (int, error) {
-	next := time.Now().Add(bodyPause)
-	if next.After(r.end) {
-		next = r.end
-	}
-	_ = r.control.SetReadDeadline(next) // a server without deadlines has none
-	return r.body.Read(p)
 }
 
 func answer(w http.ResponseWriter, v any) {
@@ -258,10 +328,25 @@ func (s *Server) whip(w http.ResponseWriter, r *http.Request, edge string) {
 		s.o.Media.ServeWHIPSession(w, r, edge, r.PathValue("device"), id)
 		return
 	}
-	s.o.Media.ServeWHIP(w, r, edge, r.PathValue("device"))
-}
-
-// seen keeps an edge online while it holds a stream open.
-func (s *Server) seen(ctx context.Context, edge string) error {
-	return s.o.Store.Seen(ctx, edge)
+	stream := r.URL.Query().Get("stream")
+	if stream != "" && stream != api.StreamSub {
+		problem.New("input_invalid", "field", "stream").Write(w)
+		return
+	}
+	d, err := s.o.Edges.Device(r.Context(), scope.All(), edge, r.PathValue("device"))
+	switch {
+	case errors.Is(err, db.ErrNotFound) || err == nil && d.Kind != devices.Camera: // it bounds the relay's paths
+		problem.New("video_camera_unknown").Write(w)
+		return
+	case err != nil:
+		s.fail(w, r, "finding a camera", err)
+		return
+	}
+	peer, _ := s.o.Authority.Peer(r.TLS)
+	held, release, err := s.o.Access.Hold(context.WithoutCancel(r.Context()), access.OfEdge(edge, peer.Serial, access.Publication))
+	if err != nil {
+		s.refuse(w, r, "holding the access of a publication", err)
+		return
+	}
+	s.o.Media.ServeWHIP(w, r, Publication{Edge: edge, Device: r.PathValue("device"), Stream: stream, Access: held, Release: release})
 }

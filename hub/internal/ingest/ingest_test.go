@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,67 +15,125 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"gridpost/devices"
 	"gridpost/hub/api"
+	"gridpost/hub/internal/access"
 	"gridpost/hub/internal/authority"
-	"gridpost/hub/internal/store"
+	"gridpost/hub/internal/commands"
+	"gridpost/hub/internal/db"
+	"gridpost/hub/internal/db/dbtest"
+	"gridpost/hub/internal/evidence"
+	"gridpost/hub/internal/store/edges"
+	"gridpost/hub/internal/store/incidents"
+	"gridpost/hub/internal/store/secrets"
+	"gridpost/hub/internal/store/telemetry"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type media struct{}
 
-func (media) ServeWHIP(w http.ResponseWriter, r *http.Request, edge, device string) {
-	_, _ = io.WriteString(w, edge+"/"+device)
+func (media) ServeWHIP(w http.ResponseWriter, _ *http.Request, p Publication) {
+	_, _ = io.WriteString(w, p.Edge+"/"+p.Device)
 }
 
 func (media) ServeWHIPSession(w http.ResponseWriter, r *http.Request, edge, device, id string) {
 	_, _ = io.WriteString(w, edge+"/"+device+"/"+id)
 }
 
-// port is a running edge port and the clock that it and its authority go by.
+// parts are what an edge port works with, on new databases, and the clock that all of it goes by.
+type parts struct {
+	full      atomic.Bool // the disk has room for alerts only
+	server    *Server
+	db        *db.DB
+	edges     *edges.Repository
+	presence  *edges.Presence
+	incidents *incidents.Repository
+	telemetry *telemetry.Repository
+	authority *authority.Authority
+	access    *access.Registry
+	dir       string
+
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (p *parts) clock() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.now
+}
+
+// panicRule is a rule whose incidents cannot be presented: they stand for a fault of the hub.
+const panicRule = "panic"
+
+func present(inc incidents.Incident) any {
+	if inc.Rule == panicRule {
+		panic("this incident cannot be presented")
+	}
+	return inc.ID
+}
+
+func newParts(t testing.TB, e db.Engine) *parts {
+	t.Helper()
+	p := &parts{now: time.Now(), dir: t.TempDir()}
+	log := slog.New(slog.DiscardHandler)
+	p.db = dbtest.Open(t, e, db.Options{Dir: p.dir, Now: p.clock, Logger: log})
+	if err := p.db.BeginHistory(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.edges = edges.New(p.db, edges.Options{})
+	p.presence = edges.NewPresence(p.edges, log)
+	p.incidents = incidents.New(p.db, incidents.Hooks{Present: present})
+	p.telemetry = telemetry.New(dbtest.Open(t, e, telemetry.Options(db.Options{Dir: p.dir, Now: p.clock, Logger: log})), log)
+	var err error
+	if p.authority, err = authority.Open(t.Context(), secrets.InFolder(p.dir, secrets.Authority()), p.clock); err != nil {
+		t.Fatal(err)
+	}
+	p.access = access.New(access.Options{Edges: p.edges, Wake: func() <-chan struct{} { return p.db.Wait(db.Access, "") }, Logger: log})
+	p.server = New(Options{
+		Commands: commands.New(),
+		DB:       p.db, Edges: p.edges, Presence: p.presence, Incidents: p.incidents, Telemetry: p.telemetry,
+		Evidence: evidence.NewFolder(p.dir), Full: func(context.Context) bool { return p.full.Load() }, Authority: p.authority, Access: p.access, Media: media{}, Logger: log, Now: p.clock, KeepAlive: 20 * time.Millisecond,
+	})
+	return p
+}
+
+// port is a running edge port.
 type port struct {
 	*httptest.Server
-	store     *store.Store
-	authority *authority.Authority
-	now       time.Time
+	*parts
 }
 
 func newPort(t testing.TB) *port {
 	t.Helper()
-	p := &port{now: time.Now()}
-	dir := t.TempDir()
-	clock := func() time.Time { return p.now }
-	log := slog.New(slog.DiscardHandler)
-	var err error
-	if p.store, err = store.Open(store.Options{Dir: dir, Now: clock, Logger: log}); err != nil {
-		t.Fatal(err)
-	}
-	if p.authority, err = authority.Open(dir, clock); err != nil {
-		t.Fatal(err)
-	}
-	s := New(Options{Store: p.store, Authority: p.authority, Media: media{}, Logger: log, Now: clock, KeepAlive: 20 * time.Millisecond})
-	p.Server = httptest.NewUnstartedServer(s.Handler())
+	p := &port{parts: newParts(t, db.SQLite)}
+	p.Server = httptest.NewUnstartedServer(p.server.Handler())
 	p.TLS = p.authority.TLS()
 	p.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	p.StartTLS()
-	t.Cleanup(func() {
-		p.Server.Close()
-		if err := p.store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(p.Server.Close)
 	return p
+}
+
+// pass lets time pass.
+func (p *parts) pass(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now = p.now.Add(d)
 }
 
 func (p *port) token(t testing.TB, edge, secret string) {
 	t.Helper()
 	hash := sha256.Sum256([]byte(secret))
-	if err := p.store.AddEdge(t.Context(), "test", edge, hash[:], p.now.Add(time.Hour)); err != nil {
+	if err := p.edges.Add(t.Context(), "test", edge, hash[:], p.now.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -149,7 +208,7 @@ func (p *port) call(t testing.TB, c *http.Client, method, path string, body any,
 			t.Fatalf("%s: %v", text, err)
 		}
 	}
-	return reply{res.StatusCode, res.Status, res.Header}
+	return reply{res.StatusCode, res.Status, res.Header, res.Close}
 }
 
 // reply is what is left of an answer when its body has been read.
@@ -157,6 +216,7 @@ type reply struct {
 	StatusCode int
 	Status     string
 	Header     http.Header
+	Close      bool // the hub closes the connection
 }
 
 func (p *port) enrol(t testing.TB, edge string) *http.Client {
@@ -201,7 +261,7 @@ func TestEnrolmentBurnsTheTokenAtFirstContact(t *testing.T) {
 		t.Errorf("after the first contact: %d", status)
 	}
 	p.token(t, "gate-8", "late")
-	p.now = p.now.Add(2 * time.Hour)
+	p.pass(2 * time.Hour)
 	if _, status := redeem("late", other); status != http.StatusForbidden {
 		t.Errorf("an expired token: %d", status)
 	}
@@ -226,8 +286,17 @@ func TestWhoIsLetIn(t *testing.T) {
 			t.Errorf("%s %s without a certificate: %s", path.method, path.path, res.Status)
 		}
 	}
+	if res := p.call(t, good, "POST", "/whip/gate-7/yard", nil, nil); res.StatusCode != http.StatusNotFound {
+		t.Errorf("a camera that does not exist: %s", res.Status)
+	}
+	p.session(t, "gate-7", "a").greet().send(stated(api.Inventory{Version: "1", Devices: []api.Device{
+		{Name: "yard", Kind: devices.Camera}, {Name: "river", Kind: devices.Sensor},
+	}}))
 	if res := p.call(t, good, "POST", "/whip/gate-7/yard", nil, nil); res.StatusCode != http.StatusOK {
-		t.Errorf("its own device: %s", res.Status)
+		t.Errorf("its own camera: %s", res.Status)
+	}
+	if res := p.call(t, good, "POST", "/whip/gate-7/river", nil, nil); res.StatusCode != http.StatusNotFound {
+		t.Errorf("a device that is no camera: %s", res.Status)
 	}
 	if res := p.call(t, good, "POST", "/whip/gate-8/yard", nil, nil); res.StatusCode != http.StatusForbidden {
 		t.Errorf("another edge's device: %s", res.Status)
@@ -247,7 +316,7 @@ func TestWhoIsLetIn(t *testing.T) {
 		t.Errorf("an unknown certificate: %s", res.Status)
 	}
 
-	if err := p.store.RevokeEdge(t.Context(), "test", "gate-7"); err != nil {
+	if err := p.edges.Revoke(t.Context(), "test", "gate-7"); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range paths {
@@ -260,7 +329,7 @@ func TestWhoIsLetIn(t *testing.T) {
 func TestForeignCertificateEndsTheHandshake(t *testing.T) {
 	p := newPort(t)
 	p.enrol(t, "gate-7")
-	foreign, err := authority.Open(t.TempDir(), nil)
+	foreign, err := authority.Open(t.Context(), secrets.InFolder(t.TempDir(), secrets.Authority()), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,7 +357,7 @@ func TestExpiredCertificateMayOnlyBeRenewed(t *testing.T) {
 	p.call(t, p.client(t, nil, ""), "POST", "/edge/v1/enrol", api.EnrolRequest{Token: "secret", CSR: newCSR(t, key)}, &out)
 	old := p.client(t, key, out.Certificate)
 	p.call(t, old, "POST", "/edge/v1/events", api.Batch{Epoch: "a"}, nil)
-	p.now = p.now.Add(authority.EdgeLife + time.Hour)
+	p.pass(authority.EdgeLife + time.Hour)
 	if res := p.call(t, old, "POST", "/edge/v1/events", api.Batch{Epoch: "a"}, nil); res.StatusCode != http.StatusForbidden {
 		t.Errorf("events: %s", res.Status)
 	}
@@ -296,7 +365,23 @@ func TestExpiredCertificateMayOnlyBeRenewed(t *testing.T) {
 	if res := p.call(t, old, "POST", "/edge/v1/renew", api.RenewRequest{CSR: newCSR(t, next)}, &out); res.StatusCode != http.StatusOK {
 		t.Fatalf("renewal: %s", res.Status)
 	}
-	if res := p.call(t, p.client(t, next, out.Certificate), "POST", "/edge/v1/events", api.Batch{Epoch: "a"}, nil); res.StatusCode != http.StatusOK {
+	late := p.client(t, next, out.Certificate)
+	if res := p.call(t, late, "POST", "/edge/v1/events", api.Batch{Epoch: "a"}, nil); res.StatusCode != http.StatusOK {
 		t.Errorf("events with the new one: %s", res.Status)
+	}
+	// The old one is of no use any more, however it is used.
+	for _, path := range []string{"/edge/v1/events", "/edge/v1/renew"} {
+		if res := p.call(t, old, "POST", path, api.RenewRequest{CSR: newCSR(t, next)}, nil); res.StatusCode != http.StatusForbidden {
+			t.Errorf("%s with the superseded one: %s", path, res.Status)
+		}
+	}
+	// One that expired long ago cannot be renewed.
+	p.pass(authority.EdgeLife + authority.RenewGrace - time.Hour)
+	if res := p.call(t, late, "POST", "/edge/v1/renew", api.RenewRequest{CSR: newCSR(t, newKey(t))}, nil); res.StatusCode != http.StatusOK {
+		t.Errorf("renewal at the end of the grace: %s", res.Status)
+	}
+	p.pass(2 * time.Hour)
+	if res := p.call(t, late, "POST", "/edge/v1/renew", api.RenewRequest{CSR: newCSR(t, newKey(t))}, nil); res.StatusCode != http.StatusForbidden {
+		t.Errorf("renewal after the grace: %s", res.Status)
 	}
 }

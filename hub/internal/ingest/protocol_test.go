@@ -12,6 +12,8 @@ import (
 	"gridpost/detection"
 	"gridpost/devices"
 	"gridpost/hub/api"
+	"gridpost/hub/api/public"
+	"gridpost/hub/internal/scope"
 )
 
 const protocol2 = "2"
@@ -47,7 +49,7 @@ func TestGreeting(t *testing.T) {
 	if res.StatusCode != http.StatusOK || ack.Hub == "" || !slices.Contains(ack.Kinds, api.KindGap) || !slices.Equal(ack.Missing, []string{someIncident}) {
 		t.Fatalf("%s %+v", res.Status, ack)
 	}
-	again, _ := p.exchange(t, c, api.Batch{Epoch: "a", Events: []api.Event{event(t, api.LaneAlerts, 1, api.KindIncident, incident(someIncident))}})
+	again, _ := p.exchange(t, c, api.Batch{Epoch: "a", Events: []api.Event{newEvent(t, api.LaneAlerts, 1, api.KindIncident, incident(someIncident))}})
 	if again.Hub != ack.Hub || again.Committed[api.LaneAlerts] != 1 {
 		t.Errorf("%+v", again)
 	}
@@ -71,7 +73,7 @@ func TestUnknownKindsAreHeldByTheEdge(t *testing.T) {
 	p.exchange(t, c, api.Batch{Epoch: "a", Hello: &api.Hello{}})
 	for range 2 { // the first answer is lost
 		ack, _ := p.exchange(t, c, api.Batch{Epoch: "a", Events: []api.Event{
-			event(t, api.LaneAlerts, 1, "weather", "rain"), event(t, api.LaneAlerts, 2, api.KindIncident, incident(someIncident)),
+			newEvent(t, api.LaneAlerts, 1, "weather", "rain"), newEvent(t, api.LaneAlerts, 2, api.KindIncident, incident(someIncident)),
 		}})
 		if ack.Committed[api.LaneAlerts] != 2 || len(ack.NotYet) != 1 || ack.NotYet[0].Seq != 1 || len(ack.Refused) != 0 {
 			t.Errorf("%+v", ack)
@@ -82,7 +84,7 @@ func TestUnknownKindsAreHeldByTheEdge(t *testing.T) {
 func TestCompressedBodiesAreBounded(t *testing.T) {
 	p := newPort(t)
 	c := p.enrol(t, "gate-7")
-	batch, err := json.Marshal(api.Batch{Epoch: "a", Events: []api.Event{event(t, api.LaneAlerts, 1, api.KindIncident, incident(someIncident))}})
+	batch, err := json.Marshal(api.Batch{Epoch: "a", Events: []api.Event{newEvent(t, api.LaneAlerts, 1, api.KindIncident, incident(someIncident))}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +103,7 @@ func TestCompressedBodiesAreBounded(t *testing.T) {
 			t.Errorf("%s: %s, want %d", name, res.Status, test.want)
 		}
 	}
-	if _, err := p.store.Incident(t.Context(), someIncident); err != nil {
+	if _, err := p.incidents.Get(t.Context(), scope.All(), someIncident); err != nil {
 		t.Error(err)
 	}
 }
@@ -121,27 +123,27 @@ func TestNoClockRefusesAnEvent(t *testing.T) {
 		if i == 4 {
 			inc.Updated, inc.Closed = clock, clock
 		}
-		alert := event(t, api.LaneAlerts, uint64(3*i+1), api.KindIncident, inc)
+		alert := newEvent(t, api.LaneAlerts, uint64(3*i+1), api.KindIncident, inc)
 		alert.Clock, alert.AgeMS = api.ClockUnsynchronized, &age
 		ack, res := p.exchange(t, c, api.Batch{Epoch: "a", Sent: clock, Events: []api.Event{
 			alert,
-			event(t, api.LaneState, uint64(3*i+2), api.KindHealth, api.Health{Time: clock}),
-			event(t, api.LaneTelemetry, uint64(3*i+3), api.KindReadings, []devices.Reading{{Device: "river", Time: clock, Value: float64(i)}}),
+			newEvent(t, api.LaneState, uint64(3*i+2), api.KindHealth, api.Health{Time: clock}),
+			newEvent(t, api.LaneTelemetry, uint64(3*i+3), api.KindReadings, []devices.Reading{{Device: "river", Time: clock, Value: float64(i)}}),
 		}})
 		if res.StatusCode != http.StatusOK || len(ack.Refused) != 0 {
 			t.Errorf("with the clock at %v: %s %+v", clock, res.Status, ack.Refused)
 			continue
 		}
-		got, err := p.store.Incident(t.Context(), inc.ID)
+		got, err := p.incidents.Get(t.Context(), scope.All(), inc.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
 		ago := p.now.Sub(got.OccurredAt).Round(time.Minute)
-		if ago < 90*time.Minute || ago > 91*time.Minute || got.Clock != api.ClockUnsynchronized {
+		if ago < 90*time.Minute || ago > 91*time.Minute || got.Clock != string(public.ClockUnsynchronized) {
 			t.Errorf("with the clock at %v it occurred %v ago, clock %q; want 90 minutes and perhaps one", clock, ago, got.Clock)
 		}
 	}
-	if _, err := p.store.Edges(t.Context()); err != nil {
+	if _, err := p.edges.Edges(t.Context(), scope.All()); err != nil {
 		t.Error(err)
 	}
 }

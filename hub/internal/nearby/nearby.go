@@ -1,9 +1,9 @@
-// Package nearby ranks cameras by how well they show a place, and says why in words.
+// Package nearby ranks cameras by how well they show a place, and gives a reason for each rank.
 //
-// It is a pure function of positions: what a viewer may see is the caller's affair, and so is
-// where the cameras come from. First come cameras that see the place, of those the ones that
-// are online, then the ones that show it larger, then the nearer ones. Buildings that stand in the
-// way are not known yet. The package must import nothing of Gridpost but devices.
+// Rank is a pure function of positions and states; the caller selects the cameras that the user may
+// see. The order is: cameras that see the place before others, online before offline, larger
+// magnification before smaller, nearer before farther. Obstacles such as buildings are not taken into
+// account. The package must import nothing of Gridpost but devices.
 package nearby
 
 import (
@@ -22,33 +22,34 @@ type Point struct {
 	Lon float64 // degrees east, -180..180
 }
 
-// Camera is what has to be known of a camera to rank it.
+// Camera is the input of Rank for one camera.
 type Camera struct {
 	Edge   string
 	Device string
-	Place  *devices.Place // nil: unknown; such a camera is not ranked
+	Place  *devices.Place // nil: unknown; Rank leaves the camera out
 	State  devices.State
 	Cause  devices.Cause // why it is not online
 }
 
-// Sight is how a camera stands to a place. Pages translate it; Reason says it in English.
+// Sight is the relation of a camera's view to a place. The console translates it; Ranked.Reason
+// describes it in English.
 type Sight string
 
-// The sights.
+// The values of Sight.
 const (
-	AtPlace   Sight = "at_place"   // stands at the place itself
-	InView    Sight = "in_view"    // the place is in its sector and range
-	TooFar    Sight = "too_far"    // in its sector, but beyond its range
-	Beside    Sight = "beside"     // outside its sector, by less than a right angle from its axis
-	OtherWay  Sight = "other_way"  // outside its sector, behind it
-	NoHeading Sight = "no_heading" // its field of view is not known
+	AtPlace   Sight = "at_place"   // the camera is within atPlaceDistance of the place
+	InView    Sight = "in_view"    // the place is within the camera's field of view and range
+	TooFar    Sight = "too_far"    // the place is within the field of view, but beyond the range
+	Beside    Sight = "beside"     // the place is outside the field of view, at most 90 degrees off the axis
+	OtherWay  Sight = "other_way"  // the place is outside the field of view, more than 90 degrees off the axis
+	NoHeading Sight = "no_heading" // heading or field of view is not known
 )
 
-// Ranked is a camera with its rank's reason. Its place in the list is its rank.
+// Ranked is a camera in the list that Rank returns.
 type Ranked struct {
 	Edge     string        `json:"edge"`
 	Device   string        `json:"device"`
-	Sees     bool          `json:"sees"` // the place is in the camera's view; not whether it is online
+	Sees     bool          `json:"sees"` // the place is in the camera's view, whether or not the camera is online
 	Sight    Sight         `json:"sight"`
 	Distance float64       `json:"distance"` // metres along the ground, rounded to 0.1
 	Bearing  float64       `json:"bearing"`  // degrees clockwise from north, from the camera to the place, 0..360
@@ -58,27 +59,27 @@ type Ranked struct {
 	CauseCode   string            `json:"cause_code,omitempty"`
 	CauseParams map[string]string `json:"cause_params,omitempty"`
 
-	Reason string `json:"reason"` // in words, such as "sees the place from 23 m"
+	Reason string `json:"reason"` // in English, such as "sees the place from 23 m"
 
-	scale float64 // how large things at the place appear; comparable, without a unit
+	magnification float64 // relative size of objects at the place in the frame; no unit
 }
 
-// atPlace is how near, in metres, a camera is said to stand at the place itself: positions are
-// taken from maps and are no better than this.
-const atPlace = 2
+// atPlaceDistance is the distance in metres up to which a camera counts as being at the place.
+// Positions are taken from maps and are not more precise.
+const atPlaceDistance = 2
 
-// assumedRange is taken for a camera whose range is not known, in metres.
+// assumedRange is the range in metres of a camera whose range is not known.
 const assumedRange = 60
 
-// Rank orders cams by how well they show at. Cameras without a usable place are left out. The
-// same cameras in another order give the same list.
+// Rank returns cams, ordered by how well they show the place at. It leaves out cameras without a valid
+// place. The result does not depend on the order of cams.
 func Rank(at Point, cams []Camera) []Ranked {
 	ranked := make([]Ranked, 0, len(cams))
-	if !usable(at.Lat, at.Lon) {
+	if !valid(at.Lat, at.Lon) {
 		return ranked
 	}
 	for _, c := range cams {
-		if c.Place != nil && usable(c.Place.Lat, c.Place.Lon) {
+		if c.Place != nil && valid(c.Place.Lat, c.Place.Lon) {
 			ranked = append(ranked, rate(at, c))
 		}
 	}
@@ -86,24 +87,24 @@ func Rank(at Point, cams []Camera) []Ranked {
 	return ranked
 }
 
-// Sees says whether any of the cameras sees the place, online or not.
+// Sees reports whether any of the cameras sees the place, online or not.
 func Sees(ranked []Ranked) bool {
 	return slices.ContainsFunc(ranked, func(r Ranked) bool { return r.Sees })
 }
 
 func compare(a, b Ranked) int {
 	return cmp.Or(
-		first(a.Sees, b.Sees),
-		first(a.State == devices.Online, b.State == devices.Online),
-		cmp.Compare(b.scale, a.scale),
+		trueFirst(a.Sees, b.Sees),
+		trueFirst(a.State == devices.Online, b.State == devices.Online),
+		cmp.Compare(b.magnification, a.magnification),
 		cmp.Compare(a.Distance, b.Distance),
 		cmp.Compare(a.Edge, b.Edge),
 		cmp.Compare(a.Device, b.Device),
 	)
 }
 
-// first puts true before false.
-func first(a, b bool) int {
+// trueFirst compares two Booleans such that true comes before false.
+func trueFirst(a, b bool) int {
 	switch {
 	case a == b:
 		return 0
@@ -117,7 +118,7 @@ func first(a, b bool) int {
 func rate(at Point, c Camera) Ranked {
 	from := Point{c.Place.Lat, c.Place.Lon}
 	d, bearing := distance(from, at), bearing(from, at)
-	sight := look(*c.Place, d, bearing)
+	sight := sightOf(*c.Place, d, bearing)
 	r := Ranked{
 		Edge: c.Edge, Device: c.Device,
 		Sight: sight, Sees: sight == AtPlace || sight == InView,
@@ -125,21 +126,21 @@ func rate(at Point, c Camera) Ranked {
 		State: c.State, Cause: c.Cause.Text, CauseCode: c.Cause.Code, CauseParams: c.Cause.Params,
 	}
 	if r.Sees {
-		r.scale = magnification(*c.Place, d)
+		r.magnification = magnification(*c.Place, d)
 	}
 	r.Reason = reason(r, *c.Place)
 	return r
 }
 
-// look tells how a camera stands to a place d metres away in the direction of bearing.
-func look(p devices.Place, d, bearing float64) Sight {
+// sightOf returns the Sight of a camera for a place that is d metres away in the direction bearing.
+func sightOf(p devices.Place, d, bearing float64) Sight {
 	reach := p.Range
 	if reach <= 0 {
 		reach = assumedRange
 	}
-	off := math.Abs(turn(p.Heading, bearing))
+	off := math.Abs(angleBetween(p.Heading, bearing))
 	switch {
-	case d <= atPlace:
+	case d <= atPlaceDistance:
 		return AtPlace
 	case !(p.FOV > 0) || math.IsNaN(p.Heading) || math.IsInf(p.Heading, 0):
 		return NoHeading
@@ -154,17 +155,18 @@ func look(p devices.Place, d, bearing float64) Sight {
 	}
 }
 
-// angleSlack keeps rounding from deciding, in degrees.
+// angleSlack is a tolerance in degrees for rounding errors.
 const angleSlack = 1e-6
 
-// magnification is proportional to the pixels per metre at distance d: a picture's width is
-// spread over the arc that the camera sees. All cameras are taken to have the same width.
+// magnification returns a number proportional to the pixels per metre at distance d: the width of the
+// frame divided by the length of the arc that the camera sees at d. All cameras are assumed to have the
+// same width in pixels.
 func magnification(p devices.Place, d float64) float64 {
 	fov := p.FOV
 	if !(fov > 0) {
 		fov = 90
 	}
-	return 1 / (max(d, atPlace) * min(fov, 360) * math.Pi / 180)
+	return 1 / (max(d, atPlaceDistance) * min(fov, 360) * math.Pi / 180)
 }
 
 func reason(r Ranked, p devices.Place) string {
@@ -203,7 +205,7 @@ func state(s devices.State) string {
 	return "not heard of"
 }
 
-// metres writes a distance as a person would say it.
+// metres formats a distance for people: in m below 1 km, else in km.
 func metres(d float64) string {
 	if d >= 1000 {
 		return strconv.FormatFloat(d/1000, 'f', 1, 64) + " km"

@@ -15,8 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// at returns the point d metres from p in a direction; the counterpart of distance and bearing,
-// so that tests can place cameras.
+// at returns the point that is d metres from p in a direction. It is the inverse of distance and bearing.
 func at(p Point, d, direction float64) Point {
 	a, b, lat := d/earthRadius, radians(direction), radians(p.Lat)
 	lat2 := math.Asin(math.Sin(lat)*math.Cos(a) + math.Cos(lat)*math.Sin(a)*math.Cos(b))
@@ -34,7 +33,7 @@ func camera(name string, where Point, heading, fov, reach float64) Camera {
 var town = Point{30.9201, 120.9302}
 
 func TestReasons(t *testing.T) {
-	south := at(town, 23, 180) // so the town is to the north of it
+	south := at(town, 23, 180) // the town is to the north of this point
 	offline := camera("f", south, 0, 90, 60)
 	offline.State, offline.Cause = devices.Offline, devices.Cause{Text: "no pictures for 20 s"}
 	unheard := camera("g", at(town, 40, 180), 180, 90, 60)
@@ -69,7 +68,7 @@ func TestOrder(t *testing.T) {
 	offline.State = devices.Offline
 	cams := []Camera{
 		camera("1-near-narrow", at(town, 30, 180), 0, 30, 100),
-		camera("2-nearer-wide", at(town, 20, 180), 0, 100, 100), // a third of the pixels per degree, so smaller in spite of the distance
+		camera("2-nearer-wide", at(town, 20, 180), 0, 100, 100), // a third of the pixels per degree, so the place appears smaller although it is nearer
 		camera("3-far-narrow", at(town, 90, 180), 0, 30, 100),
 		camera("4-all-round", at(town, 20, 180), 0, 360, 100),
 		offline,
@@ -107,7 +106,7 @@ func TestSector(t *testing.T) {
 		{90, 360, 270, true},
 	} {
 		p := devices.Place{Heading: c.heading, FOV: c.fov, Range: 100}
-		if got := look(p, 50, c.to) == InView; got != c.sees {
+		if got := sightOf(p, 50, c.to) == InView; got != c.sees {
 			t.Errorf("heading %v, field of view %v: sees %v: %v, expected %v", c.heading, c.fov, c.to, got, c.sees)
 		}
 	}
@@ -130,16 +129,16 @@ func TestKnownDistances(t *testing.T) {
 		if d := distance(c.a, c.b); math.Abs(d-c.metres) > 0.001*c.metres+0.01 {
 			t.Errorf("distance %v %v = %v, expected %v", c.a, c.b, d, c.metres)
 		}
-		if b := bearing(c.a, c.b); c.a.Lat < 89 && c.metres > 0 && math.Abs(turn(b, c.direction)) > 0.1 {
+		if b := bearing(c.a, c.b); c.a.Lat < 89 && c.metres > 0 && math.Abs(angleBetween(b, c.direction)) > 0.1 {
 			t.Errorf("bearing %v %v = %v, expected %v", c.a, c.b, b, c.direction)
 		}
 	}
 }
 
-// TestAnywhere places cameras around points all over the globe, the antimeridian and the
-// neighbourhood of the poles with them, and checks what must hold everywhere.
+// TestAnywhere places cameras around random points of the globe, including the antimeridian and the
+// surroundings of the poles, and checks properties that hold everywhere.
 func TestAnywhere(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(3, 4)) // a test wants the same numbers each time
+	rnd := rand.New(rand.NewPCG(3, 4)) // fixed seed: reproducible
 	for range 20000 {
 		lon := rnd.Float64()*360 - 180
 		if rnd.IntN(3) == 0 {
@@ -154,12 +153,12 @@ func TestAnywhere(t *testing.T) {
 		if math.Abs(distance(from, place)-distance(place, from)) > 1e-6 {
 			t.Fatalf("distance between %v and %v depends on the direction", from, place)
 		}
-		if got := bearing(from, place); math.Abs(turn(got, direction)) > 0.01 {
+		if got := bearing(from, place); math.Abs(angleBetween(got, direction)) > 0.01 {
 			t.Fatalf("from %v, %v m to %v: bearing %v", from, d, direction, got)
 		}
 		fov, off := 1+rnd.Float64()*358, rnd.Float64()*360-180
 		if math.Abs(math.Abs(off)-fov/2) < 0.02 {
-			continue // too near the edge of the sector to say
+			continue // too close to the limit of the field of view: rounding decides
 		}
 		heading := math.Mod(direction+off+360, 360)
 		got := Rank(place, []Camera{camera("x", from, heading, fov, 1001)})[0]
@@ -172,11 +171,11 @@ func TestAnywhere(t *testing.T) {
 	}
 }
 
-// TestRankIsAnOrder: whatever the input's order and however odd its numbers, the list is the
-// same, holds every camera with a usable place once, and has seeing before not seeing, online
-// before offline, near before far among equals.
+// TestRankIsAnOrder: for any order of the input and any numbers, the list is the same, has each camera
+// with a valid place once, and has cameras that see the place before others, and online ones before
+// offline ones.
 func TestRankIsAnOrder(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(5, 6)) // a test wants the same numbers each time
+	rnd := rand.New(rand.NewPCG(5, 6)) // fixed seed: reproducible
 	odd := []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, 0, 1e300}
 	number := func(scale float64) float64 {
 		if rnd.IntN(20) == 0 {
@@ -194,7 +193,7 @@ func TestRankIsAnOrder(t *testing.T) {
 			if rnd.IntN(10) == 0 {
 				c.Place.Lat = number(200)
 			}
-			if usable(c.Place.Lat, c.Place.Lon) {
+			if valid(c.Place.Lat, c.Place.Lon) {
 				usableCams++
 			}
 			cams = append(cams, c)
@@ -206,7 +205,7 @@ func TestRankIsAnOrder(t *testing.T) {
 		rnd.Shuffle(len(cams), func(i, j int) { cams[i], cams[j] = cams[j], cams[i] })
 		got := Rank(town, cams)
 		if !reflect.DeepEqual(got, want) {
-			t.Fatalf("the order of the input shows:\n%+v\n%+v", got, want)
+			t.Fatalf("the result depends on the order of the input:\n%+v\n%+v", got, want)
 		}
 		for i := 1; i < len(got); i++ {
 			a, b := got[i-1], got[i]
@@ -218,7 +217,7 @@ func TestRankIsAnOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		if Sees(got) != (len(got) > 0 && got[0].Sees) {
-			t.Fatal("the first camera does not tell whether any sees the place")
+			t.Fatal("Sees differs from the first camera's Sees")
 		}
 	}
 }

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -13,7 +15,7 @@ import (
 func TestDelivered(t *testing.T) {
 	under(t, []Target{target("a", "a.example")}, func(t *testing.T, b *bench) {
 		r := &receiver{}
-		b.net.serve(t, "a.example", r)
+		b.net.Serve(t, "a.example", r)
 		b.start(t)
 		a := alert(7, "inc-1", Opened)
 		b.queue.add(a)
@@ -29,7 +31,7 @@ func TestDelivered(t *testing.T) {
 		if err := verify(testSecret("other"), got[0].header, got[0].body, got[0].at); err == nil {
 			t.Error("another secret fits too")
 		}
-		if id := got[0].header.Get("webhook-id"); id != DeliveryID("7", "a") {
+		if id := got[0].header.Get("webhook-id"); id != DeliveryID("event-7", "a") {
 			t.Errorf("webhook-id %q", id)
 		}
 		if ct := got[0].header.Get("Content-Type"); ct != "application/cloudevents+json; charset=utf-8" {
@@ -40,9 +42,9 @@ func TestDelivered(t *testing.T) {
 			t.Fatal(err)
 		}
 		for key, want := range map[string]string{
-			"specversion": "1.0", "id": "7", "source": "urn:test:hub", "type": "gridpost.incident.opened", "subject": "gate-7/yard",
+			"specversion": "1.0", "id": "event-7", "source": "urn:test:hub", "type": "gridpost.incident.opened", "subject": "gate-7/yard",
 			"time": a.Time.UTC().Format(time.RFC3339Nano), "datacontenttype": "application/json",
-			"sequence": "00000000000000000007", "incidentid": "inc-1",
+			"sequence": "00000000000000000001", "incidentid": "inc-1",
 		} {
 			if event[key] != want {
 				t.Errorf("%s is %v, expected %v", key, event[key], want)
@@ -57,20 +59,24 @@ func TestDelivered(t *testing.T) {
 	})
 }
 
-// TestRetries follows one delivery through every attempt until it is given up: the same
-// webhook-id and body each time, a new timestamp and a signature that fits it, and waits that
-// are those of the schedule give or take a quarter.
+// TestRetries follows one delivery until it is given up because of its age: the same webhook-id and
+// body in each attempt, a new timestamp and a signature that fits it, and waits that are those of
+// the schedule within a quarter.
 func TestRetries(t *testing.T) {
 	under(t, []Target{target("a", "a.example")}, func(t *testing.T, b *bench) {
 		r := &receiver{answer: status(500)}
-		b.net.serve(t, "a.example", r)
+		b.net.Serve(t, "a.example", r)
 		b.start(t)
+		began := time.Now()
 		b.queue.add(alert(1, "inc-1", Opened))
-		after(5 * 24 * time.Hour)
+		after(GiveUpAfter - time.Minute)
+		if s := b.queue.state("1", "a"); s != Pending {
+			t.Errorf("%s before it is too old", s)
+		}
+		after(10 * 24 * time.Hour)
 		got, outcomes := r.requests(), b.queue.outcomes("1", "a")
-		waits := schedule()
-		if len(got) != len(waits)+1 || len(outcomes) != len(got) || b.queue.state("1", "a") != Dead {
-			t.Fatalf("%d requests, %d outcomes, state %s; expected %d", len(got), len(outcomes), b.queue.state("1", "a"), len(waits)+1)
+		if len(outcomes) != len(got) || b.queue.state("1", "a") != Dead {
+			t.Fatalf("%d requests, %d outcomes, state %s", len(got), len(outcomes), b.queue.state("1", "a"))
 		}
 		for i, g := range got {
 			if err := verify(testSecret("a"), g.header, g.body, g.at); err != nil {
@@ -85,88 +91,175 @@ func TestRetries(t *testing.T) {
 			if g.header.Get("webhook-timestamp") == got[i-1].header.Get("webhook-timestamp") {
 				t.Errorf("attempt %d: the timestamp of the one before", i+1)
 			}
-			wait := g.at.Sub(got[i-1].at)
-			if least := waits[i-1] * 3 / 4; wait < least || wait > waits[i-1]*5/4+maxPause*5/4+time.Second {
-				t.Errorf("attempt %d came after %s, scheduled after %s", i+1, wait, waits[i-1])
+			scheduled, wait := waitAfter(i), g.at.Sub(got[i-1].at)
+			if wait < scheduled*3/4 || wait > scheduled*5/4+maxPause+time.Second {
+				t.Errorf("attempt %d came after %s, scheduled after %s", i+1, wait, scheduled)
 			}
 		}
 		last := outcomes[len(outcomes)-1]
-		if last.Cause != "the target answered 500 Internal Server Error; given up after 11 attempts" || last.Attempt != 11 {
+		if age := last.At.Sub(began); age > GiveUpAfter+2*sweepEvery {
+			t.Errorf("attempted when it was %s old", age)
+		}
+		if last.Cause.Text != "the target answered 500 Internal Server Error" || last.Attempt != len(got) {
 			t.Errorf("last outcome %+v", last)
 		}
-		if s := b.n.Stats(); s != (Stats{Failed: 11, Dead: 1}) {
+		if s := b.n.Stats(); s != (Stats{Failed: uint64(len(got)), Dead: 1}) {
 			t.Errorf("stats %+v", s)
 		}
 	})
 }
 
-func TestGone(t *testing.T) {
+// TestFailingTargetKeepsNoBacklog: a target that fails for days with far more alerts than it is
+// probed for never has a backlog older than the limit. (Eleven attempts, one a minute, used to be
+// needed for each delivery.)
+func TestFailingTargetKeepsNoBacklog(t *testing.T) {
 	under(t, []Target{target("a", "a.example")}, func(t *testing.T, b *bench) {
-		r := &receiver{answer: status(410)}
-		b.net.serve(t, "a.example", r)
+		r := &receiver{answer: status(500)}
+		b.net.Serve(t, "a.example", r)
+		b.giveUp = 6 * time.Hour
 		b.start(t)
-		b.queue.add(alert(1, "inc-1", Opened))
-		b.queue.add(alert(2, "inc-1", Closed))
-		after(time.Hour)
-		if n := len(r.requests()); n != 1 {
-			t.Errorf("%d requests, expected that 410 ends them", n)
+		for i := range int64(48) { // a day
+			for j := range int64(5) {
+				b.queue.add(alert(i*5+j+1, fmt.Sprintf("inc-%d", i*5+j), Opened))
+			}
+			after(30 * time.Minute)
 		}
-		if b.queue.disabled["a"] == "" || b.queue.state("1", "a") != Dead || b.queue.state("2", "a") != Dead {
-			t.Error("the target is not disabled, or its deliveries are still pending")
+		for seq := int64(1); seq <= 48*5; seq++ {
+			queued := time.Duration((seq-1)/5) * 30 * time.Minute
+			want := Pending
+			if age := 24*time.Hour - queued; age > b.giveUp+sweepEvery {
+				want = Dead
+			}
+			if s := b.queue.state(strconv.FormatInt(seq, 10), "a"); s != want {
+				t.Errorf("alert %d, %s old: %s, want %s", seq, 24*time.Hour-queued, s, want)
+			}
+		}
+		if n := len(r.requests()); n > 24*60*2 {
+			t.Errorf("%d requests in a day to a target that fails", n)
 		}
 	})
 }
 
-func TestTooMany(t *testing.T) {
-	for name, c := range map[string]struct {
-		value func() string
-		wait  time.Duration
-	}{
-		"seconds": {func() string { return "120" }, 2 * time.Minute},
-		"date":    {func() string { return time.Now().Add(3 * time.Minute).UTC().Format(http.TimeFormat) }, 3*time.Minute - time.Second},
-		"nothing": {func() string { return "" }, 5 * time.Second * 3 / 4},
-		"garbage": {func() string { return "soon" }, 5 * time.Second * 3 / 4},
-		"years":   {func() string { return "4000000000" }, longestRetryAfter},
-	} {
-		t.Run(name, func(t *testing.T) {
-			under(t, []Target{target("a", "a.example")}, func(t *testing.T, b *bench) {
-				r := &receiver{answer: func(n int, w http.ResponseWriter) {
-					if n == 1 {
-						w.Header().Set("Retry-After", c.value())
-						w.WriteHeader(http.StatusTooManyRequests)
-					}
-				}}
-				b.net.serve(t, "a.example", r)
-				b.start(t)
-				b.queue.add(alert(1, "inc-1", Opened))
-				after(time.Second)
-				b.queue.add(alert(2, "inc-2", Opened)) // waits too: it is the target that has enough
-				after(c.wait + 10*time.Second)
-				got := r.requests()
-				if len(got) != 3 {
-					t.Fatalf("%d requests, expected 3", len(got))
-				}
-				if wait := got[1].at.Sub(got[0].at); wait < c.wait || wait > c.wait+6*time.Second {
-					t.Errorf("waited %s, expected %s", wait, c.wait)
-				}
-				if b.queue.state("1", "a") != Delivered || b.queue.state("2", "a") != Delivered {
-					t.Error("not delivered in the end")
-				}
-			})
-		})
-	}
+// TestOutageOfTheHubGivesUpNothing: a hub that was off for a week still delivers what was pending,
+// also when the target is away at first.
+func TestOutageOfTheHubGivesUpNothing(t *testing.T) {
+	under(t, []Target{target("a", "a.example")}, func(t *testing.T, b *bench) {
+		r := &receiver{answer: status(502, 502, 502, 502, 204)}
+		b.net.Serve(t, "a.example", r)
+		b.queue.add(alert(1, "inc-1", Opened))
+		after(7 * 24 * time.Hour)
+		b.start(t)
+		after(time.Hour)
+		if s := b.queue.state("1", "a"); s != Delivered {
+			t.Errorf("%s after %d requests", s, len(r.requests()))
+		}
+	})
 }
 
-func TestUnsupportedMediaType(t *testing.T) {
+// TestRecoveredTargetGetsItsBacklogAtOnce: when a target works again after an outage, deliveries
+// that would be retried hours later are not kept waiting, and rounds grow.
+func TestRecoveredTargetGetsItsBacklogAtOnce(t *testing.T) {
 	under(t, []Target{target("a", "a.example")}, func(t *testing.T, b *bench) {
-		r := &receiver{answer: status(415, 204)}
-		b.net.serve(t, "a.example", r)
+		var down atomic.Bool
+		down.Store(true)
+		var most, now atomic.Int64
+		r := &receiver{answer: func(_ int, w http.ResponseWriter) {
+			if down.Load() {
+				w.WriteHeader(http.StatusBadGateway)
+				return
+			}
+			most.Store(max(most.Load(), now.Add(1)))
+			time.Sleep(time.Second)
+			now.Add(-1)
+		}}
+		b.net.Serve(t, "a.example", r)
+		b.start(t)
+		const n = 300
+		for i := range int64(n) {
+			b.queue.add(alert(i+1, fmt.Sprintf("inc-%d", i), Opened))
+		}
+		after(10 * time.Hour)
+		down.Store(false)
+		after(maxPause + 40*time.Second)
+		for i := range n {
+			if s := b.queue.state(strconv.Itoa(i+1), "a"); s != Delivered {
+				t.Fatalf("alert %d is %s: not everything was delivered within 40 s of the first probe", i+1, s)
+			}
+		}
+		if got := most.Load(); got > maxRequests || got <= minRound {
+			t.Errorf("%d concurrent requests; want more than %d and at most %d", got, minRound, maxRequests)
+		}
+	})
+}
+
+// TestTwoHubs: two notifiers on one queue; one serves the target, the other takes over when the
+// first one ends, at once if it ends in an orderly way and after the lease's time if it does not.
+func TestTwoHubs(t *testing.T) {
+	under(t, []Target{target("a", "a.example")}, func(t *testing.T, b *bench) {
+		r := &receiver{}
+		b.net.Serve(t, "a.example", r)
+		b.start(t)
+		stopFirst := b.stop
+		after(time.Second)
+		b.start(t)
+		deliver := func(seq int64, within time.Duration) {
+			t.Helper()
+			b.queue.add(alert(seq, "inc-1", Changed))
+			after(within)
+			if s := b.queue.state(strconv.FormatInt(seq, 10), "a"); s != Delivered {
+				t.Errorf("alert %d is %s after %s", seq, s, within)
+			}
+		}
+		deliver(1, time.Second)
+		stopFirst()
+		deliver(2, leaseRenew+time.Second)
+		if n := len(r.requests()); n != 2 {
+			t.Errorf("%d requests for 2 alerts", n)
+		}
+	})
+}
+
+// TestLostLeaseStopsAttempts: a hub whose lease another one has taken stops what it is doing and
+// records nothing.
+func TestLostLeaseStopsAttempts(t *testing.T) {
+	under(t, []Target{target("a", "a.example")}, func(t *testing.T, b *bench) {
+		never := make(chan struct{})
+		b.net.Serve(t, "a.example", &receiver{answer: func(n int, _ http.ResponseWriter) {
+			if n == 1 {
+				<-never
+			}
+		}})
+		t.Cleanup(func() { close(never) })
 		b.start(t)
 		b.queue.add(alert(1, "inc-1", Opened))
-		b.queue.add(alert(2, "inc-1", Closed))
 		after(time.Second)
-		if b.queue.state("1", "a") != Dead || b.queue.state("2", "a") != Delivered || len(r.requests()) != 2 {
-			t.Errorf("states %s, %s after %d requests", b.queue.state("1", "a"), b.queue.state("2", "a"), len(r.requests()))
+		b.queue.takeLease("a")
+		after(leaseRenew + time.Second)
+		if o := b.queue.outcomes("1", "a"); len(o) != 0 || b.queue.state("1", "a") != Pending {
+			t.Errorf("outcomes %+v of a hub that had lost its lease", o)
+		}
+		after(2 * leaseTTL) // the other hub died
+		if s := b.queue.state("1", "a"); s != Delivered {
+			t.Errorf("%s after the lease was free again", s)
+		}
+	})
+}
+
+// TestUnreachableDatabaseStopsAttemptsBeforeTheLeaseExpires: from then on another hub may attempt.
+func TestUnreachableDatabaseStopsAttemptsBeforeTheLeaseExpires(t *testing.T) {
+	under(t, []Target{target("a", "a.example")}, func(t *testing.T, b *bench) {
+		r := &receiver{answer: status(500)}
+		b.net.Serve(t, "a.example", r)
+		b.start(t)
+		b.queue.add(alert(1, "inc-1", Opened))
+		after(time.Second)
+		b.queue.setFull(1 << 30) // no write succeeds
+		expires := b.queue.leaseUntil("a")
+		after(time.Hour)
+		for _, g := range r.requests() {
+			if g.at.After(expires.Add(-leaseMargin)) {
+				t.Errorf("a request %s after the margin of the lease", g.at.Sub(expires.Add(-leaseMargin)))
+			}
 		}
 	})
 }
@@ -177,8 +270,8 @@ func TestSlowTargetDelaysNobody(t *testing.T) {
 		never := make(chan struct{})
 		slow := &receiver{answer: func(int, http.ResponseWriter) { <-never }}
 		good := &receiver{}
-		b.net.serve(t, "slow.example", slow)
-		b.net.serve(t, "good.example", good)
+		b.net.Serve(t, "slow.example", slow)
+		b.net.Serve(t, "good.example", good)
 		t.Cleanup(func() { close(never) }) // before the servers' own cleanup
 		b.start(t)
 		const n = 100
@@ -191,10 +284,10 @@ func TestSlowTargetDelaysNobody(t *testing.T) {
 		}
 		after(time.Hour)
 		outcomes := b.queue.outcomes("1", "slow")
-		if len(outcomes) == 0 || outcomes[0].Cause != "no answer within 15s" || outcomes[0].Status != 0 {
+		if len(outcomes) == 0 || outcomes[0].Cause.Text != "no answer within 15 s" || outcomes[0].Status != 0 {
 			t.Errorf("outcomes %+v", outcomes)
 		}
-		if got := len(slow.requests()); got > 70 {
+		if got := len(slow.requests()); got > 90 {
 			t.Errorf("a target that is down was asked %d times in an hour", got)
 		}
 	})
@@ -210,7 +303,7 @@ func TestOrderWithinAnIncident(t *testing.T) {
 				w.WriteHeader(http.StatusBadGateway)
 			}
 		}
-		b.net.serve(t, "a.example", r)
+		b.net.Serve(t, "a.example", r)
 		b.start(t)
 		b.queue.add(alert(1, "inc-1", Opened))
 		b.queue.add(alert(2, "inc-1", Changed))
@@ -224,7 +317,7 @@ func TestOrderWithinAnIncident(t *testing.T) {
 			}
 			order = append(order, event.ID)
 		}
-		if want := []string{"1", "1", "2", "3"}; !slices.Equal(order, want) {
+		if want := []string{"event-1", "event-1", "event-2", "event-3"}; !slices.Equal(order, want) {
 			t.Errorf("order %q, expected %q", order, want)
 		}
 	})
@@ -233,8 +326,8 @@ func TestOrderWithinAnIncident(t *testing.T) {
 // TestPoisonIsOvertaken has a target that accepts everything but one alert.
 func TestPoisonIsOvertaken(t *testing.T) {
 	under(t, []Target{target("a", "a.example")}, func(t *testing.T, b *bench) {
-		b.net.serve(t, "a.example", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if strings.HasSuffix(r.Header.Get("webhook-id"), DeliveryID("1", "a")) {
+		b.net.Serve(t, "a.example", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.Header.Get("webhook-id"), DeliveryID("event-1", "a")) {
 				w.WriteHeader(http.StatusBadRequest)
 			}
 		}))
@@ -251,144 +344,6 @@ func TestPoisonIsOvertaken(t *testing.T) {
 		}
 		if s := b.queue.state("1", "a"); s != Pending {
 			t.Errorf("the refused alert is %s, expected that it is tried on", s)
-		}
-	})
-}
-
-// TestRestart stops a hub while a target is down and starts another one on what is on disk.
-func TestRestart(t *testing.T) {
-	under(t, []Target{target("a", "a.example")}, func(t *testing.T, b *bench) {
-		r := &receiver{answer: status(503, 503, 204)}
-		b.net.serve(t, "a.example", r)
-		b.start(t)
-		b.queue.add(alert(1, "inc-1", Opened))
-		b.queue.add(alert(2, "inc-2", Opened))
-		after(time.Second)
-		b.stop()
-		b.queue = b.queue.reopened(t)
-		b.start(t)
-		after(time.Minute)
-		if b.queue.state("1", "a") != Delivered || b.queue.state("2", "a") != Delivered {
-			t.Fatalf("states %s and %s after the restart", b.queue.state("1", "a"), b.queue.state("2", "a"))
-		}
-		ids := map[string]int{}
-		for _, g := range r.requests() {
-			ids[g.header.Get("webhook-id")]++
-		}
-		if len(ids) != 2 || ids[DeliveryID("1", "a")] != 2 || ids[DeliveryID("2", "a")] != 2 {
-			t.Errorf("webhook-ids %v, expected each of the two twice", ids)
-		}
-		b.stop()
-		b.queue = b.queue.reopened(t)
-		b.start(t)
-		after(time.Hour)
-		if n := len(r.requests()); n != 4 {
-			t.Errorf("%d requests: what was delivered was sent again", n)
-		}
-	})
-}
-
-// TestStopInTheMiddle ends Run while a target thinks: the attempt does not count.
-func TestStopInTheMiddle(t *testing.T) {
-	under(t, []Target{target("a", "a.example")}, func(t *testing.T, b *bench) {
-		never := make(chan struct{})
-		b.net.serve(t, "a.example", &receiver{answer: func(int, http.ResponseWriter) { <-never }})
-		t.Cleanup(func() { close(never) })
-		b.start(t)
-		b.queue.add(alert(1, "inc-1", Opened))
-		after(time.Second)
-		b.stop()
-		if o := b.queue.outcomes("1", "a"); len(o) != 0 || b.queue.state("1", "a") != Pending {
-			t.Errorf("outcomes %+v, state %s", o, b.queue.state("1", "a"))
-		}
-	})
-}
-
-// TestStopBeforeTheOutcomeIsWritten ends Run between a target's answer and its record.
-func TestStopBeforeTheOutcomeIsWritten(t *testing.T) {
-	under(t, []Target{target("a", "a.example")}, func(t *testing.T, b *bench) {
-		b.net.serve(t, "a.example", &receiver{})
-		b.start(t)
-		b.queue.onWrite = b.cancel
-		b.queue.add(alert(1, "inc-1", Opened))
-		after(time.Second)
-		b.stop()
-		if s := b.queue.state("1", "a"); s != Delivered {
-			t.Errorf("an accepted delivery is %s", s)
-		}
-	})
-}
-
-// TestFullDisk: a success that could not be written down at once is not sent again.
-func TestFullDisk(t *testing.T) {
-	under(t, []Target{target("a", "a.example")}, func(t *testing.T, b *bench) {
-		r := &receiver{}
-		b.net.serve(t, "a.example", r)
-		b.start(t)
-		b.queue.full = 5
-		b.queue.add(alert(1, "inc-1", Opened))
-		after(time.Minute)
-		if n := len(r.requests()); n != 1 || b.queue.state("1", "a") != Delivered {
-			t.Errorf("%d requests, state %s", n, b.queue.state("1", "a"))
-		}
-	})
-}
-
-// TestRotation has two secrets in force, then a target that moved: each fits what is sent.
-func TestRotation(t *testing.T) {
-	before := target("a", "a.example")
-	under(t, []Target{before}, func(t *testing.T, b *bench) {
-		r, moved := &receiver{}, &receiver{}
-		b.net.serve(t, "a.example", r)
-		b.net.serve(t, "b.example", moved)
-		b.start(t)
-		during := before
-		during.Secrets = []string{testSecret("new"), testSecret("a")}
-		b.queue.setTargets(during)
-		after(time.Second)
-		b.queue.add(alert(1, "inc-1", Opened))
-		after(time.Second)
-		done := target("a", "b.example")
-		done.Secrets = []string{testSecret("new")}
-		b.queue.setTargets(done)
-		after(time.Second)
-		b.queue.add(alert(2, "inc-1", Closed))
-		after(time.Second)
-		if len(r.requests()) != 1 || len(moved.requests()) != 1 {
-			t.Fatalf("%d and %d requests", len(r.requests()), len(moved.requests()))
-		}
-		g := r.requests()[0]
-		if n := len(strings.Fields(g.header.Get("webhook-signature"))); n != 2 {
-			t.Errorf("%d signatures", n)
-		}
-		for _, secret := range during.Secrets {
-			if err := verify(secret, g.header, g.body, g.at); err != nil {
-				t.Error(err)
-			}
-		}
-		g = moved.requests()[0]
-		if verify(testSecret("a"), g.header, g.body, g.at) == nil || verify(testSecret("new"), g.header, g.body, g.at) != nil {
-			t.Error("after the rotation the old secret still fits, or the new one does not")
-		}
-	})
-}
-
-// TestTargetsComeAndGo: a new target is served at once, a deleted one no more.
-func TestTargetsComeAndGo(t *testing.T) {
-	under(t, nil, func(t *testing.T, b *bench) {
-		r := &receiver{}
-		b.net.serve(t, "a.example", r)
-		b.start(t)
-		after(time.Minute)
-		b.queue.setTargets(target("a", "a.example"))
-		b.queue.add(alert(1, "inc-1", Opened))
-		after(time.Second)
-		b.queue.setTargets()
-		after(time.Second)
-		b.queue.add(alert(2, "inc-1", Closed))
-		after(time.Hour)
-		if n := len(r.requests()); n != 1 {
-			t.Errorf("%d requests, expected the one of the time when there was a target", n)
 		}
 	})
 }

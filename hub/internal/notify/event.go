@@ -3,14 +3,19 @@ package notify
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 )
 
 // contentType is that of a CloudEvent in structured JSON (CloudEvents JSON format 1.0, section 3).
 const contentType = "application/cloudevents+json; charset=utf-8"
 
-// cloudEvent is an alert as receivers get it (CloudEvents 1.0). Sequence is the extension of
-// that name: it orders alerts as text, so it has leading zeros.
+// source1 is the source of all events of the versions whose alerts had no UUID. Events of theirs that are still
+// to be delivered keep it, and their IDs, so that receivers know them again.
+const source1 = "urn:gridpost:hub"
+
+// cloudEvent is the body of a delivery (CloudEvents 1.0). Sequence is the extension attribute of
+// that name; it has leading zeros, because receivers compare it as text.
 type cloudEvent struct {
 	SpecVersion     string          `json:"specversion"`
 	ID              string          `json:"id"`
@@ -19,27 +24,59 @@ type cloudEvent struct {
 	Subject         string          `json:"subject,omitempty"`
 	Time            time.Time       `json:"time"`
 	DataContentType string          `json:"datacontenttype"`
-	Sequence        string          `json:"sequence"`
+	DataSchema      string          `json:"dataschema,omitempty"`
+	Sequence        string          `json:"sequence,omitempty"`
 	IncidentID      string          `json:"incidentid,omitempty"`
 	Data            json.RawMessage `json:"data"`
 }
 
-// body returns the bytes of an alert's delivery. They are the same at every attempt.
-func body(source string, a Alert) ([]byte, error) {
-	b, err := json.Marshal(cloudEvent{
+// event returns a delivery as a CloudEvent, in the target's format. It is the same in every attempt, unless the
+// public URL of the hub changes in between.
+func (n *Notifier) event(t Target, d Delivery) (cloudEvent, error) {
+	a := d.Alert
+	e := cloudEvent{
 		SpecVersion:     "1.0",
 		ID:              a.ID,
-		Source:          source,
+		Source:          n.o.Source,
 		Type:            eventType(a.Kind),
 		Subject:         a.Device,
 		Time:            a.Time.UTC(),
 		DataContentType: "application/json",
-		Sequence:        fmt.Sprintf("%020d", a.Sequence),
 		IncidentID:      a.Incident,
 		Data:            a.Data,
-	})
+	}
+	if d.Sequence > 0 {
+		e.Sequence = fmt.Sprintf("%020d", d.Sequence)
+	}
+	if a.ID == "" {
+		e.ID, e.Source = strconv.FormatInt(d.Sequence, 10), source1
+	}
+	if a.Kind == test {
+		return e, nil
+	}
+	if t.Format == 1 {
+		if a.Kind1 != "" {
+			e.Type = eventType(a.Kind1)
+		}
+		return e, nil
+	}
+	data, schema, err := n.o.Present(a.Data)
 	if err != nil {
-		return nil, fmt.Errorf("writing alert %s as a CloudEvent: %w", a.ID, err)
+		return e, fmt.Errorf("completing alert %s: %w", a.ID, err)
+	}
+	e.Data, e.DataSchema = data, schema
+	return e, nil
+}
+
+// body returns the body of a delivery.
+func (n *Notifier) body(t Target, d Delivery) ([]byte, error) {
+	e, err := n.event(t, d)
+	if err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(e)
+	if err != nil {
+		return nil, fmt.Errorf("encoding alert %s as a CloudEvent: %w", d.Alert.ID, err)
 	}
 	return b, nil
 }

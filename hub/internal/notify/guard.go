@@ -1,47 +1,45 @@
 package notify
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"gridpost/hub/internal/problem"
 )
 
-// A target is named by an administrator, but the hub stands inside a network that its targets
-// may not be allowed to reach into. The guard looks at the address that is about to be dialled,
-// after the name has been resolved: a check of the name alone could be answered differently a
-// moment later.
+// An administrator sets the URL of a target, but the hub runs inside a network that an
+// administrator may have no access to (server-side request forgery). The guard checks the address
+// that is about to be dialled, after the name was resolved: a check of the name alone could be
+// circumvented by a second, different DNS answer.
 
-// errInside says that an address is not one of the public internet.
-var errInside = errors.New("is inside the network, where webhooks may not go unless allow_private_webhooks is set")
-
-// CheckURL says in words what is wrong with a target's URL; nil: nothing. It looks up no name:
-// a name that resolves into the network is refused when it is dialled. The error never shows the
-// URL, which may carry a secret.
+// CheckURL returns an error that describes what is wrong with the URL of a target, or nil. It does not
+// resolve names: a name that resolves to an address inside the network is refused when it is dialled. The
+// error does not contain the URL, which may contain a secret.
 func CheckURL(raw string, allowPrivate bool) error {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil || u.Opaque != "" || u.Hostname() == "":
-		return errors.New("expected a URL such as https://receiver.example/alerts")
+		return problem.New("target_url_invalid")
 	case len(raw) > 2000:
-		return errors.New("expected a URL of at most 2000 characters")
+		return problem.New("target_url_long", "count", "2000")
 	case u.Scheme != "https" && !(allowPrivate && u.Scheme == "http"):
-		return errors.New("expected a URL that begins with https://")
+		return problem.New("target_url_https")
 	case u.User != nil:
-		return errors.New("expected a URL without a user name: deliveries are signed instead")
+		return problem.New("target_url_user")
 	case u.Fragment != "":
-		return errors.New("expected a URL without #")
+		return problem.New("target_url_fragment")
 	}
 	if port := u.Port(); port != "" {
 		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-			return errors.New("expected a port from 1 to 65535")
+			return problem.New("target_url_port")
 		}
 	}
 	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && !allowPrivate && !public(ip) {
-		return fmt.Errorf("the address %s %w", ip, errInside)
+		return problem.New("target_address_private", "address", ip.String())
 	}
 	return nil
 }
@@ -54,13 +52,13 @@ func refuseInside(_, address string, _ syscall.RawConn) error {
 		return fmt.Errorf("reading the address %s: %w", address, err)
 	}
 	if !public(to.Addr()) {
-		return fmt.Errorf("the address %s %w", to.Addr(), errInside)
+		return problem.New("target_address_private", "address", to.Addr().String())
 	}
 	return nil
 }
 
-// special lists what the standard library's predicates leave out of the IANA special-purpose
-// address registries (RFC 6890), among them the IPv6 ranges that carry an IPv4 address inside.
+// special lists the ranges of the IANA special-purpose address registries (RFC 6890) that the
+// predicates of net/netip do not cover, among them the IPv6 ranges that embed an IPv4 address.
 func special() []netip.Prefix {
 	var list []netip.Prefix
 	for _, s := range strings.Fields(`
@@ -71,10 +69,10 @@ func special() []netip.Prefix {
 	return list
 }
 
-// globalIPv6 is where public IPv6 addresses are (RFC 4291, section 2.4, as assigned by IANA).
+// globalIPv6 is the range of public IPv6 addresses (RFC 4291, section 2.4, as assigned by IANA).
 func globalIPv6() netip.Prefix { return netip.MustParsePrefix("2000::/3") }
 
-// public says whether ip is an address of the public internet.
+// public reports whether ip is an address on the public internet.
 func public(ip netip.Addr) bool {
 	ip = ip.Unmap()
 	if !ip.IsGlobalUnicast() || ip.IsPrivate() || ip.Zone() != "" {

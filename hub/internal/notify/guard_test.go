@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"gridpost/hub/internal/problem"
 )
 
 func TestPublic(t *testing.T) {
@@ -136,11 +138,11 @@ func nameServer(t *testing.T) *net.Resolver {
 // attemptAt makes one attempt over real sockets.
 func attemptAt(t *testing.T, o Options, url string) Outcome {
 	t.Helper()
-	o.Store, o.Logger, o.Timeout = newQueue(), slog.New(slog.DiscardHandler), 5*time.Second
+	o.Queue, o.Logger, o.Timeout = newQueue(), slog.New(slog.DiscardHandler), 5*time.Second
 	n := New(o)
 	defer n.client.CloseIdleConnections()
 	target := Target{ID: "a", URL: url, Secrets: []string{testSecret("a")}}
-	out, ok := n.attempt(t.Context(), target, Delivery{ID: "msg_1", Alert: alert(1, "inc-1", Opened)})
+	out, ok := n.attempt(t.Context(), webhookChannel{n, target}, Delivery{ID: "msg_1", Target: "a", Alert: alert(1, "inc-1", Opened)}, nil)
 	if !ok {
 		t.Fatal("the attempt does not count")
 	}
@@ -176,7 +178,7 @@ func TestGuardRefusesNamesThatPointInside(t *testing.T) {
 			o.resolver = nameServer(t)
 		}
 		out := attemptAt(t, o, "https://"+host+":"+port+"/")
-		if out.State != Pending || out.Status != 0 || !strings.Contains(out.Cause, "inside the network") {
+		if out.State != Pending || out.Status != 0 || !strings.Contains(out.Cause.Text, "inside the network") {
 			t.Errorf("%s: %+v", host, out)
 		}
 	}
@@ -200,9 +202,12 @@ func TestAllowedInside(t *testing.T) {
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	inside, n := counted(t, false, func(http.ResponseWriter, *http.Request) {})
 	for _, code := range []int{301, 302, 303, 307, 308} {
-		srv, _ := counted(t, false, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, inside.URL, code) })
+		srv, _ := counted(t, false, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, inside.URL+"/login?token=s3cret", code)
+		})
 		out := attemptAt(t, Options{AllowPrivate: true}, srv.URL)
-		if out.State != Pending || out.Status != code {
+		if out.State != Pending || out.Status != code || out.Cause.Code != "delivery_redirect" ||
+			out.Cause.Params["location"] != inside.URL || strings.Contains(out.Cause.Text, "s3cret") {
 			t.Errorf("%d: %+v", code, out)
 		}
 	}
@@ -216,7 +221,7 @@ func TestNoProxyDialsForTheGuard(t *testing.T) {
 	t.Setenv("HTTPS_PROXY", proxy.URL)
 	t.Setenv("HTTP_PROXY", proxy.URL)
 	out := attemptAt(t, Options{resolver: nameServer(t)}, "https://receiver.example/")
-	if n.Load() != 0 || !strings.Contains(out.Cause, "inside the network") {
+	if n.Load() != 0 || !strings.Contains(out.Cause.Text, "inside the network") {
 		t.Errorf("%d connections to the proxy, %+v", n.Load(), out)
 	}
 }
@@ -248,7 +253,7 @@ func TestCauses(t *testing.T) {
 		{endless.URL, "", Delivered}, // the status is the answer, its body is cut
 	} {
 		out := attemptAt(t, Options{AllowPrivate: true}, c.url)
-		if out.State != c.state || !strings.HasPrefix(out.Cause, c.cause) || strings.Contains(out.Cause, "s3cret") {
+		if out.State != c.state || !strings.HasPrefix(out.Cause.Text, c.cause) || strings.Contains(out.Cause.Text, "s3cret") {
 			t.Errorf("%s: %+v", c.url, out)
 		}
 	}
@@ -264,7 +269,7 @@ func TestSecrets(t *testing.T) {
 		seen[s] = true
 	}
 	for _, s := range []string{"", "whsec_", "whsec_c2hvcnQ=", "whsec_!", strings.TrimPrefix(NewSecret(), "whsec_"), NewSecret() + "x"} {
-		if err := CheckSecret(s); !errors.Is(err, ErrSecret) {
+		if err := CheckSecret(s); !errors.Is(err, problem.New("target_secret_invalid")) {
 			t.Errorf("%q: %v", s, err)
 		}
 	}
@@ -290,7 +295,7 @@ func FuzzRetryAfter(f *testing.F) {
 	}
 	now := time.Now()
 	f.Fuzz(func(t *testing.T, s string) {
-		if d := parseRetryAfter(s, now); d < 0 || d > longestRetryAfter {
+		if d := parseRetryAfter(s, now); d < 0 || d > LongestPause {
 			t.Errorf("%q: %s", s, d)
 		}
 	})

@@ -5,12 +5,12 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -18,6 +18,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"gridpost/devices/memnet"
 )
 
 // verify is what a receiver does, written from the specification (Standard Webhooks 1.0,
@@ -85,62 +87,6 @@ func status(codes ...int) func(int, http.ResponseWriter) {
 	return func(n int, w http.ResponseWriter) { w.WriteHeader(codes[min(n, len(codes))-1]) }
 }
 
-// pipes is a network inside the process, so that hours pass in no time under synctest.
-type pipes struct{ hosts map[string]chan net.Conn }
-
-func (p *pipes) dial(ctx context.Context, _, address string) (net.Conn, error) {
-	ch, ok := p.hosts[address]
-	if !ok {
-		return nil, &net.DNSError{Name: address, Err: "no such host"}
-	}
-	here, there := net.Pipe()
-	select {
-	case ch <- there:
-		return here, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-type pipeListener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-func (l *pipeListener) Addr() net.Addr { return &net.IPAddr{} }
-
-// serve puts a receiver onto the network for the rest of the test.
-func (p *pipes) serve(t *testing.T, host string, h http.Handler) {
-	t.Helper()
-	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-	p.hosts[host+":80"] = l.conns
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = srv.Serve(l) // always http.ErrServerClosed
-	}()
-	t.Cleanup(func() {
-		_ = srv.Close()
-		<-done
-	})
-}
-
 func target(id, host string) Target {
 	return Target{ID: id, URL: "http://" + host + "/hook/token-in-path", Secrets: []string{testSecret(id)}}
 }
@@ -153,7 +99,7 @@ func testSecret(name string) string {
 
 func alert(seq int64, incident string, kind AlertKind) Alert {
 	return Alert{
-		ID: strconv.FormatInt(seq, 10), Sequence: seq, Kind: kind, Incident: incident, Device: "gate-7/yard",
+		ID: "event-" + strconv.FormatInt(seq, 10), Kind: kind, Incident: incident, Device: "gate-7/yard",
 		Time: time.Now(), Data: []byte(`{"id":"` + incident + `","title":"somebody in the yard"}`),
 	}
 }
@@ -161,10 +107,13 @@ func alert(seq int64, incident string, kind AlertKind) Alert {
 // bench is a notifier, its queue and its network under a fake clock.
 type bench struct {
 	queue  *queue
-	net    *pipes
+	net    memnet.Network
 	n      *Notifier
-	cancel func()
-	stop   func() // cancel, and wait for Run
+	giveUp time.Duration // Options.GiveUpAfter
+
+	present func(json.RawMessage) (json.RawMessage, string, error) // Options.Present
+	cancel  func()
+	stop    func() // cancel, and wait for Run
 }
 
 // under runs f in a synctest bubble with a notifier for q's targets. Receivers are put onto
@@ -172,15 +121,15 @@ type bench struct {
 func under(t *testing.T, targets []Target, f func(t *testing.T, b *bench)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		f(t, &bench{queue: newQueue(targets...), net: &pipes{hosts: map[string]chan net.Conn{}}})
+		f(t, &bench{queue: newQueue(targets...), net: memnet.Network{}})
 	})
 }
 
 func (b *bench) start(t *testing.T) {
 	t.Helper()
 	b.n = New(Options{
-		Store: b.queue, Wake: b.queue.changed, Source: "urn:test:hub", AllowPrivate: true,
-		Logger: slog.New(slog.DiscardHandler), dial: b.net.dial,
+		Queue: b.queue, Wake: b.queue.changed, Source: "urn:test:hub", AllowPrivate: true, GiveUpAfter: b.giveUp, Present: b.present,
+		Logger: slog.New(slog.DiscardHandler), dial: b.net.Dial,
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	b.cancel = cancel

@@ -1,47 +1,52 @@
 package notify
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"gridpost/hub/internal/problem"
 )
 
-// maxAnswer bounds how much of an answer's body is read, in bytes. Nothing of it is kept; a
-// connection whose answer is read to its end can be used again.
-const maxAnswer = 64 << 10
+// maxBody bounds how much of a response's body is read, in bytes. The body is discarded; a
+// connection whose response is read to its end can be reused.
+const maxBody = 64 << 10
 
-// schedule is how long to wait after each failed attempt. After the last of them the delivery
-// is given up: three days in all.
+// schedule is the wait after each failed attempt; the last one repeats until the delivery is given
+// up because of its age.
 func schedule() []time.Duration {
 	return []time.Duration{
-		5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, time.Hour,
-		3 * time.Hour, 6 * time.Hour, 12 * time.Hour, 24 * time.Hour, 24 * time.Hour,
+		5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, time.Hour, 3 * time.Hour, 6 * time.Hour,
 	}
 }
 
-// longestRetryAfter bounds what a target can ask for.
-const longestRetryAfter = 24 * time.Hour
-
-// jitter spreads d by a quarter to both sides, so that what failed together is not tried
-// again together.
-func jitter(d time.Duration) time.Duration {
-	return d*3/4 + rand.N(d/2+1) // spreads load, guards nothing
+// waitAfter returns the wait after attempt number n, from 1, without jitter.
+func waitAfter(n int) time.Duration {
+	waits := schedule()
+	return waits[min(max(n, 1), len(waits))-1]
 }
 
-// newClient makes the client that every target shares. It follows no redirect: a target is the
-// URL that was signed for, and a redirect could lead into the network. It uses no proxy, which
-// would dial in place of the guard.
+// LongestPause bounds the pause that a target can ask for (Retry-After).
+const LongestPause = time.Hour
+
+// LongestWait is the longest time for which an attempt is put off. A delivery that is due later
+// than that was scheduled by a clock that has been set back since.
+const LongestWait = 8 * time.Hour
+
+// jitter spreads d by a quarter to both sides, so that deliveries that failed together are not
+// retried together.
+func jitter(d time.Duration) time.Duration {
+	return d*3/4 + rand.N(d/2+1) // spreads load; not for secrets
+}
+
+// newClient returns the client for all targets. It follows no redirect: a redirect could lead into
+// the network, or to a log-in page that accepts every request. It uses no proxy, because a proxy
+// would dial instead of the guard.
 func newClient(o Options) *http.Client {
 	dialer := &net.Dialer{Timeout: o.Timeout, Resolver: o.resolver}
 	if !o.AllowPrivate {
@@ -59,120 +64,73 @@ func newClient(o Options) *http.Client {
 			ForceAttemptHTTP2:      true,
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs},
 			TLSHandshakeTimeout:    o.Timeout,
-			MaxResponseHeaderBytes: maxAnswer,
-			MaxIdleConnsPerHost:    inFlight,
+			MaxResponseHeaderBytes: maxBody,
+			MaxIdleConnsPerHost:    maxRequests,
 			IdleConnTimeout:        time.Minute,
 			DisableCompression:     true,
 		},
 	}
 }
 
-// attempt sends d once and says what came of it. ok is false when ctx ended first: then nothing
-// is known, and the attempt does not count.
-func (n *Notifier) attempt(ctx context.Context, t Target, d Delivery) (o Outcome, ok bool) {
+// attempt sends d once and returns the outcome. ok is false when ctx ended first: then the result
+// is unknown, and the attempt does not count.
+func (n *Notifier) attempt(ctx context.Context, ch channel, d Delivery, earlier earlierFunc) (o Outcome, ok bool) {
 	began := time.Now()
-	status, retryAfter, err := n.post(ctx, t, d)
+	resp, err := ch.send(ctx, d, earlier)
 	if err != nil && ctx.Err() != nil {
 		return Outcome{}, false
 	}
 	now := time.Now()
 	o = Outcome{
-		Delivery: d.ID, Target: t.ID, Attempt: d.Attempts + 1,
-		At: now, Took: now.Sub(began), Status: status,
+		Delivery: d.ID, Target: d.Target, Incident: d.Alert.Incident, Queued: d.Queued, Attempt: d.Attempts + 1,
+		At: now, Took: now.Sub(began), Status: resp.status, State: Pending,
 	}
 	switch {
 	case err != nil:
-		o.Cause = n.words(err)
-	case status >= 200 && status < 300:
+		o.Cause = n.causeOf(err)
+	case resp.accepted:
 		o.State = Delivered
 		return o, true
+	case resp.status == http.StatusGone:
+		o.State, o.Cause = Dead, problem.NewCause("target_gone")
+		o.Disable = o.Cause
+		return o, true
+	case resp.status == http.StatusUnsupportedMediaType:
+		o.State, o.Cause = Dead, answered(resp)
+		return o, true
 	default:
-		o.Cause = fmt.Sprintf("the target answered %d %s", status, http.StatusText(status))
+		o.Cause = answered(resp)
 	}
-	switch waits := schedule(); {
-	case status == http.StatusGone:
-		o.State, o.Disable = Dead, "the target answered 410 Gone"
-	case status == http.StatusUnsupportedMediaType:
-		o.State = Dead
-	case d.Attempts >= len(waits):
-		o.State = Dead
-		o.Cause += fmt.Sprintf("; given up after %d attempts", o.Attempt)
-	default:
-		o.State = Pending
-		o.Next = now.Add(max(jitter(waits[d.Attempts]), retryAfter))
+	o.Next = now.Add(max(jitter(waitAfter(o.Attempt)), resp.retryAfter))
+	if resp.retryAfter > 0 || resp.status == http.StatusTooManyRequests {
+		o.Pause = o.Next // it is the target that asks for a pause, whatever the delivery
 	}
 	return o, true
 }
 
-// post makes one request. retryAfter is what the target asked for, or 0.
-func (n *Notifier) post(ctx context.Context, t Target, d Delivery) (status int, retryAfter time.Duration, err error) {
-	if err := CheckURL(t.URL, n.o.AllowPrivate); err != nil {
-		return 0, 0, fmt.Errorf("checking the target's URL: %w", err)
+// senderTime returns the time of the target's clock, from its Date header (RFC 9110, section
+// 6.6.1), or now: a date in Retry-After is one of the target's clock, which may be wrong.
+func senderTime(h http.Header, now time.Time) time.Time {
+	if at, err := http.ParseTime(h.Get("Date")); err == nil {
+		return at
 	}
-	payload, err := body(n.o.Source, d.Alert)
-	if err != nil {
-		return 0, 0, err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.URL, bytes.NewReader(payload))
-	if err != nil {
-		return 0, 0, errors.New("the target's URL cannot be used")
-	}
-	req.Header.Set("Content-Type", contentType)
-	req.Header.Set("User-Agent", n.o.UserAgent)
-	if err := sign(req.Header, d.ID, time.Now(), payload, t.Secrets); err != nil {
-		return 0, 0, fmt.Errorf("signing with the target's secret: %w", err)
-	}
-	resp, err := n.client.Do(req)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer resp.Body.Close() //nolint:errcheck // nothing was written
-	// The status is the answer; a body that breaks off changes nothing about it.
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer))
-	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
-		retryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), time.Now())
-	}
-	return resp.StatusCode, retryAfter, nil
+	return now
 }
 
-// parseRetryAfter reads seconds or a date (RFC 9110, section 10.2.3); anything else is 0.
+// parseRetryAfter reads seconds or a date (RFC 9110, section 10.2.3) and bounds the result by
+// LongestPause, however large the number is; anything else is 0.
 func parseRetryAfter(s string, now time.Time) time.Duration {
 	s = strings.TrimSpace(s)
-	var d time.Duration
-	if secs, err := strconv.ParseUint(s, 10, 32); err == nil {
-		d = time.Duration(secs) * time.Second
-	} else if at, err := http.ParseTime(s); err == nil {
-		d = at.Sub(now)
+	if s != "" && strings.Trim(s, "0123456789") == "" {
+		secs, err := strconv.ParseUint(s, 10, 32)
+		if err != nil { // out of range
+			return LongestPause
+		}
+		return min(time.Duration(secs)*time.Second, LongestPause)
 	}
-	return min(max(d, 0), longestRetryAfter)
-}
-
-// words says what went wrong for a person. The URL, which the HTTP client puts into its errors,
-// is left out: its path may be a secret.
-func (n *Notifier) words(err error) string {
-	var dns *net.DNSError
-	var op *net.OpError
-	var cert *tls.CertificateVerificationError
-	switch {
-	case errors.Is(err, errInside), errors.Is(err, ErrSecret):
-		// Said in words where it was found.
-	case errors.As(err, &dns):
-		return fmt.Sprintf("the name %s could not be resolved", dns.Name)
-	case errors.Is(err, syscall.ECONNREFUSED) && errors.As(err, &op) && op.Addr != nil:
-		return fmt.Sprintf("nothing answers at %s (connection refused)", op.Addr)
-	case errors.As(err, &cert):
-		return "the target's certificate is not accepted: " + cert.Err.Error()
-	case isTimeout(err):
-		return fmt.Sprintf("no answer within %s", n.o.Timeout)
+	at, err := http.ParseTime(s)
+	if err != nil {
+		return 0
 	}
-	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err
-	}
-	return err.Error()
-}
-
-func isTimeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout()
+	return min(max(at.Sub(now), 0), LongestPause)
 }

@@ -5,11 +5,12 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"gridpost/hub/internal/problem"
 )
 
 // secretPrefix marks a symmetric key (Standard Webhooks 1.0, "Secret serialization").
@@ -21,9 +22,6 @@ const (
 	maxSecret = 64
 )
 
-// ErrSecret says that a secret is not "whsec_" and the base64 of 24 to 64 bytes.
-var ErrSecret = errors.New("expected whsec_ and the base64 form of 24 to 64 bytes")
-
 // NewSecret returns a new secret for a target.
 func NewSecret() string {
 	key := make([]byte, 32)
@@ -31,7 +29,7 @@ func NewSecret() string {
 	return secretPrefix + base64.StdEncoding.EncodeToString(key)
 }
 
-// CheckSecret returns ErrSecret unless s can sign.
+// CheckSecret returns a *problem.Error unless s is a valid signing secret.
 func CheckSecret(s string) error {
 	_, err := secretKey(s)
 	return err
@@ -40,17 +38,17 @@ func CheckSecret(s string) error {
 func secretKey(s string) ([]byte, error) {
 	text, ok := strings.CutPrefix(s, secretPrefix)
 	if !ok {
-		return nil, ErrSecret
+		return nil, problem.New("target_secret_invalid")
 	}
 	key, err := base64.StdEncoding.DecodeString(text)
 	if err != nil || len(key) < minSecret || len(key) > maxSecret {
-		return nil, ErrSecret
+		return nil, problem.New("target_secret_invalid")
 	}
 	return key, nil
 }
 
-// sign sets the three headers of Standard Webhooks 1.0. Each secret gives one signature, so
-// that a receiver that knows any of them accepts the delivery.
+// sign sets the three headers of Standard Webhooks 1.0, with one signature for each secret: a
+// receiver that has any one of the secrets accepts the delivery.
 func sign(h http.Header, id string, at time.Time, payload []byte, secrets []string) error {
 	timestamp := strconv.FormatInt(at.Unix(), 10)
 	signatures := make([]string, 0, len(secrets))
@@ -65,7 +63,7 @@ func sign(h http.Header, id string, at time.Time, payload []byte, secrets []stri
 		signatures = append(signatures, "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
 	}
 	if len(signatures) == 0 {
-		return ErrSecret
+		return problem.New("target_secret_invalid")
 	}
 	h.Set("webhook-id", id)
 	h.Set("webhook-timestamp", timestamp)

@@ -9,9 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"gridpost/hub/api"
+	"gridpost/hub/internal/announce"
+	"gridpost/hub/internal/db"
+	"gridpost/hub/internal/db/schema"
 	"gridpost/hub/internal/notify"
-	"gridpost/hub/internal/store"
+	"gridpost/hub/internal/scope"
+	"gridpost/hub/internal/store/alerts"
+	"gridpost/hub/internal/store/incidents"
 )
 
 // TestRealQueue queues an alert in the hub's real store, closes it as a hub that ends, opens it
@@ -24,24 +28,25 @@ func TestRealQueue(t *testing.T) {
 	}))
 	defer srv.Close()
 	dir, log := t.TempDir(), slog.New(slog.DiscardHandler)
-	open := func() *store.Store {
-		s, err := store.Open(store.Options{Dir: dir, Logger: log})
+	open := func() *db.DB {
+		s, err := db.Open(t.Context(), db.Options{Dir: dir, Schema: schema.Hub(), Name: "hub", Logger: log})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return s
 	}
-	closeStore := func(s *store.Store) {
+	closeStore := func(s *db.DB) {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	}
 
 	s := open()
-	if err := s.AddWebhook(t.Context(), "test", store.Webhook{ID: "one", URL: srv.URL, Secrets: []string{notify.NewSecret()}}); err != nil {
+	if err := alertsOf(s).Add(t.Context(), "test", alerts.Webhook{ID: "one", URL: srv.URL, Secrets: []string{notify.NewSecret()}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Report(t.Context(), "test", api.Incident{ID: "inc-1", Title: "water on the road", Severity: "minor"}, "by phone"); err != nil {
+	report := incidents.NewReport{Report: incidents.Report{ID: "inc-1", Who: "test", Title: "water on the road", Severity: "minor", Text: "by phone"}}
+	if _, err := announce.Incidents(s).AddReport(t.Context(), report); err != nil {
 		t.Fatal(err)
 	}
 	closeStore(s)
@@ -50,19 +55,20 @@ func TestRealQueue(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- notify.New(notify.Options{Store: s, Wake: s.AlertsQueued, Logger: log, AllowPrivate: true}).Run(ctx)
+		done <- notify.New(notify.Options{Queue: alertsOf(s), Wake: func() <-chan struct{} { return s.Wait(db.Alerts, "") }, Logger: log, AllowPrivate: true}).Run(ctx)
 	}()
 	first := receive(t, got)
-	if _, err := s.Work(t.Context(), "test", "inc-1", func(inc *api.Incident) (*api.TimelineEntry, error) {
-		inc.State = api.StateAcknowledged
-		return &api.TimelineEntry{Kind: "acknowledged"}, nil
-	}); err != nil {
+	acknowledge := incidents.Edit{Who: "test", ID: "inc-1", Scope: scope.All(), Apply: func(inc *incidents.Incident) (*incidents.Fact, error) {
+		inc.State = incidents.Acknowledged
+		return &incidents.Fact{Kind: incidents.FactAcknowledged}, nil
+	}}
+	if _, err := announce.Incidents(s).Edit(t.Context(), acknowledge); err != nil {
 		t.Fatal(err)
 	}
 	second := receive(t, got)
 	deadline := time.Now().Add(10 * time.Second)
 	for {
-		all, err := s.Deliveries(t.Context(), "one", 0, 10)
+		all, err := alertsOf(s).Deliveries(t.Context(), "one", 0, 10)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,6 +91,10 @@ func TestRealQueue(t *testing.T) {
 	if len(got) != 0 {
 		t.Errorf("%d requests too many", len(got))
 	}
+}
+
+func alertsOf(s *db.DB) *alerts.Repository {
+	return alerts.New(s, alerts.Options{})
 }
 
 func receive(t *testing.T, got <-chan string) string {

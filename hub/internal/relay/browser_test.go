@@ -17,7 +17,7 @@ import (
 	"gridpost/streams/simcam"
 )
 
-// playerPage plays by WHEP and counts what is shown.
+// playerPage plays a WHEP stream and counts the frames that it shows.
 const playerPage = `<!doctype html><video id="v" muted playsinline autoplay></video><script>
 const v = document.getElementById('v');
 window.result = {frames: 0, answerMs: 0, firstMs: 0, changed: 0};
@@ -37,8 +37,9 @@ function shown(now) {
 async function play() {
   window.begun = performance.now();
   const pc = window.pc = new RTCPeerConnection();
-  pc.ontrack = e => { v.srcObject = e.streams[0]; };
-  pc.addTransceiver('video', {direction: 'recvonly'});
+  pc.ontrack = e => { if (e.track.kind === 'video') v.srcObject = e.streams[0]; };
+  for (const kind of location.hash ? location.hash.slice(1).split('+') : ['video'])
+    if (kind === 'data') pc.createDataChannel('x'); else pc.addTransceiver(kind, {direction: 'recvonly'});
   await pc.setLocalDescription();
   window.offer = pc.localDescription.sdp;
   const r = await fetch('/whep/gate-7/yard?incident=1', {method: 'POST', headers: {'Content-Type': 'application/sdp', 'Who': 'browser'}, body: pc.localDescription.sdp});
@@ -49,14 +50,14 @@ async function play() {
 }
 async function stats() {
   for (const s of (await pc.getStats()).values())
-    if (s.type === 'inbound-rtp') return {decoded: s.framesDecoded, dropped: s.framesDropped, lost: s.packetsLost, nacks: s.nackCount, plis: s.pliCount, keys: s.keyFramesDecoded, delay: s.jitterBufferDelay / s.jitterBufferEmittedCount, freezes: s.freezeCount};
+    if (s.type === 'inbound-rtp' && s.kind === 'video') return {decoded: s.framesDecoded, dropped: s.framesDropped, lost: s.packetsLost, nacks: s.nackCount, plis: s.pliCount, keys: s.keyFramesDecoded, delay: s.jitterBufferDelay / s.jitterBufferEmittedCount, freezes: s.freezeCount};
 }
 v.requestVideoFrameCallback(shown);
 play().catch(e => result.error = String(e));
 </script>`
 
-// shown is what a page saw.
-type shown struct {
+// pageResult is what playerPage measured; times in milliseconds.
+type pageResult struct {
 	Frames   int
 	AnswerMs float64
 	FirstMs  float64
@@ -64,8 +65,8 @@ type shown struct {
 	Error    string
 }
 
-// film1080 makes ten seconds of moving picture in one group of pictures.
-func film1080(t *testing.T) []simcam.Frame {
+// encodeTestVideo encodes ten seconds of moving 1080p video as one GOP.
+func encodeTestVideo(t *testing.T) []*streams.AccessUnit {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "film.ts")
 	out, err := exec.CommandContext(t.Context(), "ffmpeg", "-nostdin", "-loglevel", "error",
@@ -73,21 +74,22 @@ func film1080(t *testing.T) []simcam.Frame {
 		"-c:v", "libx264", "-profile:v", "high", "-preset", "ultrafast", "-b:v", "4M", "-maxrate", "4M", "-bufsize", "2M",
 		"-g", "250", "-bf", "0", "-pix_fmt", "yuv420p", "-f", "mpegts", path).CombinedOutput()
 	if err != nil {
-		t.Fatalf("making a video (Debian package ffmpeg; make test installs it): %v\n%s", err, out)
+		t.Fatalf("encoding a video (Debian package ffmpeg; make test installs it): %v\n%s", err, out)
 	}
-	pictures, err := simcam.Load(path)
+	units, err := simcam.Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pictures
+	return units
 }
 
-// project publishes pictures over and over, at their pace; the first ahead of them at once.
-func project(ctx context.Context, s *streams.Stream, pictures []simcam.Frame, ahead int) {
+// publishLoop publishes units repeatedly in real time, except for the first ahead ones, which it
+// publishes at once.
+func publishLoop(ctx context.Context, s *streams.Stream, units []*streams.AccessUnit, ahead int) {
 	tick := time.NewTicker(40 * time.Millisecond)
 	defer tick.Stop()
 	for n := 0; ; n++ {
-		u := *pictures[n%len(pictures)].AccessUnit
+		u := *units[n%len(units)]
 		u.PTS, u.Arrived = time.Duration(n)*40*time.Millisecond, time.Now()
 		s.Publish(&u)
 		if n < ahead {
@@ -101,16 +103,16 @@ func project(ctx context.Context, s *streams.Stream, pictures []simcam.Frame, ah
 	}
 }
 
-// TestBrowserSeesThePictureAtOnce joins 150 pictures into a group of 250, first as the viewer
-// who starts the upstream, then as the second.
-func TestBrowserSeesThePictureAtOnce(t *testing.T) {
+// The viewers join after 150 frames of a GOP of 250: one that starts the upstream, then others that
+// join it.
+func TestBrowserShowsTheFirstFrameWithinTwoSeconds(t *testing.T) {
 	if _, err := exec.LookPath("chromium"); err != nil {
 		t.Fatal("looking for a browser (Debian package chromium; make test installs it):", err)
 	}
-	pictures := film1080(t)
-	b := newBenchWith(t, Options{}, func(ctx context.Context, s *streams.Stream) { project(ctx, s, pictures, 150) })
-	pages := b.server.Config.Handler
-	b.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+	units := encodeTestVideo(t)
+	f := newFixtureWith(t, Options{}, func(ctx context.Context, s *streams.Stream) { publishLoop(ctx, s, units, 150) })
+	pages := f.server.Config.Handler
+	f.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if q.URL.Path == "/" {
 			w.Header().Set("Content-Type", "text/html")
 			_, _ = fmt.Fprint(w, playerPage)
@@ -127,28 +129,29 @@ func TestBrowserSeesThePictureAtOnce(t *testing.T) {
 	if err := chromedp.Run(browser); err != nil {
 		t.Fatal("starting the browser:", err)
 	}
-	for _, who := range []string{"first", "second"} {
-		got := watchPage(t, browser, b.server, 60)
-		t.Logf("%s viewer: answer after %.0f ms, first picture after %.0f ms, %d pictures", who, got.AnswerMs, got.FirstMs, got.Frames)
+	for _, viewer := range []struct{ who, media string }{{"first", "video"}, {"second", "video"}, {"audio-first", "audio+video"}, {"data-first", "data+audio+video"}} {
+		who := viewer.who
+		got := playInBrowser(t, browser, f.server, viewer.media, 60)
+		t.Logf("%s viewer: answer after %.0f ms, first frame after %.0f ms, %d frames", who, got.AnswerMs, got.FirstMs, got.Frames)
 		if got.FirstMs > 2000 {
-			t.Errorf("%s viewer: first picture after %.0f ms, want less than 2000", who, got.FirstMs)
+			t.Errorf("%s viewer: first frame after %.0f ms, want less than 2000", who, got.FirstMs)
 		}
 		if got.Changed < 3 {
-			t.Errorf("%s viewer: the picture does not move", who)
+			t.Errorf("%s viewer: the frames do not change", who)
 		}
 	}
 }
 
-func watchPage(t *testing.T, browser context.Context, server *httptest.Server, frames int) shown {
+func playInBrowser(t *testing.T, browser context.Context, server *httptest.Server, media string, frames int) pageResult {
 	t.Helper()
 	tab, cancel := chromedp.NewContext(browser)
 	defer cancel()
 	tab, cancel = context.WithTimeout(tab, 40*time.Second)
 	defer cancel()
-	var got shown
+	var got pageResult
 	var stats map[string]any
 	err := chromedp.Run(tab,
-		chromedp.Navigate(server.URL+"/"),
+		chromedp.Navigate(server.URL+"/#"+media),
 		chromedp.Poll(fmt.Sprintf("result.error || result.frames >= %d", frames), nil, chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(25*time.Second)),
 	)
 	if err != nil {

@@ -5,13 +5,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,27 +21,49 @@ import (
 	"testing"
 	"time"
 
+	"gridpost/devices"
 	"gridpost/hub/api"
 	"gridpost/streams"
 	"gridpost/streams/webrtc"
 )
 
-// The cost of relaying is measured with the relay alone in a process; publisher and viewers are
-// in another. Run it with
+// TestRelayCost measures the cost of relaying. The relay runs alone in the test's process; publishers
+// and viewers run in another one. Run it with
 //
 //	GRIDPOST_RELAY_COST=60 go test -run TestRelayCost -v ./hub/internal/relay
+//
+// It prints a line of JSON: memory per upstream without viewers and per viewer, CPU time per Gbit of payload, the share
+// of packets that had to be sent again, and how long the viewers, who all come at once, wait for the first keyframe.
 const (
 	costViewers = "GRIDPOST_RELAY_COST"
+	costCameras = "GRIDPOST_RELAY_COST_CAMERAS" // default 1
+	costKbit    = "GRIDPOST_RELAY_COST_KBIT"    // of each camera; default 4000
+	costGOP     = "GRIDPOST_RELAY_COST_GOP"     // frames, at 25 a second; default 50
 	costURL     = "GRIDPOST_RELAY_COST_URL"
 	costProfile = "GRIDPOST_RELAY_COST_PROFILE"
 	costWindow  = 15 * time.Second
+	costFilling = 15 * time.Second // until the rings of the upstreams are full
 )
 
-type noLeases struct{}
+// costNumber returns the number in an environment variable.
+func costNumber(t *testing.T, name string, unset int) int {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return unset
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
 
-func (noLeases) Begin(context.Context, Lease) (string, error)       { return "1", nil }
-func (noLeases) End(context.Context, string, string) error          { return nil }
-func (noLeases) Command(context.Context, string, api.Command) error { return nil }
+type noRecords struct{}
+
+func (noRecords) Begin(context.Context, Lease) (string, context.Context, error) { return "1", nil, nil }
+func (noRecords) End(string, devices.Cause)                                     {}
+func (noRecords) Command(context.Context, string, api.Command) error            { return nil }
 
 func TestRelayCost(t *testing.T) {
 	viewers := os.Getenv(costViewers)
@@ -50,7 +74,7 @@ func TestRelayCost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	relay := New(Options{Engine: engine, Leases: noLeases{}, Commander: noLeases{}})
+	relay := New(Options{Engine: engine, Leases: noRecords{}, Commander: noRecords{}})
 	server := httptest.NewServer(routes(relay))
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -67,17 +91,31 @@ func TestRelayCost(t *testing.T) {
 	client := exec.Command(os.Args[0], "-test.run=^TestRelayCostClients$", "-test.v")
 	client.Env = append(os.Environ(), costURL+"="+server.URL)
 	client.Stderr = os.Stderr
+	in, err := client.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	out, err := client.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
+	empty := resident(t)
 	if err := client.Start(); err != nil {
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(out)
-	for lines.Scan() && !strings.Contains(lines.Text(), "all play") {
-		t.Log(lines.Text())
+	until := func(text string) {
+		for lines.Scan() && !strings.Contains(lines.Text(), text) {
+			t.Log(lines.Text())
+		}
 	}
+	until("all publish")
+	cameras := costNumber(t, costCameras, 1)
+	idle := resident(t)
+	if _, err := io.WriteString(in, "\n"); err != nil {
+		t.Fatal(err)
+	}
+	until("all play")
 	before := relay.Stats()
 	begun, cpu := time.Now(), processTime(t)
 	stop := profile(t)
@@ -86,21 +124,21 @@ func TestRelayCost(t *testing.T) {
 	after := relay.Stats()
 	used, took := processTime(t)-cpu, time.Since(begun)
 	gbit := float64(after.BytesOut-before.BytesOut) * 8 / 1e9
-	runtime.GC()
+	packets := after.PacketsOut - before.PacketsOut
+	full := resident(t)
 	report := map[string]any{
-		"viewers": after.Viewers, "seconds": took.Seconds(), "gbit": gbit, "cpu_seconds": used.Seconds(),
-		"cpu_seconds_per_gbit": used.Seconds() / gbit, "resident_mb": resident(t), "mbit_per_second": gbit * 1000 / took.Seconds(),
-		"dropped": after.PacketsDropped - before.PacketsDropped, "retransmitted": after.Retransmitted - before.Retransmitted,
-		"packets": after.PacketsOut - before.PacketsOut, "lost_in": after.LostIn - before.LostIn,
+		"viewers": after.Viewers, "cameras": cameras, "kbit": costNumber(t, costKbit, 4000), "gop": costNumber(t, costGOP, 50),
+		"cpu_seconds_per_gbit": used.Seconds() / gbit, "cpu_seconds": used.Seconds(), "mbit_per_second": gbit * 1000 / took.Seconds(),
+		"resident_mb": full, "mb_per_idle_upstream": (idle - empty) / float64(cameras), "mb_per_viewer": (full - idle) / float64(max(after.Viewers, 1)),
+		"packets": packets, "sent_again_percent": 100 * float64(after.Retransmitted-before.Retransmitted) / float64(packets),
+		"dropped": after.PacketsDropped - before.PacketsDropped, "lost_in": after.LostIn - before.LostIn, "switches": after.Switches,
 	}
 	text, err := json.Marshal(report)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%s", text)
-	for lines.Scan() {
-		t.Log(lines.Text())
-	}
+	until("the end")
 	if err := client.Wait(); err != nil {
 		t.Error("clients:", err)
 	}
@@ -122,7 +160,7 @@ func profile(t *testing.T) func() {
 	return func() { pprof.StopCPUProfile(); _ = f.Close() }
 }
 
-// processTime is the user and system time of this process so far.
+// processTime returns the CPU time, user and system, that this process has used.
 func processTime(t *testing.T) time.Duration {
 	t.Helper()
 	var u syscall.Rusage
@@ -132,9 +170,10 @@ func processTime(t *testing.T) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// resident is the process's memory in MB.
+// resident returns the resident memory of this process in MB.
 func resident(t *testing.T) float64 {
 	t.Helper()
+	debug.FreeOSMemory()
 	status, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
 		t.Skip("no /proc:", err)
@@ -146,42 +185,51 @@ func resident(t *testing.T) float64 {
 	return pages * float64(os.Getpagesize()) / 1e6
 }
 
-// TestRelayCostClients is the other process: a camera of 1080p25, 4 Mbit/s and a key picture
-// every 2 s, and the viewers.
+// TestRelayCostClients runs in the other process: publishers of 1080p25 in GOPs of 2 s, and the viewers.
 func TestRelayCostClients(t *testing.T) {
 	url := os.Getenv(costURL)
 	if url == "" {
 		t.Skip("TestRelayCost runs this")
-	}
-	viewers, err := strconv.Atoi(os.Getenv(costViewers))
-	if err != nil {
-		t.Fatal(err)
 	}
 	engine, err := webrtc.NewEngine(webrtc.EngineOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	stream := streams.New(streams.Options{})
 	var running sync.WaitGroup
-	running.Go(func() { film(ctx, stream) })
-	ready := make(chan struct{})
-	running.Go(func() {
-		err := engine.Publish(ctx, webrtc.PublishOptions{URL: url + "/whip/edge/camera", Stream: stream, Ready: func() { close(ready) }})
-		if err != nil {
-			t.Error("publishing:", err)
-		}
-	})
-	<-ready
+	cameras, kbit, gop := costNumber(t, costCameras, 1), costNumber(t, costKbit, 4000), costNumber(t, costGOP, 50)
+	for n := range cameras {
+		stream := streams.New(streams.Options{})
+		running.Go(func() { publishNoise(ctx, stream, kbit*1000/8, gop) })
+		ready := make(chan struct{})
+		running.Go(func() {
+			err := engine.Publish(ctx, webrtc.PublishOptions{URL: url + "/whip/edge/camera" + strconv.Itoa(n), Stream: stream, Ready: func() { close(ready) }})
+			if err != nil {
+				t.Error("publishing:", err)
+			}
+		})
+		<-ready
+	}
+	time.Sleep(costFilling)
+	fmt.Println("all publish")
+	if !bufio.NewScanner(os.Stdin).Scan() {
+		t.Error("the relay has gone")
+	}
 	var mu sync.Mutex
 	var total webrtc.PlayStats
-	for range viewers {
-		first := make(chan struct{})
-		frames := 0
+	var first []float64 // ms
+	var all sync.WaitGroup
+	for n := range costNumber(t, costViewers, 0) {
+		all.Add(1)
 		running.Go(func() {
-			s, err := engine.Play(ctx, webrtc.PlayOptions{URL: url + "/whep/edge/camera", OnFrame: func(webrtc.Frame) {
-				if frames++; frames == 1 {
-					close(first)
+			begun, seen := time.Now(), false
+			s, err := engine.Play(ctx, webrtc.PlayOptions{URL: url + "/whep/edge/camera" + strconv.Itoa(n%cameras) + "?reason=test", OnFrame: func(f webrtc.Frame) {
+				if f.Keyframe && f.Complete && !seen {
+					seen = true
+					mu.Lock()
+					defer mu.Unlock()
+					first = append(first, float64(f.At.Sub(begun).Milliseconds()))
+					all.Done()
 				}
 			}})
 			if err != nil {
@@ -193,20 +241,25 @@ func TestRelayCostClients(t *testing.T) {
 			total.Lost += s.Lost
 			total.RetransmissionRequests += s.RetransmissionRequests
 		})
-		<-first
 	}
-	time.Sleep(3 * time.Second) // let the last one's burst pass
+	all.Wait()
+	time.Sleep(5 * time.Second) // until the burst of the last viewer has been sent
 	fmt.Println("all play")
 	time.Sleep(costWindow + time.Second)
 	cancel()
 	running.Wait()
-	fmt.Printf("viewers: %d frames, %d packets lost for good, %d asked again\n", total.Frames, total.Lost, total.RetransmissionRequests)
+	slices.Sort(first)
+	fmt.Printf("viewers: %d frames, %d packets lost, %d retransmission requests, first keyframe p50 %.0f ms, p95 %.0f ms\n",
+		total.Frames, total.Lost, total.RetransmissionRequests, first[len(first)/2], first[len(first)*95/100])
+	fmt.Println("the end")
 	http.DefaultClient.CloseIdleConnections()
 }
 
-// film publishes made-up pictures of 4 Mbit/s.
-func film(ctx context.Context, s *streams.Stream) {
-	const key, other = 100_000, 18_300
+// publishNoise publishes random bytes as frames, so many bytes a second on average. A keyframe has five times the bytes
+// of another frame.
+func publishNoise(ctx context.Context, s *streams.Stream, rate, gop int) {
+	other := rate * gop / 25 / (gop + 4)
+	key := 5 * other
 	noise := make([]byte, 2*key)
 	for i := range noise {
 		noise[i] = byte(rand.Uint32())
@@ -214,15 +267,15 @@ func film(ctx context.Context, s *streams.Stream) {
 	tick := time.NewTicker(40 * time.Millisecond)
 	defer tick.Stop()
 	for n := 0; ; n++ {
-		u := &streams.AccessUnit{Codec: streams.H264, Session: 1, PTS: time.Duration(n) * 40 * time.Millisecond, Arrived: time.Now(), Keyframe: n%50 == 0}
+		u := &streams.AccessUnit{Codec: streams.H264, Session: 1, PTS: time.Duration(n) * 40 * time.Millisecond, Arrived: time.Now(), Keyframe: n%gop == 0}
 		size, kind := other, byte(0x41)
 		if u.Keyframe {
 			size, kind = key, 0x65
 			u.NALUs = [][]byte{{0x67, 0x64, 0x00, 0x28, 0xac}, {0x68, 0xee, 0x3c, 0x80}}
 		}
 		start := rand.IntN(key)
-		picture := append([]byte{kind}, noise[start:start+size]...)
-		u.NALUs = append(u.NALUs, picture)
+		nalu := append([]byte{kind}, noise[start:start+size]...)
+		u.NALUs = append(u.NALUs, nalu)
 		s.Publish(u)
 		select {
 		case <-tick.C:

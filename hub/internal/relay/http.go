@@ -13,7 +13,7 @@ import (
 	"gridpost/hub/internal/problem"
 )
 
-// Bounds of bodies, in bytes.
+// Limits of request bodies, in bytes.
 const (
 	maxOffer    = 64 << 10
 	maxFragment = 16 << 10
@@ -24,55 +24,60 @@ const (
 	typeFragment = "application/trickle-ice-sdpfrag"
 )
 
-// tag is a session's ETag: it names its ICE session (RFC 9725 section 4.3.1).
-type tag struct {
+// etag is the ETag of a session. It identifies the ICE session (RFC 9725 section 4.3.1) and changes
+// with each ICE restart.
+type etag struct {
 	mu    sync.Mutex
 	value string
 }
 
-func newTag() tag { return tag{value: rand.Text()} }
+func newETag() etag { return etag{value: rand.Text()} }
 
-func (t *tag) String() string {
+func (t *etag) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return `"` + t.value + `"`
 }
 
-func (t *tag) renew() {
+func (t *etag) renew() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.value = rand.Text()
 }
 
-// endpoint answers every method of a WHIP or WHEP endpoint but a good POST, whose offer it
-// returns.
-func (r *Relay) endpoint(w http.ResponseWriter, q *http.Request) (offer string, ok bool) {
+// serveEndpoint serves a request to a WHIP or WHEP endpoint. It returns the offer of a valid POST,
+// which the caller must respond to; to any other request it responds itself and returns false.
+func (r *Relay) serveEndpoint(w http.ResponseWriter, q *http.Request) (offer string, ok bool) {
 	switch q.Method {
 	case http.MethodPost:
-		return r.body(w, q, typeSDP, maxOffer)
+		return r.readBody(w, q, typeSDP, maxOffer)
 	case http.MethodOptions:
 		w.Header().Set("Accept-Post", typeSDP)
 		w.Header().Set("Allow", "POST, OPTIONS, GET, HEAD")
-		r.links(w)
+		r.addICEServerLinks(w, q)
 		w.WriteHeader(http.StatusNoContent)
-	case http.MethodGet, http.MethodHead: // reserved, and answered without content (RFC 9725 section 4)
+	case http.MethodGet, http.MethodHead: // reserved: respond without content (RFC 9725 section 4)
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		w.Header().Set("Allow", "POST, OPTIONS, GET, HEAD")
-		problem.Write(w, http.StatusMethodNotAllowed, q.Method+" is not for this resource; send an offer with POST")
+		problem.Write(w, http.StatusMethodNotAllowed, "this resource does not support "+q.Method+"; send an offer with POST")
 	}
 	return "", false
 }
 
-// links names the servers that a client may use for its candidates.
-func (r *Relay) links(w http.ResponseWriter) {
-	for _, server := range r.o.ICEServers {
-		w.Header().Add("Link", "<"+server+`>; rel="ice-server"`)
+// addICEServerLinks adds the TURN servers that clients may use (RFC 9725 section 4.6).
+func (r *Relay) addICEServerLinks(w http.ResponseWriter, q *http.Request) {
+	if r.o.ICEServers == nil {
+		return
+	}
+	for _, s := range r.o.ICEServers(q.Host) {
+		w.Header().Add("Link", fmt.Sprintf(`<%s>; rel="ice-server"; username="%s"; credential="%s"; credential-type="password"`, s.URL, s.Username, s.Credential))
 	}
 }
 
-// body reads a body of one type and a bounded size, or answers why not.
-func (r *Relay) body(w http.ResponseWriter, q *http.Request, want string, limit int64) (string, bool) {
+// readBody returns the request's body if it has the type want and at most limit bytes. Otherwise it
+// responds with an error and returns false.
+func (r *Relay) readBody(w http.ResponseWriter, q *http.Request, want string, limit int64) (string, bool) {
 	if got, _, err := mime.ParseMediaType(q.Header.Get("Content-Type")); err != nil || got != want {
 		problem.Write(w, http.StatusUnsupportedMediaType, "the content type must be "+want)
 		return "", false
@@ -81,7 +86,7 @@ func (r *Relay) body(w http.ResponseWriter, q *http.Request, want string, limit 
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		problem.Write(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body may have %d bytes", limit))
+		problem.Write(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body may have at most %d bytes", limit))
 		return "", false
 	case err != nil:
 		problem.Write(w, http.StatusBadRequest, "the body could not be read")
@@ -90,56 +95,56 @@ func (r *Relay) body(w http.ResponseWriter, q *http.Request, want string, limit 
 	return string(b), true
 }
 
-// created answers a good POST.
-func (r *Relay) created(w http.ResponseWriter, q *http.Request, id, etag, answer string) {
+// writeCreated writes the response to a POST that created a session.
+func (r *Relay) writeCreated(w http.ResponseWriter, q *http.Request, id, etag, answer string) {
 	h := w.Header()
 	h.Set("Content-Type", typeSDP)
 	h.Set("Location", strings.TrimSuffix(q.URL.Path, "/")+"/"+id)
 	h.Set("ETag", etag)
 	h.Set("Accept-Patch", typeFragment)
 	h.Set("Cache-Control", "no-store")
-	r.links(w)
+	r.addICEServerLinks(w, q)
 	w.WriteHeader(http.StatusCreated)
 	if _, err := io.WriteString(w, answer); err != nil {
-		r.o.Logger.Debug("writing an answer", "error", err) // the session ends for want of a connection
+		r.o.Logger.Debug("writing an SDP answer", "error", err) // the session will end because the client cannot connect
 	}
 }
 
-// resource answers every method of a session that is alive.
-func (r *Relay) resource(w http.ResponseWriter, q *http.Request, t *tag, trickle func(string) (string, error), end func()) {
+// serveSession serves all methods of the resource of a session that has not ended.
+func (r *Relay) serveSession(w http.ResponseWriter, q *http.Request, t *etag, trickle func(string) (string, error), end func()) {
 	switch q.Method {
 	case http.MethodDelete:
 		end()
 		w.WriteHeader(http.StatusOK)
 	case http.MethodPatch:
-		r.patch(w, q, t, trickle)
+		r.servePatch(w, q, t, trickle)
 	case http.MethodOptions:
 		w.Header().Set("Allow", "DELETE, PATCH, OPTIONS, GET, HEAD")
 		w.Header().Set("Accept-Patch", typeFragment)
-		r.links(w)
+		r.addICEServerLinks(w, q)
 		w.WriteHeader(http.StatusNoContent)
 	case http.MethodGet, http.MethodHead:
 		w.Header().Set("ETag", t.String())
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		w.Header().Set("Allow", "DELETE, PATCH, OPTIONS, GET, HEAD")
-		problem.Write(w, http.StatusMethodNotAllowed, q.Method+" is not for this resource")
+		problem.Write(w, http.StatusMethodNotAllowed, "this resource does not support "+q.Method)
 	}
 }
 
-// patch takes candidates (204) or restarts ICE (200 with a new ETag), RFC 9725 section 4.3.
-func (r *Relay) patch(w http.ResponseWriter, q *http.Request, t *tag, trickle func(string) (string, error)) {
-	text, ok := r.body(w, q, typeFragment, maxFragment)
+// servePatch adds candidates (204), or restarts ICE (200 with a new ETag); RFC 9725 section 4.3.
+func (r *Relay) servePatch(w http.ResponseWriter, q *http.Request, t *etag, trickle func(string) (string, error)) {
+	text, ok := r.readBody(w, q, typeFragment, maxFragment)
 	if !ok {
 		return
 	}
 	switch match := q.Header.Get("If-Match"); match {
 	case "":
-		problem.Write(w, http.StatusPreconditionRequired, "name the ETag in If-Match")
+		problem.Write(w, http.StatusPreconditionRequired, "the request needs the session's ETag in If-Match")
 		return
 	case "*", t.String():
 	default:
-		problem.Write(w, http.StatusPreconditionFailed, "the ETag is not the session's any more")
+		problem.Write(w, http.StatusPreconditionFailed, "the ETag is not that of the session: ICE was restarted meanwhile")
 		return
 	}
 	reply, err := trickle(text)
@@ -155,6 +160,6 @@ func (r *Relay) patch(w http.ResponseWriter, q *http.Request, t *tag, trickle fu
 	w.Header().Set("Content-Type", typeFragment)
 	w.Header().Set("ETag", t.String())
 	if _, err := io.WriteString(w, reply); err != nil {
-		r.o.Logger.Debug("writing a fragment", "error", err)
+		r.o.Logger.Debug("writing an SDP fragment", "error", err)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gridpost/devices"
 )
 
 // chromiumOffer is what Chromium 156 without hardware decoding offers for receiving video,
@@ -71,20 +73,20 @@ a=rtpmap:39 AV1/90000
 
 func offer() string { return strings.ReplaceAll(chromiumOffer, "\n", "\r\n") }
 
-// reply is what came back, read whole.
-type reply struct {
+// recordedResponse is a response whose body has been read.
+type recordedResponse struct {
 	header http.Header
 	body   string
 	status int
 	path   string
 }
 
-// ask sends one request and checks its status.
-func (b *bench) ask(method, path, contentType, body string, want int, headers ...string) reply {
-	b.t.Helper()
-	q, err := http.NewRequestWithContext(b.t.Context(), method, b.server.URL+path, strings.NewReader(body))
+// request sends a request and checks the status of the response.
+func (f *fixture) request(method, path, contentType, body string, want int, headers ...string) recordedResponse {
+	f.t.Helper()
+	q, err := http.NewRequestWithContext(f.t.Context(), method, f.server.URL+path, strings.NewReader(body))
 	if err != nil {
-		b.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 	if contentType != "" {
 		q.Header.Set("Content-Type", contentType)
@@ -94,23 +96,23 @@ func (b *bench) ask(method, path, contentType, body string, want int, headers ..
 	}
 	response, err := http.DefaultClient.Do(q)
 	if err != nil {
-		b.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 	text, err := io.ReadAll(response.Body)
 	if err := errors.Join(err, response.Body.Close()); err != nil {
-		b.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 	if response.StatusCode != want {
-		b.t.Fatalf("%s %s: %d %s, want %d", method, path, response.StatusCode, text, want)
+		f.t.Fatalf("%s %s: %d %s, want %d", method, path, response.StatusCode, text, want)
 	}
-	return reply{header: response.Header, body: string(text), status: response.StatusCode, path: path}
+	return recordedResponse{header: response.Header, body: string(text), status: response.StatusCode, path: path}
 }
 
 // problem reads a problem document and returns its detail.
-func (b *bench) problem(r reply) (detail string) {
-	b.t.Helper()
+func (f *fixture) problem(r recordedResponse) (detail string) {
+	f.t.Helper()
 	if got := r.header.Get("Content-Type"); got != "application/problem+json" {
-		b.t.Errorf("%s: content type %q", r.path, got)
+		f.t.Errorf("%s: content type %q", r.path, got)
 	}
 	var p struct {
 		Status int    `json:"status"`
@@ -118,17 +120,19 @@ func (b *bench) problem(r reply) (detail string) {
 		Detail string `json:"detail"`
 	}
 	if err := json.Unmarshal([]byte(r.body), &p); err != nil {
-		b.t.Fatalf("%s: %v", r.body, err)
+		f.t.Fatalf("%s: %v", r.body, err)
 	}
 	if p.Status != r.status || p.Title == "" {
-		b.t.Errorf("problem %s for status %d", r.body, r.status)
+		f.t.Errorf("problem %s for status %d", r.body, r.status)
 	}
 	return p.Detail
 }
 
 func TestEndpointMethods(t *testing.T) {
-	b := newBench(t, Options{ICEServers: []string{"stun:192.0.2.1:3478"}})
-	for _, at := range []string{"/whep/gate-7/yard", "/whip/gate-7/yard"} {
+	f := newFixture(t, Options{ICEServers: func(string) []ICEServer {
+		return []ICEServer{{URL: "turn:192.0.2.1:3478?transport=udp", Username: "1:a", Credential: "b"}}
+	}})
+	for _, at := range []string{"/whep/gate-7/yard?reason=test", "/whip/gate-7/yard"} {
 		for _, x := range []struct {
 			name, method, contentType, body string
 			want                            int
@@ -149,10 +153,14 @@ func TestEndpointMethods(t *testing.T) {
 			{"too large", "POST", typeSDP, offer() + strings.Repeat("a=x:y\r\n", 10_000), 413, true},
 		} {
 			t.Run(at+" "+x.name, func(t *testing.T) {
-				b.t = t
-				response := b.ask(x.method, at, x.contentType, x.body, x.want)
+				f.t = t
+				body := x.body
+				if strings.HasPrefix(at, "/whip") {
+					body = strings.ReplaceAll(body, "a=recvonly", "a=sendonly")
+				}
+				response := f.request(x.method, at, x.contentType, body, x.want)
 				if x.problem {
-					b.problem(response)
+					f.problem(response)
 				}
 				if x.want == 405 && response.header.Get("Allow") == "" {
 					t.Error("405 without Allow")
@@ -161,23 +169,23 @@ func TestEndpointMethods(t *testing.T) {
 					if got := response.header.Get("Accept-Post"); got != typeSDP {
 						t.Errorf("Accept-Post %q", got)
 					}
-					if got := response.header.Get("Link"); got != `<stun:192.0.2.1:3478>; rel="ice-server"` {
+					if got := response.header.Get("Link"); got != `<turn:192.0.2.1:3478?transport=udp>; rel="ice-server"; username="1:a"; credential="b"; credential-type="password"` {
 						t.Errorf("Link %q", got)
 					}
 				}
 			})
 		}
 	}
-	if n := len(b.edge.commands); n != 0 {
+	if n := len(f.edge.commands); n != 0 {
 		t.Errorf("%d commands were sent for bad requests", n)
 	}
 }
 
 func TestBrowserOfferAndResource(t *testing.T) {
-	b := newBench(t, Options{})
-	response := b.ask("POST", "/whep/gate-7/yard?incident=7", typeSDP+"; charset=utf-8", offer(), 201, "Who", "anna")
+	f := newFixture(t, Options{})
+	response := f.request("POST", "/whep/gate-7/yard?incident=7", typeSDP+"; charset=utf-8", offer(), 201, "Who", "anna")
 	answer := response.body
-	// The source is High (640028): High 4:4:4 is not it, but the offer has nothing nearer than Main.
+	// The source is High (640028). The offer has High 4:4:4, which differs, and Main, the nearest.
 	for _, want := range []string{
 		"m=video 9 UDP/TLS/RTP/SAVPF 115\r\n", "packetization-mode=1", "profile-level-id=4d001f", "a=sendonly", "a=ice-lite",
 		"a=setup:passive", "a=rtcp-fb:115 nack\r\n", "a=rtcp-fb:115 nack pli", "playout-delay", "a=candidate:",
@@ -193,50 +201,74 @@ func TestBrowserOfferAndResource(t *testing.T) {
 	}
 	fragment := "a=ice-ufrag:Yh8E\r\na=ice-pwd:3oUsQ3PrLr0BKfTt6nWm2vZk\r\nm=video 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n" +
 		"a=candidate:1 1 udp 2113937151 127.0.0.1 9 typ host\r\n"
-	b.ask("GET", at, "", "", 204, "Who", "anna")
-	b.ask("OPTIONS", at, "", "", 204, "Who", "anna")
-	b.ask("POST", at, typeSDP, offer(), 405, "Who", "anna")
-	b.ask("PATCH", at, typeSDP, fragment, 415, "Who", "anna")
-	b.ask("PATCH", at, typeFragment, fragment, 428, "Who", "anna")
-	b.ask("PATCH", at, typeFragment, fragment, 412, "Who", "anna", "If-Match", `"stale"`)
-	b.ask("PATCH", at, typeFragment, fragment, 204, "Who", "anna", "If-Match", etag)
-	b.ask("PATCH", at, typeFragment, strings.Repeat("a=x:y\r\n", 10_000), 413, "Who", "anna", "If-Match", etag)
+	f.request("GET", at, "", "", 204, "Who", "anna")
+	f.request("OPTIONS", at, "", "", 204, "Who", "anna")
+	f.request("POST", at, typeSDP, offer(), 405, "Who", "anna")
+	f.request("PATCH", at, typeSDP, fragment, 415, "Who", "anna")
+	f.request("PATCH", at, typeFragment, fragment, 428, "Who", "anna")
+	f.request("PATCH", at, typeFragment, fragment, 412, "Who", "anna", "If-Match", `"stale"`)
+	f.request("PATCH", at, typeFragment, fragment, 204, "Who", "anna", "If-Match", etag)
+	f.problem(f.request("PATCH", at, typeFragment, "candidates: none", 400, "Who", "anna", "If-Match", etag))
+	f.problem(f.request("PATCH", at, typeFragment, fragment+"a=candidate:?\r\n", 400, "Who", "anna", "If-Match", etag))
+	f.request("PATCH", at, typeFragment, strings.Repeat("a=x:y\r\n", 10_000), 413, "Who", "anna", "If-Match", etag)
 
-	restarted := b.ask("PATCH", at, typeFragment, "a=ice-ufrag:QQQQ\r\na=ice-pwd:0123456789abcdef01234567\r\n", 200, "Who", "anna", "If-Match", etag)
+	restarted := f.request("PATCH", at, typeFragment, "a=ice-ufrag:QQQQ\r\na=ice-pwd:0123456789abcdef01234567\r\n", 200, "Who", "anna", "If-Match", etag)
 	renewed := restarted.header.Get("ETag")
 	if renewed == etag || renewed == "" || !strings.Contains(restarted.body, "a=ice-ufrag:") {
 		t.Errorf("ICE restart: ETag %s, %s", renewed, restarted.body)
 	}
-	b.ask("PATCH", at, typeFragment, fragment, 412, "Who", "anna", "If-Match", etag)
+	f.request("PATCH", at, typeFragment, fragment, 412, "Who", "anna", "If-Match", etag)
 
-	b.ask("DELETE", at, "", "", 404, "Who", "ben")
-	b.ask("DELETE", strings.Replace(at, "yard", "gate", 1), "", "", 404, "Who", "anna")
-	b.ask("DELETE", "/whep/gate-7/yard/unknown", "", "", 404, "Who", "anna")
-	b.ask("DELETE", "/whip/gate-7/yard/unknown", "", "", 404)
-	b.ask("DELETE", at, "", "", 200, "Who", "anna")
-	if why := b.ended(); why != "the viewer ended it" {
-		t.Errorf("the lease ended because %q", why)
+	f.request("DELETE", at, "", "", 404, "Who", "ben")
+	f.request("DELETE", strings.Replace(at, "yard", "gate", 1), "", "", 404, "Who", "anna")
+	f.request("DELETE", "/whep/gate-7/yard/unknown", "", "", 404, "Who", "anna")
+	f.request("DELETE", "/whip/gate-7/yard/unknown", "", "", 404)
+	f.request("DELETE", at, "", "", 200, "Who", "anna")
+	if why := f.ended(); why.Code != "video_viewer_ended" {
+		t.Errorf("the lease ended because %v", why)
 	}
-	b.ask("DELETE", at, "", "", 404, "Who", "anna")
+	f.request("DELETE", at, "", "", 404, "Who", "anna")
 }
 
-func TestEndedViewTellsWhy(t *testing.T) {
-	b := newBench(t, Options{MaxView: 200 * time.Millisecond})
-	at := b.ask("POST", "/whep/gate-7/yard", typeSDP, offer(), 201, "Who", "anna").header.Get("Location")
-	b.ended()
-	b.eventually("the view has ended", func() bool { return b.relay.Stats().Viewers == 0 })
-	detail := b.problem(b.ask("DELETE", at, "", "", 410, "Who", "anna"))
-	if detail != "the time limit of 200ms was reached" {
+func TestEndedSessionAnswersWithItsCause(t *testing.T) {
+	f := newFixture(t, Options{MaxViewTime: 200 * time.Millisecond})
+	at := f.request("POST", "/whep/gate-7/yard?reason=test", typeSDP, offer(), 201, "Who", "anna").header.Get("Location")
+	f.ended()
+	f.eventually("the view has ended", func() bool { return f.relay.Stats().Viewers == 0 })
+	detail := f.problem(f.request("DELETE", at, "", "", 410, "Who", "anna"))
+	if detail != "the time limit of 200 ms was reached" {
 		t.Errorf("gone because %q", detail)
 	}
 }
 
 func TestNotRunning(t *testing.T) {
-	b := newBench(t, Options{})
-	idle := New(Options{Leases: b.record, Commander: b.edge})
-	b.server.Config.Handler = routes(idle)
-	detail := b.problem(b.ask("POST", "/whep/gate-7/yard", typeSDP, offer(), 503))
+	f := newFixture(t, Options{})
+	idle := New(Options{Leases: f.leases, Commander: f.edge})
+	f.server.Config.Handler = routes(idle)
+	detail := f.problem(f.request("POST", "/whep/gate-7/yard?reason=test", typeSDP, offer(), 503))
 	if detail != "the hub is stopping" {
 		t.Errorf("detail %q", detail)
 	}
 }
+
+// TestViewerWithoutTheCodec: the response to a viewer that lacks the codec has a cause code and names
+// the codec.
+func TestViewerWithoutTheCodec(t *testing.T) {
+	f := newFixture(t, Options{})
+	h265 := "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n" +
+		"m=video 9 UDP/TLS/RTP/SAVPF 98\r\na=mid:0\r\na=rtpmap:98 H265/90000\r\n"
+	response, err := http.Post(f.server.URL+"/whep/gate-7/yard?reason=test", typeSDP, strings.NewReader(h265))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer struct{ Cause devices.Cause }
+	if err := errors.Join(json.NewDecoder(response.Body).Decode(&answer), response.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode != http.StatusNotAcceptable || answer.Cause.Code != "codec_not_playable" || answer.Cause.Params["codec"] != "H.264" {
+		t.Errorf("%d, %+v", response.StatusCode, answer)
+	}
+}
+
+// publishOffer is an offer to publish what offer asks for.
+func publishOffer() string { return strings.ReplaceAll(offer(), "recvonly", "sendonly") }

@@ -6,145 +6,203 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
+	"strconv"
 
-	"gridpost/hub/api"
 	"gridpost/hub/internal/problem"
 	"gridpost/streams/webrtc"
 )
 
-// publisher is an edge's WHIP session.
+// publisher is a WHIP session.
 type publisher struct {
 	id     string
-	tag    tag
-	path   *path
+	etag   etag
+	key    pathKey
+	own    bool // it is a session of the edge itself, which can be commanded
 	ingest *webrtc.Ingest
-	live   *live // set by attach
+	source source // ingest
 	cancel context.CancelCauseFunc
-	done   chan struct{} // closed when it has ended
+	done   chan struct{} // closed when the session has ended
+
+	path     *path // nil until the publisher is attached; both belong to who attaches it
+	upstream *upstream
 }
 
-// ServeWHIP answers /whip/{edge}/{device}, every method: POST takes a publisher's offer. The
-// resource in its Location is the same path and an ID: serve it with ServeWHIPSession.
-func (r *Relay) ServeWHIP(w http.ResponseWriter, q *http.Request, edge, device string) {
-	offer, ok := r.endpoint(w, q)
+// maxPublishers is the number of sessions of one stream that publish or connect at the same time.
+const maxPublishers = 4
+
+// ServeWHIP serves all methods of /whip/{edge}/{device}; the query parameter stream names the stream. POST accepts a publisher's offer (RFC 9725).
+// The Location of its response is the request's path followed by an ID; serve that resource with
+// ServeWHIPSession.
+func (r *Relay) ServeWHIP(w http.ResponseWriter, q *http.Request, pub Publication) {
+	offer, ok := r.serveEndpoint(w, q)
 	if !ok {
+		release(pub.Release)
 		return
 	}
-	running := r.context()
-	if running == nil {
-		r.refuse(w, hubStops)
-		return
-	}
-	ingest, err := r.o.Engine.NewIngest(offer)
+	p, err := r.startPublisher(q.Context(), offer, pub)
 	if err != nil {
+		release(pub.Release)
 		r.refuse(w, err)
 		return
 	}
-	p := &publisher{id: rand.Text(), tag: newTag(), path: r.path(edge, device), ingest: ingest, done: make(chan struct{})}
+	r.writeCreated(w, q, p.id, p.etag.String(), p.ingest.Answer())
+}
+
+// startPublisher starts a publisher's session. The session runs in its own goroutine.
+func (r *Relay) startPublisher(q context.Context, offer string, pub Publication) (*publisher, error) {
+	running := r.context()
+	if running == nil {
+		return nil, errHubStopping()
+	}
+	p := &publisher{
+		id: rand.Text(), etag: newETag(), key: pathKey{pub.Edge, pub.Device, pub.Stream}, own: pub.By == "edge:"+pub.Edge, done: make(chan struct{}),
+	}
+	if !r.reservePublisher(p.key) {
+		return nil, problem.New("video_publishers_full", "count", strconv.Itoa(maxPublishers))
+	}
+	ingest, err := r.o.Engine.NewIngest(offer)
+	if err != nil {
+		r.releasePublisher(p.key)
+		return nil, err
+	}
+	p.ingest, p.source = ingest, ingest
+	end, err := r.recordPublication(q, pub)
+	if err != nil {
+		ingest.Close()
+		r.releasePublisher(p.key)
+		return nil, err
+	}
 	ctx, cancel := context.WithCancelCause(running)
 	p.cancel = cancel
+	unwatch := endWithAccess(pub.Access, cancel)
 	r.mu.Lock()
-	r.pubs[p.id] = p
+	r.publishers[p.id] = p
 	r.mu.Unlock()
-	before := p.path.attach(running, p)
-	if !r.spawn(func(context.Context) { r.publish(ctx, p, before) }) {
-		ingest.Close()
-		close(p.done)
-		p.path.detach(p, hubStops)
-		r.refuse(w, hubStops)
-		return
+	// The session of the edge itself need not wait for the connection when it replaces none: viewers that wait
+	// can connect at the same time.
+	if p.own {
+		_, err = r.attach(p, true)
 	}
-	r.created(w, q, p.id, p.tag.String(), ingest.Answer())
+	if err == nil && r.spawn(func(context.Context) {
+		defer release(pub.Release)
+		defer unwatch()
+		end(r.publish(ctx, p))
+	}) {
+		return p, nil
+	}
+	unwatch()
+	cancel(nil)
+	end(errHubStopping())
+	ingest.Close()
+	close(p.done)
+	r.removePublisher(p)
+	return nil, errHubStopping()
 }
 
-// publish fills what is live until p ends.
-func (r *Relay) publish(ctx context.Context, p *publisher, before *publisher) {
+// reservePublisher adds a publisher of a stream. It returns false if there are maxPublishers already.
+func (r *Relay) reservePublisher(key pathKey) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.publishing[key] >= maxPublishers {
+		return false
+	}
+	r.publishing[key]++
+	return true
+}
+
+func (r *Relay) releasePublisher(key pathKey) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.publishing[key]--; r.publishing[key] == 0 {
+		delete(r.publishing, key)
+	}
+}
+
+// removePublisher removes a publisher whose session has ended.
+func (r *Relay) removePublisher(p *publisher) {
+	r.mu.Lock()
+	delete(r.publishers, p.id)
+	r.mu.Unlock()
+	r.releasePublisher(p.key)
+}
+
+// recordPublication stores that a publication begins, unless it is the edge's own: those follow from views,
+// which are recorded. end stores why it ended.
+func (r *Relay) recordPublication(ctx context.Context, pub Publication) (end func(error), err error) {
+	if r.o.Publications == nil || pub.By == "edge:"+pub.Edge {
+		return func(error) {}, nil
+	}
+	if err := r.o.Publications.Begin(ctx, pub); err != nil {
+		return nil, fmt.Errorf("recording a publication of %s/%s: %w", pub.Edge, pub.Device, err)
+	}
+	return func(err error) {
+		r.o.Publications.End(pub, problem.New("video_upstream_ended").BecauseOf(err).Reason)
+	}, nil
+}
+
+// publish sends the publisher's frames to the upstream until the session ends, and returns why it ended.
+func (r *Relay) publish(ctx context.Context, p *publisher) error {
 	defer close(p.done)
-	if before != nil {
-		before.cancel(ending("a new session of the edge took over"))
-		<-before.done
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	tending := make(chan struct{})
-	go func() {
-		defer close(tending)
-		p.tend(ctx)
-	}()
-	err := p.ingest.Run(ctx, p.live.feed)
-	p.path.detach(p, ending("the picture from the edge ended: "+err.Error()))
-	cancel()
-	<-tending
-	r.mu.Lock()
-	delete(r.pubs, p.id)
-	r.mu.Unlock()
-	r.o.Logger.Info("upstream ended", "device", p.path.key.String(), "cause", err)
+	defer r.removePublisher(p)
+	err := p.ingest.Run(ctx, func(context.Context) (*webrtc.Feed, error) { return r.connected(p) })
+	p.detach(problem.New("video_upstream_ended").BecauseOf(err))
+	p.cancel(nil)
+	r.o.Logger.Info("upstream ended", "device", p.key.String(), "cause", err)
+	return err
 }
 
-// tend repeats the command while somebody watches, because the edge stops at its Until, and
-// ends a publisher that nobody commanded and nobody watches, such as one left over from before
-// the hub was started.
-func (p *publisher) tend(ctx context.Context) {
-	limit := p.path.relay.o.Unattended
-	tick := time.NewTicker(limit / 8)
-	defer tick.Stop()
-	commanded, watched := time.Now(), time.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			wanted, ours := p.path.watched()
-			if wanted || ours {
-				watched = now
-			}
-			switch {
-			case wanted && ours && now.Sub(commanded) > publishFor/2:
-				commanded = now
-				if err := p.path.tell(ctx, api.CommandPublish); err != nil {
-					p.path.relay.o.Logger.Warn("renewing a live picture", "device", p.path.key.String(), "error", err)
-				}
-			case now.Sub(watched) > limit:
-				p.path.stop(ctx) // or it would come again
-				p.cancel(nobodyWatches)
-			}
-		}
+// connected returns the feed of a publisher that is connected. It replaces the previous publisher, whose
+// session has ended when it returns. A publisher that does not get this far replaces none.
+func (r *Relay) connected(p *publisher) (*webrtc.Feed, error) {
+	if p.upstream != nil {
+		return p.upstream.feed, nil
 	}
+	a, err := r.attach(p, false)
+	if err != nil {
+		return nil, err
+	}
+	if a.before != nil {
+		// Also when ctx ends: the publisher that replaces p waits for p only, and before may still write.
+		<-a.before.done
+	}
+	return a.upstream.feed, nil
 }
 
-// ServeWHIPSession answers /whip/{edge}/{device}/{id}, every method.
+// ServeWHIPSession serves all methods of /whip/{edge}/{device}/{id}.
 func (r *Relay) ServeWHIPSession(w http.ResponseWriter, q *http.Request, edge, device, id string) {
 	r.mu.Lock()
-	p := r.pubs[id]
+	p := r.publishers[id]
 	r.mu.Unlock()
-	if p == nil || p.path.key != (pathKey{edge, device}) {
-		problem.Write(w, http.StatusNotFound, "there is no such session")
+	if p == nil || p.key.edge != edge || p.key.device != device {
+		problem.New("video_session_unknown").Write(w)
 		return
 	}
-	r.resource(w, q, &p.tag, p.ingest.Trickle, func() {
-		p.cancel(ending("the edge ended it"))
+	r.serveSession(w, q, &p.etag, p.ingest.Trickle, func() {
+		p.cancel(problem.New("video_edge_ended"))
 		<-p.done
 	})
 }
 
-// refuse answers a POST that cannot be served.
+// refuse writes the error response of a request that cannot be served.
 func (r *Relay) refuse(w http.ResponseWriter, err error) {
 	var refused Refused
-	var stopping ending
+	var coded *problem.Error
+	var codec webrtc.CodecError
 	switch {
+	case errors.As(err, &coded):
+		coded.Write(w)
 	case errors.Is(err, webrtc.ErrOffer):
-		problem.Write(w, http.StatusBadRequest, err.Error())
+		problem.New("video_offer_invalid", "reason", err.Error()).Write(w)
+	case errors.As(err, &codec):
+		problem.Because(http.StatusNotAcceptable, codec.Cause()).Write(w)
 	case errors.Is(err, webrtc.ErrCodec):
-		problem.Write(w, http.StatusNotAcceptable, err.Error())
+		problem.New("video_codec_missing", "reason", err.Error()).Write(w)
 	case errors.As(err, &refused):
-		problem.WriteCause(w, http.StatusServiceUnavailable, refused.Cause.Text, refused.Cause)
-	case errors.As(err, &stopping):
-		problem.Write(w, http.StatusServiceUnavailable, stopping.Error())
+		problem.Because(http.StatusServiceUnavailable, refused.Cause).Write(w)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		problem.Write(w, http.StatusServiceUnavailable, "the request ended before the picture came")
+		problem.New("video_request_ended").Write(w)
 	default:
-		r.o.Logger.Error("serving a session", "error", fmt.Errorf("making a session: %w", err))
+		r.o.Logger.Error("creating a session", "error", err)
 		problem.Write(w, http.StatusInternalServerError, "")
 	}
 }

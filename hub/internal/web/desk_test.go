@@ -1,17 +1,21 @@
 package web
 
 import (
+	"context"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
-	"gridpost/hub/api"
+	"gridpost/devices"
+	"gridpost/hub/api/public"
 	"gridpost/hub/internal/auth"
 	"gridpost/hub/internal/nearby"
+	"gridpost/hub/internal/store/leases"
 )
 
-func kinds(inc api.Incident) string {
+func kinds(inc public.Incident) string {
 	var all []string
 	for _, e := range inc.Timeline {
 		all = append(all, e.Kind)
@@ -22,7 +26,7 @@ func kinds(inc api.Incident) string {
 func TestTheLifeOfAnIncident(t *testing.T) {
 	p := newPort(t)
 	p.fill(t)
-	act := func(verb string, body any) (inc api.Incident, status int) {
+	act := func(verb string, body any) (inc public.Incident, status int) {
 		t.Helper()
 		got := p.call(t, auth.Dispatcher, "POST", "/api/v1/incidents/"+incidentID+"/"+verb, body)
 		if got.status == http.StatusOK {
@@ -31,7 +35,7 @@ func TestTheLifeOfAnIncident(t *testing.T) {
 		return inc, got.status
 	}
 	first, status := act("acknowledge", nil)
-	if status != 200 || first.State != api.StateAcknowledged {
+	if status != 200 || first.State != public.StateAcknowledged {
 		t.Fatalf("%d %+v", status, first)
 	}
 	again, status := act("acknowledge", nil)
@@ -48,7 +52,7 @@ func TestTheLifeOfAnIncident(t *testing.T) {
 		t.Errorf("an empty note: %d", status)
 	}
 	closed, status := act("close", map[string]string{"text": "nothing there"})
-	if status != 200 || closed.State != api.StateClosed || closed.ClosedAt == nil || closed.Condition != "open" {
+	if status != 200 || closed.State != public.StateClosed || closed.ClosedAt == nil || closed.Condition != "open" {
 		t.Errorf("close: %d %+v", status, closed)
 	}
 	if again, status := act("close", nil); status != 200 || again.Version != closed.Version {
@@ -60,8 +64,8 @@ func TestTheLifeOfAnIncident(t *testing.T) {
 	if got := p.call(t, auth.Dispatcher, "POST", "/api/v1/incidents/none/acknowledge", nil); got.status != 404 {
 		t.Errorf("an unknown incident: %d", got.status)
 	}
-	if broken, err := p.store.VerifyAudit(t.Context()); broken != 0 || err != nil {
-		t.Errorf("the audit is broken at %d, %v", broken, err)
+	if state, err := p.audit.Verify(t.Context(), "test"); state.Broken != 0 || err != nil {
+		t.Errorf("%+v, %v", state, err)
 	}
 }
 
@@ -71,12 +75,12 @@ func TestAReportOpensAnIncident(t *testing.T) {
 	got := p.call(t, auth.Dispatcher, "POST", "/api/v1/reports", map[string]any{
 		"text": "A tree has fallen.\nBy the bridge.", "severity": "severe", "place": map[string]any{"lat": 30.9201, "lon": 120.93}, "caller": "Mr Li",
 	})
-	var inc api.Incident
+	var inc public.Incident
 	got.decode(t, &inc)
 	if got.status != http.StatusCreated || got.header.Get("Location") != "/api/v1/incidents/"+inc.ID {
 		t.Fatalf("%d %s", got.status, got.body)
 	}
-	if inc.Title != "A tree has fallen." || inc.Source != api.SourceReport || inc.Severity != "severe" || inc.State != api.StateOpen || kinds(inc) != "reported" {
+	if inc.Title != "A tree has fallen." || inc.Source != public.SourceReport || inc.Severity != "severe" || inc.State != public.StateOpen || kinds(inc) != "reported" {
 		t.Errorf("%+v", inc)
 	}
 	var near struct {
@@ -119,8 +123,8 @@ func TestListsGoOnWhereTheyEnded(t *testing.T) {
 	seen, next, pages := map[string]bool{}, "", 0
 	for {
 		var page struct {
-			Incidents []api.Incident `json:"incidents"`
-			Next      *string        `json:"next"`
+			Incidents []public.Incident `json:"incidents"`
+			Next      *string           `json:"next"`
 		}
 		p.call(t, auth.Monitor, "GET", "/api/v1/incidents?limit=3&next="+next, nil).decode(t, &page)
 		for _, inc := range page.Incidents {
@@ -141,8 +145,8 @@ func TestListsGoOnWhereTheyEnded(t *testing.T) {
 		t.Errorf("a made-up next: %d", got.status)
 	}
 	var list struct {
-		Devices []api.DeviceRecord `json:"devices"`
-		Next    *string            `json:"next"`
+		Devices []public.DeviceRecord `json:"devices"`
+		Next    *string               `json:"next"`
 	}
 	p.call(t, auth.Monitor, "GET", "/api/v1/devices?limit=1", nil).decode(t, &list)
 	if len(list.Devices) != 1 || list.Devices[0].Name != "river" || list.Next == nil {
@@ -221,11 +225,15 @@ func TestAdministration(t *testing.T) {
 	if got := p.call(t, auth.Administrator, "DELETE", "/api/v1/webhooks/"+hook.ID, nil); got.status != http.StatusNoContent {
 		t.Errorf("%d %s", got.status, got.body)
 	}
-	v := api.ViewRecord{ID: "v", Edge: "gate-7", Device: "yard", Who: "li", Reason: "a look", Began: time.Now(), Until: time.Now().Add(time.Minute)}
-	if err := p.store.BeginView(t.Context(), v); err != nil {
+	keeper := leases.NewKeeper(p.leases, "here", slog.New(slog.DiscardHandler))
+	id, err := keeper.Begin(t.Context(), leases.Lease{Edge: "gate-7", Device: "yard", Who: "li", Reason: "a look", Began: time.Now(), Until: time.Now().Add(time.Minute)})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.store.EndView(t.Context(), "v", "done"); err != nil {
+	keeper.End(id, devices.Cause{Text: "done"})
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	if err := keeper.Run(stopped); err != nil { // stores what has ended
 		t.Fatal(err)
 	}
 	if body := string(p.call(t, auth.Administrator, "GET", "/api/v1/views", nil).body); !strings.Contains(body, `"ended_why":"done"`) {

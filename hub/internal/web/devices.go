@@ -2,17 +2,22 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"gridpost/devices"
-	"gridpost/hub/api"
-	"gridpost/hub/internal/auth"
+	"gridpost/hub/api/public"
+	"gridpost/hub/internal/db"
 	"gridpost/hub/internal/nearby"
-	"gridpost/hub/internal/store"
+	"gridpost/hub/internal/present"
+	"gridpost/hub/internal/problem"
+	"gridpost/hub/internal/store/edges"
+	"gridpost/hub/internal/store/telemetry"
 )
 
 type devicesInput struct {
@@ -23,8 +28,8 @@ type devicesInput struct {
 
 type devicesOutput struct {
 	Body struct {
-		Devices []api.DeviceRecord `json:"devices"`
-		Next    *string            `json:"next"`
+		Devices []public.DeviceRecord `json:"devices"`
+		Next    *string               `json:"next"`
 	}
 }
 
@@ -49,24 +54,27 @@ type gapsInput struct {
 
 type gapsOutput struct {
 	Body struct {
-		Gaps []store.Gap `json:"gaps"`
+		Gaps []public.Gap `json:"gaps"`
 	}
 }
 
 func (s *Server) gaps(ctx context.Context, in *gapsInput) (*gapsOutput, error) {
-	if _, err := s.o.Store.Edge(ctx, in.Name); err != nil {
+	if _, err := s.o.Edges.Edge(ctx, who(ctx).Scope, in.Name); err != nil {
 		return nil, err
 	}
+	all, err := s.o.Telemetry.Gaps(ctx, who(ctx).Scope, in.Name, in.Limit)
 	out := &gapsOutput{}
-	var err error
-	out.Body.Gaps, err = s.o.Store.Gaps(ctx, in.Name, in.Limit)
+	out.Body.Gaps = make([]public.Gap, len(all))
+	for i, g := range all {
+		out.Body.Gaps[i] = present.Gap(g)
+	}
 	return out, err
 }
 
 type edgesOutput struct {
 	Body struct {
-		Edges []api.EdgeRecord `json:"edges"`
-		Next  *string          `json:"next"`
+		Edges []public.EdgeRecord `json:"edges"`
+		Next  *string             `json:"next"`
 	}
 }
 
@@ -106,27 +114,30 @@ type nearbyOutput struct {
 
 func (s *Server) registerDevices() {
 	tags := []string{"devices"}
-	register(s, auth.Monitor, huma.Operation{
-		OperationID: "list-devices", Method: http.MethodGet, Path: "/api/v1/devices", Tags: tags, Summary: "Cameras and sensors",
+	register(s, huma.Operation{
+		OperationID: "list-devices", Tags: tags, Summary: "Cameras and sensors",
 	}, s.listDevices)
-	register(s, auth.Monitor, huma.Operation{
-		OperationID: "list-readings", Method: http.MethodGet, Path: "/api/v1/devices/{edge}/{device}/readings", Tags: tags,
+	register(s, huma.Operation{
+		OperationID: "list-readings", Tags: tags,
 		Summary: "What a sensor has measured, oldest first",
 	}, s.listReadings)
-	register(s, auth.Monitor, huma.Operation{
-		OperationID: "nearby", Method: http.MethodGet, Path: "/api/v1/nearby", Tags: tags, Errors: []int{http.StatusNotFound},
+	register(s, huma.Operation{
+		OperationID: "nearby", Tags: tags, Errors: []int{http.StatusNotFound},
 		Summary: "The cameras near an incident or a place, best first, each with the reason of its rank",
 	}, s.nearby)
-	register(s, auth.Monitor, huma.Operation{
-		OperationID: "list-gaps", Method: http.MethodGet, Path: "/api/v1/edges/{name}/gaps", Tags: tags,
+	register(s, huma.Operation{
+		OperationID: "list-gaps", Tags: tags,
 		Summary: "What an edge has lost for good and will never deliver, the newest first", Errors: []int{http.StatusNotFound},
 	}, s.gaps)
-	register(s, auth.Monitor, huma.Operation{
-		OperationID: "list-edges", Method: http.MethodGet, Path: "/api/v1/edges", Tags: tags, Summary: "Edges",
+	register(s, huma.Operation{
+		OperationID: "list-edges", Tags: tags, Summary: "Edges",
 	}, func(ctx context.Context, _ *struct{}) (*edgesOutput, error) {
 		out := &edgesOutput{}
-		var err error
-		out.Body.Edges, err = s.o.Store.Edges(ctx)
+		all, err := s.o.Edges.Edges(ctx, who(ctx).Scope)
+		out.Body.Edges = make([]public.EdgeRecord, len(all))
+		for i, e := range all {
+			out.Body.Edges[i] = present.Edge(e)
+		}
 		return out, err
 	})
 }
@@ -136,13 +147,17 @@ func (s *Server) listDevices(ctx context.Context, in *devicesInput) (*devicesOut
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.o.Store.Devices(ctx, store.DeviceQuery{Edge: in.Edge, Kind: in.Kind, After: after[0], Limit: in.Limit})
+	q := edges.DeviceQuery{Edge: in.Edge, Kind: devices.Kind(in.Kind), Limit: in.Limit}
+	q.After.Edge, q.After.Name, _ = strings.Cut(after[0], "/")
+	all, err := s.o.Edges.Devices(ctx, who(ctx).Scope, q)
 	if err != nil {
 		return nil, err
 	}
 	out := &devicesOutput{}
-	out.Body.Devices = all
-	out.Body.Next = next(in.Page, all, func(last api.DeviceRecord) string { return cursor(last.Edge + "/" + last.Name) })
+	if out.Body.Devices, err = s.presentDevices(ctx, all); err != nil {
+		return nil, err
+	}
+	out.Body.Next = next(in.Page, out.Body.Devices, func(last public.DeviceRecord) string { return cursor(last.Edge + "/" + last.Name) })
 	return out, nil
 }
 
@@ -153,10 +168,43 @@ func (s *Server) listReadings(ctx context.Context, in *readingsInput) (*readings
 	if in.From.IsZero() {
 		in.From = in.To.Add(-24 * time.Hour)
 	}
+	all, err := s.o.Telemetry.Readings(ctx, who(ctx).Scope, in.Edge, in.Device, in.From, in.To, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	unit := ""
+	switch d, err := s.o.Edges.Device(ctx, who(ctx).Scope, in.Edge, in.Device); {
+	case err == nil:
+		unit = d.Unit
+	case !errors.Is(err, db.ErrNotFound): // the readings of a device outlive it
+		return nil, err
+	}
 	out := &readingsOutput{}
-	var err error
-	out.Body.Readings, err = s.o.Store.Readings(ctx, in.Edge, in.Device, in.From, in.To, in.Limit)
-	return out, err
+	out.Body.Readings = all
+	for i := range all {
+		all[i].Unit = unit
+	}
+	return out, nil
+}
+
+// presentDevices returns devices with their newest readings.
+func (s *Server) presentDevices(ctx context.Context, all []edges.Device) ([]public.DeviceRecord, error) {
+	keys := make([]telemetry.Key, len(all))
+	for i, d := range all {
+		keys[i] = telemetry.Key{Edge: d.Edge, Device: d.Name}
+	}
+	newest, err := s.o.Telemetry.Newest(ctx, who(ctx).Scope, keys)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]public.DeviceRecord, len(all))
+	for i, d := range all {
+		out[i] = present.Device(d)
+		if n, ok := newest[keys[i]]; ok {
+			out[i].Reading = present.Reading(n, d.Unit)
+		}
+	}
+	return out, nil
 }
 
 func (s *Server) nearby(ctx context.Context, in *nearbyInput) (*nearbyOutput, error) {
@@ -164,7 +212,7 @@ func (s *Server) nearby(ctx context.Context, in *nearbyInput) (*nearbyOutput, er
 	out.Body.Nearby = []nearby.Ranked{}
 	switch {
 	case in.Incident != "":
-		inc, err := s.o.Store.Incident(ctx, in.Incident)
+		inc, err := s.o.Incidents.Get(ctx, who(ctx).Scope, in.Incident)
 		if err != nil {
 			return nil, err
 		}
@@ -176,18 +224,14 @@ func (s *Server) nearby(ctx context.Context, in *nearbyInput) (*nearbyOutput, er
 	case in.Lat.Set && in.Lon.Set:
 		out.Body.Place = &devices.Place{Lat: in.Lat.Value, Lon: in.Lon.Value}
 	default:
-		return nil, huma.Error422UnprocessableEntity("either incident or lat and lon must be given")
+		return nil, problem.New("place_missing")
 	}
 	at := out.Body.Place
-	near, err := s.o.Store.CamerasWithin(ctx, at.Lat, at.Lon, in.Radius)
+	near, err := s.o.Edges.CamerasWithin(ctx, who(ctx).Scope, at.Lat, at.Lon, in.Radius)
 	if err != nil {
 		return nil, err
 	}
-	cams := make([]nearby.Camera, len(near))
-	for i, d := range near {
-		cams[i] = nearby.Camera{Edge: d.Edge, Device: d.Name, Place: d.Place, State: d.State, Cause: devices.Cause{Code: d.CauseCode, Params: d.CauseParams, Text: d.Cause}}
-	}
-	ranked := nearby.Rank(nearby.Point{Lat: at.Lat, Lon: at.Lon}, cams)
+	ranked := rankCameras(*at, near)
 	out.Body.Sees = nearby.Sees(ranked)
 	switch {
 	case len(ranked) == 0:
@@ -197,4 +241,13 @@ func (s *Server) nearby(ctx context.Context, in *nearbyInput) (*nearbyOutput, er
 	}
 	out.Body.Nearby = ranked[:min(len(ranked), in.Limit)]
 	return out, nil
+}
+
+// rankCameras ranks cameras for a place.
+func rankCameras(at devices.Place, near []edges.Device) []nearby.Ranked {
+	cams := make([]nearby.Camera, len(near))
+	for i, d := range near {
+		cams[i] = nearby.Camera{Edge: d.Edge, Device: d.Name, Place: d.Place, State: d.State, Cause: d.Cause}
+	}
+	return nearby.Rank(nearby.Point{Lat: at.Lat, Lon: at.Lon}, cams)
 }

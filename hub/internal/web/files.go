@@ -121,8 +121,8 @@ func (s *Server) serveFile(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// isView says whether a request is a browser's for an address within the console: the console
-// itself then finds the view, also of one that does not exist.
+// isView reports whether a browser requests an address within the console. The console's own router
+// handles it, including unknown addresses.
 func (s *Server) isView(r *http.Request) bool {
 	if r.URL.Path == "/" {
 		return true

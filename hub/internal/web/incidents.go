@@ -2,168 +2,208 @@ package web
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"net/http"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"gridpost/detection"
-	"gridpost/devices"
-	"gridpost/hub/api"
-	"gridpost/hub/internal/auth"
-	"gridpost/hub/internal/desk"
-	"gridpost/hub/internal/store"
+	"gridpost/hub/api/public"
+	"gridpost/hub/internal/present"
+	"gridpost/hub/internal/problem"
+	"gridpost/hub/internal/scope"
+	"gridpost/hub/internal/store/incidents"
 )
 
 type incidentsInput struct {
 	Page
-	State    string             `query:"state" enum:"open,acknowledged,closed,unclosed"`
-	Edge     string             `query:"edge" maxLength:"40"`
-	Device   string             `query:"device" maxLength:"40"`
-	Severity detection.Severity `query:"severity" enum:"minor,moderate,severe,extreme"`
-	Since    time.Time          `query:"since" doc:"opened then or later"`
+	State     incidents.State         `query:"state" enum:"open,acknowledged,closed,unclosed"`
+	Condition detection.IncidentState `query:"condition" enum:"open,closed" doc:"whether what opened it still holds"`
+	Edge      string                  `query:"edge" maxLength:"40"`
+	Device    string                  `query:"device" maxLength:"40"`
+	Rule      string                  `query:"rule" maxLength:"500"`
+	Kind      string                  `query:"kind" maxLength:"40" doc:"kind of the rule, or of the report"`
+	Severity  detection.Severity      `query:"severity" enum:"minor,moderate,severe,extreme"`
+	Site      string                  `query:"site" maxLength:"80"`
+	Source    incidents.Source        `query:"source" enum:"edge,report"`
+	Assignee  string                  `query:"assignee" maxLength:"80"`
+	Group     string                  `query:"group" maxLength:"80" doc:"incidents of one group"`
+	Since     time.Time               `query:"since" doc:"occurred then or later"`
+	Until     time.Time               `query:"until" doc:"occurred before"`
+	Text      string                  `query:"q" maxLength:"200" doc:"words that are all found in its title, names, notes or reports; the order is then that of arrival"`
+	IDs       []string                `query:"ids" maxItems:"200" doc:"only these, separated by commas; unknown ones are left out"`
+	Grouped   bool                    `query:"grouped" doc:"groups instead of incidents; not together with q, assignee, group or ids"`
 }
 
 type incidentsOutput struct {
 	Body struct {
-		Incidents []api.Incident `json:"incidents"`
-		Next      *string        `json:"next" doc:"for the page after this one; null: this is the last"`
+		Incidents []public.Incident      `json:"incidents"`
+		Groups    []public.IncidentGroup `json:"groups,omitempty" doc:"when grouped; incidents is empty then"`
+		Next      *string                `json:"next" doc:"for the page after this one; null: this is the last"`
 	}
 }
 
-type incidentInput struct {
-	ID string `path:"id" maxLength:"80"`
+type incidentOutput struct {
+	ETag string `header:"ETag" doc:"its version, for If-Match"`
+	Body public.Incident
 }
 
-type incidentOutput struct{ Body api.Incident }
-
-type textInput struct {
-	ID   string `path:"id" maxLength:"80"`
+type countsOutput struct {
 	Body struct {
-		Text string `json:"text" maxLength:"4000"`
+		Counts []public.IncidentCount `json:"counts" doc:"exact; pairs without incidents are left out"`
 	}
 }
 
-type optionalTextInput struct {
-	ID   string `path:"id" maxLength:"80"`
-	Body *struct {
-		Text string `json:"text,omitempty" maxLength:"4000"`
-	} `required:"false"`
+type noiseInput struct {
+	Day   string `query:"day" pattern:"^[0-9]{4}-[0-9]{2}-[0-9]{2}$" doc:"today unless given"`
+	Zone  string `query:"tz" maxLength:"60" default:"UTC" doc:"IANA time zone of the day, such as Asia/Shanghai"`
+	Limit int    `query:"limit" default:"20" minimum:"1" maximum:"200"`
 }
 
-type assignInput struct {
-	ID   string `path:"id" maxLength:"80"`
+type noiseOutput struct {
 	Body struct {
-		Assignee string `json:"assignee" maxLength:"80" doc:"empty: nobody"`
+		Day   string             `json:"day"`
+		Zone  string             `json:"tz"`
+		Since time.Time          `json:"since"`
+		Until time.Time          `json:"until"`
+		Rules []public.NoisyRule `json:"rules" doc:"the noisiest first"`
 	}
-}
-
-type reportInput struct {
-	Key  string `header:"Idempotency-Key" maxLength:"80" doc:"the same report sent again under the same key is one incident"`
-	Body struct {
-		_        struct{}           `additionalProperties:"true"`
-		Title    string             `json:"title,omitempty" maxLength:"200" doc:"one line; the first of the text unless given"`
-		Text     string             `json:"text,omitempty" maxLength:"4000"`
-		Kind     string             `json:"kind,omitempty" maxLength:"40" pattern:"^[a-z0-9-]*$" doc:"what sort of thing it is; report unless given"`
-		Severity detection.Severity `json:"severity,omitempty" enum:"minor,moderate,severe,extreme" doc:"moderate unless given"`
-		Place    *devices.Place     `json:"place,omitempty"`
-		At       time.Time          `json:"at,omitzero" doc:"when it happened; now unless given"`
-	}
-}
-
-type reportOutput struct {
-	Location string `header:"Location"`
-	Body     api.Incident
 }
 
 func (s *Server) registerIncidents() {
 	tags := []string{"incidents"}
-	register(s, auth.Monitor, huma.Operation{
-		OperationID: "list-incidents", Method: http.MethodGet, Path: "/api/v1/incidents", Tags: tags, Summary: "Incidents, newest first",
+	register(s, huma.Operation{
+		OperationID: "list-incidents", Tags: tags, Summary: "Incidents or groups of them, newest first",
 	}, s.listIncidents)
-	register(s, auth.Monitor, huma.Operation{
-		OperationID: "get-incident", Method: http.MethodGet, Path: "/api/v1/incidents/{id}", Tags: tags, Summary: "One incident with its timeline",
+	register(s, huma.Operation{
+		OperationID: "get-incident", Tags: tags, Summary: "One incident with its timeline and reports",
 		Errors: []int{http.StatusNotFound},
-	}, func(ctx context.Context, in *incidentInput) (*incidentOutput, error) {
-		return whole(s.o.Store.Incident(ctx, in.ID))
+	}, func(ctx context.Context, in *struct {
+		ID string `path:"id" maxLength:"80"`
+	},
+	) (*incidentOutput, error) {
+		return whole(s.o.Incidents.Get(ctx, who(ctx).Scope, in.ID))
 	})
-	act := func(verb, summary string) huma.Operation {
-		return huma.Operation{
-			OperationID: verb + "-incident", Method: http.MethodPost, Path: "/api/v1/incidents/{id}/" + verb, Tags: tags, Summary: summary,
-			Errors: []int{http.StatusNotFound, http.StatusConflict}, DefaultStatus: http.StatusOK,
-		}
-	}
-	register(s, auth.Dispatcher, act("acknowledge", "Say that it has been seen"), func(ctx context.Context, in *incidentInput) (*incidentOutput, error) {
-		return whole(s.desk.Acknowledge(ctx, who(ctx).Name, in.ID))
-	})
-	register(s, auth.Dispatcher, act("assign", "Give it to somebody"), func(ctx context.Context, in *assignInput) (*incidentOutput, error) {
-		return whole(s.desk.Assign(ctx, who(ctx).Name, in.ID, in.Body.Assignee))
-	})
-	register(s, auth.Dispatcher, act("notes", "Add a note"), func(ctx context.Context, in *textInput) (*incidentOutput, error) {
-		return whole(s.desk.Note(ctx, who(ctx).Name, in.ID, in.Body.Text))
-	})
-	register(s, auth.Dispatcher, act("close", "Say that it is done with"), func(ctx context.Context, in *optionalTextInput) (*incidentOutput, error) {
-		text := ""
-		if in.Body != nil {
-			text = in.Body.Text
-		}
-		return whole(s.desk.Close(ctx, who(ctx).Name, in.ID, text))
-	})
-	s.registerUndo(tags)
-	register(s, auth.Dispatcher, huma.Operation{
-		OperationID: "report", Method: http.MethodPost, Path: "/api/v1/reports", Tags: tags, DefaultStatus: http.StatusCreated,
-		Summary: "Open an incident for what a person, or another system, has told",
-	}, s.report)
+	register(s, huma.Operation{
+		OperationID: "count-incidents", Tags: tags,
+		Summary: "How many incidents have each state and severity",
+	}, s.countIncidents)
+	register(s, huma.Operation{
+		OperationID: "list-noise", Tags: tags,
+		Summary: "The rules that opened the most incidents in a day",
+	}, s.noise)
+	s.registerTransitions(tags)
+	s.registerReports(tags)
 }
 
-func whole(inc api.Incident, err error) (*incidentOutput, error) {
+// whole answers with one incident and its entity tag.
+func whole(inc incidents.Incident, err error) (*incidentOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &incidentOutput{Body: inc}, nil
+	return &incidentOutput{ETag: `"` + strconv.Itoa(inc.Version) + `"`, Body: present.Incident(inc)}, nil
+}
+
+func (in *incidentsInput) query(s scope.Scope) incidents.Query {
+	return incidents.Query{
+		Scope: s, State: in.State, Condition: in.Condition, Edge: in.Edge, Device: in.Device, Rule: in.Rule, Kind: in.Kind,
+		Severity: in.Severity, Site: in.Site, Source: in.Source, Assignee: in.Assignee, Group: in.Group, Since: in.Since, Until: in.Until,
+		Text: in.Text, IDs: in.IDs, Limit: in.Limit,
+	}
 }
 
 func (s *Server) listIncidents(ctx context.Context, in *incidentsInput) (*incidentsOutput, error) {
-	before, id, err := in.moment()
+	if in.Grouped {
+		return s.listGroups(ctx, in)
+	}
+	q := in.query(who(ctx).Scope)
+	at, text, err := in.moment()
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.o.Store.Incidents(ctx, store.IncidentQuery{
-		State: in.State, Edge: in.Edge, Device: in.Device, Severity: in.Severity, Since: in.Since,
-		BeforeTime: before, BeforeID: id, Limit: in.Limit,
-	})
+	if text != "" {
+		q.After.At = at
+		if q.After.Number, err = strconv.ParseInt(text, 10, 64); err != nil {
+			return nil, notOurs()
+		}
+	}
+	all, err := s.o.Incidents.List(ctx, q)
+	if errors.Is(err, incidents.ErrNoWords) {
+		return nil, problem.New("search_empty")
+	}
 	if err != nil {
 		return nil, err
 	}
 	out := &incidentsOutput{}
-	out.Body.Incidents = all
-	out.Body.Next = next(in.Page, all, func(last api.Incident) string { return atMoment(last.OpenedAt, last.ID) })
+	out.Body.Incidents = make([]public.Incident, len(all))
+	for i, inc := range all {
+		out.Body.Incidents[i] = present.Incident(inc)
+	}
+	out.Body.Next = next(in.Page, all, func(last incidents.Incident) string {
+		return atMoment(last.OccurredAt, strconv.FormatInt(last.Number, 10))
+	})
 	return out, nil
 }
 
-func (s *Server) report(ctx context.Context, in *reportInput) (*reportOutput, error) {
-	b := in.Body
-	if b.Title == "" {
-		first, _, _ := strings.Cut(strings.TrimSpace(b.Text), "\n")
-		if runes := []rune(first); len(runes) > desk.MaxTitle {
-			first = string(runes[:desk.MaxTitle-1]) + "…"
-		}
-		b.Title = first
-	}
-	if p := b.Place; p != nil && !onEarth(p.Lat, p.Lon) {
-		return nil, fmt.Errorf("%w: place is not on the Earth", desk.ErrInput)
-	}
-	inc, err := s.desk.Report(ctx, who(ctx).Name, desk.Report{
-		Title: b.Title, Text: b.Text, Kind: b.Kind, Severity: b.Severity, Place: b.Place, At: b.At, Key: in.Key,
-	})
+func (s *Server) listGroups(ctx context.Context, in *incidentsInput) (*incidentsOutput, error) {
+	at, id, err := in.moment()
 	if err != nil {
 		return nil, err
 	}
-	return &reportOutput{Location: "/api/v1/incidents/" + inc.ID, Body: inc}, nil
+	all, err := s.o.Incidents.Groups(ctx, in.query(who(ctx).Scope), incidents.GroupPosition{At: at, ID: id})
+	if errors.Is(err, incidents.ErrNotGrouped) {
+		return nil, problem.New("groups_filter")
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := &incidentsOutput{}
+	out.Body.Incidents = []public.Incident{}
+	out.Body.Groups = make([]public.IncidentGroup, len(all))
+	for i, g := range all {
+		out.Body.Groups[i] = present.Group(g)
+	}
+	out.Body.Next = next(in.Page, all, func(last incidents.Group) string { return atMoment(last.LastAt, last.ID) })
+	return out, nil
 }
 
-func onEarth(lat, lon float64) bool {
-	return lat >= -90 && lat <= 90 && lon >= -180 && lon <= 180
+func (s *Server) countIncidents(ctx context.Context, _ *struct{}) (*countsOutput, error) {
+	all, err := s.o.Incidents.Counts(ctx, who(ctx).Scope)
+	if err != nil {
+		return nil, err
+	}
+	out := &countsOutput{}
+	out.Body.Counts = make([]public.IncidentCount, len(all))
+	for i, c := range all {
+		out.Body.Counts[i] = public.IncidentCount{State: string(c.State), Severity: c.Severity, Count: c.N}
+	}
+	return out, nil
+}
+
+func (s *Server) noise(ctx context.Context, in *noiseInput) (*noiseOutput, error) {
+	zone, err := time.LoadLocation(in.Zone)
+	if err != nil || in.Zone == "Local" {
+		return nil, problem.New("input_not_known", "field", "tz")
+	}
+	if in.Day == "" {
+		in.Day = time.Now().In(zone).Format(time.DateOnly)
+	}
+	day, err := time.ParseInLocation(time.DateOnly, in.Day, zone)
+	if err != nil {
+		return nil, problem.New("time_invalid", "field", "day")
+	}
+	out := &noiseOutput{}
+	out.Body.Day, out.Body.Zone = in.Day, in.Zone
+	out.Body.Since, out.Body.Until = day.UTC(), day.AddDate(0, 0, 1).UTC() // 23 to 25 hours
+	all, err := s.o.Incidents.Noisiest(ctx, who(ctx).Scope, out.Body.Since, out.Body.Until, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out.Body.Rules = make([]public.NoisyRule, len(all))
+	for i, n := range all {
+		out.Body.Rules[i] = present.Noise(n)
+	}
+	return out, nil
 }

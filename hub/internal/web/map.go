@@ -11,11 +11,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"gridpost/hub/internal/auth"
 	"gridpost/hub/internal/problem"
 )
 
@@ -49,12 +49,12 @@ type mapLayersOutput struct {
 }
 
 func (s *Server) registerMap() {
-	register(s, auth.Monitor, huma.Operation{
-		OperationID: "list-map-layers", Method: http.MethodGet, Path: layersPath, Tags: []string{"map"},
+	register(s, huma.Operation{
+		OperationID: "list-map-layers", Tags: []string{"map"},
 		Summary: "The files beside the hub that the map is drawn on",
 	}, s.mapLayers)
-	s.raw(auth.Monitor, "GET", layersPath+"/{name}", "get-map-layer", "A layer of the map as GeoJSON (RFC 7946)", s.mapLayer)
-	s.raw(auth.Monitor, "GET", basePath, "get-map-base", "The map's base as a PMTiles archive, with byte ranges", func(w http.ResponseWriter, r *http.Request) {
+	s.handle("get-map-layer", "A layer of the map as GeoJSON (RFC 7946)", s.mapLayer)
+	s.handle("get-map-base", "The map's base as a PMTiles archive, with byte ranges", func(w http.ResponseWriter, r *http.Request) {
 		s.serveMap(w, r, mapBase, "application/vnd.pmtiles")
 	})
 }
@@ -62,14 +62,22 @@ func (s *Server) registerMap() {
 func (s *Server) mapLayers(context.Context, *struct{}) (*mapLayersOutput, error) {
 	out := &mapLayersOutput{}
 	out.Body.Layers = []mapFile{}
-	entries, err := os.ReadDir(s.mapDir()) // in the order of their names
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	root, err := os.OpenRoot(s.mapDir())
+	if errors.Is(err, fs.ErrNotExist) {
+		return out, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()                         //nolint:errcheck // only read
+	entries, err := fs.ReadDir(root.FS(), ".") // in the order of their names
+	if err != nil {
 		return nil, err
 	}
 	for _, e := range entries {
-		info, err := os.Stat(filepath.Join(s.mapDir(), e.Name()))
+		info, err := root.Stat(e.Name())
 		if err != nil || !info.Mode().IsRegular() {
-			continue // taken away just now, or no file
+			continue // taken away just now, no file, or a link out of the folder
 		}
 		f := mapFile{Bytes: info.Size(), Modified: info.ModTime().UTC()}
 		name, layer := strings.CutSuffix(e.Name(), mapSuffix)
@@ -86,9 +94,9 @@ func (s *Server) mapLayers(context.Context, *struct{}) (*mapLayersOutput, error)
 	return out, nil
 }
 
-func (s *Server) mapDir() string { return filepath.Join(s.o.Store.Dir(), mapFolder) }
+func (s *Server) mapDir() string { return filepath.Join(s.o.DB.Dir(), mapFolder) }
 
-// isLayer says whether a name can be a layer's: one file of the folder, and none that is hidden.
+// isLayer reports whether a name can be that of a layer: a file of the folder that is not hidden.
 func isLayer(name string) bool {
 	return name != "" && len(name) <= 80 && filepath.IsLocal(name) && !strings.ContainsAny(name, `/\`) && name[0] != '.'
 }
@@ -102,12 +110,13 @@ func (s *Server) mapLayer(w http.ResponseWriter, r *http.Request) {
 	s.serveMap(w, r, name+mapSuffix, "application/geo+json")
 }
 
-// serveMap serves a file of the folder. The name is one that isLayer has let through, or our own; a
-// link is followed, for who put it there may have the archive elsewhere.
+// serveMap serves a file of the folder. The name is one that isLayer has let through, or our own. Links are followed
+// within the folder only: whoever may put files there must not publish others of the machine. The folder itself may
+// be a link.
 func (s *Server) serveMap(w http.ResponseWriter, r *http.Request, name, contentType string) {
-	file, err := os.Open(filepath.Join(s.mapDir(), name))
+	file, err := openMap(s.mapDir(), name)
 	if errors.Is(err, fs.ErrNotExist) {
-		problem.Write(w, http.StatusNotFound, "the hub has no such file beside it")
+		problem.New("map_file_unknown").Write(w)
 		return
 	}
 	if err != nil {
@@ -129,4 +138,24 @@ func (s *Server) serveMap(w http.ResponseWriter, r *http.Request, name, contentT
 	h.Set("Cache-Control", "private, no-cache")
 	h.Set("ETag", `"`+strconv.FormatInt(info.ModTime().UnixNano(), 36)+"-"+strconv.FormatInt(info.Size(), 36)+`"`)
 	http.ServeContent(w, r, "", info.ModTime(), file)
+}
+
+// openMap opens a file of a folder. It returns fs.ErrNotExist for a name that is not there, or leads out of the folder.
+func openMap(dir, name string) (*os.File, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close() //nolint:errcheck // the file stays open
+	// A pipe would block without O_NONBLOCK until somebody writes to it.
+	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return file, err
+	}
+	if _, serr := os.Lstat(filepath.Join(dir, name)); serr == nil {
+		if _, serr := root.Stat(name); serr != nil && !errors.Is(serr, fs.ErrPermission) {
+			return nil, fs.ErrNotExist // os.Root has no error of its own for a link that leads out of it
+		}
+	}
+	return nil, err
 }

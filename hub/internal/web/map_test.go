@@ -1,9 +1,12 @@
 package web
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"gridpost/hub/internal/auth"
@@ -30,7 +33,7 @@ func TestMapWithoutFiles(t *testing.T) {
 
 func TestMapFiles(t *testing.T) {
 	p := newPort(t)
-	dir := filepath.Join(p.store.Dir(), "map")
+	dir := filepath.Join(p.dir, "map")
 	if err := os.MkdirAll(filepath.Join(dir, "folder.geojson"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -80,5 +83,35 @@ func TestMapFiles(t *testing.T) {
 	}
 	if a := p.call(t, "", "GET", got.Layers[1].URL, nil); a.status != http.StatusUnauthorized {
 		t.Errorf("without credentials: %d, want 401", a.status)
+	}
+}
+
+// TestLinksOfTheMap: links are followed within the map folder only, and what is no file is not opened.
+func TestLinksOfTheMap(t *testing.T) {
+	p := newPort(t)
+	dir := filepath.Join(p.dir, "map")
+	secret := filepath.Join(p.dir, "ca.geojson")
+	if err := errors.Join(
+		os.MkdirAll(filepath.Join(dir, "2026"), 0o700), os.WriteFile(secret, []byte(`"secret"`), 0o600),
+		os.WriteFile(filepath.Join(dir, "2026", "town.geojson"), []byte("{}"), 0o600),
+		os.Symlink(secret, filepath.Join(dir, "absolute.geojson")), os.Symlink("../ca.geojson", filepath.Join(dir, "relative.geojson")),
+		os.Symlink(secret, filepath.Join(dir, "base.pmtiles")), os.Symlink("2026/town.geojson", filepath.Join(dir, "town.geojson")),
+		os.Symlink("loop.geojson", filepath.Join(dir, "loop.geojson")), os.Symlink("nothing", filepath.Join(dir, "dangling.geojson")),
+		syscall.Mkfifo(filepath.Join(dir, "pipe.geojson"), 0o600),
+	); err != nil {
+		t.Fatal(err)
+	}
+	var got layersBody
+	p.call(t, auth.Monitor, "GET", "/api/v1/map/layers", nil).decode(t, &got)
+	if len(got.Layers) != 1 || got.Layers[0].Name != "town" || got.Base != nil {
+		t.Errorf("%+v, want town alone", got)
+	}
+	for name, want := range map[string]int{"town": 200, "absolute": 404, "relative": 404, "loop": 404, "dangling": 404, "pipe": 404} {
+		if a := p.call(t, auth.Monitor, "GET", "/api/v1/map/layers/"+name, nil); a.status != want || strings.Contains(string(a.body), "secret") {
+			t.Errorf("%s: %d %s, want %d", name, a.status, a.body, want)
+		}
+	}
+	if a := p.call(t, auth.Monitor, "GET", "/api/v1/map/base.pmtiles", nil); a.status != http.StatusNotFound {
+		t.Errorf("the base: %d", a.status)
 	}
 }

@@ -8,16 +8,19 @@ import (
 	"time"
 
 	"gridpost/devices"
-	"gridpost/hub/api"
+	"gridpost/hub/api/public"
 	"gridpost/hub/internal/auth"
 	"gridpost/hub/internal/notify"
-	"gridpost/hub/internal/store"
+	"gridpost/hub/internal/problem"
+	"gridpost/hub/internal/scope"
+	"gridpost/hub/internal/store/alerts"
+	"gridpost/hub/internal/store/telemetry"
 )
 
 // logIn adds a user and returns the header that stands for the user's session.
 func (p *port) logIn(t *testing.T, name string, role auth.Role) []string {
 	t.Helper()
-	if err := p.auth.AddUser(t.Context(), "test", name, "long enough", role); err != nil {
+	if _, err := p.auth.AddUser(t.Context(), "test", name, "long enough", role); err != nil {
 		t.Fatal(err)
 	}
 	return p.logInAgain(t, name, "long enough")
@@ -106,12 +109,12 @@ func TestDuty(t *testing.T) {
 		t.Errorf("the last administrator: %d", got.status)
 	}
 	p.send(t, "DELETE", "/api/v1/session", nil, wang...)
-	if got := p.server.duty.list(); len(got) != 0 {
+	if got := p.server.duty.list(scope.All()); len(got) != 0 {
 		t.Errorf("after logging out: %+v", got)
 	}
 }
 
-func TestBoxes(t *testing.T) {
+func TestAddEdge(t *testing.T) {
 	p := newPort(t)
 	p.server.o.EnrolToken = func(name, secret string) string { return name + " " + secret }
 	p.server.o.EdgeAddress = func() string { return "0.0.0.0:8443" }
@@ -135,7 +138,7 @@ func TestBoxes(t *testing.T) {
 	if got := p.call(t, auth.Administrator, "DELETE", "/api/v1/edges/gate-7", nil); got.status != http.StatusNoContent {
 		t.Errorf("%d %s", got.status, got.body)
 	}
-	if e, err := p.store.Edge(t.Context(), "gate-7"); err != nil || e.State != "revoked" {
+	if e, err := p.edges.Edge(t.Context(), scope.All(), "gate-7"); err != nil || e.State != "revoked" {
 		t.Errorf("%+v, %v", e, err)
 	}
 	if got := p.call(t, auth.Administrator, "DELETE", "/api/v1/edges/none", nil); got.status != http.StatusNotFound {
@@ -148,22 +151,22 @@ func TestWebhooksAreTestedAndSwitched(t *testing.T) {
 	if got := p.call(t, auth.Administrator, "POST", "/api/v1/webhooks/none/test", nil); got.status != http.StatusNotFound {
 		t.Errorf("%d", got.status)
 	}
-	if err := p.store.AddWebhook(t.Context(), "test", store.Webhook{ID: "w", URL: "https://receiver.example/key", Secrets: []string{"s"}}); err != nil {
+	if err := p.server.o.Alerts.Add(t.Context(), "test", alerts.Webhook{ID: "w", URL: "https://receiver.example/key", Secrets: []string{"s"}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := p.call(t, auth.Administrator, "POST", "/api/v1/webhooks/w/test", nil); got.status != http.StatusServiceUnavailable {
 		t.Errorf("%d", got.status)
 	}
 	asked := notify.Target{}
-	p.server.o.TestWebhook = func(_ context.Context, to notify.Target, _ string) (notify.Tested, error) {
+	p.server.o.TestWebhook = func(_ context.Context, to notify.Target, _ string) (notify.TestResult, error) {
 		asked = to
-		return notify.Tested{Status: 500, Cause: "the target answered 500", Took: 3 * time.Millisecond}, nil
+		return notify.TestResult{Status: 500, Cause: problem.NewCause("delivery_status", "status", "500"), Took: 3 * time.Millisecond}, nil
 	}
 	if got := p.call(t, auth.Administrator, "PUT", "/api/v1/webhooks/w", map[string]bool{"enabled": false}); got.status != http.StatusNoContent {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 	got := p.call(t, auth.Administrator, "POST", "/api/v1/webhooks/w/test", nil)
-	if got.status != http.StatusOK || !strings.Contains(string(got.body), `"took_ms":3`) || asked.URL != "https://receiver.example/key" {
+	if got.status != http.StatusOK || !strings.Contains(string(got.body), `"took_ms":3`) || !strings.Contains(string(got.body), `"cause_code":"delivery_status"`) || asked.URL != "https://receiver.example/key" {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 }
@@ -172,13 +175,12 @@ func TestCurvesAndPictures(t *testing.T) {
 	p := newPort(t)
 	p.fill(t)
 	now := time.Now()
-	got, err := p.store.Apply(context.WithoutCancel(t.Context()), store.Batch{Edge: "gate-7", Epoch: "a", Events: []store.Event{{Lane: api.LaneTelemetry, Seq: 1, Value: []devices.Reading{
-		{Device: "river", Time: now.Add(-time.Minute), Value: 2, Quality: devices.Good}, {Device: "river", Time: now, Value: 3, Quality: devices.Good},
-	}}}})
-	if err != nil || len(got.Ack.Refused) > 0 {
-		t.Fatalf("%+v, %v", got, err)
+	if _, err := p.server.o.Telemetry.Apply(context.WithoutCancel(t.Context()), telemetry.Batch{Edge: "gate-7", Epoch: "a", Events: []telemetry.Event{{Seq: 1, Readings: []telemetry.Reading{
+		{Reading: devices.Reading{Device: "river", Time: now.Add(-time.Minute), Value: 2, Quality: devices.Good}}, {Reading: devices.Reading{Device: "river", Time: now, Value: 3, Quality: devices.Good}},
+	}}}}); err != nil {
+		t.Fatal(err)
 	}
-	var curves struct{ Series []store.Series }
+	var curves struct{ Series []public.Series }
 	p.call(t, auth.Monitor, "GET", "/api/v1/series?of=gate-7/river,gate-7/none,x", nil).decode(t, &curves)
 	if len(curves.Series) != 1 || len(curves.Series[0].At) != 2 || curves.Series[0].High[1] != 3 {
 		t.Errorf("%+v", curves)
@@ -191,7 +193,7 @@ func TestCurvesAndPictures(t *testing.T) {
 			t.Errorf("%q: %d %s", query, got.status, got.body)
 		}
 	}
-	var pictures struct{ Pictures []store.Picture }
+	var pictures struct{ Pictures []public.Picture }
 	p.call(t, auth.Monitor, "GET", "/api/v1/pictures?of=gate-7/yard,gate-7/river", nil).decode(t, &pictures)
 	if len(pictures.Pictures) != 1 || pictures.Pictures[0].Incident != incidentID {
 		t.Errorf("%+v", pictures)
@@ -202,7 +204,7 @@ func TestAReportSentTwiceIsOne(t *testing.T) {
 	p := newPort(t)
 	send := func(role auth.Role, key string) string {
 		got := p.call(t, role, "POST", "/api/v1/reports", map[string]string{"title": "a tree"}, "Idempotency-Key", key)
-		var inc api.Incident
+		var inc public.Incident
 		got.decode(t, &inc)
 		if got.status != http.StatusCreated || inc.Title != "a tree" {
 			t.Errorf("%d %s", got.status, got.body)

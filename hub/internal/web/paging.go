@@ -6,14 +6,16 @@ import (
 	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
+	"gridpost/hub/internal/problem"
 )
 
-// Page says which part of a list is wanted.
+// Page selects a part of a list.
 type Page struct {
 	Limit int    `query:"limit" default:"100" minimum:"1" maximum:"500" doc:"entries at most"`
 	Next  string `query:"next" maxLength:"300" doc:"the last answer's next, for the page after it"`
 }
+
+func (p *Page) page() Page { return *p }
 
 // next gives what Page.Next brings back for the page after this one. It is nil when this one is
 // not full, as nothing comes after it.
@@ -75,5 +77,5 @@ func (p Page) moment() (time.Time, string, error) {
 }
 
 func notOurs() error {
-	return huma.Error422UnprocessableEntity("next is not one that this list has given")
+	return problem.New("cursor_invalid")
 }

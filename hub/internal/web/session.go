@@ -9,11 +9,14 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"gridpost/hub/internal/auth"
+	"gridpost/hub/internal/problem"
 )
 
 type sessionBody struct {
+	ID      string     `json:"id" doc:"the user's; empty for a token"`
 	User    string     `json:"user" doc:"a user's name, or the token's"`
 	Role    auth.Role  `json:"role" enum:"monitor,dispatcher,administrator"`
+	Sites   []string   `json:"sites" nullable:"true" doc:"that the user or the token may see; null: all"`
 	Expires *time.Time `json:"expires_at" doc:"null for a token"`
 }
 
@@ -35,30 +38,42 @@ type logoutOutput struct {
 	SetCookie http.Cookie `header:"Set-Cookie"`
 }
 
+type ownPasswordInput struct {
+	Body struct {
+		Current string `json:"current" maxLength:"1024"`
+		Next    string `json:"next" maxLength:"1024"`
+	}
+}
+
 func (s *Server) registerSession() {
 	tags := []string{"session"}
-	register(s, "", huma.Operation{
-		OperationID: "log-in", Method: http.MethodPost, Path: "/api/v1/session", Tags: tags, Summary: "Log in",
+	register(s, huma.Operation{
+		OperationID: "log-in", Tags: tags, Summary: "Log in",
 		Errors: []int{http.StatusUnauthorized, http.StatusTooManyRequests},
 	}, s.logIn)
-	register(s, auth.Monitor, huma.Operation{
-		OperationID: "get-session", Method: http.MethodGet, Path: "/api/v1/session", Tags: tags, Summary: "Who am I?",
+	register(s, huma.Operation{
+		OperationID: "get-session", Tags: tags, Summary: "The session of the request: who is logged in",
 	}, func(ctx context.Context, _ *struct{}) (*sessionInfo, error) {
 		return &sessionInfo{Body: sessionOf(who(ctx))}, nil
 	})
-	register(s, auth.Monitor, huma.Operation{
-		OperationID: "log-out", Method: http.MethodDelete, Path: "/api/v1/session", Tags: tags, Summary: "Log out", DefaultStatus: http.StatusNoContent,
+	register(s, huma.Operation{
+		OperationID: "log-out", Tags: tags, Summary: "Log out", DefaultStatus: http.StatusNoContent,
 	}, func(ctx context.Context, _ *struct{}) (*logoutOutput, error) {
 		if err := s.o.Auth.Logout(ctx, who(ctx)); err != nil {
 			return nil, err
 		}
-		s.duty.leave(who(ctx).Name)
+		s.duty.leave(who(ctx).ID)
 		return &logoutOutput{SetCookie: cookie(ctx, "", -1)}, nil
 	})
+	register(s, huma.Operation{
+		OperationID: "change-password", Tags: []string{"session"},
+		Summary:       "Change one's own password and end one's other sessions; 403 if the present one is wrong",
+		DefaultStatus: http.StatusNoContent, Errors: []int{http.StatusTooManyRequests},
+	}, s.changePassword)
 }
 
 func sessionOf(p auth.Principal) sessionBody {
-	body := sessionBody{User: p.Name, Role: p.Role}
+	body := sessionBody{ID: p.ID, User: p.Name, Role: p.Role, Sites: p.Scope.Names()}
 	if p.Session {
 		at := p.Expires.UTC().Truncate(time.Millisecond)
 		body.Expires = &at
@@ -66,19 +81,29 @@ func sessionOf(p auth.Principal) sessionBody {
 	return body
 }
 
+// cookie returns the session's cookie. A visit that begins at another page, such as the identity provider's, sends it
+// (SameSite=Lax); a request of another page that changes something is refused by its origin.
 func cookie(ctx context.Context, value string, maxAge int) http.Cookie {
 	return http.Cookie{
-		Name: auth.CookieName, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: from(ctx).secure, SameSite: http.SameSiteStrictMode,
+		Name: auth.CookieName, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: remoteFrom(ctx).https, SameSite: http.SameSiteLaxMode,
 	}
 }
 
 func (s *Server) logIn(ctx context.Context, in *loginInput) (*sessionOutput, error) {
-	value, p, err := s.o.Auth.Login(ctx, in.Body.User, in.Body.Password, from(ctx).remote)
+	value, p, err := s.o.Auth.Login(ctx, in.Body.User, in.Body.Password, remoteFrom(ctx).address)
 	switch {
 	case errors.Is(err, auth.ErrDenied):
-		return nil, huma.Error401Unauthorized("")
+		return nil, &problem.Error{Status: http.StatusUnauthorized}
 	case err != nil:
 		return nil, err
 	}
 	return &sessionOutput{SetCookie: cookie(ctx, value, int(auth.SessionLife.Seconds())), Body: sessionOf(p)}, nil
+}
+
+func (s *Server) changePassword(ctx context.Context, in *ownPasswordInput) (*struct{}, error) {
+	err := s.o.Auth.ChangePassword(ctx, who(ctx), in.Body.Current, in.Body.Next, remoteFrom(ctx).address)
+	if errors.Is(err, auth.ErrDenied) {
+		return nil, problem.New("password_wrong")
+	}
+	return nil, err
 }

@@ -2,142 +2,210 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"time"
 
-	"gridpost/hub/api"
+	"gridpost/hub/api/public"
+	"gridpost/hub/internal/access"
 	"gridpost/hub/internal/auth"
+	"gridpost/hub/internal/feed"
 	"gridpost/hub/internal/problem"
 )
 
 const (
-	maxStreams  = 2000             // live streams at the same time
-	streamBatch = 200              // lines read from the store at once
-	writeLimit  = 15 * time.Second // for one write to a client
-	recheck     = 5 * time.Second  // how soon a stream notices that its session is over, or what another process wrote
+	maxStreams = 2000             // live streams at the same time
+	writeLimit = 15 * time.Second // for one write to a client
+
+	noteDutyEvery = 20 * time.Second
 )
 
 // stream sends every change as a server-sent event. Its number is the event's ID: with
-// Last-Event-ID a client gets exactly what it missed, or "reset" if that is no longer kept.
-// Without it a stream begins now; the first line carries the present number already, so that
-// nothing is missed by a client whose stream breaks off before its first event.
+// Last-Event-ID, and the parameter history of the greeting that came before it, a client gets exactly what it
+// missed, or "reset" if that is no longer kept. Without Last-Event-ID a stream begins now; its greeting
+// carries the present number, so that nothing is missed by a client whose stream is interrupted before its
+// first event. Events of readings have no ID.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	if s.streams.Add(1) > maxStreams {
 		s.streams.Add(-1)
-		problem.Write(w, http.StatusServiceUnavailable, "too many live streams")
+		problem.New("streams_full", "count", strconv.Itoa(maxStreams)).Write(w)
 		return
 	}
 	defer s.streams.Add(-1)
 	ctx := r.Context()
-	last, err := s.o.Store.LastChange(ctx)
+	reader, err := s.o.Feed.Subscribe(ctx, start(r))
+	if errors.Is(err, feed.ErrClosed) {
+		problem.New("hub_stopping").Write(w)
+		return
+	}
 	if err != nil {
 		s.trouble(w, r, err)
 		return
 	}
-	c := &client{s: s, w: w, r: r, out: http.NewResponseController(w), role: who(ctx).Role, after: last}
-	if text := r.Header.Get("Last-Event-ID"); text != "" {
-		if id, err := strconv.ParseInt(text, 10, 64); err == nil && id >= 0 {
-			c.after = id
-		} else {
-			c.after = -1 // nothing that was ever given out: reset
-		}
+	defer reader.Close()
+	p := who(ctx)
+	c := &client{
+		s: s, w: w, r: r, out: http.NewResponseController(w), reader: reader, principal: p,
+		grant: access.Of(p, access.Stream, auth.Monitor).Unchanged(p), // the client connects again, with its new rights
 	}
+	// After the subscription: from here on, the reader reports what is withdrawn.
+	held, release, err := s.o.Access.Hold(ctx, c.grant)
+	var refused *problem.Error
+	if errors.As(err, &refused) && refused.Status == http.StatusForbidden { // withdrawn since the request was authenticated
+		problem.Write(w, http.StatusUnauthorized, "")
+		return
+	}
+	if err != nil {
+		s.trouble(w, r, err)
+		return
+	}
+	defer release()
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // proxies that buffer would hold alerts back
-	if err := c.run(ctx, last); err != nil && ctx.Err() == nil {
+	if err := c.run(held); err != nil && ctx.Err() == nil {
 		s.o.Logger.Debug("a live stream ended", "error", err)
 	}
 }
 
-// client is one live stream.
-type client struct {
-	s     *Server
-	w     http.ResponseWriter
-	r     *http.Request
-	out   *http.ResponseController
-	role  auth.Role
-	after int64 // the number of the last change that was sent, or passed over
+// start returns where a client wants to go on.
+func start(r *http.Request) feed.Start {
+	at := feed.Start{Principal: who(r.Context()).Key(), History: r.URL.Query().Get("history"), Now: true}
+	if text := r.Header.Get("Last-Event-ID"); text != "" {
+		id, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			id = -1 // no number of any history: reset
+		}
+		at.Now, at.After = false, id
+	}
+	return at
 }
 
-func (c *client) run(ctx context.Context, now int64) error {
-	greeting := ": welcome\nretry: 2000\n\n"
-	if c.after == now {
-		greeting = fmt.Sprintf(": welcome\nretry: 2000\nid: %d\n\n", now)
-	}
-	if err := c.write(greeting); err != nil {
+// client is one live stream.
+type client struct {
+	s         *Server
+	w         http.ResponseWriter
+	r         *http.Request
+	out       *http.ResponseController
+	reader    *feed.Reader
+	principal auth.Principal
+	grant     access.Grant
+}
+
+func (c *client) run(ctx context.Context) error {
+	if err := c.greet(); err != nil {
 		return err
 	}
-	check, alive := time.NewTicker(recheck), time.NewTicker(c.s.o.KeepAlive)
-	defer check.Stop()
+	duty, alive := time.NewTicker(noteDutyEvery), time.NewTicker(c.s.o.KeepAlive)
+	defer duty.Stop()
 	defer alive.Stop()
+	c.s.duty.note(c.principal)
 	for {
-		wake := c.s.o.Store.Changed()
-		more, err := c.catchUp(ctx)
+		wake := c.reader.Wait()
+		b, err := c.reader.Read(ctx)
 		if err != nil {
 			return err
 		}
-		if more {
+		if b.Access && !c.permitted(ctx) {
+			return nil
+		}
+		if err := c.send(b); err != nil {
+			return err
+		}
+		if b.More {
 			continue
 		}
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-c.reader.Stopped():
+			return nil
 		case <-wake:
-		case <-check.C:
+		case <-duty.C:
+			c.s.duty.note(c.principal)
 		case <-alive.C:
-			if err := c.write(": alive\n\n"); err != nil {
+			if err := c.write([]byte(": alive\n\n")); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// catchUp sends what is new, as far as one batch goes.
-func (c *client) catchUp(ctx context.Context) (more bool, err error) {
-	// Somebody who has logged out, or whose token was revoked, hears nothing more.
-	p, err := c.s.o.Auth.Authenticate(c.r)
-	if err != nil {
-		return false, err
+// greet writes what a client needs to know before the first event.
+func (c *client) greet() error {
+	id := ""
+	if c.r.Header.Get("Last-Event-ID") == "" {
+		id = fmt.Sprintf("id: %d\n", c.reader.After())
 	}
-	c.role = p.Role
-	c.s.duty.note(p)
-	lines, kept, err := c.s.o.Store.ChangesAfter(ctx, c.after, streamBatch)
-	if err != nil {
-		return false, err
-	}
-	if !kept {
-		if c.after, err = c.s.o.Store.LastChange(ctx); err != nil {
-			return false, err
-		}
-		return true, c.write(fmt.Sprintf("id: %d\nevent: %s\ndata: {}\n\n", c.after, api.ChangeReset))
-	}
-	if len(lines) == 0 {
-		return false, nil
-	}
-	var text []byte
-	for _, l := range lines {
-		c.after = l.ID
-		if visible(l.Kind, c.role) {
-			text = fmt.Appendf(text, "id: %d\nevent: %s\ndata: %s\n\n", l.ID, l.Kind, l.Data)
-		}
-	}
-	if len(text) > 0 {
-		if err := c.write(string(text)); err != nil {
-			return false, err
-		}
-	}
-	return len(lines) == streamBatch, nil
+	return c.write(fmt.Appendf(nil, ": welcome\nretry: 2000\n%sevent: %s\ndata: {\"history\":%q,\"hub\":%q}\n\n",
+		id, public.ChangeHello, c.reader.History(), c.s.o.Hub))
 }
 
-func (c *client) write(text string) error {
+// permitted reports whether the access is still as it was at the start of the stream. It is asked before what
+// follows a withdrawal in the feed is sent. After an error of the database it returns true.
+func (c *client) permitted(ctx context.Context) bool {
+	err := c.s.o.Access.Check(ctx, c.grant)
+	var refused *problem.Error
+	if errors.As(err, &refused) {
+		return false
+	}
+	if err != nil && ctx.Err() == nil {
+		c.s.o.Logger.Error("checking the principal of a live stream", "error", err)
+	}
+	return true
+}
+
+// send writes the entries that the client may see, and flushes them together. Their texts are shared by
+// all clients and not copied.
+func (c *client) send(b feed.Batch) error {
+	if b.Reset {
+		return c.write(fmt.Appendf(nil, "id: %d\nevent: %s\ndata: {}\n\n", b.After, public.ChangeReset))
+	}
+	var texts [][]byte
+	for _, e := range b.Entries {
+		if visible(e.Kind, c.principal.Role) && c.principal.Scope.Allows(e.Site) {
+			texts = append(texts, e.Text)
+		}
+	}
+	if len(texts) == 0 {
+		return nil
+	}
+	if err := c.write(texts...); err != nil {
+		return err
+	}
+	if c.s.o.StreamLag != nil {
+		now := time.Now()
+		for _, e := range b.Entries {
+			if e.ID > 0 {
+				c.s.o.StreamLag(max(0, now.Sub(e.At)))
+			}
+		}
+	}
+	return nil
+}
+
+// write writes texts and flushes them.
+func (c *client) write(texts ...[]byte) error {
 	if err := c.out.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
 		return err
 	}
-	if _, err := c.w.Write([]byte(text)); err != nil {
-		return err
+	for _, text := range texts {
+		if _, err := c.w.Write(text); err != nil {
+			return err
+		}
 	}
 	return c.out.Flush()
+}
+
+// visible reports whether a role sees a kind of change. Only administrators see leases.
+func visible(kind string, role auth.Role) bool {
+	switch kind {
+	case feed.KindAccess:
+		return false
+	case public.ChangeView:
+		return role.Allows(auth.Administrator)
+	}
+	return true
 }

@@ -20,9 +20,21 @@ import (
 	"gridpost/detection"
 	"gridpost/devices"
 	"gridpost/hub/api"
+	"gridpost/hub/internal/access"
+	"gridpost/hub/internal/announce"
 	"gridpost/hub/internal/auth"
+	"gridpost/hub/internal/db"
+	"gridpost/hub/internal/db/dbtest"
+	"gridpost/hub/internal/evidence"
+	"gridpost/hub/internal/feed"
 	"gridpost/hub/internal/relay"
-	"gridpost/hub/internal/store"
+	"gridpost/hub/internal/store/alerts"
+	"gridpost/hub/internal/store/audit"
+	"gridpost/hub/internal/store/edges"
+	"gridpost/hub/internal/store/incidents"
+	"gridpost/hub/internal/store/leases"
+	"gridpost/hub/internal/store/people"
+	"gridpost/hub/internal/store/telemetry"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -39,8 +51,8 @@ func (m *media) note(w http.ResponseWriter, r *http.Request, parts ...string) {
 	w.WriteHeader(http.StatusCreated)
 }
 
-func (m *media) ServeWHIP(w http.ResponseWriter, r *http.Request, edge, device string) {
-	m.note(w, r, "whip", edge, device)
+func (m *media) ServeWHIP(w http.ResponseWriter, r *http.Request, p relay.Publication) {
+	m.note(w, r, "whip", p.Edge, p.Device)
 }
 
 func (m *media) ServeWHIPSession(w http.ResponseWriter, r *http.Request, edge, device, id string) {
@@ -48,60 +60,88 @@ func (m *media) ServeWHIPSession(w http.ResponseWriter, r *http.Request, edge, d
 }
 
 func (m *media) ServeWHEP(w http.ResponseWriter, r *http.Request, edge, device string, v relay.Viewer) {
-	m.note(w, r, "whep", edge, device, v.Who, v.Incident, v.Reason)
+	m.note(w, r, "whep", edge, device, v.User, v.Incident, v.Reason)
 }
 
 func (m *media) ServeWHEPSession(w http.ResponseWriter, r *http.Request, edge, device, id string, _ relay.Viewer) {
 	m.note(w, r, "whep", edge, device, id)
 }
 
-func (m *media) Live(edge, _ string) bool { return edge == "live" }
+func (m *media) ServeFMP4(w http.ResponseWriter, r *http.Request, edge, device, sessions string, v relay.Viewer) {
+	m.note(w, r, "live", edge, device, sessions, v.User, v.Incident, v.Reason)
+}
 
 // port is a running public port with one token for each role.
 type port struct {
 	*httptest.Server
-	store  *store.Store
-	auth   *auth.Service
-	media  *media
-	tokens map[auth.Role]string
-	server *Server
+	db        *db.DB
+	edges     *edges.Repository
+	dir       string
+	auth      *auth.Service
+	people    *people.Repository
+	leases    *leases.Repository
+	audit     *audit.Repository
+	media     *media
+	tokens    map[auth.Role]string
+	server    *Server
+	feed      *feed.Tail
+	access    *access.Registry
+	incidents *incidents.Repository
 }
 
-func newPort(t *testing.T) *port {
+func newPort(t *testing.T) *port { return newPortWithRing(t, 8) }
+
+// newPortWithRing is newPort with another number of entries in the ring of the live stream.
+func newPortWithRing(t *testing.T, entries int) *port {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	st, err := store.Open(store.Options{Dir: t.TempDir(), Logger: log})
+	dir := t.TempDir()
+	d := dbtest.Open(t, db.SQLite, db.Options{Dir: dir, Logger: log})
+	readings := dbtest.Open(t, db.SQLite, telemetry.Options(db.Options{Dir: dir, Logger: log}))
+	users, records := people.New(d, people.Hooks{}), leases.New(d, func(l leases.Lease) any { return PresentLease(l) })
+	service, err := auth.New(auth.Options{People: users, Logger: log, Params: auth.Params{Memory: 64, Time: 1, Threads: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	people, err := auth.New(auth.Options{Store: st, Logger: log, Params: auth.Params{Memory: 64, Time: 1, Threads: 1}})
-	if err != nil {
-		t.Fatal(err)
+	p := &port{
+		db: d, incidents: announce.Incidents(d), edges: edges.New(d, edges.Options{}), dir: dir, auth: service, people: users, leases: records, audit: audit.New(d),
+		media: &media{}, tokens: map[auth.Role]string{},
 	}
-	p := &port{store: st, auth: people, media: &media{}, tokens: map[auth.Role]string{}}
 	for _, role := range []auth.Role{auth.Monitor, auth.Dispatcher, auth.Administrator} {
-		if p.tokens[role], _, err = people.CreateToken(t.Context(), "test", string(role), role); err != nil {
+		if p.tokens[role], _, err = service.CreateToken(t.Context(), auth.NewToken{By: "test", Name: string(role), Role: role}); err != nil {
 			t.Fatal(err)
 		}
 	}
+	p.access = access.New(access.Options{
+		Principals: service, Edges: p.edges, Incidents: p.incidents, Leases: records, Wake: func() <-chan struct{} { return d.Wait(db.Access, "") },
+		Logger: log, Every: time.Hour, // wakes must be enough
+	})
+	p.feed = feed.New(feed.Options{Source: d, Histories: d, Logger: log, Entries: entries})
 	files := fstest.MapFS{
 		"index.html":           {Data: []byte("<!doctype html>")},
 		"app.js":               {Data: []byte("'use strict'")},
 		"assets/large-abc.css": {Data: bytes.Repeat([]byte("a{}"), 2000)},
 	}
 	p.server, err = New(Options{
-		Store: st, Auth: people, Media: p.media, Files: files, Policy: "default-src 'self'", Logger: log, Version: "test",
-		AllowPrivateWebhooks: true, KeepAlive: 50 * time.Millisecond,
+		DB: d, Incidents: p.incidents, Alerts: alerts.New(d, alerts.Options{}), Edges: p.edges, Telemetry: telemetry.New(readings, log), Evidence: evidence.NewFolder(dir), Auth: service, People: users, Leases: records, Audit: p.audit, Media: p.media, Files: files, Policy: "default-src 'self'", Logger: log, Version: "test",
+		AllowPrivateWebhooks: true, KeepAlive: 50 * time.Millisecond, Access: p.access, Feed: p.feed, Hub: "run",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 2)
+	go func() { ended <- p.feed.Run(ctx) }()
+	go func() { ended <- p.access.Run(ctx) }()
 	p.Server = httptest.NewServer(p.server.Handler())
 	t.Cleanup(func() {
-		p.Server.Close()
-		if err := st.Close(); err != nil {
-			t.Error(err)
+		cancel()
+		for range cap(ended) {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
 		}
+		p.Server.Close()
 	})
 	return p
 }
@@ -170,19 +210,23 @@ const incidentID = "0190f000-0000-7000-8000-000000000001"
 // fill gives the hub an edge with two devices and an incident.
 func (p *port) fill(t *testing.T) {
 	t.Helper()
-	if err := p.store.AddEdge(t.Context(), "test", "gate-7", []byte("x"), time.Now().Add(time.Hour)); err != nil {
+	if err := p.edges.Add(t.Context(), "test", "gate-7", []byte("x"), time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	p.apply(t, 1, api.Inventory{Version: "1", Devices: []api.Device{
-		{Name: "yard", Kind: devices.Camera, Place: &devices.Place{Lat: 30.92, Lon: 120.93, Heading: 0, FOV: 90, Range: 60}},
+	if err := edges.NewPresence(p.edges, slog.New(slog.DiscardHandler)).Seen(t.Context(), "gate-7"); err != nil {
+		t.Fatal(err)
+	}
+	yard := &devices.Place{Lat: 30.92, Lon: 120.93, Heading: 0, FOV: 90, Range: 60}
+	p.inventory(t, api.Inventory{Version: "1", Devices: []api.Device{
+		{Name: "yard", Kind: devices.Camera, Place: yard},
 		{Name: "river", Kind: devices.Sensor, Unit: "m"},
 	}})
 	now := time.Now()
-	p.apply(t, 2, store.Alert{Title: "motion in the yard", Incident: detection.Incident{
+	p.alert(t, incidents.Alert{Title: "motion in the yard", Occurred: now, Changed: now, Place: yard, Incident: detection.Incident{
 		ID: incidentID, Device: "yard", Rule: "yard", Kind: detection.Zone, Severity: detection.Moderate, State: detection.Open,
 		Opened: now, Updated: now, Version: 1, Class: detection.Motion, Box: &detection.Box{X: 0.1, Y: 0.2, W: 0.3, H: 0.4}, Count: 1,
 	}})
-	dir := filepath.Join(p.store.Dir(), "evidence", incidentID)
+	dir := filepath.Join(p.dir, "evidence", incidentID)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -190,18 +234,35 @@ func (p *port) fill(t *testing.T) {
 		t.Fatal(err)
 	}
 	ev := api.Evidence{Incident: incidentID, Name: "a.jpg", ContentType: "image/jpeg", Size: 7, SHA256: strings.Repeat("a", 64), Time: now}
-	p.apply(t, 3, ev)
-	if err := p.store.CompleteEvidence(t.Context(), "gate-7", store.Upload{Evidence: ev}); err != nil {
+	p.update(t, func(tx *db.Tx) error { return p.incidents.AnnounceEvidence(tx, "gate-7", ev, now) })
+	if err := p.incidents.CompleteEvidence(t.Context(), "gate-7", incidents.Upload{Evidence: ev}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (p *port) apply(t *testing.T, seq uint64, value any) {
+func (p *port) update(t *testing.T, fn func(*db.Tx) error) {
 	t.Helper()
-	got, err := p.store.Apply(context.WithoutCancel(t.Context()), store.Batch{Edge: "gate-7", Epoch: "a", Events: []store.Event{{Lane: api.LaneAlerts, Seq: seq, Value: value}}})
-	if err != nil || len(got.Ack.Refused) > 0 {
-		t.Errorf("%+v, %v", got, err)
+	if err := p.db.Update(context.WithoutCancel(t.Context()), "test", fn); err != nil {
+		t.Error(err)
 	}
+}
+
+// inventory gives gate-7 devices.
+func (p *port) inventory(t *testing.T, inv api.Inventory) {
+	t.Helper()
+	p.update(t, func(tx *db.Tx) error {
+		w := p.edges.WriteDevices(tx, "gate-7", "gate-7")
+		if _, err := w.Inventory(inv); err != nil {
+			return err
+		}
+		return w.Flush()
+	})
+}
+
+// alert applies an alert of gate-7.
+func (p *port) alert(t *testing.T, a incidents.Alert) {
+	t.Helper()
+	p.update(t, func(tx *db.Tx) error { return p.incidents.ApplyAlert(tx, "gate-7", "gate-7", a) })
 }
 
 // contract is what scripts outside the repository rely on.

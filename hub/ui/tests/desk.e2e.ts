@@ -84,7 +84,7 @@ describe.each(ways)("%s, by %s", (language, hand) => {
     }), { id, words: pattern(one.say("incidents.who.acknowledged", { who: "li.wei" })).source.replace(/\\/g, "") });
     await one.hand.take(one.row(id));
     const began = Date.now();
-    await one.press(one.row(id).locator(".deeds button").first());
+    await one.press(one.row(id).locator(".actions button").first());
     const took = (await seen) - began;
     console.log(JSON.stringify({ figure: "acknowledged_to_other_screen_ms", language, ms: took }));
     const { state } = await desk.stage.api<{ state: string }>(`/incidents/${id}`);

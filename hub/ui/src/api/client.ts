@@ -7,17 +7,24 @@ export class ApiError extends Error {
     /** HTTP status; 0: nothing answered, or not in time */
     readonly status: number,
     readonly title: string,
-    /** English, from the hub; may be empty. Show errorText(error) to people. */
+    /** in English, from the hub; may be empty. Show errorText(error) to people. */
     readonly detail = "",
     /** seconds to wait, from Retry-After */
     readonly retryAfter: number | null = null,
     readonly timeout = false,
-    /** the detail as a code with parameters, where the hub gives one */
-    readonly reason: { code: string; params?: Record<string, string>; text: string } | null = null,
+    /** the detail as a code with parameters; null for a refusal that has none beside its status */
+    readonly reason: Reason | null = null,
   ) {
     super(detail || title);
     this.name = "ApiError";
   }
+}
+
+/** Why something failed: a code of the hub's registries, its parameters, and its sentence in English. */
+export interface Reason {
+  code: string;
+  params?: Record<string, string> | undefined;
+  text: string;
 }
 
 export interface Options {
@@ -28,6 +35,7 @@ export interface Options {
   signal?: AbortSignal;
   keepalive?: boolean;
   timeout?: number; // ms; 15 s unless given
+  endless?: boolean; // the answer's body does not end: the timeout is for its beginning
 }
 
 const patience = 15_000; // ms
@@ -70,7 +78,9 @@ export async function send(method: string, path: string, o: Options = {}): Promi
     body = JSON.stringify(o.body);
     headers.set("Content-Type", "application/json");
   }
-  const limit = AbortSignal.timeout(o.timeout ?? patience);
+  const late = new AbortController();
+  const timer = o.endless ? setTimeout(() => late.abort(), o.timeout ?? patience) : undefined;
+  const limit = o.endless ? late.signal : AbortSignal.timeout(o.timeout ?? patience);
   const signal = o.signal ? AbortSignal.any([o.signal, limit]) : limit;
   const began = performance.now();
   let response: Response;
@@ -82,6 +92,8 @@ export async function send(method: string, path: string, o: Options = {}): Promi
   } catch (error) {
     if (o.signal?.aborted) throw error; // the caller's own wish, an AbortError
     throw new ApiError(0, limit.aborted ? "no answer in time" : "the hub cannot be reached", "", null, limit.aborted);
+  } finally {
+    clearTimeout(timer);
   }
   const date = Date.parse(response.headers.get("Date") ?? "");
   if (!Number.isNaN(date)) for (const f of clockListeners) f(date, performance.now() - began);
@@ -96,12 +108,10 @@ async function refusal(method: string, path: string, response: Response): Promis
   try {
     const problem: unknown = await response.json();
     if (typeof problem === "object" && problem !== null) {
-      const p = problem as { title?: unknown; detail?: unknown; errors?: { message?: string; location?: string }[]; cause?: ApiError["reason"] };
+      const p = problem as { title?: unknown; detail?: unknown; code?: unknown; params?: Record<string, string> };
       if (typeof p.title === "string") title = p.title;
       if (typeof p.detail === "string") detail = p.detail;
-      if (p.cause?.code) reason = p.cause;
-      const first = p.errors?.[0];
-      if (first?.message) detail = [detail, `${first.location ?? ""} ${first.message}`.trim()].filter(Boolean).join(": ");
+      if (typeof p.code === "string" && p.code) reason = { code: p.code, params: p.params, text: detail };
     }
   } catch {
     /* no JSON: the status says enough */
@@ -129,4 +139,15 @@ export const api = {
 /** Joins the parts of a path, each escaped. path`/api/v1/incidents/${id}/close` */
 export function path(parts: TemplateStringsArray, ...values: (string | number)[]): string {
   return parts.reduce((all, part, i) => all + encodeURIComponent(String(values[i - 1] ?? "")) + part);
+}
+
+/** Fetches all pages of a list: the entries of the member key of each answer. */
+export async function listAll<T, K extends string>(path: string, key: K, signal?: AbortSignal): Promise<T[]> {
+  const all: T[] = [];
+  for (let next: string | null = null; ;) {
+    const page: Record<K, T[]> & { next: string | null } = await api.get(path, { query: { limit: 500, next }, ...(signal && { signal }) });
+    all.push(...page[key]);
+    if (!page.next) return all;
+    next = page.next;
+  }
 }

@@ -13,11 +13,31 @@ export interface paths {
         };
         /**
          * Who did what, newest first
-         * @description Needs the role administrator.
+         * @description Needs the role administrator of all sites.
          */
         get: operations["list-audit"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin to verify the whole audit log, in the background; the state tells how far it has come
+         * @description Needs the role administrator of all sites.
+         */
+        post: operations["verify-audit"];
         delete?: never;
         options?: never;
         head?: never;
@@ -33,7 +53,7 @@ export interface paths {
         };
         /**
          * Cameras and sensors
-         * @description Needs the role monitor.
+         * @description Needs the role monitor; answers with what belongs to the caller's sites.
          */
         get: operations["list-devices"];
         put?: never;
@@ -53,7 +73,7 @@ export interface paths {
         };
         /**
          * What a sensor has measured, oldest first
-         * @description Needs the role monitor.
+         * @description Needs the role monitor; answers with what belongs to the caller's sites.
          */
         get: operations["list-readings"];
         put?: never;
@@ -72,8 +92,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Who is on duty: whose console has been open within the last minute
-         * @description Needs the role monitor.
+         * Who is on duty at the sites of the request: whose console has been open within the last minute
+         * @description Needs the role monitor; answers with what belongs to the caller's sites.
          */
         get: operations["list-duty"];
         put?: never;
@@ -93,13 +113,13 @@ export interface paths {
         };
         /**
          * Edges
-         * @description Needs the role monitor.
+         * @description Needs the role monitor; answers with what belongs to the caller's sites.
          */
         get: operations["list-edges"];
         put?: never;
         /**
          * Make a place for an edge, and a one-time token for its box
-         * @description Needs the role administrator.
+         * @description Needs the role administrator of all sites.
          */
         post: operations["add-edge"];
         delete?: never;
@@ -120,7 +140,7 @@ export interface paths {
         post?: never;
         /**
          * Refuse an edge from now on; its devices are forgotten, its incidents stay
-         * @description Needs the role administrator.
+         * @description Needs the role administrator; what is not of the caller's sites does not exist.
          */
         delete: operations["revoke-edge"];
         options?: never;
@@ -137,7 +157,7 @@ export interface paths {
         };
         /**
          * What an edge has lost for good and will never deliver, the newest first
-         * @description Needs the role monitor.
+         * @description Needs the role monitor; what is not of the caller's sites does not exist.
          */
         get: operations["list-gaps"];
         put?: never;
@@ -157,7 +177,7 @@ export interface paths {
         };
         /**
          * A file of an incident, with byte ranges
-         * @description Needs the role monitor.
+         * @description Needs the role monitor; what is not of the caller's sites does not exist.
          */
         get: operations["get-evidence"];
         put?: never;
@@ -176,10 +196,70 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Incidents, newest first
-         * @description Needs the role monitor.
+         * Incidents or groups of them, newest first
+         * @description Needs the role monitor; answers with what belongs to the caller's sites.
          */
         get: operations["list-incidents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How many incidents have each state and severity
+         * @description Needs the role monitor; answers with what belongs to the caller's sites.
+         */
+        get: operations["count-incidents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/noise": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The rules that opened the most incidents in a day
+         * @description Needs the role monitor; answers with what belongs to the caller's sites.
+         */
+        get: operations["list-noise"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/transitions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What each action does to an incident in each state
+         * @description Needs the role monitor.
+         */
+        get: operations["list-transitions"];
         put?: never;
         post?: never;
         delete?: never;
@@ -196,8 +276,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * One incident with its timeline
-         * @description Needs the role monitor.
+         * One incident with its timeline and reports
+         * @description Needs the role monitor; what is not of the caller's sites does not exist.
          */
         get: operations["get-incident"];
         put?: never;
@@ -219,12 +299,12 @@ export interface paths {
         put?: never;
         /**
          * Say that it has been seen
-         * @description Needs the role dispatcher.
+         * @description Needs the role dispatcher; what is not of the caller's sites does not exist.
          */
         post: operations["acknowledge-incident"];
         /**
          * Take an acknowledgement back: it waits for somebody again
-         * @description Needs the role dispatcher.
+         * @description Needs the role dispatcher; what is not of the caller's sites does not exist.
          */
         delete: operations["unacknowledge-incident"];
         options?: never;
@@ -243,7 +323,7 @@ export interface paths {
         put?: never;
         /**
          * Give it to somebody
-         * @description Needs the role dispatcher.
+         * @description Needs the role dispatcher; what is not of the caller's sites does not exist.
          */
         post: operations["assign-incident"];
         delete?: never;
@@ -262,10 +342,50 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Say that it is done with
-         * @description Needs the role dispatcher.
+         * Say that nothing is left to be done, and what came of it
+         * @description Needs the role dispatcher; what is not of the caller's sites does not exist.
          */
         post: operations["close-incident"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/{id}/hold": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say whether it may be deleted when it is old
+         * @description Needs the role dispatcher; what is not of the caller's sites does not exist.
+         */
+        post: operations["hold-incident"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/{id}/join": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Move its reports to another incident and close it
+         * @description Needs the role dispatcher; what is not of the caller's sites does not exist.
+         */
+        post: operations["join-incident"];
         delete?: never;
         options?: never;
         head?: never;
@@ -283,7 +403,7 @@ export interface paths {
         put?: never;
         /**
          * Add a note
-         * @description Needs the role dispatcher.
+         * @description Needs the role dispatcher; what is not of the caller's sites does not exist.
          */
         post: operations["notes-incident"];
         delete?: never;
@@ -302,10 +422,30 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Undo a closing, within 30 s of it
-         * @description Needs the role dispatcher.
+         * Open it again after it was closed
+         * @description Needs the role dispatcher; what is not of the caller's sites does not exist.
          */
         post: operations["reopen-incident"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/live/{edge}/{device}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Watch a camera as fragmented MP4 where WebRTC does not get through: one fragment for each frame; Location is the view's resource; ?incident=ID or ?reason=TEXT says what it is for
+         * @description Needs the role dispatcher; what is not of the caller's sites does not exist.
+         */
+        get: operations["live"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -381,7 +521,7 @@ export interface paths {
         };
         /**
          * The cameras near an incident or a place, best first, each with the reason of its rank
-         * @description Needs the role monitor.
+         * @description Needs the role monitor; answers with what belongs to the caller's sites.
          */
         get: operations["nearby"];
         put?: never;
@@ -401,7 +541,7 @@ export interface paths {
         };
         /**
          * The newest picture that the hub has of each camera, with its time
-         * @description Needs the role monitor.
+         * @description Needs the role monitor; answers with what belongs to the caller's sites.
          */
         get: operations["list-pictures"];
         put?: never;
@@ -422,10 +562,27 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Open an incident for what a person, or another system, has told
-         * @description Needs the role dispatcher.
+         * Open an incident for what a person or another system reports, or add the report to one
+         * @description Needs the role dispatcher; answers with what belongs to the caller's sites.
          */
         post: operations["report"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schemas/incident-event-2.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** JSON Schema of the data of events that are sent to webhooks */
+        get: operations["incident-event-schema"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -441,7 +598,7 @@ export interface paths {
         };
         /**
          * Curves of sensors: lowest, mean and highest value of each step of time
-         * @description Needs the role monitor.
+         * @description Needs the role monitor; answers with what belongs to the caller's sites.
          */
         get: operations["list-series"];
         put?: never;
@@ -460,7 +617,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Who am I?
+         * The session of the request: who is logged in
          * @description Needs the role monitor.
          */
         get: operations["get-session"];
@@ -472,6 +629,40 @@ export interface paths {
          * @description Needs the role monitor.
          */
         delete: operations["log-out"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/oidc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Begin to log in at the OpenID Connect provider: redirects the browser there */
+        get: operations["begin-oidc"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/oidc/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where the provider sends the browser back: logs in and redirects to the console */
+        get: operations["finish-oidc"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -497,6 +688,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/session/ways": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The ways to log in */
+        get: operations["list-login-ways"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/stream": {
         parameters: {
             query?: never;
@@ -506,7 +714,7 @@ export interface paths {
         };
         /**
          * Live updates as server-sent events: incident, device, edge, view and reset; Last-Event-ID goes on where a stream broke off
-         * @description Needs the role monitor.
+         * @description Needs the role monitor; answers with what belongs to the caller's sites.
          */
         get: operations["stream"];
         put?: never;
@@ -525,14 +733,14 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * API tokens
-         * @description Needs the role administrator.
+         * API tokens, the oldest first
+         * @description Needs the role administrator of all sites.
          */
         get: operations["list-tokens"];
         put?: never;
         /**
-         * Make an API token
-         * @description Needs the role administrator.
+         * Create an API token; it ends with the user who creates it, and allows no more than that user's role
+         * @description Needs the role administrator of all sites.
          */
         post: operations["create-token"];
         delete?: never;
@@ -553,7 +761,7 @@ export interface paths {
         post?: never;
         /**
          * Refuse a token from now on
-         * @description Needs the role administrator.
+         * @description Needs the role administrator of all sites.
          */
         delete: operations["revoke-token"];
         options?: never;
@@ -569,14 +777,14 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Users
-         * @description Needs the role administrator.
+         * Users, by name
+         * @description Needs the role administrator of all sites.
          */
         get: operations["list-users"];
         put?: never;
         /**
          * Add a user
-         * @description Needs the role administrator.
+         * @description Needs the role administrator of all sites.
          */
         post: operations["add-user"];
         delete?: never;
@@ -597,7 +805,7 @@ export interface paths {
         post?: never;
         /**
          * Remove a user; the last administrator stays
-         * @description Needs the role administrator.
+         * @description Needs the role administrator of all sites.
          */
         delete: operations["remove-user"];
         options?: never;
@@ -615,9 +823,29 @@ export interface paths {
         get?: never;
         /**
          * Keep a user out, ending the user's sessions, or let the user in again
-         * @description Needs the role administrator.
+         * @description Needs the role administrator of all sites.
          */
         put: operations["set-disabled"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/{name}/name": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Give a user another name; sessions go on, and nobody else can get the former name
+         * @description Needs the role administrator of all sites.
+         */
+        put: operations["rename-user"];
         post?: never;
         delete?: never;
         options?: never;
@@ -636,7 +864,7 @@ export interface paths {
         put?: never;
         /**
          * Give a user another password and end the user's sessions
-         * @description Needs the role administrator.
+         * @description Needs the role administrator of all sites.
          */
         post: operations["set-password"];
         delete?: never;
@@ -655,9 +883,29 @@ export interface paths {
         get?: never;
         /**
          * Give a user another role; the last administrator stays one
-         * @description Needs the role administrator.
+         * @description Needs the role administrator of all sites.
          */
         put: operations["set-role"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/{name}/sites": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Give a user's role another scope: all sites, or some; the last administrator of all sites stays one
+         * @description Needs the role administrator of all sites.
+         */
+        put: operations["set-sites"];
         post?: never;
         delete?: never;
         options?: never;
@@ -674,12 +922,32 @@ export interface paths {
         };
         /**
          * Who watched which camera, and why; newest first
-         * @description Needs the role administrator.
+         * @description Needs the role administrator; answers with what belongs to the caller's sites.
          */
         get: operations["list-views"];
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/views/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End a view that is going on
+         * @description Needs the role administrator; what is not of the caller's sites does not exist.
+         */
+        delete: operations["end-view"];
         options?: never;
         head?: never;
         patch?: never;
@@ -694,13 +962,13 @@ export interface paths {
         };
         /**
          * Who receives every alert
-         * @description Needs the role administrator.
+         * @description Needs the role administrator of all sites.
          */
         get: operations["list-webhooks"];
         put?: never;
         /**
          * Send every alert from now on to a URL, as CloudEvents with Standard Webhooks signatures
-         * @description Needs the role administrator.
+         * @description Needs the role administrator of all sites.
          */
         post: operations["add-webhook"];
         delete?: never;
@@ -719,13 +987,13 @@ export interface paths {
         get?: never;
         /**
          * Switch a webhook off, or on again; what waits for it goes on waiting
-         * @description Needs the role administrator.
+         * @description Needs the role administrator of all sites.
          */
         put: operations["switch-webhook"];
         post?: never;
         /**
          * Send nothing more there
-         * @description Needs the role administrator.
+         * @description Needs the role administrator of all sites.
          */
         delete: operations["remove-webhook"];
         options?: never;
@@ -742,7 +1010,7 @@ export interface paths {
         };
         /**
          * How alerts fared on their way there, newest first
-         * @description Needs the role administrator.
+         * @description Needs the role administrator of all sites.
          */
         get: operations["list-deliveries"];
         put?: never;
@@ -764,7 +1032,7 @@ export interface paths {
         put?: never;
         /**
          * Send one event of the type gridpost.test now, and say what came of it
-         * @description Needs the role administrator.
+         * @description Needs the role administrator of all sites.
          */
         post: operations["test-webhook"];
         delete?: never;
@@ -799,7 +1067,7 @@ export interface paths {
         };
         /**
          * Figures for Prometheus
-         * @description Needs the role monitor.
+         * @description Needs the role monitor of all sites.
          */
         get: operations["metrics"];
         put?: never;
@@ -856,19 +1124,19 @@ export interface paths {
         };
         /**
          * Watch a camera: SDP offer in, 201 with the answer and a Location; ?incident=ID or ?reason=TEXT says what it is for
-         * @description Needs the role dispatcher.
+         * @description Needs the role dispatcher; what is not of the caller's sites does not exist.
          */
         get: operations["whep-get"];
         put?: never;
         /**
          * Watch a camera: SDP offer in, 201 with the answer and a Location; ?incident=ID or ?reason=TEXT says what it is for
-         * @description Needs the role dispatcher.
+         * @description Needs the role dispatcher; what is not of the caller's sites does not exist.
          */
         post: operations["whep-post"];
         delete?: never;
         /**
          * Watch a camera: SDP offer in, 201 with the answer and a Location; ?incident=ID or ?reason=TEXT says what it is for
-         * @description Needs the role dispatcher.
+         * @description Needs the role dispatcher; what is not of the caller's sites does not exist.
          */
         options: operations["whep-options"];
         head?: never;
@@ -916,19 +1184,19 @@ export interface paths {
         };
         /**
          * Send a camera's picture (RFC 9725); edges do it on their own port
-         * @description Needs the role administrator.
+         * @description Needs the role administrator; what is not of the caller's sites does not exist.
          */
         get: operations["whip-get"];
         put?: never;
         /**
          * Send a camera's picture (RFC 9725); edges do it on their own port
-         * @description Needs the role administrator.
+         * @description Needs the role administrator; what is not of the caller's sites does not exist.
          */
         post: operations["whip-post"];
         delete?: never;
         /**
          * Send a camera's picture (RFC 9725); edges do it on their own port
-         * @description Needs the role administrator.
+         * @description Needs the role administrator; what is not of the caller's sites does not exist.
          */
         options: operations["whip-options"];
         head?: never;
@@ -944,25 +1212,25 @@ export interface paths {
         };
         /**
          * A publication that has begun
-         * @description Needs the role administrator.
+         * @description Needs the role administrator; what is not of the caller's sites does not exist.
          */
         get: operations["whip-session-get"];
         put?: never;
         post?: never;
         /**
          * A publication that has begun
-         * @description Needs the role administrator.
+         * @description Needs the role administrator; what is not of the caller's sites does not exist.
          */
         delete: operations["whip-session-delete"];
         /**
          * A publication that has begun
-         * @description Needs the role administrator.
+         * @description Needs the role administrator; what is not of the caller's sites does not exist.
          */
         options: operations["whip-session-options"];
         head?: never;
         /**
          * A publication that has begun
-         * @description Needs the role administrator.
+         * @description Needs the role administrator; what is not of the caller's sites does not exist.
          */
         patch: operations["whip-session-patch"];
         trace?: never;
@@ -991,19 +1259,43 @@ export interface components {
             token: string;
         };
         AddTokenInputBody: {
+            /**
+             * Format: date-time
+             * @description when it ends by itself; left out: never
+             */
+            expires_at?: string;
             name: string;
             /** @enum {string} */
             role: "monitor" | "dispatcher" | "administrator";
+            /** @description that the token may see; all unless given */
+            sites?: string[] | null;
         };
         AddUserInputBody: {
             name: string;
             password: string;
             /** @enum {string} */
             role: "monitor" | "dispatcher" | "administrator";
+            /** @description that the user may see; all unless given */
+            sites?: string[] | null;
         };
         AddWebhookInputBody: {
+            /**
+             * Format: int64
+             * @description of events: 2, or 1 for a receiver that does not know the type gridpost.incident.cleared
+             */
+            format?: number;
+            /**
+             * @description webhook unless given: CloudEvents to a URL; mqtt: CloudEvents to a topic of a broker; cap: CAP 1.2 messages to a URL
+             * @enum {string}
+             */
+            kind?: "webhook" | "mqtt" | "cap";
+            /** @description of the broker; it is never shown */
+            password?: string;
             /** @description whsec_ and base64, as Standard Webhooks has it; made unless given */
             secret?: string;
+            /** @description of the kinds mqtt and cap */
+            settings?: components["schemas"]["WebhookSettings"];
+            /** @description https://, or mqtts:// of a broker */
             url: string;
         };
         AssignInputBody: {
@@ -1018,16 +1310,87 @@ export interface components {
             /** Format: int64 */
             id: number;
             object: string;
+            /** @description ID of the user; empty: it was not a user, or before users had IDs */
+            user_id: string;
+            /** @description the name as it was then */
             who: string;
+        };
+        AuditHead: {
+            /**
+             * Format: date-time
+             * @description when it was written; null: never since the start
+             */
+            at: string | null;
+            /**
+             * Format: int64
+             * @description of the head that was written last; 0: none since the start
+             */
+            entry: number;
+            /** @description the last attempt has failed; the log of the hub says why */
+            failing: boolean;
+            /**
+             * Format: int64
+             * @description since the start
+             */
+            failures: number;
+            /** @description data folder, file, webhook or syslog */
+            target: string;
         };
         AuditOutputBody: {
             audit: components["schemas"]["AuditEntry"][] | null;
             /**
              * Format: int64
-             * @description the first entry that was changed afterwards; 0: none was
+             * @description as in state
              */
             broken: number;
             next: string | null;
+            /** @description what is known of the integrity of the log; nothing is verified for this answer */
+            state: components["schemas"]["AuditState"];
+        };
+        AuditState: {
+            /**
+             * Format: int64
+             * @description the first entry that was ever found changed or missing; 0: none
+             */
+            broken: number;
+            /**
+             * Format: date-time
+             * @description when the whole log was last verified again; null: never
+             */
+            full_at: string | null;
+            /** @description where this hub writes signed heads of the log */
+            heads: components["schemas"]["AuditHead"][] | null;
+            /** @description ID of the key of new entries */
+            key: string;
+            /** @description where it is: file, data folder or database (beside the log, where it protects little) */
+            key_place: string;
+            /**
+             * Format: int64
+             * @description number of the newest entry
+             */
+            last: number;
+            /**
+             * Format: int64
+             * @description the first entry whose key is not known here, so that it cannot be verified; 0: none
+             */
+            missing_key: number;
+            /**
+             * Format: int64
+             * @description the entry that this has come to
+             */
+            position: number;
+            /** @description the whole log is being verified */
+            running: boolean;
+            /**
+             * Format: int64
+             * @description every entry up to this one has been verified
+             */
+            verified: number;
+            /**
+             * Format: date-time
+             * @description when new entries were last looked for and verified; null: never
+             */
+            verified_at: string | null;
         };
         Cause: {
             code: string;
@@ -1036,6 +1399,15 @@ export interface components {
             };
             text: string;
         };
+        CloseInputBody: {
+            /** @enum {string} */
+            outcome?: "false_alarm" | "dealt_with" | "handed_on" | "other";
+            text?: string;
+        };
+        CountsOutputBody: {
+            /** @description exact; pairs without incidents are left out */
+            counts: components["schemas"]["IncidentCount"][] | null;
+        };
         DeliveriesOutputBody: {
             deliveries: components["schemas"]["DeliveryRecord"][] | null;
             next: string | null;
@@ -1043,7 +1415,14 @@ export interface components {
         DeliveryRecord: {
             /** Format: int64 */
             attempts: number;
+            /** @description why it is not delivered, in English */
             cause: string;
+            /** @description the same as a code; absent for an attempt of an older version */
+            cause_code?: string;
+            /** @description the values of the code's sentence, by name */
+            cause_params?: {
+                [key: string]: string;
+            };
             id: string;
             incident: string;
             kind: string;
@@ -1056,7 +1435,10 @@ export interface components {
             next_at: string | null;
             /** Format: date-time */
             queued_at: string;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description number among the deliveries to the target; none is left out
+             */
             sequence: number;
             /** @enum {string} */
             state: "pending" | "delivered" | "dead";
@@ -1116,6 +1498,11 @@ export interface components {
             /** Format: date-time */
             created_at: string;
             health?: components["schemas"]["EdgeHealth"];
+            /**
+             * Format: int64
+             * @description grows whenever the list of the edge's devices changes
+             */
+            inventory: number;
             /** Format: date-time */
             last_seen: string | null;
             name: string;
@@ -1148,37 +1535,21 @@ export interface components {
             value?: unknown;
         };
         ErrorModel: {
-            /**
-             * @description A human-readable explanation specific to this occurrence of the problem.
-             * @example Property foo is required but is missing.
-             */
+            /** @description the same as code and params, where an edge is the reason */
+            cause?: components["schemas"]["Cause"];
+            /** @description the detail as a code that never changes its meaning */
+            code?: string;
+            /** @description in English */
             detail?: string;
-            /** @description Optional list of individual error details */
-            errors?: components["schemas"]["ErrorDetail"][] | null;
-            /**
-             * Format: uri
-             * @description A URI reference that identifies the specific occurrence of the problem.
-             * @example https://example.com/error-log/abc123
-             */
-            instance?: string;
-            /**
-             * Format: int64
-             * @description HTTP status code
-             * @example 400
-             */
-            status?: number;
-            /**
-             * @description A short, human-readable summary of the problem type. This value should not change between occurrences of the error.
-             * @example Bad Request
-             */
-            title?: string;
-            /**
-             * Format: uri
-             * @description A URI reference to human-readable documentation for the error.
-             * @default about:blank
-             * @example https://example.com/errors/example
-             */
-            type: string;
+            /** @description parts of the request that are not valid */
+            errors?: components["schemas"]["Invalid"][] | null;
+            /** @description the values of the code's sentence, by name */
+            params?: {
+                [key: string]: string;
+            };
+            /** Format: int64 */
+            status: number;
+            title: string;
         };
         EvidenceFile: {
             /** @description false: the edge has announced it, its bytes are on their way */
@@ -1198,10 +1569,17 @@ export interface components {
         Failure: {
             /** Format: date-time */
             at: string;
+            /** @description in English */
             cause: string;
+            /** @description the same as a code; absent for an attempt of an older version */
+            cause_code?: string;
+            /** @description the values of the code's sentence, by name */
+            cause_params?: {
+                [key: string]: string;
+            };
             /**
              * Format: date-time
-             * @description when something is tried again at the earliest
+             * @description when the next attempt is due at the earliest
              */
             next_at: string;
         };
@@ -1215,7 +1593,7 @@ export interface components {
             device?: string;
             /**
              * Format: date-time
-             * @description time of the oldest item lost, by the edge's clock
+             * @description time of the oldest item lost, by the hub's clock
              */
             from: string;
             id: string;
@@ -1230,12 +1608,16 @@ export interface components {
             received_at: string;
             /**
              * Format: date-time
-             * @description time of the newest item lost, by the edge's clock
+             * @description time of the newest item lost, by the hub's clock
              */
             to: string;
         };
         GapsOutputBody: {
             gaps: components["schemas"]["Gap"][] | null;
+        };
+        HoldInputBody: {
+            /** @description true: it is not deleted, however old it becomes */
+            held: boolean;
         };
         Incident: {
             assignee: string;
@@ -1263,6 +1645,10 @@ export interface components {
             /** @description edge that opened it; empty for a report */
             edge: string;
             evidence: components["schemas"]["EvidenceFile"][] | null;
+            /** @description ID of its group: repeated incidents of one edge, device and rule */
+            group: string;
+            /** @description it is not deleted, however old it becomes */
+            held?: boolean;
             id: string;
             /** @description kind of the rule, or the kind of a report */
             kind: string;
@@ -1278,15 +1664,24 @@ export interface components {
              * @description time of the picture or reading
              */
             opened_at: string;
+            /**
+             * @description what came of it, once it is closed; joined: its reports went to another incident
+             * @enum {string}
+             */
+            outcome?: "false_alarm" | "dealt_with" | "handed_on" | "other" | "joined";
             place: components["schemas"]["Place"];
             /**
              * Format: date-time
              * @description when the hub first heard of it
              */
             received_at: string;
+            /** @description that opened or joined it, with its timeline */
+            reports?: components["schemas"]["Report"][] | null;
             rule: string;
             /** @enum {string} */
             severity: "minor" | "moderate" | "severe" | "extreme";
+            /** @description of its edge; empty for a report */
+            site: string;
             /** @enum {string} */
             source: "edge" | "report";
             /**
@@ -1309,17 +1704,84 @@ export interface components {
             value?: number;
             /**
              * Format: int64
-             * @description grows by one with each alert
+             * @description grows by one with each change; its ETag
              */
             version: number;
         };
+        IncidentCount: {
+            /** Format: int64 */
+            count: number;
+            /** @enum {string} */
+            severity: "minor" | "moderate" | "severe" | "extreme";
+            /** @enum {string} */
+            state: "open" | "acknowledged" | "closed";
+        };
+        IncidentGroup: {
+            /** Format: int64 */
+            acknowledged: number;
+            /** Format: int64 */
+            closed: number;
+            /**
+             * Format: int64
+             * @description incidents in it
+             */
+            count: number;
+            device: string;
+            edge: string;
+            /**
+             * Format: date-time
+             * @description when the first incident occurred
+             */
+            first_at: string;
+            /**
+             * Format: int64
+             * @description incidents whose condition still holds
+             */
+            holding: number;
+            id: string;
+            kind: string;
+            /**
+             * Format: date-time
+             * @description when the newest incident occurred
+             */
+            last_at: string;
+            /** @description without its timeline */
+            newest: components["schemas"]["Incident"];
+            /** Format: int64 */
+            open: number;
+            rule: string;
+            /**
+             * @description the highest of its incidents
+             * @enum {string}
+             */
+            severity: "minor" | "moderate" | "severe" | "extreme";
+            site: string;
+            /** @enum {string} */
+            source: "edge" | "report";
+            /** @description of the newest incident */
+            title: string;
+        };
         IncidentsOutputBody: {
+            /** @description when grouped; incidents is empty then */
+            groups?: components["schemas"]["IncidentGroup"][] | null;
             incidents: components["schemas"]["Incident"][] | null;
             /** @description for the page after this one; null: this is the last */
             next: string | null;
         };
+        Invalid: {
+            /** @description such as body.title or query.limit */
+            location?: string;
+            message?: string;
+            value?: unknown;
+        };
+        JoinInputBody: {
+            /** @description ID of the incident that gets its reports */
+            into: string;
+        };
         LastReading: {
             quality: string;
+            /** @description a value that is no number; then value is 0 */
+            text?: string;
             /** Format: date-time */
             time: string;
             unit: string;
@@ -1329,6 +1791,10 @@ export interface components {
         LoginInputBody: {
             password: string;
             user: string;
+        };
+        LoginWaysOutputBody: {
+            /** @description name of the OpenID Connect provider, at which log-in begins with a visit of /api/v1/session/oidc; null: there is none */
+            provider: string | null;
         };
         MapFile: {
             /** Format: int64 */
@@ -1356,14 +1822,47 @@ export interface components {
             /** @description whether any camera sees the place */
             sees: boolean;
         };
+        NoiseOutputBody: {
+            day: string;
+            /** @description the noisiest first */
+            rules: components["schemas"]["NoisyRule"][] | null;
+            /** Format: date-time */
+            since: string;
+            tz: string;
+            /** Format: date-time */
+            until: string;
+        };
+        NoisyRule: {
+            /**
+             * Format: int64
+             * @description incidents
+             */
+            count: number;
+            device: string;
+            edge: string;
+            /**
+             * Format: int64
+             * @description groups that they made
+             */
+            groups: number;
+            kind: string;
+            /**
+             * Format: date-time
+             * @description when the newest incident occurred
+             */
+            last_at: string;
+            rule: string;
+            site: string;
+        };
+        NoteInputBody: {
+            text: string;
+        };
         OnDuty: {
+            id: string;
             role: string;
             /** Format: date-time */
             seen_at: string;
             user: string;
-        };
-        OptionalTextInputBody: {
-            text?: string;
         };
         OwnPasswordInputBody: {
             current: string;
@@ -1421,6 +1920,7 @@ export interface components {
         Reading: {
             device: string;
             quality: string;
+            text?: string;
             /** Format: date-time */
             time: string;
             unit: string;
@@ -1430,12 +1930,34 @@ export interface components {
         ReadingsOutputBody: {
             readings: components["schemas"]["Reading"][] | null;
         };
+        RenameInputBody: {
+            name: string;
+        };
+        ReopenInputBody: {
+            text?: string;
+        };
+        Report: {
+            id: string;
+            kind: string;
+            /** Format: date-time */
+            occurred_at: string;
+            place: components["schemas"]["Place"];
+            /** Format: date-time */
+            recorded_at: string;
+            /** @enum {string} */
+            severity: "minor" | "moderate" | "severe" | "extreme";
+            text: string;
+            title: string;
+            who: string;
+        };
         ReportInputBody: {
             /**
              * Format: date-time
-             * @description when it happened; now unless given
+             * @description when it happened; now unless given; at most 5 minutes ahead and 5 years ago
              */
             at?: string;
+            /** @description ID of the incident that it joins; it opens one unless given */
+            join?: string;
             /** @description what sort of thing it is; report unless given */
             kind?: string;
             place?: components["schemas"]["Place"];
@@ -1444,6 +1966,8 @@ export interface components {
              * @enum {string}
              */
             severity?: "minor" | "moderate" | "severe" | "extreme";
+            /** @description site of the incident that it opens; unless given, the caller's if that is one, else that of the nearest camera of the caller's sites; of no site if the caller sees all */
+            site?: string;
             text?: string;
             /** @description one line; the first of the text unless given */
             title?: string;
@@ -1489,17 +2013,31 @@ export interface components {
              * @description null for a token
              */
             expires_at: string | null;
+            /** @description the user's; empty for a token */
+            id: string;
             /** @enum {string} */
             role: "monitor" | "dispatcher" | "administrator";
+            /** @description that the user or the token may see; null: all */
+            sites: string[] | null;
             /** @description a user's name, or the token's */
             user: string;
+        };
+        SitesInputBody: {
+            /** @description that the user may see; null: all */
+            sites: string[] | null;
         };
         SwitchWebhookInputBody: {
             enabled: boolean;
         };
         TestWebhookOutputBody: {
-            /** @description why it was not delivered, in words */
+            /** @description why it was not delivered, in English */
             cause: string;
+            /** @description the same as a code */
+            cause_code?: string;
+            /** @description the values of the code's sentence, by name */
+            cause_params?: {
+                [key: string]: string;
+            };
             delivered: boolean;
             /**
              * Format: int64
@@ -1509,15 +2047,22 @@ export interface components {
             /** Format: int64 */
             took_ms: number;
         };
-        TextInputBody: {
-            text: string;
-        };
         TimelineEntry: {
             /** Format: date-time */
             at: string;
             data?: unknown;
-            /** @description opened, changed, over, evidence, reported, acknowledged, unacknowledged, assigned, noted, closed, reopened */
+            /** @description opened, changed, over, evidence, reported, acknowledged, unacknowledged, assigned, noted, closed, reopened, joined, held, released */
             kind: string;
+            /**
+             * Format: date-time
+             * @description when it happened, by the hub's clock; the same as at
+             */
+            occurred_at: string;
+            /**
+             * Format: date-time
+             * @description when the hub recorded it; the order of the timeline
+             */
+            recorded_at: string;
             text: string;
             /** @description user, token or edge */
             who: string;
@@ -1525,37 +2070,95 @@ export interface components {
         Token: {
             /** Format: date-time */
             created_at: string;
+            /** @description the name as it was then */
             created_by: string;
+            /** @description ID of the user; empty: it was not created by a user */
+            created_by_id: string;
+            /**
+             * Format: date-time
+             * @description when it ends by itself; null: never
+             */
+            expires_at: string | null;
             id: string;
+            /**
+             * Format: date-time
+             * @description to within a minute; null: never
+             */
+            last_used_at: string | null;
             name: string;
             role: string;
+            /** @description that the token may see; null: all */
+            sites: string[] | null;
         };
         TokenOutputBody: {
             /** Format: date-time */
             created_at: string;
+            /** @description the name as it was then */
             created_by: string;
+            /** @description ID of the user; empty: it was not created by a user */
+            created_by_id: string;
+            /**
+             * Format: date-time
+             * @description when it ends by itself; null: never
+             */
+            expires_at: string | null;
             id: string;
+            /**
+             * Format: date-time
+             * @description to within a minute; null: never
+             */
+            last_used_at: string | null;
             name: string;
             role: string;
-            /** @description what goes behind Bearer; it is shown once */
+            /** @description that the token may see; null: all */
+            sites: string[] | null;
+            /** @description for the header Authorization: Bearer; it is shown once */
             token: string;
         };
         TokensOutputBody: {
             next: string | null;
             tokens: components["schemas"]["Token"][] | null;
         };
+        Transition: {
+            action: string;
+            /** @description nothing changes: it is done already */
+            done?: boolean;
+            /** @description code of the refusal */
+            refusal?: string;
+            /** @description fields of the request */
+            requires: string[] | null;
+            /** @description the least that may */
+            role: string;
+            /** @enum {string} */
+            state: "open" | "acknowledged" | "closed";
+            /**
+             * @description the state afterwards
+             * @enum {string}
+             */
+            to: "open" | "acknowledged" | "closed";
+        };
+        TransitionsOutputBody: {
+            transitions: components["schemas"]["Transition"][] | null;
+            /** Format: int64 */
+            version: number;
+        };
         User: {
             /** Format: date-time */
             created_at: string;
             /**
              * Format: date-time
-             * @description since when the user is kept out; null: may log in
+             * @description since when the user cannot log in; null: can
              */
             disabled_at: string | null;
+            /** @description never changes; the name may */
+            id: string;
             name: string;
             role: string;
+            /** @description that the user may see; null: all */
+            sites: string[] | null;
         };
         UserOutputBody: {
+            id: string;
             name: string;
             role: string;
         };
@@ -1570,12 +2173,22 @@ export interface components {
             edge: string;
             /** Format: date-time */
             ended_at: string | null;
+            /** @description the same as a code; absent for views of before */
+            ended_code?: string;
+            /** @description the values of the code's sentence, by name */
+            ended_params?: {
+                [key: string]: string;
+            };
+            /** @description in English */
             ended_why?: string;
             id: string;
             incident?: string;
             reason: string;
+            site: string;
             /** Format: date-time */
             until: string;
+            /** @description ID of the user; empty: a token */
+            user_id: string;
             who: string;
         };
         ViewsOutputBody: {
@@ -1585,21 +2198,40 @@ export interface components {
         Webhook: {
             /** Format: date-time */
             created_at: string;
-            /** @description why nothing is sent any more; empty while it is */
+            /** @description why nothing is sent, in English; empty: it is enabled */
             disabled: string;
+            /** @description the same as a code; absent if it was disabled by an older version */
+            disabled_code?: string;
+            /** @description the values of the code's sentence, by name */
+            disabled_params?: {
+                [key: string]: string;
+            };
             /** @description the last attempt that failed, while its alert waits for another */
             failing?: components["schemas"]["Failure"];
             /**
              * Format: int64
-             * @description alerts that were given up, of those that the log still has
+             * @description of events: 2, or 1 as before the type gridpost.incident.cleared
+             */
+            format: number;
+            /**
+             * Format: double
+             * @description age at which an alert that could not be delivered is given up
+             */
+            give_up_after_seconds: number;
+            /**
+             * Format: int64
+             * @description alerts that were given up and are not deleted yet, counted up to 10000
              */
             given_up: number;
             id: string;
+            /** @enum {string} */
+            kind: "webhook" | "mqtt" | "cap";
             /**
              * Format: int64
-             * @description alerts still to be delivered
+             * @description alerts still to be delivered, counted up to 10000
              */
             pending: number;
+            settings?: components["schemas"]["WebhookSettings"];
             url: string;
         };
         WebhookOutputBody: {
@@ -1607,6 +2239,21 @@ export interface components {
             /** @description what signatures are checked with; it is shown once */
             secret: string;
             url: string;
+        };
+        WebhookSettings: {
+            /** @description PEM certificates of the broker's authority; the system's unless given */
+            ca?: string;
+            /** @description of kind cap: who is responsible; an ID of the installation unless given */
+            sender?: string;
+            /**
+             * @description of kind cap; Actual unless given
+             * @enum {string}
+             */
+            status?: "Actual" | "Exercise" | "Test";
+            /** @description of kind mqtt; gridpost/incidents unless given */
+            topic?: string;
+            /** @description at the broker */
+            username?: string;
         };
         WebhooksOutputBody: {
             next: string | null;
@@ -1664,6 +2311,53 @@ export interface operations {
             };
             /** @description Unprocessable Entity */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "verify-audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditState"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2136,11 +2830,29 @@ export interface operations {
                 /** @description the last answer's next, for the page after it */
                 next?: string;
                 state?: "open" | "acknowledged" | "closed" | "unclosed";
+                /** @description whether what opened it still holds */
+                condition?: "open" | "closed";
                 edge?: string;
                 device?: string;
+                rule?: string;
+                /** @description kind of the rule, or of the report */
+                kind?: string;
                 severity?: "minor" | "moderate" | "severe" | "extreme";
-                /** @description opened then or later */
+                site?: string;
+                source?: "edge" | "report";
+                assignee?: string;
+                /** @description incidents of one group */
+                group?: string;
+                /** @description occurred then or later */
                 since?: string;
+                /** @description occurred before */
+                until?: string;
+                /** @description words that are all found in its title, names, notes or reports; the order is then that of arrival */
+                q?: string;
+                /** @description only these, separated by commas; unknown ones are left out */
+                ids?: string[] | null;
+                /** @description groups instead of incidents; not together with q, assignee, group or ids */
+                grouped?: boolean;
             };
             header?: never;
             path?: never;
@@ -2195,6 +2907,162 @@ export interface operations {
             };
         };
     };
+    "count-incidents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CountsOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-noise": {
+        parameters: {
+            query?: {
+                /** @description today unless given */
+                day?: string;
+                /** @description IANA time zone of the day, such as Asia/Shanghai */
+                tz?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoiseOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-transitions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TransitionsOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     "get-incident": {
         parameters: {
             query?: never;
@@ -2209,6 +3077,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2265,7 +3134,10 @@ export interface operations {
     "acknowledge-incident": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description the ETag of the incident as the caller has seen it: 412 if it has changed since */
+                "If-Match"?: string;
+            };
             path: {
                 id: string;
             };
@@ -2276,6 +3148,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2311,6 +3184,15 @@ export interface operations {
             };
             /** @description Conflict */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Precondition Failed */
+            412: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2341,7 +3223,10 @@ export interface operations {
     "unacknowledge-incident": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description the ETag of the incident as the caller has seen it: 412 if it has changed since */
+                "If-Match"?: string;
+            };
             path: {
                 id: string;
             };
@@ -2352,6 +3237,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2387,6 +3273,15 @@ export interface operations {
             };
             /** @description Conflict */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Precondition Failed */
+            412: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2417,7 +3312,10 @@ export interface operations {
     "assign-incident": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description the ETag of the incident as the caller has seen it: 412 if it has changed since */
+                "If-Match"?: string;
+            };
             path: {
                 id: string;
             };
@@ -2432,6 +3330,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2467,6 +3366,15 @@ export interface operations {
             };
             /** @description Conflict */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Precondition Failed */
+            412: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2497,7 +3405,10 @@ export interface operations {
     "close-incident": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description the ETag of the incident as the caller has seen it: 412 if it has changed since */
+                "If-Match"?: string;
+            };
             path: {
                 id: string;
             };
@@ -2505,13 +3416,14 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                "application/json": components["schemas"]["OptionalTextInputBody"];
+                "application/json": components["schemas"]["CloseInputBody"];
             };
         };
         responses: {
             /** @description OK */
             200: {
                 headers: {
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2547,6 +3459,201 @@ export interface operations {
             };
             /** @description Conflict */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Precondition Failed */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "hold-incident": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the ETag of the incident as the caller has seen it: 412 if it has changed since */
+                "If-Match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HoldInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Incident"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Precondition Failed */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "join-incident": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description the ETag of the incident as the caller has seen it: 412 if it has changed since */
+                "If-Match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JoinInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Incident"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Precondition Failed */
+            412: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2577,7 +3684,10 @@ export interface operations {
     "notes-incident": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description the ETag of the incident as the caller has seen it: 412 if it has changed since */
+                "If-Match"?: string;
+            };
             path: {
                 id: string;
             };
@@ -2585,13 +3695,14 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["TextInputBody"];
+                "application/json": components["schemas"]["NoteInputBody"];
             };
         };
         responses: {
             /** @description OK */
             200: {
                 headers: {
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2627,6 +3738,15 @@ export interface operations {
             };
             /** @description Conflict */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Precondition Failed */
+            412: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2657,17 +3777,25 @@ export interface operations {
     "reopen-incident": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description the ETag of the incident as the caller has seen it: 412 if it has changed since */
+                "If-Match"?: string;
+            };
             path: {
                 id: string;
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ReopenInputBody"];
+            };
+        };
         responses: {
             /** @description OK */
             200: {
                 headers: {
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2710,6 +3838,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description Precondition Failed */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Unprocessable Entity */
             422: {
                 headers: {
@@ -2727,6 +3864,27 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
+            };
+        };
+    };
+    live: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                edge: string;
+                device: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description see the summary; errors are application/problem+json (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };
@@ -2951,7 +4109,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description the same report sent again under the same key is one incident */
+                /** @description the same report sent again under the same key is one report */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -2966,6 +4124,7 @@ export interface operations {
             /** @description Created */
             201: {
                 headers: {
+                    ETag?: string;
                     Location?: string;
                     [name: string]: unknown;
                 };
@@ -2991,6 +4150,24 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Unprocessable Entity */
             422: {
                 headers: {
@@ -3008,6 +4185,24 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
+            };
+        };
+    };
+    "incident-event-schema": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description see the summary; errors are application/problem+json (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };
@@ -3230,6 +4425,42 @@ export interface operations {
             };
         };
     };
+    "begin-oidc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description see the summary; errors are application/problem+json (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "finish-oidc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description see the summary; errors are application/problem+json (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     "change-password": {
         parameters: {
             query?: never;
@@ -3297,6 +4528,35 @@ export interface operations {
             };
         };
     };
+    "list-login-ways": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginWaysOutputBody"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     stream: {
         parameters: {
             query?: never;
@@ -3317,7 +4577,12 @@ export interface operations {
     };
     "list-tokens": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description entries at most */
+                limit?: number;
+                /** @description the last answer's next, for the page after it */
+                next?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3344,6 +4609,15 @@ export interface operations {
             };
             /** @description Forbidden */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3489,7 +4763,12 @@ export interface operations {
     };
     "list-users": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description entries at most */
+                limit?: number;
+                /** @description the last answer's next, for the page after it */
+                next?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3516,6 +4795,15 @@ export interface operations {
             };
             /** @description Forbidden */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3755,6 +5043,84 @@ export interface operations {
             };
         };
     };
+    "rename-user": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RenameInputBody"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     "set-password": {
         parameters: {
             query?: never;
@@ -3902,6 +5268,84 @@ export interface operations {
             };
         };
     };
+    "set-sites": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SitesInputBody"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     "list-views": {
         parameters: {
             query?: {
@@ -3936,6 +5380,71 @@ export interface operations {
             };
             /** @description Forbidden */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "end-view": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

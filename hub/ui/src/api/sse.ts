@@ -2,43 +2,55 @@
 // link needs: the status of a refusal, the hub's keep-alive comments, and Last-Event-ID at the start.
 
 export interface ServerEvent {
-  id: string; // the last one given, also by earlier events
+  /** the ID to go on from once this event has been handled; the last one given, also by earlier events */
+  id: string;
   name: string;
   data: string;
 }
 
-/** Turns pieces of text into events, as the HTML standard says (§9.2.6). One per stream. */
+/**
+ * Turns pieces of text into events, as the HTML standard says (§9.2.6). One per stream.
+ *
+ * Events are handed over one by one. The ID of an event is committed when the next one is asked for, that is
+ * when it has been handled: a stream that is interrupted before then continues from the event before it.
+ */
 export class EventParser {
   #rest = "";
-  #id: string;
+  #id: string; // of the lines that have been read
+  #committed: string;
   #name = "";
   #data: string[] = [];
 
   constructor(id = "") {
-    this.#id = id;
+    this.#id = this.#committed = id;
   }
 
-  /** The ID to go on from. Also set by an event without data. */
+  /** The ID to go on from: that of the last event that was handled, or of one without data since. */
   get lastId(): string {
-    return this.#id;
+    return this.#committed;
   }
 
-  push(text: string): ServerEvent[] {
-    const events: ServerEvent[] = [];
+  /** Adds text and gives the events that it completes. Each counts as handled when the next is asked for. */
+  *push(text: string): Generator<ServerEvent, void, void> {
     this.#rest += text;
-    // A lone CR at the end may be the first half of CRLF: it waits.
-    const end = this.#rest.endsWith("\r") ? this.#rest.length - 1 : this.#rest.length;
-    const ready = this.#rest.slice(0, end).split(/\r\n|\n|\r/);
-    const open = ready.pop() ?? "";
-    this.#rest = open + this.#rest.slice(end);
-    for (const line of ready) {
-      const event = this.#line(line);
-      if (event) events.push(event);
+    for (let line = this.#line(); line !== null; line = this.#line()) {
+      const event = this.#read(line);
+      if (event) yield event;
+      if (line === "") this.#committed = this.#id;
     }
-    return events;
   }
 
-  #line(line: string): ServerEvent | null {
+  /** Takes one whole line from the text; null if there is none. */
+  #line(): string | null {
+    const at = this.#rest.search(/[\r\n]/);
+    // A lone CR at the end may be the first half of CRLF: it waits.
+    if (at < 0 || (this.#rest[at] === "\r" && at === this.#rest.length - 1)) return null;
+    const line = this.#rest.slice(0, at);
+    this.#rest = this.#rest.slice(at + (this.#rest.startsWith("\r\n", at) ? 2 : 1));
+    return line;
+  }
+
+  #read(line: string): ServerEvent | null {
     if (line === "") {
       const event = { id: this.#id, name: this.#name || "message", data: this.#data.join("\n") };
       const some = this.#data.length > 0;

@@ -1,16 +1,13 @@
-// Why a device is not online, and what is wrong with a box: codes with parameters, put into words here. The
-// registry is devices/causes.go; testdata/codes.json lists it, and codes.test.ts wants words for each code. A code that
-// this console does not know, and a box before there were codes, are shown by their English text.
+// Why a device is not online, what is wrong with an edge, why the hub refused something: codes with parameters, put
+// into words here. The registries are devices/causes.go and hub/internal/problem/codes.go; testdata/codes.json lists
+// both, and codes.test.ts wants words for each code. A code that this console does not know, and what has no code, are
+// shown by their English text.
+import type { Reason } from "../api/client";
 import type { components } from "../api/schema";
-import { certificateOf } from "./forms";
 import { fmt } from "./formats.svelte";
 import { maybe } from "./i18n.svelte";
 
-export interface Cause {
-  code: string;
-  params?: Record<string, string> | undefined;
-  text: string;
-}
+export type Cause = Reason;
 
 /** What has a cause in the hub's API: a device, a camera of the ranking. */
 export interface Caused {
@@ -31,6 +28,9 @@ export function causeText(c: Cause): string {
   if (!blanks(wanted).every((name) => params[name] !== undefined)) return c.text;
   return wanted.replace(/\{(\w+)\}/g, (_, name: string) => readable(c, name, params[name]!));
 }
+
+/** Whether this console has words for a code. */
+export const knownCode = (code: string): boolean => maybe(`code.${code}`) !== null;
 
 /** Why a device is as it is, in the reader's language; "" if there is nothing to say. */
 export const causeOf = (d: Caused): string => causeText({ code: d.cause_code ?? "", params: d.cause_params, text: d.cause });
@@ -65,11 +65,13 @@ function readable(c: Cause, name: string, value: string): string {
       return Number.isNaN(Date.parse(value)) ? value : fmt.moment(value);
     case "date":
       return Number.isNaN(Date.parse(value)) ? value : fmt.day(value);
+    case "field":
+      return maybe(`field.${value}`) ?? value;
+    case "state":
+      return maybe(`state.${value}`) ?? value;
     case "edge":
     case "device":
       return value.replaceAll("-", " ");
-    case "reason":
-      return c.code === "broker_certificate_untrusted" ? certificateOf(value) : value;
   }
   return value;
 }

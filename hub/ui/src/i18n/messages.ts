@@ -4,8 +4,6 @@
 // messages.test.ts holds that both languages have the same keys and blanks.
 import adminEn from "./admin.en.json";
 import adminZh from "./admin.zh-CN.json";
-import causesEn from "./causes.en.json";
-import causesZh from "./causes.zh-CN.json";
 import codesEn from "./codes.en.json";
 import codesZh from "./codes.zh-CN.json";
 import devicesEn from "./devices.en.json";
@@ -16,6 +14,8 @@ import incidentsEn from "./incidents.en.json";
 import incidentsZh from "./incidents.zh-CN.json";
 import mapEn from "./map.en.json";
 import mapZh from "./map.zh-CN.json";
+import refusalsEn from "./refusals.en.json";
+import refusalsZh from "./refusals.zh-CN.json";
 import reportEn from "./report.en.json";
 import reportZh from "./report.zh-CN.json";
 import shellEn from "./shell.en.json";
@@ -26,10 +26,10 @@ import wordsEn from "./words.en.json";
 import wordsZh from "./words.zh-CN.json";
 
 const en = {
-  ...shellEn, ...wordsEn, ...incidentsEn, ...incidentEn, ...mapEn, ...videoEn, ...devicesEn, ...adminEn, ...reportEn, ...causesEn, ...codesEn,
+  ...shellEn, ...wordsEn, ...incidentsEn, ...incidentEn, ...mapEn, ...videoEn, ...devicesEn, ...adminEn, ...reportEn, ...refusalsEn, ...codesEn,
 };
 const zh = {
-  ...shellZh, ...wordsZh, ...incidentsZh, ...incidentZh, ...mapZh, ...videoZh, ...devicesZh, ...adminZh, ...reportZh, ...causesZh, ...codesZh,
+  ...shellZh, ...wordsZh, ...incidentsZh, ...incidentZh, ...mapZh, ...videoZh, ...devicesZh, ...adminZh, ...reportZh, ...refusalsZh, ...codesZh,
 };
 
 export const languages = ["zh-CN", "en"] as const;
@@ -51,6 +51,6 @@ export const parts: Record<string, Record<Language, Record<string, string>>> = {
   devices: { en: devicesEn, "zh-CN": devicesZh },
   admin: { en: adminEn, "zh-CN": adminZh },
   report: { en: reportEn, "zh-CN": reportZh },
-  causes: { en: causesEn, "zh-CN": causesZh },
+  refusals: { en: refusalsEn, "zh-CN": refusalsZh },
   codes: { en: codesEn, "zh-CN": codesZh },
 };

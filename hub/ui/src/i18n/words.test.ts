@@ -3,8 +3,7 @@ import { ApiError } from "../api/client";
 import type { Incident, Ranked } from "../api/types";
 import { prefs } from "../state/prefs.svelte";
 import { causeOf, problemsOf } from "./causes";
-import { goSpan } from "./forms";
-import { errorText, incidentTitle, sightOf } from "./words";
+import { errorText, incidentTitle, readingText, sightOf } from "./words";
 
 beforeEach(() => void (prefs.language = "en"));
 
@@ -24,6 +23,11 @@ describe("titles", () => {
     prefs.language = "zh-CN";
     expect(incidentTitle(incident)).toBe(zh);
   });
+});
+
+it("shows a text as it is", () => {
+  expect(readingText({ value: 0, text: "pump 2 on" }, "m")).toBe("pump 2 on");
+  expect(readingText({ value: 3.4 }, "m")).toBe("3.4\u00a0m");
 });
 
 describe("causes", () => {
@@ -55,13 +59,6 @@ describe("causes", () => {
     expect(problemsOf(health)).toEqual(["1 alert is lost: it could not be stored for too long", "something else"]);
     expect(problemsOf(undefined)).toEqual([]);
   });
-  it("read spans as Go writes them", () => {
-    expect(goSpan("1m30s")).toBe(90_000);
-    expect(goSpan("500ms")).toBe(500);
-    expect(goSpan("1.5s")).toBe(1500);
-    expect(goSpan("10 s")).toBe(10_000);
-    expect(goSpan("soon")).toBeNull();
-  });
 });
 
 describe("sights", () => {
@@ -78,7 +75,14 @@ describe("errors", () => {
     expect(errorText(new ApiError(0, "", "", null, true))).toBe("The hub did not answer in time.");
     expect(errorText(new ApiError(403, "Forbidden", "no"))).toBe("Your role does not allow this.");
     expect(errorText(new ApiError(422, "", "the name is taken"))).toContain("the name is taken");
-    expect(errorText(new ApiError(422, "", "cannot be done: text is empty"))).toBe("The text is empty.");
+    const coded = (code: string, params: Record<string, string> = {}) => errorText(new ApiError(422, "", "English", null, false, { code, params, text: "English" }));
+    expect(coded("input_empty", { field: "text" })).toBe("The text is empty.");
+    expect(coded("incident_transition", { state: "closed" })).toContain("Closed");
+    expect(coded("login_throttled", { seconds: "90" })).toBe("Too many attempts. Please wait 1 minute.");
+    expect(coded("a_code_of_tomorrow")).toBe("The hub does not accept this. English");
+    prefs.language = "zh-CN";
+    expect(coded("input_too_long", { field: "title", count: "200" })).toBe("标题最多 200 个字符。");
+    prefs.language = "en";
     expect(errorText(new ApiError(429, "", "", 90))).toBe("Too many attempts. Please wait 1 minute.");
     expect(errorText(new ApiError(418, ""))).toBe("The hub answered 418.");
   });

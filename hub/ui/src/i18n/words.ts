@@ -2,8 +2,7 @@
 // English sentences, and everything they say is in fields or in a known form too.
 import { ApiError } from "../api/client";
 import type { Incident, Ranked } from "../api/types";
-import { answerOf } from "./answers";
-import { causeOf } from "./causes";
+import { causeOf, causeText, knownCode } from "./causes";
 import { fmt } from "./formats.svelte";
 import { maybe, t } from "./i18n.svelte";
 
@@ -15,6 +14,9 @@ export const named = (name: string): string => name.replaceAll("-", " ");
 function capital(text: string): string {
   return text.charAt(0).toLocaleUpperCase() + text.slice(1);
 }
+
+/** A value of a sensor: a quantity, or the text that it sent. */
+export const readingText = (r: { value: number; text?: string }, unit?: string): string => r.text || fmt.quantity(r.value, unit);
 
 /** What a detection calls the thing: person, car, motion. */
 export function className(name: string | undefined): string {
@@ -29,6 +31,9 @@ export function whoText(who: string): string {
   if (kind === "token") return name === "unnamed" ? t("who.program") : t("who.token", { name: name! }); // the default of `hub token create`
   return who;
 }
+
+/** What came of an incident. */
+export const outcomeText = (outcome: string): string => maybe(`outcome.${outcome}`) ?? named(outcome);
 
 /** What happened, in words. A report keeps the title that its reporter gave it. */
 export function incidentTitle(i: Incident): string {
@@ -58,14 +63,13 @@ export function sightOf(r: Ranked): string {
   return r.cause ? t("sight.offline", { sight, cause: causeOf(r) }) : t("sight.offlineNoCause", { sight });
 }
 
-/** What an error means to a person, with what the hub said in detail where it adds something. */
+/** What an error means to a person: the hub's code in words, else its status, with the English detail where it has no code. */
 export function errorText(error: unknown): string {
   if (!(error instanceof ApiError)) return error instanceof Error ? error.message : String(error);
   if (error.status === 0) return t(error.timeout ? "error.timeout" : "error.offline");
+  if (error.reason && knownCode(error.reason.code)) return causeText(error.reason);
   if (error.status === 429 && error.retryAfter) return t("error.429after", { span: fmt.spanLong(error.retryAfter * 1000) });
-  const told = [400, 409, 422, 502, 503].includes(error.status) ? error.detail : "";
-  const known = told ? answerOf(told) : null;
-  if (known) return known;
   const text = maybe(`error.${error.status}`) ?? t("error.other", { status: error.status });
-  return told ? t("error.detail", { text, detail: told }) : text;
+  const detail = [400, 409, 422, 502, 503].includes(error.status) ? error.detail : "";
+  return detail ? t("error.detail", { text, detail }) : text;
 }

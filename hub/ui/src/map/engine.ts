@@ -45,7 +45,7 @@ export interface Options {
   interactive: boolean;
   view: View | null;
   title: string; // of the map, for readers of screens
-  still: boolean; // the person wants no motion
+  still: boolean; // the person prefers reduced motion
   onselect: (s: Selection | null) => void;
   onplace: (p: Spotted) => void;
   /** takes a click on the map as a place; false: it is for what stands there */

@@ -12,7 +12,9 @@ interface DevicePage {
 }
 
 const order = { offline: 0, unknown: 1, online: 2 } as const;
-const refetchEvery = 30_000; // ms, an edge's list after the edge has changed
+const refetchAfter = 2000; // ms after an edge has changed, and up to as much again by chance: many change together
+const refetchEvery = 10_000; // ms between the beginnings of two rounds
+const few = 3; // edges whose lists are fetched by themselves; of more, all devices are fetched page by page
 
 const natural = new Intl.Collator("en", { numeric: true }); // camera-2 before camera-11
 
@@ -32,6 +34,12 @@ export function silentFirst(a: Device, b: Device): number {
   return byName(a, b);
 }
 
+/** Whether the devices of an edge may be others, or in another state, than before. */
+function devicesChanged(before: Edge, after: Edge): boolean {
+  const of = (e: Edge) => [e.state, e.version, e.inventory].join();
+  return of(before) !== of(after);
+}
+
 class Devices {
   #all = new Collection<Device>({ key: deviceKey, compare: byName, newer: () => true, batch: 200 });
   #edges = new Collection<Edge>({
@@ -42,8 +50,9 @@ class Devices {
   error: unknown = $state(null);
   #asking = new Set<Set<string>>(); // for each list on its way: what the stream has brought since
   #round = 0;
-  #refetched = new Map<string, number>();
-  #timers = new Set<ReturnType<typeof setTimeout>>();
+  #stale = new Set<string>(); // edges whose devices may be others, or in another state
+  #refetched = -Infinity; // when the last round began
+  #timer: ReturnType<typeof setTimeout> | undefined; // until the next round
 
   /** all devices by edge and name; reactive */
   get sorted(): Device[] { return this.#all.sorted; }
@@ -60,19 +69,22 @@ class Devices {
     const ends = [
       link.on("device", (d) => {
         for (const touched of this.#asking) touched.add(deviceKey(d));
-        this.#all.put(d);
+        // An event of a changed state carries no reading: the last one stays.
+        const reading = d.reading ?? this.#all.peek(deviceKey(d))?.reading;
+        this.#all.put(reading ? { ...d, reading } : d);
       }),
       link.on("edge", (e) => {
+        const before = this.#edges.peek(e.name);
         this.#edges.put(e);
-        this.#again(e.name);
+        if (!before || devicesChanged(before, e)) this.#again(e.name);
       }),
       link.onFresh(() => void this.#load()),
     ];
     return () => {
       for (const end of ends) end();
-      for (const timer of this.#timers) clearTimeout(timer);
-      this.#timers.clear();
-      this.#refetched.clear();
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+      this.#stale.clear();
       this.#round += 1;
       this.#all.clear();
       this.#edges.clear();
@@ -82,6 +94,9 @@ class Devices {
 
   async #load(): Promise<void> {
     const round = ++this.#round;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#stale.clear(); // they are in the list that is fetched now
     try {
       const edges = api.get<{ edges: Edge[] }>("/api/v1/edges");
       await this.#list({}, () => round === this.#round);
@@ -97,8 +112,7 @@ class Devices {
     } catch (error) {
       if (round !== this.#round) return;
       this.error = error;
-      const timer = setTimeout(() => round === this.#round && void this.#load(), 3000);
-      this.#timers.add(timer);
+      this.#timer = setTimeout(() => round === this.#round && void this.#load(), 2000 + 2000 * Math.random());
     }
   }
 
@@ -125,19 +139,32 @@ class Devices {
     }
   }
 
-  /** An edge's inventory may have changed; its list is fetched again, but not at every beat. */
+  /** Has the devices of an edge fetched soon, together with those of other edges that change meanwhile. */
   #again(edge: string): void {
-    const last = this.#refetched.get(edge) ?? -Infinity;
-    if (!this.loaded || last > performance.now()) return; // one is on its way
-    const wait = Math.max(2000, last + refetchEvery - performance.now());
-    this.#refetched.set(edge, performance.now() + wait);
+    if (!this.loaded) return; // all are on their way
+    this.#stale.add(edge);
+    if (this.#timer !== undefined) return;
+    const soon = refetchAfter * (1 + Math.random());
+    this.#timer = setTimeout(() => void this.#refetch(), Math.max(soon, this.#refetched + refetchEvery - performance.now()));
+  }
+
+  /** One round: the lists of a few edges, or all devices, one request after the other. */
+  async #refetch(): Promise<void> {
     const round = this.#round;
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      // A failure needs no words here: the link says it, and its return fetches everything.
-      if (round === this.#round) void this.#list({ edge }, () => round === this.#round).catch(() => {});
-    }, wait);
-    this.#timers.add(timer);
+    const current = () => round === this.#round;
+    const edges = [...this.#stale];
+    this.#stale.clear();
+    this.#refetched = performance.now();
+    try {
+      if (edges.length > few) await this.#list({}, current);
+      else for (const edge of edges) await this.#list({ edge }, current);
+    } catch {
+      // It needs no message here: the link shows it, and its return fetches everything.
+    }
+    if (!current()) return;
+    this.#timer = undefined;
+    const [next] = this.#stale;
+    if (next !== undefined) this.#again(next);
   }
 
   /** The cameras near an incident or a place, best first. */

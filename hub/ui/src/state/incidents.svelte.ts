@@ -14,6 +14,7 @@ export interface IncidentQuery {
   edge?: string | undefined;
   device?: string | undefined;
   since?: Date | undefined;
+  ids?: string | undefined; // separated by commas
   limit?: number | undefined;
   next?: string | undefined;
 }
@@ -26,6 +27,7 @@ interface Page {
 const firstPage = 100; // small, so that something is on the screen soon
 const page = 500; // the most that the hub gives at once
 const most = 20_000; // that are fetched unasked
+const batch = 100; // incidents that are asked for by ID in one request; 4 KB of address
 
 const times = new WeakMap<Incident, number>();
 
@@ -127,8 +129,8 @@ class Incidents {
         this.loading = "rest";
         next = p.next ?? undefined;
       } while (next && count < most);
-      // What was not closed before and is not in the list was closed, or removed, while nobody told.
-      if (!next) for (const id of known) await this.#recheck(id);
+      // What was not closed before and is not in the list has been closed or removed meanwhile.
+      if (!next) await this.#recheck([...known], round);
       if (this.#closedNext === undefined) await this.fetchMoreClosed();
       if (round !== this.#round) return;
       this.loading = "all";
@@ -136,16 +138,17 @@ class Incidents {
     } catch (error) {
       if (round !== this.#round) return;
       this.error = error;
-      setTimeout(() => round === this.#round && void this.#load(), 3000);
+      setTimeout(() => round === this.#round && void this.#load(), 2000 + 2000 * Math.random());
     }
   }
 
-  async #recheck(id: string): Promise<void> {
-    try {
-      await this.fetch(id);
-    } catch (error) {
-      if ((error as { status?: number }).status !== 404) throw error;
-      this.#all.remove(id);
+  /** Fetches incidents by their IDs, many at a time, one request after the other; forgets those that are gone. */
+  async #recheck(ids: string[], round: number): Promise<void> {
+    for (let i = 0; i < ids.length && round === this.#round; i += batch) {
+      const some = ids.slice(i, i + batch);
+      const p = await this.#page({ ids: some.join(","), limit: some.length });
+      const there = new Set(p.incidents.map((x) => x.id));
+      for (const id of some) if (!there.has(id)) this.#all.remove(id);
     }
   }
 
@@ -192,8 +195,13 @@ class Incidents {
     return this.#told(await api.post<Incident>(path`/api/v1/incidents/${id}/notes`, { text }));
   }
 
-  async close(id: string, text = ""): Promise<Incident> {
-    return this.#told(await api.post<Incident>(path`/api/v1/incidents/${id}/close`, text ? { text } : {}));
+  /** With what came of it, "" if that is not said. */
+  async close(id: string, text = "", outcome = ""): Promise<Incident> {
+    return this.#told(await api.post<Incident>(path`/api/v1/incidents/${id}/close`, { ...(text && { text }), ...(outcome && { outcome }) }));
+  }
+
+  async reopen(id: string): Promise<Incident> {
+    return this.#told(await api.post<Incident>(path`/api/v1/incidents/${id}/reopen`));
   }
 
   /** Opens one for what a person has told. */

@@ -38,13 +38,23 @@ class Hub {
   };
 
   #answer(url: URL): unknown {
-    if (url.pathname === "/api/v1/devices") return { devices: this.devices, next: null };
+    if (url.pathname === "/api/v1/devices") return this.#devicePage(url);
     if (url.pathname === "/api/v1/edges") return { edges: this.edges, next: null };
     if (url.pathname !== "/api/v1/incidents") return [...this.unclosed, ...this.closed].find((i) => url.pathname === `/api/v1/incidents/${i.id}`);
+    const ids = url.searchParams.get("ids")?.split(",");
+    if (ids) return { incidents: [...this.unclosed, ...this.closed].filter((i) => ids.includes(i.id)), next: null };
     const all = url.searchParams.get("state") === "closed" ? this.closed : this.unclosed;
     const from = Number(url.searchParams.get("next") ?? 0);
     const limit = Number(url.searchParams.get("limit"));
     return { incidents: all.slice(from, from + limit), next: from + limit < all.length ? String(from + limit) : null };
+  }
+
+  #devicePage(url: URL): unknown {
+    const edge = url.searchParams.get("edge");
+    const all = this.devices.filter((d) => !edge || d.edge === edge);
+    const from = Number(url.searchParams.get("next") ?? 0);
+    const limit = Number(url.searchParams.get("limit"));
+    return { devices: all.slice(from, from + limit), next: from + limit < all.length ? String(from + limit) : null };
   }
 
   async say(kind: string, id: number, data: unknown): Promise<void> {
@@ -137,10 +147,36 @@ describe("incidents", () => {
     hub.unclosed = [make("c")];
     hub.closed = [make("a", { version: 5, state: "closed" })];
     await hub.say("reset", 900, {});
-    await vi.advanceTimersByTimeAsync(300);
+    await vi.advanceTimersByTimeAsync(4000);
     expect(incidents.get("a")?.state).toBe("closed");
     expect(incidents.get("b")).toBeUndefined();
     expect(ids()).toEqual(["c", "a"]);
+  });
+
+  it("of which 5,000 were closed meanwhile cost few requests, one at a time", async () => {
+    const all = Array.from({ length: 5000 }, (_, n) => make(`i${n}`));
+    hub.unclosed = all;
+    await hub.greet();
+    hub.unclosed = [];
+    hub.closed = all.map((i) => ({ ...i, version: 2, state: "closed" }));
+    hub.asked = [];
+    let under = 0;
+    let most = 0;
+    const ask = hub.fetch;
+    vi.stubGlobal("fetch", async (path: string) => {
+      if (!path.includes("/incidents")) return ask(path);
+      most = Math.max(most, (under += 1));
+      try {
+        return await ask(path);
+      } finally {
+        under -= 1;
+      }
+    });
+    await hub.say("reset", 900, {});
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(incidents.sorted.filter((i) => i.state === "closed").length).toBe(5000);
+    expect(hub.asked.filter((a) => a.includes("/incidents")).length).toBeLessThanOrEqual(51);
+    expect(most).toBe(1);
   });
 
   it("do not keep timelines", async () => {
@@ -173,9 +209,27 @@ describe("devices", () => {
     await hub.greet();
     hub.devices = [device("a")];
     await hub.say("edge", 2, { name: "yard", state: "online" });
-    await vi.advanceTimersByTimeAsync(3000);
+    await vi.advanceTimersByTimeAsync(4500);
     expect(devices.size).toBe(1);
     expect(devices.edge("yard")?.state).toBe("online");
+  });
+
+  it("of 1,000 edges that come back are fetched with a few requests; a heartbeat costs none", async () => {
+    const edge = (n: number, more: Partial<Edge> = {}) => ({ name: `e${n}`, state: "offline", version: "1", ...more }) as Edge;
+    const every = Array.from({ length: 1000 }, (_, n) => n);
+    hub.edges = every.map((n) => edge(n));
+    hub.devices = every.flatMap((n) => [device("a", { edge: `e${n}`, state: "unknown" }), device("b", { edge: `e${n}`, state: "unknown" })]);
+    await hub.greet();
+    hub.asked = [];
+    hub.devices = hub.devices.map((d) => ({ ...d, state: "online" }));
+    for (const n of every) await hub.say("edge", 2 + n, edge(n, { state: "online" }));
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(devices.silent.length).toBe(0);
+    expect(hub.asked.filter((a) => a.includes("/devices")).length).toBeLessThanOrEqual(8);
+    hub.asked = [];
+    for (const n of every) await hub.say("edge", 2000 + n, edge(n, { state: "online", skew_ms: n }));
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(hub.asked.filter((a) => a.includes("/devices"))).toEqual([]);
   });
 
   it("are listed with the longest silent first", () => {

@@ -1,9 +1,10 @@
 // The live stream, and the truth about it.
 //
-// What always holds: "live" is said only while the hub has been heard within the last seconds; the
+// What always holds: "live" is shown only while the hub has been heard within the last seconds; the
 // stores are subscribed before they fetch their lists, so nothing falls between the two; after a
-// break the stream goes on with Last-Event-ID, and what the hub no longer keeps ("reset") is
-// fetched anew by everybody.
+// break the stream goes on with Last-Event-ID and the history that it belongs to, and what the hub no
+// longer keeps ("reset") is fetched anew by all stores. An event counts as seen when all its handlers have run;
+// a handler that throws keeps no other one, and no other event, from being handled.
 import { EventParser, type ServerEvent } from "../api/sse";
 import type { Device, Edge, Incident, View } from "../api/types";
 import { session } from "./session.svelte";
@@ -27,14 +28,23 @@ export interface Patience {
   probe: number; // for the answer to that question
   offlineAfter: number; // of trying, until it is called offline
   pauses: number[]; // between tries
+  spread: number; // after a reset, the lists are fetched within this time: all consoles get a reset at once
 }
 
-const patience: Patience = { silence: 6000, probe: 3000, offlineAfter: 10_000, pauses: [250, 500, 1000, 2000, 3000] };
+const patience: Patience = { silence: 6000, probe: 3000, offlineAfter: 10_000, pauses: [250, 500, 1000, 2000, 3000], spread: 3000 };
 
-export interface Doors {
+export interface Outside {
   fetch: typeof fetch;
   now: () => number;
+  random: () => number;
+  /** gets what a handler has thrown */
+  failed: (error: unknown) => void;
 }
+
+const browser: Outside = {
+  fetch: (...a) => fetch(...a), now: () => Date.now(), random: () => Math.random(),
+  failed: (error) => console.error("handling an event of the live stream:", error),
+};
 
 export class Link {
   state: LinkState = $state("connecting");
@@ -51,15 +61,18 @@ export class Link {
   #handlers: { [K in keyof Events]: Set<Handler<K>> } = { incident: new Set(), device: new Set(), edge: new Set(), view: new Set() };
   #fresh = new Set<() => void>();
   #lastId = "";
+  #history = ""; // that #lastId belongs to
+  #greeted = ""; // history of the present stream
+  #refresh: ReturnType<typeof setTimeout> | undefined;
   #running: AbortController | null = null;
   #line: AbortController | null = null;
   #wake: (() => void) | null = null;
   #p: Patience;
-  #doors: Doors;
+  #outside: Outside;
 
-  constructor(p: Patience = patience, doors: Doors = { fetch: (...a) => fetch(...a), now: () => Date.now() }) {
+  constructor(p: Patience = patience, outside: Partial<Outside> = {}) {
     this.#p = p;
-    this.#doors = doors;
+    this.#outside = { ...browser, ...outside };
   }
 
   /** Calls f with each change of a kind. Returns what ends that. */
@@ -79,7 +92,7 @@ export class Link {
     this.#running = new AbortController();
     this.state = "connecting";
     this.cause = "";
-    this.since = this.#doors.now();
+    this.since = this.#outside.now();
     void this.#run(this.#running.signal);
   }
 
@@ -89,6 +102,9 @@ export class Link {
     this.#line?.abort();
     this.#wake?.();
     this.#lastId = "";
+    this.#history = "";
+    clearTimeout(this.#refresh);
+    this.#refresh = undefined;
     this.opened = 0;
     this.state = "connecting";
   }
@@ -112,7 +128,7 @@ export class Link {
       if (stopped.aborted) return;
       tries = this.opened > before ? 0 : tries + 1;
       const pause = this.#p.pauses[Math.min(tries, this.#p.pauses.length - 1)]!;
-      await this.#wait(pause * (0.75 + Math.random() / 2));
+      await this.#wait(pause * (0.75 + this.#outside.random() / 2));
     }
   }
 
@@ -142,7 +158,8 @@ export class Link {
       const headers = new Headers({ Accept: "text/event-stream" });
       if (this.#lastId) headers.set("Last-Event-ID", this.#lastId);
       watch.start();
-      const response = await this.#doors.fetch("/api/v1/stream", { headers, signal: line.signal, cache: "no-store", credentials: "same-origin" });
+      const from = this.#lastId && this.#history ? `?history=${encodeURIComponent(this.#history)}` : "";
+      const response = await this.#outside.fetch(`/api/v1/stream${from}`, { headers, signal: line.signal, cache: "no-store", credentials: "same-origin" });
       if (!response.ok || !response.body) {
         this.status = response.status;
         this.#lost("refused");
@@ -172,9 +189,7 @@ export class Link {
       const { done, value } = await reader.read();
       if (done) return;
       watch.heard();
-      this.heard = this.#doors.now();
-      const events = parser.push(text.decode(value, { stream: true }));
-      this.#lastId = parser.lastId;
+      this.heard = this.#outside.now();
       if (!greeted) {
         greeted = true;
         this.state = "live";
@@ -182,28 +197,62 @@ export class Link {
         this.status = 0;
         this.since = 0;
         // Subscribed first, fetched then: what changes in between arrives by the stream.
-        if (first) for (const f of this.#fresh) f();
+        if (first) this.#fetchAll();
       }
-      for (const event of events) this.#take(event);
+      for (const event of parser.push(text.decode(value, { stream: true }))) {
+        this.#take(event);
+        this.#seen(event.id);
+      }
+      this.#seen(parser.lastId);
     }
   }
 
+  /** Continues after this event when the stream is interrupted. */
+  #seen(id: string): void {
+    if (id === this.#lastId) return;
+    this.#lastId = id;
+    this.#history = this.#greeted;
+  }
+
   #take(event: ServerEvent): void {
-    if (event.name === "reset") {
-      for (const f of this.#fresh) f();
-      return;
+    if (event.name === "reset") return this.#reset();
+    this.#guard(() => {
+      if (event.name === "hello") {
+        this.#greeted = String((JSON.parse(event.data) as { history?: string }).history ?? "");
+        return;
+      }
+      if (!(event.name in this.#handlers)) return;
+      const kind = event.name as keyof Events;
+      const data = JSON.parse(event.data) as never;
+      for (const f of this.#handlers[kind]) this.#guard(() => (f as (data: never, id: number) => void)(data, Number(event.id)));
+    });
+  }
+
+  /** Has all lists fetched soon; resets until then are one. */
+  #reset(): void {
+    this.#refresh ??= setTimeout(() => {
+      this.#refresh = undefined;
+      this.#fetchAll();
+    }, this.#p.spread * this.#outside.random());
+  }
+
+  #fetchAll(): void {
+    for (const f of this.#fresh) this.#guard(f);
+  }
+
+  #guard(f: () => void): void {
+    try {
+      f();
+    } catch (error) {
+      this.#outside.failed(error);
     }
-    if (!(event.name in this.#handlers)) return;
-    const kind = event.name as keyof Events;
-    const data = JSON.parse(event.data) as never;
-    for (const f of this.#handlers[kind]) (f as (data: never, id: number) => void)(data, Number(event.id));
   }
 
   /** Whether the hub answers at all, although the stream is silent. */
   async #probe(signal: AbortSignal): Promise<boolean> {
     try {
       const limit = AbortSignal.any([signal, AbortSignal.timeout(this.#p.probe)]);
-      const response = await this.#doors.fetch("/healthz", { cache: "no-store", signal: limit });
+      const response = await this.#outside.fetch("/healthz", { cache: "no-store", signal: limit });
       return response.ok;
     } catch {
       return false;
@@ -211,7 +260,7 @@ export class Link {
   }
 
   #lost(cause: LinkCause): void {
-    const now = this.#doors.now();
+    const now = this.#outside.now();
     if (this.since === 0) this.since = now;
     this.cause = cause;
     if (this.opened === 0 && now - this.since < this.#p.offlineAfter) this.state = "connecting";

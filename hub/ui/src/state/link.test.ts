@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Incident } from "../api/types";
 import { Link, type Patience } from "./link.svelte";
 
-const patience: Patience = { silence: 6000, probe: 3000, offlineAfter: 10_000, pauses: [100, 200] };
+const patience: Patience = { silence: 6000, probe: 3000, offlineAfter: 10_000, pauses: [100, 200], spread: 1000 };
 
 /** A hub that is spoken to by fetch, and what it does next. */
 class Hub {
@@ -117,8 +117,49 @@ describe("Link", () => {
     const { hub, link, fresh } = start();
     await settle();
     await hub.say(": welcome\nid: 5\n\n");
-    await hub.say("id: 900\nevent: reset\ndata: {}\n\n");
+    await hub.say("id: 900\nevent: reset\ndata: {}\n\nid: 901\nevent: reset\ndata: {}\n\n");
+    expect(fresh()).toBe(1); // not at once: all consoles get a reset at the same time
+    await vi.advanceTimersByTimeAsync(1000);
     expect(fresh()).toBe(2);
+    link.stop();
+  });
+
+  it("names the history of its position, as soon as it has seen an event of it", async () => {
+    const { hub, link } = start();
+    const again = async () => {
+      await hub.breaks();
+      await vi.advanceTimersByTimeAsync(300);
+      return hub.asked.at(-1)!;
+    };
+    await settle();
+    expect(hub.asked[0]).toEqual({ path: "/api/v1/stream", last: null });
+    await hub.say('id: 5\nevent: hello\ndata: {"history":"h1","hub":"a"}\n\n');
+    expect(await again()).toEqual({ path: "/api/v1/stream?history=h1", last: "5" });
+    await hub.say(`event: hello\ndata: {"history":"h2","hub":"b"}\n\n`);
+    // Nothing of h2 has been seen: a reset may have been on its way.
+    expect(await again()).toEqual({ path: "/api/v1/stream?history=h1", last: "5" });
+    await hub.say(`event: hello\ndata: {"history":"h2","hub":"b"}\n\n${event(6)}`);
+    expect(await again()).toEqual({ path: "/api/v1/stream?history=h2", last: "6" });
+    link.stop();
+  });
+
+  it("handles every event, whatever a handler throws, and goes on after the last one that was handled", async () => {
+    const failed: unknown[] = [];
+    const hub = new Hub();
+    const link = new Link(patience, { fetch: hub.fetch, failed: (e) => failed.push(e) });
+    const seen: string[] = [];
+    link.on("incident", (i) => {
+      if (i.id !== "i8") throw new Error(`no ${i.id}`);
+    });
+    link.on("incident", (i) => seen.push(i.id));
+    link.start();
+    await settle();
+    await hub.say(`: welcome\nid: 5\n\n${event(6)}id: 7\nevent: incident\ndata: no JSON\n\n${event(8)}${event(9).trimEnd()}`);
+    expect(seen).toEqual(["i6", "i8"]);
+    expect(failed.length).toBe(2);
+    await hub.breaks();
+    await vi.advanceTimersByTimeAsync(300);
+    expect(hub.asked.at(-1)!.last).toBe("8"); // 9 had not come whole
     link.stop();
   });
 

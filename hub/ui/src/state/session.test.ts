@@ -68,8 +68,10 @@ describe("session", () => {
 
 describe("the client", () => {
   it("turns problems into errors with what they say", async () => {
-    answer = () => json({ title: "Unprocessable Entity", detail: "validation failed", errors: [{ message: "too long", location: "body.name" }] }, 422);
-    await expect(api.post("/api/v1/users", {})).rejects.toMatchObject({ status: 422, detail: "validation failed: body.name too long" });
+    answer = () => json({ title: "Unprocessable Entity", detail: "name may have 40 characters at most", code: "input_too_long", params: { field: "name", count: "40" } }, 422);
+    await expect(api.post("/api/v1/users", {})).rejects.toMatchObject({
+      status: 422, detail: "name may have 40 characters at most", reason: { code: "input_too_long", params: { field: "name", count: "40" } },
+    });
     answer = () => new Response("<html>", { status: 502, headers: { "Retry-After": "7" } });
     await expect(api.get("/x")).rejects.toMatchObject({ status: 502, retryAfter: 7 });
   });

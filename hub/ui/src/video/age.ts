@@ -14,6 +14,7 @@ export interface Source {
 }
 
 export interface Frame {
+  taken?: number; // ms since 1970 by the hub's clock
   captureTime?: number; // ms, of the page's clock
   receiveTime?: number;
   rtpTimestamp?: number;
@@ -86,6 +87,8 @@ export class Ages {
   /** When a picture that is shown now was taken. */
   moment(f: Frame, now: number): Moment {
     if (f.captureTime !== undefined) return { at: Math.min(f.captureTime, now), kind: "taken" };
+    const { ahead } = this.clock;
+    if (f.taken !== undefined && ahead !== null) return { at: Math.min(f.taken + ahead - this.origin(), now), kind: "taken" };
     const known = this.#known;
     if (known && f.rtpTimestamp !== undefined) {
       const since = known.steady ? rtpDifference(f.rtpTimestamp, known.rtp) : 0;

@@ -1,30 +1,34 @@
 import { describe, expect, it } from "vitest";
 import en from "../i18n/video.en.json";
-import { ApiError } from "../api/client";
+import { ApiError, type Reason } from "../api/client";
 import { prefs } from "../state/prefs.svelte";
-import { causeOfAnswer, causeOfWords, refusal } from "./causes";
+import { causeOfAnswer, causeOfCode, causeOfEnd, refusal } from "./causes";
 import { causeWords } from "./words";
 
-// Sentences as hub/internal/relay, hub/internal/app, and hub/internal/web make them.
-const said: [string, string][] = [
-  ["the hub serves its limit of 500 viewers", "hub.full"],
-  ["the hub is stopping", "hub.stopping"],
-  ["there is no such camera", "camera.none"],
-  ["there is no such incident", "incident.none"],
-  ["there is no edge gate-7", "site.none"],
-  ["the edge gate-7 is not connected", "site.offline"],
-  ["the edge gate-7 does not answer", "site.silent"],
-  ["the edge does not answer", "site.silent"],
-  ["the edge has not begun to send within 10s", "site.slow"],
-  ["the picture from the edge ended: connected, but no pictures for 10 s", "camera.silent"],
-  ["the picture from the edge ended: the connection was lost", "site.lost"],
-  ["the picture from the edge ended: the other side closed the connection", "site.stopping"],
-  ["the camera's coding has changed", "camera.coding"],
-  ["no coding in common: the camera sends H265, which the offer does not have", "codec"],
-  ["the time limit of 10m0s was reached", "over"],
-  ["nobody is watching", "elsewhere"],
-  ["the viewer could not be reached: no connection came about within 15 s", "line.never"],
-  ["the connection to the viewer was lost", "line.lost"],
+const coded = (code: string, params: Record<string, string> = {}): Reason => ({ code, params, text: `English of ${code}` });
+const upstream = (code: string, params: Record<string, string> = {}) =>
+  coded("video_upstream_ended", { cause: "in English", cause_code: code, ...Object.fromEntries(Object.entries(params).map(([k, v]) => [`cause_${k}`, v])) });
+
+// Codes as hub/internal/relay, hub/internal/app and hub/internal/web give them.
+const known: [Reason, string, number?][] = [
+  [coded("video_viewers_full", { count: "500" }), "hub.full", 500],
+  [coded("hub_stopping"), "hub.stopping"],
+  [coded("video_camera_unknown"), "camera.none"],
+  [coded("incident_unknown"), "incident.none"],
+  [coded("video_edge_unknown", { edge: "gate-7" }), "site.none"],
+  [coded("video_edge_offline", { edge: "gate-7" }), "site.offline"],
+  [coded("video_edge_silent"), "site.silent"],
+  [coded("video_edge_slow", { seconds: "10" }), "site.slow", 10],
+  [upstream("session_no_frames", { seconds: "10" }), "camera.silent", 10],
+  [upstream("session_lost"), "site.lost"],
+  [upstream("session_closed_by_peer"), "site.stopping"],
+  [upstream("video_b_frames"), "camera.bframes"],
+  [coded("video_codec_changed"), "camera.coding"],
+  [coded("video_codec_missing"), "codec"],
+  [coded("video_time_limit", { seconds: "600" }), "over", 600],
+  [coded("video_nobody_watches"), "elsewhere"],
+  [coded("video_viewer_unreachable", { cause: "x", cause_code: "session_not_connected", cause_seconds: "15" }), "line.never"],
+  [coded("video_viewer_lost"), "line.lost"],
 ];
 
 describe("a code of a site", () => {
@@ -36,22 +40,29 @@ describe("a code of a site", () => {
     expect(causeWords(c)).toContain("摄像机无法再接受新的观看者（错误 453）");
     expect(refused("publications_full", { count: "16" }, "this edge already sends 16 cameras")).toEqual({ code: "site.full", n: 16 });
     expect(causeWords(refused("command_failed", { reason: "no memory" }, "x"))).toBe("命令执行失败：no memory");
+    const bframes = refused("video_b_frames", {}, "the camera sends B-frames");
+    expect(refusal(bframes)).toBe("for good");
+    expect(causeWords(bframes)).toContain("摄像机发送 B 帧");
     prefs.language = "en";
+    const h265 = causeOfAnswer(new ApiError(406, "Not Acceptable", "no coding in common", null, false, { code: "codec_not_playable", params: { codec: "H.265" }, text: "x" }));
+    expect(causeWords(h265)).toBe("the camera sends H.265, which this browser cannot play");
     expect(causeWords(refused("a_code_of_tomorrow", {}, "the moon is too bright"))).toBe("the moon is too bright");
   });
 });
 
-describe("a sentence of the hub", () => {
-  it.each(said)("%s", (words, code) => expect(causeOfWords(words).code).toBe(code));
-  it("keeps its figures and its own cause", () => {
-    expect(causeOfWords("the edge has not begun to send within 10s").n).toBe(10);
+describe("a code of the hub", () => {
+  it.each(known)("%o", (reason, code, n) => {
+    expect(causeOfCode(reason)).toMatchObject({ code, ...(n && { n }) });
+    expect(Object.keys(en)).toContain(`video.cause.${code}`);
   });
-  it("that is not known is shown as it is", () => expect(causeOfWords("the moon is too bright")).toEqual({ code: "told", detail: "the moon is too bright" }));
-  it("has words", () => {
-    for (const [words, code] of said) if (code !== "told") expect(Object.keys(en), words).toContain(`video.cause.${code}`);
+  it("that is not known is shown by its English text", () => {
+    const c = causeOfEnd(new ApiError(410, "Gone", "the moon is too bright", null, false, coded("a_code_of_tomorrow")));
+    expect(c.code).toBe("told");
+    expect(causeWords(c)).toBe("English of a_code_of_tomorrow");
+    expect(causeOfEnd(new ApiError(410, "Gone", "the moon is too bright"))).toEqual({ code: "told", detail: "the moon is too bright" });
   });
-  it("is a refusal only when somebody said No", () => {
-    expect(refusal(causeOfWords("the picture from the edge ended: the connection was lost"))).toBeNull();
+  it("is a refusal only when it was refused, and not when something broke", () => {
+    expect(refusal(causeOfCode(upstream("session_lost")))).toBeNull();
     expect(refusal({ code: "camera.offline" })).toBe("for now");
     expect(refusal({ code: "role" })).toBe("for good");
   });

@@ -1,5 +1,5 @@
-// Why there is no picture. Sites say it by the codes of devices/causes.go; the hub in English sentences. Those that are
-// known have a code of this file, and so words in every language; all others are shown as they are.
+// Why there is no video. Edges and the hub give codes of devices/causes.go and hub/internal/problem/codes.go. Those that
+// a tile acts on are mapped to the codes of this file; all others are shown by their own words.
 import type { ApiError } from "../api/client";
 import type { Cause as Coded } from "../i18n/causes";
 
@@ -7,14 +7,14 @@ export type Code =
   | "hub.unreachable" | "hub.timeout" | "hub.full" | "hub.stopping" | "hub.error" | "hub.forgot"
   | "session" | "role" | "camera.none" | "incident.none" | "codec"
   | "site.none" | "site.old" | "site.offline" | "site.silent" | "site.slow" | "site.full" | "site.lost" | "site.stopping"
-  | "camera.offline" | "camera.silent" | "camera.coding" | "camera.unknown"
-  | "line.never" | "line.lost" | "line.closed" | "line.empty"
+  | "camera.offline" | "camera.silent" | "camera.coding" | "camera.bframes" | "camera.unknown"
+  | "line.never" | "line.lost" | "line.closed" | "line.empty" | "http.full"
   | "picture.never" | "picture.gone" | "picture.broken" | "picture.none"
   | "over" | "elsewhere" | "browser" | "told";
 
 export interface Cause {
   code: Code;
-  /** what was said, in English; shown as it is where the code is "told", and inside others */
+  /** the reason in English; shown as it is where the code is "told", and inside others */
   detail?: string;
   /** the site's cause, put into words instead of detail */
   coded?: Coded;
@@ -22,54 +22,44 @@ export interface Cause {
   n?: number;
 }
 
-/** What the answers of sites to the hub's commands mean. */
+/** What the codes of edges and of the hub mean for a tile. */
 const codes: Record<string, Code> = {
   camera_unknown: "camera.none", camera_not_online: "camera.offline",
   command_unknown: "site.old", command_expired: "site.silent", publications_full: "site.full", edge_stopping: "site.stopping",
+  codec_not_playable: "codec", video_b_frames: "codec", video_not_live: "codec", video_codec_missing: "codec",
+  hub_stopping: "hub.stopping", video_hub_restarted: "hub.stopping", request_cancelled: "hub.stopping", video_request_ended: "hub.timeout",
+  video_viewers_full: "hub.full", video_session_unknown: "hub.forgot", video_camera_unknown: "camera.none", incident_unknown: "incident.none",
+  video_edge_unknown: "site.none", video_edge_offline: "site.offline", video_edge_silent: "site.silent", video_edge_slow: "site.slow",
+  video_offer_invalid: "browser", video_codec_changed: "camera.coding", video_time_limit: "over",
+  video_viewer_ended: "elsewhere", video_viewer_closed: "elsewhere", video_nobody_watches: "elsewhere",
+  video_viewer_lost: "line.lost", video_viewer_unreachable: "line.never",
+  video_upstream_replaced: "site.stopping", video_edge_ended: "site.stopping",
 };
 
-/** Forms of sentences of the hub (hub/internal/relay, hub/internal/app). */
-const forms: [RegExp, Code][] = [
-  [/serves its limit of (?<n>\d+) viewers/, "hub.full"],
-  [/^the hub (?:is stopping|was stopped)/, "hub.stopping"],
-  [/^the request ended before the picture came/, "hub.timeout"],
-  [/^there is no such session/, "hub.forgot"],
-  [/^there is no such camera/, "camera.none"],
-  [/^there is no such incident/, "incident.none"],
-  [/^there is no edge /, "site.none"],
-  [/^the edge \S+ is not connected/, "site.offline"],
-  [/^the edge(?: \S+)? does not answer/, "site.silent"],
-  [/has not begun to send within (?<n>\d+)/, "site.slow"],
-  [/no pictures for (?<n>\d+) s/, "camera.silent"],
-  [/the camera's coding has changed/, "camera.coding"],
-  [/no coding in common|neither H\.264/, "codec"],
-  [/time limit of .* was reached/, "over"],
-  [/the viewer (?:ended it|closed the connection)|nobody is watching/, "elsewhere"],
-  [/^(?<detail>the offer cannot be used.*)/, "browser"],
-  [/^the viewer could not be reached|no connection came about/, "line.never"],
-  [/^the connection to the viewer was lost/, "line.lost"],
-  [/^the picture from the edge ended: the connection was lost/, "site.lost"],
-  [/^the picture from the edge ended|the edge ended it|the other side closed/, "site.stopping"],
-];
+/** Why the video of an edge ended, by the code of its own cause. */
+const upstream: Record<string, Code> = { session_lost: "site.lost", session_no_frames: "camera.silent", video_b_frames: "camera.bframes" };
 
-/** What a sentence means. */
-export function causeOfWords(words: string): Cause {
-  for (const [form, code] of forms) {
-    const m = words.match(form);
-    if (!m) continue;
-    const { n, detail } = m.groups ?? {};
-    return { code, ...(n !== undefined && { n: Number(n) }), ...(detail !== undefined && { detail }) };
-  }
-  return { code: "told", detail: words };
+/** The cause within a cause. */
+function inner(c: Coded): Coded | null {
+  const { cause = "", cause_code: code = "", ...rest } = c.params ?? {};
+  if (!cause) return null;
+  const params = Object.entries(rest).flatMap(([name, value]) => (name.startsWith("cause_") ? [[name.slice("cause_".length), value]] : []));
+  return { code, params: Object.fromEntries(params), text: cause };
 }
 
-/** What a site's cause means. */
-function causeOfCode(c: Coded): Cause {
-  const { cause = "", cause_code: of = "", ...rest } = c.params ?? {};
-  const code = of === "device_not_heard" ? "camera.unknown" : codes[c.code];
+/** What a code means for a tile; its own words where the tile has none. */
+export function causeOfCode(c: Coded): Cause {
+  const of = inner(c);
+  if (c.code === "video_upstream_ended") {
+    const n = Number(of?.params?.["seconds"]);
+    return { code: upstream[of?.code ?? ""] ?? "site.stopping", ...(n > 0 && { n }) };
+  }
+  const code = of?.code === "device_not_heard" ? "camera.unknown" : codes[c.code];
   if (!code) return { code: "told", coded: c };
-  const params = Object.fromEntries(Object.entries(rest).map(([name, value]) => [name.replace(/^cause_/, ""), value]));
-  return { code, ...(c.params?.["count"] && { n: Number(c.params["count"]) }), ...(cause && { coded: { code: of, params, text: cause } }) };
+  if (code === "codec") return { code, ...(c.code !== "video_codec_missing" && { coded: c }) };
+  const n = Number(c.params?.["count"] ?? c.params?.["seconds"]);
+  const reason = code === "browser" ? c.params?.["reason"] : undefined;
+  return { code, ...(n > 0 && { n }), ...(reason && { detail: reason }), ...(of && { coded: of }) };
 }
 
 /** Why the hub did not begin a view. */
@@ -81,21 +71,23 @@ export function causeOfAnswer(e: ApiError): Cause {
       return { code: "session" };
     case 403:
       return { code: "role" };
-    case 406:
-      return { code: "codec" };
   }
   if (e.reason) return causeOfCode(e.reason);
-  if (e.detail) return causeOfWords(e.detail);
+  if (e.status === 406) return { code: "codec" };
+  if (e.detail) return { code: "told", detail: e.detail };
   return e.status >= 500 ? { code: "hub.error" } : { code: "told", detail: e.title };
 }
 
 /** Why the hub ended a view. */
-export const causeOfEnd = (words: string): Cause => (words ? causeOfWords(words) : { code: "line.closed" });
+export function causeOfEnd(e: ApiError): Cause {
+  if (e.reason) return causeOfCode(e.reason);
+  return e.detail ? { code: "told", detail: e.detail } : { code: "line.closed" };
+}
 
 /** What somebody said No to, and not what broke. */
 const refusals: Partial<Record<Code, "for good" | "for now">> = {
-  session: "for good", role: "for good", "camera.none": "for good", "incident.none": "for good", codec: "for good", "site.none": "for good", "site.old": "for good",
-  "hub.full": "for now", "site.full": "for now", "site.offline": "for now", "camera.offline": "for now", "camera.unknown": "for now", told: "for now",
+  session: "for good", role: "for good", "camera.none": "for good", "incident.none": "for good", codec: "for good", "camera.bframes": "for good", "site.none": "for good", "site.old": "for good",
+  "hub.full": "for now", "site.full": "for now", "site.offline": "for now", "camera.offline": "for now", "camera.unknown": "for now", "http.full": "for now", told: "for now",
 };
 
 /** Whether a cause is a refusal, and whether asking again later can help. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Bench, settle } from "./world";
+import { Bench, settle } from "./fakepage";
 
 describe("from the wish to the picture", () => {
   it("says each step", async () => {
@@ -88,7 +88,7 @@ describe("a picture that stands still", () => {
   it("is lost with the hub's reason as soon as the hub has one", async () => {
     const b = new Bench();
     await b.live();
-    b.ended = { status: 410, detail: "the picture from the edge ended: connected, but no pictures for 10 s" };
+    b.ended = { status: 410, reason: { code: "video_upstream_ended", params: { cause: "x", cause_code: "session_no_frames", cause_seconds: "10" }, text: "x" } };
     await b.pass(1700);
     expect(b.now).toBe("lost camera.silent");
     expect(b.removed).toEqual([]); // it has ended: nothing is left to delete
@@ -227,16 +227,16 @@ describe("a loss", () => {
 });
 
 describe("a No", () => {
-  const refused = async (status: number, detail = "") => {
+  const refused = async (status: number, code = "") => {
     const b = new Bench();
     b.machine.start();
     await settle();
-    await b.offer.refuse(status, detail);
+    await b.offer.refuse(status, code ? { code, text: "in English" } : null);
     return b;
   };
   it("for good is not asked again", async () => {
-    for (const [status, detail, code] of [[401, "", "session"], [403, "", "role"], [404, "there is no such camera", "camera.none"], [404, "there is no such incident", "incident.none"], [406, "no coding in common", "codec"]] as const) {
-      const b = await refused(status, detail);
+    for (const [status, given, code] of [[401, "", "session"], [403, "", "role"], [404, "video_camera_unknown", "camera.none"], [404, "incident_unknown", "incident.none"], [406, "video_codec_missing", "codec"]] as const) {
+      const b = await refused(status, given);
       expect(b.machine.state).toMatchObject({ name: "refused", cause: { code }, retryAt: null });
       await b.pass(120_000);
       expect(b.offers.length).toBe(1);
@@ -248,8 +248,8 @@ describe("a No", () => {
     }
   });
   it("that may change is asked again, in the words of the site", async () => {
-    const b = await refused(503, "yard is offline: nothing answers at 10.0.0.11:554 (connection refused)");
-    expect(b.machine.state).toMatchObject({ name: "refused", cause: { code: "told", detail: "yard is offline: nothing answers at 10.0.0.11:554 (connection refused)" } });
+    const b = await refused(503, "a_code_of_tomorrow");
+    expect(b.machine.state).toMatchObject({ name: "refused", cause: { code: "told", coded: { code: "a_code_of_tomorrow", text: "in English" } } });
     await b.pass(9000);
     expect(b.offers.length).toBe(1);
     await b.pass(2000);
@@ -301,7 +301,7 @@ describe("the ten minutes of a view", () => {
     await b.pictures(541_000, 400);
     b.machine.again();
     await settle();
-    await b.offer.refuse(503, "the hub serves its limit of 500 viewers");
+    await b.offer.refuse(503, { code: "video_viewers_full", params: { count: "500" }, text: "x" });
     expect(b.machine.renewing).toBe(false);
     expect(b.now).toBe("live");
     await b.pictures(60_000, 400);
@@ -310,7 +310,7 @@ describe("the ten minutes of a view", () => {
   it("may be over at the hub a little earlier", async () => {
     const b = new Bench();
     await b.live();
-    b.ended = { status: 410, detail: "the time limit of 10m0s was reached" };
+    b.ended = { status: 410, reason: { code: "video_time_limit", params: { seconds: "600" }, text: "x" } };
     b.peer.becomes("closed");
     await settle();
     expect(b.now).toBe("over");

@@ -8,7 +8,10 @@
 // Nothing here knows of Svelte or of the page.
 import { Ages, type Frame, type HubClock, type Moment, type Source } from "./age";
 import { type Cause, refusal } from "./causes";
-import { type Doors, type Step, Turns, Whep } from "./whep";
+import { HttpLine } from "./http";
+import { type Line, type Picture, Reach, type Step, type Way } from "./line";
+import type { Environment } from "./environment";
+import { lineSooner, lineWithin, Turns, Whep } from "./whep";
 
 export type State =
   | { name: "idle" }
@@ -46,17 +49,19 @@ const none: Frame = {};
 
 export interface Wishes {
   path: string; // of the WHEP endpoint, with the purpose
+  http: string; // where the same camera comes over HTTP
   priority: number;
 }
 
 export interface Hooks {
   changed: () => void; // state, or what the last minute of a view is
-  track: (track: MediaStreamTrack | null) => void; // what to show; null: nothing comes any more, keep the last picture
+  /** what to show and to play; null: nothing comes any more, keep the last picture */
+  show: (picture: Picture | null) => void;
 }
 
 export class Machine {
   state: State = { name: "idle" };
-  /** the picture that is seen: when it was taken or received, and when it was put on the screen (doors.now) */
+  /** the picture that is seen: when it was taken or received, and when it was put on the screen (environment.now) */
   last: (Moment & { shown: number }) | null = null;
   frames = 0;
   /** from the start of watching to the first picture, ms */
@@ -64,8 +69,12 @@ export class Machine {
   /** a second view is being opened in place of the one that ends soon */
   renewing = false;
 
-  #whep: Whep | null = null;
-  #next: Whep | null = null;
+  /** which way the video takes that is shown or waited for, and why it is not WebRTC */
+  way: Way = "webrtc";
+  wayCause: Cause | null = null;
+
+  #line: Line | null = null;
+  #next: Line | null = null;
   #receiver: RTCRtpReceiver | null = null;
   #began = 0;
   #stoodAt = 0; // the line stands; 0: it does not
@@ -86,11 +95,12 @@ export class Machine {
   #presented = 0;
 
   constructor(
-    private readonly doors: Doors,
+    private readonly environment: Environment,
     private readonly wishes: Wishes,
     private readonly hooks: Hooks,
     private readonly turns: Turns,
     private readonly clock: HubClock,
+    private readonly reach: Reach,
     private readonly t: Times = times,
     private readonly origin: () => number = () => performance.timeOrigin,
   ) {
@@ -99,7 +109,7 @@ export class Machine {
 
   /** Begins to watch; again after over or a refusal. */
   start(): void {
-    this.#began = this.doors.now();
+    this.#began = this.environment.now();
     this.#tries = 0;
     this.frames = 0;
     this.firstFrameMs = null;
@@ -134,19 +144,19 @@ export class Machine {
   /** Something has changed for the better (the hub is back, the camera is online): a pause is not waited for. */
   nudge(): void {
     if (this.state.name !== "lost" && !(this.state.name === "refused" && this.state.retryAt !== null)) return;
-    this.state = { ...this.state, retryAt: Math.min(this.state.retryAt!, this.doors.now() + this.doors.random() * 500) };
+    this.state = { ...this.state, retryAt: Math.min(this.state.retryAt!, this.environment.now() + this.environment.random() * 500) };
     this.hooks.changed();
   }
 
   /** ms until the view ends by itself, in its last minute; else null. */
   get left(): number | null {
-    if ((this.state.name !== "live" && this.state.name !== "frozen") || !this.#whep?.answered) return null;
-    const left = this.#whep.answered + this.t.view - this.doors.now();
+    if ((this.state.name !== "live" && this.state.name !== "frozen") || !this.#line?.answered) return null;
+    const left = this.#line.answered + this.t.view - this.environment.now();
     return left <= this.t.warning ? Math.max(0, left) : null;
   }
 
   /** How old the picture is that is seen, ms; null while there is none. */
-  age(now = this.doors.now()): number | null {
+  age(now = this.environment.now()): number | null {
     if (this.last === null) return null;
     // We are not told of each picture: while they flow, the last one that we know stands for the newest.
     const shown = this.state.name === "live" && now - this.last.shown < 2 * sampling ? this.last.shown : now;
@@ -161,7 +171,7 @@ export class Machine {
   /** A picture was put on the screen. Called for some of them; costs next to nothing. */
   frame(f: Frame): void {
     if (!this.#stoodAt) return; // of a line that is gone
-    const now = this.doors.now();
+    const now = this.environment.now();
     const count = Math.max(1, (f.presentedFrames ?? 0) - this.#presented);
     if (f.presentedFrames) this.#presented = f.presentedFrames;
     if (this.#frame !== none && this.last) {
@@ -187,7 +197,7 @@ export class Machine {
   /** The page is hidden: browsers show no pictures then, and nothing follows from that. */
   hidden(is: boolean): void {
     this.#hidden = is;
-    this.#seen = Math.max(this.#seen, this.doors.now());
+    this.#seen = Math.max(this.#seen, this.environment.now());
   }
 
   #set(state: State): void {
@@ -198,38 +208,51 @@ export class Machine {
   #connect(after: Cause | null): void {
     this.#hangUp();
     this.#set({ name: "connecting", step: "turn", after });
-    this.#whep = this.#open((step) => this.state.name === "connecting" && this.#set({ ...this.state, step }), (cause) => this.#ended(cause));
-    void this.#whep.start();
+    this.#line = this.#open((step) => this.state.name === "connecting" && this.#set({ ...this.state, step }), (cause) => this.#ended(cause));
+    void this.#line.start();
     if (!this.#cancelTick) this.#tick();
   }
 
-  #open(step: (s: Step) => void, ended: (c: Cause) => void): Whep {
-    const whep: Whep = new Whep(this.doors, this.wishes.path, {
+  #open(step: (s: Step) => void, ended: (c: Cause) => void): Line {
+    const way = this.reach.way(this.environment.now());
+    const { cause } = this.reach;
+    const events = {
       step,
-      connected: (receiver, track) => this.#connected(whep, receiver, track),
-      ended,
-    }, this.turns, this.wishes.priority);
-    return whep;
+      connected: (receiver: RTCRtpReceiver | null, picture: Picture) => {
+        this.way = way;
+        this.wayCause = cause;
+        this.#connected(line, receiver, picture);
+      },
+      ended: (c: Cause) => {
+        const instead = this.reach.failed(way, c, this.environment.now());
+        if (instead && line === this.#line) return this.#connect(c);
+        ended(c);
+      },
+    };
+    const line: Line = way === "http"
+      ? new HttpLine(this.environment, this.wishes.http, events, this.turns, this.wishes.priority)
+      : new Whep(this.environment, this.wishes.path, events, this.turns, this.wishes.priority, this.reach.more(way) ? lineSooner : lineWithin, way === "turn");
+    return line;
   }
 
-  #connected(whep: Whep, receiver: RTCRtpReceiver, track: MediaStreamTrack): void {
-    const renewed = whep === this.#next;
+  #connected(line: Line, receiver: RTCRtpReceiver | null, picture: Picture): void {
+    const renewed = line === this.#next;
     if (renewed) {
-      this.#whep?.close();
-      this.#whep = whep;
+      this.#line?.close();
+      this.#line = line;
       this.#next = null;
       this.renewing = false;
     }
     if (this.#stoodAt && !renewed) return; // told before
     this.#receiver = receiver;
-    this.#stoodAt = this.#seen = this.doors.now();
+    this.#stoodAt = this.#seen = this.environment.now();
     this.#ages = new Ages(this.clock, this.origin); // its time stamps are others
     this.#gaps = [];
     this.#frame = none;
     this.#presented = 0;
     this.#measured = -Infinity;
     this.#steady = false;
-    this.hooks.track(track);
+    this.hooks.show(picture);
     this.hooks.changed();
   }
 
@@ -249,29 +272,29 @@ export class Machine {
   #ended(cause: Cause): void {
     this.#hangUp();
     if (cause.code === "over") return this.#set({ name: "over" });
-    const now = this.doors.now();
+    const now = this.environment.now();
     const no = refusal(cause);
     if (no === "for good") return this.#set({ name: "refused", cause, retryAt: null });
     const pause = Math.max(this.t.pauses[Math.min(this.#tries, this.t.pauses.length - 1)]!, no ? this.t.refusedPause : 0);
     this.#tries += 1;
-    const retryAt = now + pause * (0.75 + this.doors.random() / 2);
+    const retryAt = now + pause * (0.75 + this.environment.random() / 2);
     this.#set({ name: no ? "refused" : "lost", cause, retryAt });
   }
 
   #hangUp(): void {
-    this.hooks.track(null); // before the line is closed: browsers blacken the picture then
-    this.#whep?.close();
+    this.hooks.show(null); // before the line is closed: browsers blacken the picture then
+    this.#line?.close();
     this.#next?.close();
-    this.#whep = this.#next = null;
+    this.#line = this.#next = null;
     this.#receiver = null;
     this.#stoodAt = this.#liveAt = 0;
     this.renewing = false;
   }
 
   #tick(): void {
-    this.#looked = this.doors.now();
-    this.#cancelTick = this.doors.after(this.t.tick, () => {
-      const now = this.doors.now();
+    this.#looked = this.environment.now();
+    this.#cancelTick = this.environment.after(this.t.tick, () => {
+      const now = this.environment.now();
       // The page itself stood still: what came meanwhile is still on its way to us.
       const stalled = now - this.#looked > this.t.tick * 3;
       this.#tick();
@@ -287,7 +310,7 @@ export class Machine {
     }
     if (this.#stoodAt) this.#measure(now);
     if (s.name === "live" || s.name === "frozen") {
-      if (this.#whep && now >= this.#whep.answered + this.t.view) {
+      if (this.#line && now >= this.#line.answered + this.t.view) {
         this.#hangUp();
         return this.#set({ name: "over" });
       }
@@ -320,11 +343,11 @@ export class Machine {
   /** While nothing moves: does the hub know why, and does anything come at all? */
   #ask(now: number): void {
     this.#checked = now;
-    const whep = this.#whep;
-    if (!whep) return;
-    const still = () => this.#whep === whep && this.state.name === "frozen";
-    void whep.check().then((cause) => cause && still() && this.#ended(cause), () => {});
-    void whep.stats()?.then((report) => {
+    const line = this.#line;
+    if (!line) return;
+    const still = () => this.#line === line && this.state.name === "frozen";
+    void line.check().then((cause) => cause && still() && this.#ended(cause), () => {});
+    void line.stats()?.then((report) => {
       if (!still()) return;
       let bytes = 0;
       for (const [, s] of report as unknown as Iterable<[string, { type: string; bytesReceived?: number }]>) if (s.type === "inbound-rtp") bytes += s.bytesReceived ?? 0;
@@ -347,6 +370,6 @@ export class Machine {
     }
     if (now - this.clock.heard < clockEvery || now - this.#asked < 500) return;
     this.#asked = now;
-    void this.#whep?.stats()?.then((r) => this.clock.stats(r as unknown as Iterable<[string, unknown]>, this.doors.now()), () => {});
+    void this.#line?.stats()?.then((r) => this.clock.stats(r as unknown as Iterable<[string, unknown]>, this.environment.now()), () => {});
   }
 }

@@ -1,53 +1,18 @@
 // One view of a camera by WHEP: the offer by POST, the hub's answer, the line, DELETE at the end.
 // What always holds: a view that the hub has begun is ended at the hub, also when its answer comes
-// after it was given up. It knows nothing of pages; its doors to the world are handed in.
+// after it was given up. It knows nothing of pages: its environment is handed in.
 import { ApiError } from "../api/client";
-import { type Cause, causeOfAnswer, causeOfEnd } from "./causes";
-
-/** What is needed of an RTCPeerConnection. */
-export interface Peer {
-  addTransceiver(kind: "video", init: { direction: "recvonly" }): RTCRtpTransceiver;
-  createOffer(): Promise<RTCSessionDescriptionInit>;
-  setLocalDescription(d: RTCSessionDescriptionInit): Promise<void>;
-  setRemoteDescription(d: RTCSessionDescriptionInit): Promise<void>;
-  getStats(): Promise<RTCStatsReport>;
-  close(): void;
-  readonly connectionState: RTCPeerConnectionState;
-  onconnectionstatechange: ((this: RTCPeerConnection, e: Event) => unknown) | null;
-  ontrack: ((this: RTCPeerConnection, e: RTCTrackEvent) => unknown) | null;
-}
-
-export interface Answer {
-  location: string; // the view's own address
-  sdp: string;
-}
-
-/** The world, as tests replace it. */
-export interface Doors {
-  now: () => number; // ms, never set back
-  after: (ms: number, f: () => void) => () => void; // returns what cancels it
-  random: () => number; // 0..1
-  peer: () => Peer;
-  offer: (path: string, sdp: string, signal: AbortSignal) => Promise<Answer>; // throws ApiError
-  remove: (location: string) => Promise<void>; // must reach the hub also while the page is being left; never rejects
-  ask: (location: string) => Promise<void>; // throws ApiError: 410 with the cause when the view has ended
-}
-
-/** Where a beginning view is: waiting its turn, asking the hub, waiting for the site, setting up the line, waiting for the first picture. */
-export type Step = "turn" | "hub" | "site" | "line" | "picture";
-
-export interface Events {
-  step: (step: Step) => void;
-  /** the line stands */
-  connected: (receiver: RTCRtpReceiver, track: MediaStreamTrack) => void;
-  /** it is over, by no wish of ours */
-  ended: (cause: Cause) => void;
-}
+import { type Cause, causeOfAnswer } from "./causes";
+import type { Answer, Environment, Peer } from "./environment";
+import type { Events, Line } from "./line";
+import { Resource } from "./resource";
 
 /** After this time without an answer it is the site that is waited for: the hub itself answers at once. */
 export const siteAfter = 400; // ms
 /** From the hub's answer until the line must stand. */
 export const lineWithin = 15_000; // ms
+/** The same where there is another way to try. */
+export const lineSooner = 6000; // ms
 
 const captureTime = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
 
@@ -92,25 +57,30 @@ export class Turns {
   }
 }
 
-export class Whep {
-  /** when the hub answered, by doors.now; 0 until then. The view's time counts from here. */
+export class Whep implements Line {
+  /** when the hub answered, by environment.now; 0 until then. The view's time counts from here. */
   answered = 0;
-  #location = "";
+  readonly #resource: Resource;
   #peer: Peer | null = null;
   #receiver: RTCRtpReceiver | null = null;
   #track: MediaStreamTrack | null = null;
+  #audio: MediaStreamTrack | null = null;
   #stop = new AbortController();
   #timers: (() => void)[] = [];
   #over = false;
   #stood = false;
 
   constructor(
-    private readonly doors: Doors,
+    private readonly environment: Environment,
     private readonly path: string,
     private readonly events: Events,
     private readonly turns: Turns,
     private readonly priority: number,
-  ) {}
+    private readonly within = lineWithin,
+    private readonly relayed = false, // by a TURN server of the hub
+  ) {
+    this.#resource = new Resource(environment);
+  }
 
   /** Begins. Everything that happens is told by the events. */
   async start(): Promise<void> {
@@ -118,17 +88,20 @@ export class Whep {
     let turn: (() => void) | null = null;
     try {
       turn = await this.turns.take(this.priority, this.#stop.signal);
-      const peer = this.#open();
+      const servers = this.relayed ? await this.environment.servers(this.path) : [];
+      if (this.#over) return;
+      if (this.relayed && servers.length === 0) return this.#end({ code: "line.never" });
+      const peer = this.#open(servers);
       const offer = await peer.createOffer();
       await peer.setLocalDescription(offer);
       if (this.#over) return;
       const answer = await this.#ask(offer.sdp ?? "");
       turn();
-      if (this.#over) return void this.doors.remove(answer.location); // it was given up meanwhile
-      this.#location = answer.location;
-      this.answered = this.doors.now();
+      if (this.#over) return void this.environment.remove(answer.location); // it was given up meanwhile
+      this.#resource.begin(answer.location);
+      this.answered = this.environment.now();
       this.events.step("line");
-      this.#wait(lineWithin, () => !this.#stood && this.#end({ code: "line.never" }));
+      this.#wait(this.within, () => !this.#stood && this.#end({ code: "line.never" }));
       await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
     } catch (error) {
       if (this.#over) return;
@@ -138,14 +111,16 @@ export class Whep {
     }
   }
 
-  #open(): Peer {
-    const peer = this.doors.peer();
+  #open(servers: RTCIceServer[]): Peer {
+    const peer = this.environment.peer(servers);
     this.#peer = peer;
     const transceiver = peer.addTransceiver("video", { direction: "recvonly" });
     this.#receiver = transceiver.receiver;
     wantCaptureTime(transceiver);
+    peer.addTransceiver("audio", { direction: "recvonly" });
     peer.ontrack = (e) => {
-      this.#track = e.track;
+      if (e.track.kind === "audio") this.#audio = e.track;
+      else this.#track = e.track;
       this.#stands();
     };
     peer.onconnectionstatechange = () => this.#changed();
@@ -158,7 +133,7 @@ export class Whep {
     const waiting = this.#wait(siteAfter, () => this.events.step("site"));
     try {
       // The answer is waited for also when the view is given up: its address is needed to end it.
-      return await this.doors.offer(this.path, sdp, new AbortController().signal);
+      return await this.environment.offer(this.path, sdp, new AbortController().signal);
     } finally {
       waiting();
     }
@@ -183,7 +158,7 @@ export class Whep {
     if (this.#over || !this.#stood || !this.#track || !this.#receiver) return;
     if ("jitterBufferTarget" in this.#receiver) this.#receiver.jitterBufferTarget = 0;
     this.events.step("picture");
-    this.events.connected(this.#receiver, this.#track);
+    this.events.connected(this.#receiver, { way: "webrtc", track: this.#track, audio: this.#audio });
   }
 
   /** The line is gone; the hub may know why. */
@@ -192,24 +167,8 @@ export class Whep {
     if (!this.#over) this.#end(cause ?? otherwise);
   }
 
-  /** Asks the hub whether the view still goes on. Null if it does or the hub cannot say. */
-  async check(): Promise<Cause | null> {
-    if (!this.#location) return null;
-    try {
-      await this.doors.ask(this.#location);
-      return null;
-    } catch (error) {
-      if (!(error instanceof ApiError)) return null;
-      if (error.status === 410) {
-        this.#location = ""; // nothing is left to be ended
-        return causeOfEnd(error.detail);
-      }
-      if (error.status === 404) {
-        this.#location = "";
-        return { code: "hub.forgot" }; // it was started anew
-      }
-      return error.status === 0 || error.status === 401 ? causeOfAnswer(error) : null;
-    }
+  check(): Promise<Cause | null> {
+    return this.#resource.check();
   }
 
   stats(): Promise<RTCStatsReport> | null {
@@ -217,7 +176,7 @@ export class Whep {
   }
 
   #wait(ms: number, f: () => void): () => void {
-    const cancel = this.doors.after(ms, () => !this.#over && f());
+    const cancel = this.environment.after(ms, () => !this.#over && f());
     this.#timers.push(cancel);
     return cancel;
   }
@@ -235,10 +194,7 @@ export class Whep {
     for (const cancel of this.#timers) cancel();
     const peer = this.#peer;
     if (peer) peer.ontrack = peer.onconnectionstatechange = null;
-    // The hub hears it first by the request, so that its record says who ended the view.
-    if (this.#location) void this.doors.remove(this.#location).then(() => peer?.close());
-    else peer?.close();
-    this.#location = "";
+    this.#resource.end(() => peer?.close());
   }
 }
 

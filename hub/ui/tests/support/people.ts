@@ -17,14 +17,15 @@ export interface Look {
   phone?: boolean;
 }
 
-export async function openBrowser(): Promise<Browser> {
+/** Opens a browser; program: instead of the one that is found. */
+export async function openBrowser(program = findBrowser(), host = "127.0.0.1"): Promise<Browser> {
   return chromium.launch({
-    executablePath: findBrowser(),
+    executablePath: program,
     headless: true,
     args: [
       "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
       "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-      "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1", // whatever is asked outside gets no answer either
+      `--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE ${host}`, // whatever is asked outside gets no answer either
     ],
   });
 }
@@ -56,7 +57,9 @@ export class Person {
       window.RTCPeerConnection = class extends Line {
         constructor(c?: RTCConfiguration) {
           super(c);
-          for (const s of c?.iceServers ?? []) console.error(`asks outside: ${JSON.stringify(s.urls)}`);
+          for (const s of c?.iceServers ?? []) {
+            if (!String(s.urls).startsWith(`turn:${location.hostname}:`)) console.error(`asks outside: ${JSON.stringify(s.urls)}`);
+          }
         }
       };
     }, { theme: look.theme ?? "dark", language });
@@ -80,7 +83,8 @@ export class Person {
     this.context.on("weberror", (e) => this.complaints.push(`not caught: ${e.error().stack ?? e.error().message}`));
     this.context.on("console", (m) => {
       // The browser says on its own account that the hub is gone or said No; the page has to cope with that.
-      if (m.type() === "error" && !m.text().startsWith("Failed to load resource")) this.complaints.push(m.text());
+      // A page by plain HTTP from another machine is no secure context, and some headers are for secure contexts only.
+      if (m.type() === "error" && !/^(Failed to load resource|The Cross-Origin-Opener-Policy header has been ignored)/.test(m.text())) this.complaints.push(m.text());
       if (m.type() === "warning" && /svelte|hydrat|deprecat/i.test(m.text())) this.complaints.push(m.text());
     });
     this.page.on("crash", () => this.complaints.push("the page crashed"));

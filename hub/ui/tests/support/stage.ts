@@ -90,10 +90,11 @@ export class Stage {
     }));
   }
 
-  static async start(o: { town?: boolean } = {}): Promise<Stage> {
+  /** host: the IP address where all is served, 127.0.0.1 unless given; config: of the hub, YAML. */
+  static async start(o: { town?: boolean; host?: string; config?: string } = {}): Promise<Stage> {
     const folder = await mkdtemp(join(tmpdir(), "gridpost-console-"));
     const s = new Stage(spawn(stageProgram, ["-programs", programs, "-footage", footage, "-dir", folder]), folder);
-    const at = (await s.order("start", { town: o.town ? town : "" })) as { url: string; token: string };
+    const at = (await s.order("start", { town: o.town ? town : "", host: o.host ?? "", config: o.config ?? "" })) as { url: string; token: string };
     s.url = at.url;
     s.token = at.token;
     return s;

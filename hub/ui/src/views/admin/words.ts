@@ -1,34 +1,14 @@
-// What the hub says of webhooks and views, in the reader's language. Forms that are not known stay as
-// they are; titles and reasons that people wrote always do.
-import { type Form, wordsOf } from "../../i18n/forms";
+// Webhooks and views in the reader's language. Titles and reasons that people wrote stay as they are.
+import { type Caused, causeOf, causeText } from "../../i18n/causes";
 import { fmt } from "../../i18n/formats.svelte";
 import { languages, maybe, t, translate } from "../../i18n/i18n.svelte";
-import { answerOf } from "../../i18n/answers";
-import { causeOfWords } from "../../video/causes";
-
-const deliveries: Form[] = [
-  [/^(?<cause>.+); given up after (?<count>\d+) attempts$/, "admin.cause.givenUp"],
-  [/^nothing answers at (?<address>\S+)/, "admin.cause.refused"],
-  [/^the name (?<name>\S+) could not be resolved$/, "admin.cause.name"],
-  [/^no answer within (?<span>\S+)$/, "admin.cause.silent"],
-  [/^the target's certificate is not accepted: (?<certificate>.*)$/, "admin.cause.certificate"],
-  [/^the address (?<address>\S+) is inside the network/, "admin.cause.inside"],
-  [/^the target answered 410 Gone$/, "admin.cause.gone"],
-  [/^the target answered (?<status>\d+) ?(?<text>.*)$/, "admin.cause.answered"],
-  [/^switched off by (?<user>.+)$/, "admin.cause.off"],
-  [/^the target's URL cannot be used$|^checking the target's URL: |^reading the address /, "admin.cause.url"],
-  [/^signing with the target's secret: |^expected whsec_/, "admin.cause.secret"],
-];
 
 /** Why a delivery did not arrive, or why a target is off. */
-export function deliveryCause(text: string): string {
-  return text && (wordsOf(text, deliveries, deliveryCause) ?? t("admin.cause.other", { detail: answerOf(text) ?? text }));
-}
+export const deliveryCause = (d: Caused): string => causeOf(d);
 
 /** Why a view ended, in few words. */
-export function endedWhy(text: string): string {
-  const { code } = causeOfWords(text);
-  return (code !== "told" && maybe(`admin.ended.${code}`)) || text;
+export function endedWhy(v: { ended_why?: string | undefined; ended_code?: string | undefined; ended_params?: Record<string, string> | undefined }): string {
+  return causeText({ code: v.ended_code ?? "", params: v.ended_params, text: v.ended_why ?? "" });
 }
 
 /** What somebody watched for. What the console itself proposed is said in the reader's language. */
@@ -43,7 +23,7 @@ export function reasonText(reason: string): string {
 export function originOf(url: string): string {
   try {
     const u = new URL(url);
-    return u.origin + (u.pathname.length > 1 || u.search ? "/…" : "");
+    return `${u.protocol}//${u.host}` + (u.pathname.length > 1 || u.search ? "/…" : "");
   } catch {
     return url;
   }

@@ -6,7 +6,7 @@ const device = (edge: string, name: string, state: Device["state"] = "online", s
   edge, name, kind: name.startsWith("cam") ? "camera" : "sensor", state, cause: state === "online" ? "" : "no pictures for 10 s",
   since, place: null, rules: [],
 });
-const edge = (name: string): Edge => ({ name, state: "online", last_seen: null, skew_ms: 0, created_at: "" });
+const edge = (name: string): Edge => ({ name, state: "online", last_seen: null, skew_ms: 0, inventory: 1, created_at: "" });
 const all: Filter = { text: "", show: "all", site: "" };
 const keys = (lines: ReturnType<typeof arrange>) => lines.map((l) => l.key);
 

@@ -4,7 +4,7 @@ import { prefs } from "../../state/prefs.svelte";
 import { make } from "../incidents/made";
 import { entryWords, lines } from "./entries";
 
-const entry = (kind: string, who = "li", text = ""): TimelineEntry => ({ at: "2026-05-03T12:00:00Z", kind, who, text });
+const entry = (kind: string, who = "li", text = ""): TimelineEntry => ({ at: "2026-05-03T12:00:00Z", occurred_at: "2026-05-03T12:00:00Z", recorded_at: "2026-05-03T12:00:00Z", kind, who, text });
 const say = (e: TimelineEntry, me = "wang") => {
   const w = entryWords(e, make(), me);
   return [w.who, w.text, w.quote].filter(Boolean).join(" | ");
@@ -21,9 +21,12 @@ test("who did what", () => {
   expect(say(entry("assigned", "li", "li"))).toBe("li | Took it over");
   expect(say(entry("assigned", "li", ""))).toBe("li | Assigned to nobody");
   expect(say(entry("noted", "li", "on the way"))).toBe("li | Note | on the way");
-  expect(say(entry("changed", "edge a", "river above 3.2 m: 3.4 m"))).toBe("box a | Now 3.4\u00a0m");
-  expect(say(entry("changed", "edge a", "cold store above -15 °C: -14.113 °C"))).toBe("box a | Now -14.1\u00a0°C");
+  const river = entryWords({ ...entry("changed", "edge a", "in English"), data: { value: 3.4 } }, make({ limit: 3.2, unit: "m" }), "wang");
+  expect(river.text).toBe("Now 3.4\u00a0m");
+  expect(entryWords({ ...entry("changed", "edge a"), data: { value: -14.113 } }, make({ limit: -15, unit: "°C" }), "").text).toBe("Now -14.1\u00a0°C");
   expect(say(entry("changed", "edge a", "motion in the yard"))).toBe("box a | Changed");
+  expect(say({ ...entry("over", "edge a"), data: { reason: "edge_lost_memory" } })).toContain("The box has lost its memory of it.");
+  expect(entryWords(entry("closed", "li", "false"), make({ state: "closed", outcome: "false_alarm" }), "")).toMatchObject({ text: "Closed: False alarm", quote: "false" });
   expect(say(entry("acknowledged", "token shift-report"))).toBe("the program shift-report | Acknowledged");
   expect(say(entry("assigned", "token unnamed", "li"))).toBe("a program | Assigned to li");
   expect(say(entry("reopened"))).toBe("li | Opened again");

@@ -2,7 +2,7 @@
 import type { Incident, TimelineEntry } from "../../api/types";
 import { fmt } from "../../i18n/formats.svelte";
 import { maybe, t } from "../../i18n/i18n.svelte";
-import { named, whoText } from "../../i18n/words";
+import { named, outcomeText, whoText } from "../../i18n/words";
 import type { IconName } from "../../ui/icons";
 import { type Told, toldIn } from "../report/draft";
 
@@ -17,24 +17,26 @@ export interface Words {
 
 const icons: Record<string, IconName> = {
   opened: "incidents", changed: "sensor", over: "check", evidence: "snapshot", reported: "report", acknowledged: "check",
-  unacknowledged: "undo", assigned: "user", noted: "note", closed: "close", reopened: "undo",
+  unacknowledged: "undo", assigned: "user", noted: "note", closed: "close", reopened: "undo", joined: "report", held: "info", released: "info",
 };
 
 export function entryWords(e: TimelineEntry, i: Incident, me: string): Words {
   const who = e.who === me ? t("incident.who.you", { who: e.who }) : whoText(e.who);
-  const spoken = ["noted", "closed"].includes(e.kind) ? e.text : "";
+  const spoken = ["noted", "closed", "reopened"].includes(e.kind) ? e.text : "";
   const told = e.kind === "reported" && e.text ? toldIn(e.text) : null;
   let text = maybe(`incident.entry.${e.kind}`, { text: e.text, rule: named(i.rule) });
-  // The hub's own title is in English; of a change its value is what matters: "river above 3.2 m: 3.4 m".
-  const now = e.kind === "changed" ? value(e.text, i.limit) : "";
-  if (e.kind === "changed") text = now ? t("incident.entry.changedTo", { value: now }) : t("incident.entry.changed");
+  const data = (e.data ?? {}) as Data;
+  if (e.kind === "changed" && data.value !== undefined) text = t("incident.entry.changedTo", { value: fmt.quantity(data.value, i.unit, i.limit) });
+  if (data.reason) text = [text, maybe(`incident.reason.${data.reason}`)].filter(Boolean).join(" ");
+  if (e.kind === "closed" && i.outcome) text = t("incident.entry.closedAs", { outcome: outcomeText(i.outcome) });
   if (e.kind === "assigned") text = e.text === "" ? t("incident.entry.freed") : e.text === e.who ? t("incident.entry.took") : t("incident.entry.assigned", { text: whoText(e.text) });
   return { text: text ?? [e.kind, e.text].filter(Boolean).join(": "), quote: spoken, told, who, icon: icons[e.kind] ?? "info", person: !e.who.startsWith("edge ") };
 }
 
-function value(title: string, limit?: number): string {
-  const m = title.match(/: (-?[\d.]+)(?: ([^:]+))?$/);
-  return m ? fmt.quantity(Number(m[1]), m[2], limit) : "";
+/** What the hub adds to an entry in fields. */
+interface Data {
+  value?: number; // that was measured
+  reason?: string; // a code
 }
 
 /** Changes in a row that a box told are one: a value that moves is not a story. */

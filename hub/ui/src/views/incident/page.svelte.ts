@@ -94,7 +94,7 @@ export class IncidentPage {
     }
   }
 
-  /** Takes the answer to one's own deed: it has the time line already. */
+  /** Takes the answer to one's own action: it has the time line already. */
   take(whole: Incident): void {
     if (whole.timeline && (!this.#whole || whole.version >= this.#whole.version)) this.#whole = whole;
   }

@@ -12,7 +12,7 @@ describe("the filter in the address", () => {
     expect(Object.values(toQuery(noFilter)).every((v) => v === null)).toBe(true);
   });
   test("comes back as it was", () => {
-    const f = { state: "all", severity: ["minor", "extreme"], kind: "zone", site: "yard", since: "8h", q: "gate north" } as const;
+    const f = { state: "all", severity: ["minor", "extreme"], kind: "zone", site: "yard", since: "8h", q: "gate north", apart: true } as const;
     const q = new URLSearchParams();
     for (const [k, v] of Object.entries(toQuery({ ...f, severity: [...f.severity] }))) if (v !== null) q.set(k, v);
     expect(parseFilter(q)).toEqual(f);

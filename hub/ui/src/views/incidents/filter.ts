@@ -17,12 +17,13 @@ export interface Filter {
   site: string; // name of an edge; "": all; reports have none: noSite
   since: Span | "";
   q: string; // words that must all occur, in any order
+  apart: boolean; // each incident has a row of its own, also repeated ones
 }
 
 /** Stands for incidents that no edge has opened. No edge can be called so. */
 export const noSite = "~";
 
-export const noFilter: Filter = { state: "unclosed", severity: [], kind: "", site: "", since: "", q: "" };
+export const noFilter: Filter = { state: "unclosed", severity: [], kind: "", site: "", since: "", q: "", apart: false };
 
 /** Reads a filter; what makes no sense is left out. */
 export function parseFilter(query: URLSearchParams): Filter {
@@ -36,6 +37,7 @@ export function parseFilter(query: URLSearchParams): Filter {
     site: query.get("site") ?? "",
     since: Object.hasOwn(spans, since) ? (since as Span) : "",
     q: query.get("q") ?? "",
+    apart: query.get("apart") === "1",
   };
 }
 
@@ -44,6 +46,7 @@ export function toQuery(f: Partial<Filter>): Record<string, string | null> {
   const out: Record<string, string | null> = {};
   if (f.state !== undefined) out["state"] = f.state === "unclosed" ? null : f.state;
   if (f.severity !== undefined) out["severity"] = f.severity.join(",") || null;
+  if (f.apart !== undefined) out["apart"] = f.apart ? "1" : null;
   for (const key of ["kind", "site", "since", "q"] as const) {
     const value = f[key];
     if (value !== undefined) out[key] = value || null;

@@ -4,5 +4,6 @@ package app
 import (
 	_ "github.com/eclipse/paho.mqtt.golang"
 	_ "gridpost/hub/api"
+	_ "gridpost/hub/api/public"
 	_ "gridpost/hub/ui"
 )

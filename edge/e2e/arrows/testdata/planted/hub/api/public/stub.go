@@ -1,0 +1,2 @@
+// Package public stands for the real one.
+package public

@@ -1,9 +1,0 @@
-package demo
-
-import "syscall"
-
-// attributes puts a child into a process group of its own, so that Ctrl-C reaches only this
-// process, which ends the children in order; and has the kernel end it when this one dies.
-func attributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-}

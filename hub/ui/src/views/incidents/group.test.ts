@@ -1,0 +1,28 @@
+import { describe, expect, it } from "vitest";
+import { groupRows } from "./group";
+import { make } from "./made";
+
+const of = (id: string, group = "") => make({ id, group });
+const ids = (rows: { id: string }[]) => rows.map((i) => i.id).join(" ");
+
+describe("a grouped list", () => {
+  const busy = Array.from({ length: 70 }, (_, n) => of(`n${n}`, "line"));
+  const list = [of("a"), ...busy.slice(0, 30), of("b", "other"), ...busy.slice(30), of("c")];
+  it("has one row for a busy line, with its count, where its first incident stands", () => {
+    const { rows, groups } = groupRows(list, new Set(), "");
+    expect(ids(rows)).toBe("a n0 b c");
+    expect(groups.get("n0")).toEqual({ id: "line", count: 70, head: true, open: false });
+    expect(groups.size).toBe(1); // one of its own is no group
+  });
+  it("shows all of an opened group below its row, in their order", () => {
+    const { rows, groups } = groupRows(list, new Set(["line"]), "");
+    expect(ids(rows)).toBe(`a ${ids(busy)} b c`);
+    expect(groups.get("n69")).toEqual({ id: "line", count: 70, head: false, open: true });
+  });
+  it("keeps the selected incident in its row when a newer one comes", () => {
+    const { rows } = groupRows([of("new", "line"), ...list], new Set(), "n0");
+    expect(ids(rows)).toBe("n0 a b c");
+    expect(ids(groupRows(list, new Set(["line"]), "n1").rows).startsWith("a n1 n0 n2 ")).toBe(true);
+  });
+  it("takes incidents of a hub without groups as they are", () => expect(ids(groupRows([of("a"), of("b")], new Set(), "").rows)).toBe("a b"));
+});
