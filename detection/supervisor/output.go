@@ -21,7 +21,9 @@ type outputTail struct {
 }
 
 // marks begin the messages with which Go's runtime and that of C++ end a process.
-func marks() []string { return []string{"panic: ", "fatal error: ", "terminate called"} }
+func marks() []string {
+	return []string{"panic: ", "fatal error: ", "runtime/cgo: ", "runtime: out of memory", "terminate called"}
+}
 
 func (t *outputTail) Write(b []byte) (int, error) {
 	t.mu.Lock()
@@ -30,11 +32,14 @@ func (t *outputTail) Write(b []byte) (int, error) {
 	if t.message != nil {
 		t.message = append(t.message, b[:min(len(b), maxMessage-len(t.message))]...)
 	} else {
+		first := len(t.buf)
 		for _, mark := range marks() {
-			if i := bytes.Index(t.buf, []byte(mark)); i >= 0 {
-				t.message = bytes.Clone(t.buf[i:min(len(t.buf), i+maxMessage)])
-				break
+			if i := bytes.Index(t.buf[:first], []byte(mark)); i >= 0 {
+				first = i
 			}
+		}
+		if first < len(t.buf) {
+			t.message = bytes.Clone(t.buf[first:min(len(t.buf), first+maxMessage)])
 		}
 	}
 	if len(t.buf) > maxTail {

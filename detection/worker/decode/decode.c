@@ -9,20 +9,12 @@
 
 void gp_quiet(void) { av_log_set_level(AV_LOG_QUIET); }
 
-// get_buffer allocates a frame and notes in opaque if memory is exhausted: decoders do not always pass
-// that error on, and would go on without frames.
-static int get_buffer(AVCodecContext *c, AVFrame *f, int flags) {
-	int err = avcodec_default_get_buffer2(c, f, flags);
-	if (err == AVERROR(ENOMEM)) {
-		c->opaque = c;
-	}
-	return err;
-}
-
-int gp_out_of_memory(const AVCodecContext *c) { return c->opaque != NULL; }
+// outcome returns err, or that memory is exhausted if an allocation has failed since errno was 0. The
+// libraries report some failed allocations as invalid data and others not at all, and would go on
+// without frames; glibc sets errno in each case.
+static int outcome(int err) { return errno == ENOMEM ? AVERROR(ENOMEM) : err; }
 
 static void configure(AVCodecContext *c) {
-	c->get_buffer2 = get_buffer;
 	c->thread_count = 1;                   // frame threads would delay frames
 	c->flags |= AV_CODEC_FLAG_LOW_DELAY;
 	c->max_pixels = MAX_PIXELS;
@@ -46,23 +38,25 @@ AVCodecContext *gp_decoder_new(enum AVCodecID id) {
 }
 
 int gp_decoder_send(AVCodecContext *c, AVPacket *p, const uint8_t *data, int size, int64_t tag) {
+	errno = 0;
 	if (data == NULL) {
-		return avcodec_send_packet(c, NULL); // drain
+		return outcome(avcodec_send_packet(c, NULL)); // drain
 	}
 	int err = av_new_packet(p, size); // with the padding that decoders read beyond the end
 	if (err < 0) {
-		return err;
+		return outcome(err);
 	}
 	memcpy(p->data, data, size);
 	p->pts = tag;
 	p->dts = AV_NOPTS_VALUE;
 	err = avcodec_send_packet(c, p);
 	av_packet_unref(p);
-	return err;
+	return outcome(err);
 }
 
 int gp_decoder_receive(AVCodecContext *c, AVFrame *f) {
-	int err = avcodec_receive_frame(c, f);
+	errno = 0;
+	int err = outcome(avcodec_receive_frame(c, f));
 	if (err == AVERROR(EAGAIN)) {
 		return GP_AGAIN;
 	}
@@ -124,7 +118,7 @@ static int refuse_open(AVFormatContext *s, AVIOContext **io, const char *url, in
 	return AVERROR(EPERM);
 }
 
-int gp_file_open(int fd, AVFormatContext **format, AVCodecContext **codec, int *stream) {
+static int file_open(int fd, AVFormatContext **format, AVCodecContext **codec, int *stream) {
 	AVIOContext *io = new_io(fd);
 	*format = avformat_alloc_context();
 	if (io == NULL || *format == NULL) {
@@ -163,7 +157,12 @@ int gp_file_open(int fd, AVFormatContext **format, AVCodecContext **codec, int *
 	return avcodec_open2(*codec, dec, NULL);
 }
 
-int gp_file_next(AVFormatContext *format, AVCodecContext *codec, int stream, AVPacket *p, AVFrame *f, int *draining) {
+int gp_file_open(int fd, AVFormatContext **format, AVCodecContext **codec, int *stream) {
+	errno = 0;
+	return outcome(file_open(fd, format, codec, stream));
+}
+
+static int file_next(AVFormatContext *format, AVCodecContext *codec, int stream, AVPacket *p, AVFrame *f, int *draining) {
 	for (;;) {
 		int err = gp_decoder_receive(codec, f);
 		if (err != GP_AGAIN) {
@@ -188,10 +187,15 @@ int gp_file_next(AVFormatContext *format, AVCodecContext *codec, int stream, AVP
 			err = avcodec_send_packet(codec, p);
 		}
 		av_packet_unref(p);
-		if (err < 0) {
+		if (outcome(err) < 0) {
 			return err;
 		}
 	}
+}
+
+int gp_file_next(AVFormatContext *format, AVCodecContext *codec, int stream, AVPacket *p, AVFrame *f, int *draining) {
+	errno = 0;
+	return outcome(file_next(format, codec, stream, p, f, draining));
 }
 
 int64_t gp_file_time(const AVFormatContext *format, int stream, const AVFrame *f) {
@@ -222,7 +226,7 @@ static enum AVPixelFormat scalable(enum AVPixelFormat f, int *full) {
 	}
 }
 
-int gp_scale(struct SwsContext **sws, const AVFrame *f, int gray, uint8_t *dst, int w, int h) {
+static int scale(struct SwsContext **sws, const AVFrame *f, int gray, uint8_t *dst, int w, int h) {
 	int full = f->color_range == AVCOL_RANGE_JPEG;
 	enum AVPixelFormat from = scalable(f->format, &full);
 	enum AVPixelFormat to = gray ? AV_PIX_FMT_GRAY8 : AV_PIX_FMT_BGR24;
@@ -248,6 +252,11 @@ int gp_scale(struct SwsContext **sws, const AVFrame *f, int gray, uint8_t *dst, 
 	int strides[4] = {gray ? w : 3 * w, 0, 0, 0};
 	int rows = sws_scale(*sws, (const uint8_t *const *)f->data, f->linesize, 0, f->height, planes, strides);
 	return rows == h ? 0 : AVERROR(EINVAL);
+}
+
+int gp_scale(struct SwsContext **sws, const AVFrame *f, int gray, uint8_t *dst, int w, int h) {
+	errno = 0;
+	return outcome(scale(sws, f, gray, dst, w, h));
 }
 
 int gp_frame_bytes(const AVFrame *f) {

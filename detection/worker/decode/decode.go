@@ -66,11 +66,7 @@ func (d *Decoder) Decode(data []byte, tag int64, onFrame func(*Frame)) error {
 		return errors.New("decoding: an empty access unit")
 	}
 	code := C.gp_decoder_send(d.c, d.packet, (*C.uint8_t)(unsafe.Pointer(&data[0])), C.int(len(data)), C.int64_t(tag))
-	err := averror("decoding", code)
-	if C.gp_out_of_memory(d.c) != 0 {
-		err = fmt.Errorf("decoding: %w", ErrNoMemory)
-	}
-	return errors.Join(err, d.receive(onFrame))
+	return errors.Join(averror("decoding", code), d.receive(onFrame))
 }
 
 // Drain calls onFrame with the frames that the decoder still holds. After it the decoder cannot be

@@ -1,5 +1,5 @@
 // The part of libavcodec, libavformat and libswscale that package decode uses, as functions with
-// plain arguments. Errors are negative AVERROR codes.
+// plain arguments. Errors are negative AVERROR codes; each allocation that fails is GP_NO_MEMORY.
 #ifndef GRIDPOST_DECODE_H
 #define GRIDPOST_DECODE_H
 
@@ -25,9 +25,6 @@ void gp_quiet(void);
 AVCodecContext *gp_decoder_new(enum AVCodecID id);
 int gp_decoder_send(AVCodecContext *c, AVPacket *p, const uint8_t *data, int size, int64_t tag);
 int gp_decoder_receive(AVCodecContext *c, AVFrame *f);
-
-// Nonzero if a frame could not be allocated.
-int gp_out_of_memory(const AVCodecContext *c);
 
 // Nonzero if the decoder concealed missing parts of the frame.
 int gp_damaged(const AVFrame *f);

@@ -50,10 +50,6 @@ func (f *File) Next() (*Frame, error) {
 		return nil, err
 	}
 	code := C.gp_file_next(f.format, f.codec, f.stream, f.packet, p.f, &f.draining)
-	if C.gp_out_of_memory(f.codec) != 0 {
-		p.Close()
-		return nil, fmt.Errorf("reading: %w", ErrNoMemory)
-	}
 	if code == C.GP_END {
 		p.Close()
 		return nil, io.EOF
