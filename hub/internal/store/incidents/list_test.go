@@ -115,6 +115,12 @@ func TestListsAndPlans(t *testing.T) {
 				t.Fatal(err)
 			}
 			checkPlan(t, d, name, text, args)
+			if q.Text != "" && d.Engine() == db.Postgres {
+				if text, args, err = r.newestQuery(q); err != nil {
+					t.Fatal(err)
+				}
+				checkPlan(t, d, name+" among the newest", text, args)
+			}
 		}
 		for name, plan := range r.plans(t, now) {
 			checkPlan(t, d, name, plan.text, plan.args)

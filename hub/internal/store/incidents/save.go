@@ -21,7 +21,7 @@ func (r *Repository) create(tx *db.Tx, inc *row, facts ...Fact) error {
 			return err
 		}
 	}
-	if err := index(tx, inc); err != nil {
+	if err := index(tx, *inc); err != nil {
 		return err
 	}
 	return r.publish(tx, nil, *inc, AlertOpened)
@@ -42,7 +42,7 @@ func (r *Repository) save(tx *db.Tx, before row, after *row, kind AlertKind, fac
 		reindex = reindex || searchable(f)
 	}
 	if reindex {
-		if err := index(tx, after); err != nil {
+		if err := index(tx, *after); err != nil {
 			return err
 		}
 	}

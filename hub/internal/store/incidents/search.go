@@ -3,6 +3,7 @@ package incidents
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -104,17 +105,30 @@ func searchable(f Fact) bool {
 	return f.Text != "" && slices.Contains([]FactKind{FactReported, FactNoted, FactClosed, FactReopened}, f.Kind)
 }
 
-// document returns the tokens of an incident, each once.
-func document(r db.Reader, inc Incident) ([]string, error) {
-	texts, err := db.Collect(db.ScanText)(r.Rows(`SELECT text FROM facts WHERE incident = ? AND text != ''
-		AND kind IN ('reported', 'noted', 'closed', 'reopened') ORDER BY id DESC LIMIT ?`, inc.ID, maxFactTexts))
+// writtenTexts returns the newest texts that people wrote in the timelines of incidents, by incident.
+func writtenTexts(r db.Reader, e db.Engine, ids []string) (map[string][]string, error) {
+	type written struct{ incident, text string }
+	all, err := db.Collect(func(scan func(...any) error) (w written, err error) {
+		err = scan(&w.incident, &w.text)
+		return w, err
+	})(r.Rows(`SELECT incident, text FROM (SELECT incident, text, id, row_number() OVER (PARTITION BY incident ORDER BY id DESC) AS age FROM facts
+		WHERE incident `+db.InList(e)+` AND text != '' AND kind IN ('reported', 'noted', 'closed', 'reopened')) t WHERE age <= ? ORDER BY id DESC`,
+		db.JSONList(ids), maxFactTexts))
 	if err != nil {
-		return nil, fmt.Errorf("reading the texts of incident %s: %w", inc.ID, err)
+		return nil, fmt.Errorf("reading what was written about incidents: %w", err)
 	}
-	texts = append([]string{inc.Title, inc.Rule, inc.Device, inc.Edge, inc.Site, inc.Kind, inc.Class, inc.Assignee}, texts...)
+	texts := make(map[string][]string, len(ids))
+	for _, w := range all {
+		texts[w.incident] = append(texts[w.incident], w.text)
+	}
+	return texts, nil
+}
+
+// documentTokens returns the tokens of an incident with the texts of its timeline, each once.
+func documentTokens(inc Incident, written []string) []string {
 	doc := filterTokens(inc)
 	seen := make(map[string]bool, 64)
-	for _, text := range texts {
+	for _, text := range append([]string{inc.Title, inc.Rule, inc.Device, inc.Edge, inc.Site, inc.Kind, inc.Class, inc.Assignee}, written...) {
 		for _, token := range tokens(text, true) {
 			if !seen[token] && len(doc) < maxTokens {
 				seen[token] = true
@@ -122,28 +136,51 @@ func document(r db.Reader, inc Incident) ([]string, error) {
 			}
 		}
 	}
-	return doc, nil
+	return doc
 }
 
-// index writes the document of an incident.
-func index(tx *db.Tx, inc *row) error {
-	doc, err := document(tx.Reader, inc.Incident)
+// document is a row of the full-text index.
+type document struct {
+	Number int64  `json:"number"`
+	Tokens string `json:"tokens"` // with a space between them
+}
+
+// index writes the documents of incidents.
+func index(tx *db.Tx, rows ...row) error {
+	written, err := writtenTexts(tx.Reader, tx.Engine(), ids(rows))
 	if err != nil {
 		return err
 	}
+	documents := make([]document, len(rows))
+	for i, inc := range rows {
+		documents[i] = document{Number: inc.Number, Tokens: strings.Join(documentTokens(inc.Incident, written[inc.ID]), " ")}
+	}
+	list, err := json.Marshal(documents)
+	if err != nil {
+		return fmt.Errorf("indexing incidents: %w", err)
+	}
 	if tx.Engine() == db.Postgres {
-		_, err = tx.Exec(`INSERT INTO incident_search(number, doc) VALUES (?, array_to_tsvector(ARRAY(SELECT json_array_elements_text(CAST(? AS json)))))
-			ON CONFLICT(number) DO UPDATE SET doc = excluded.doc`, inc.Number, db.JSONList(doc))
+		_, err = tx.Exec(`INSERT INTO incident_search(number, doc)
+			SELECT CAST(value->>'number' AS bigint), array_to_tsvector(string_to_array(value->>'tokens', ' ')) FROM json_array_elements(CAST(? AS json))
+			ON CONFLICT(number) DO UPDATE SET doc = excluded.doc`, string(list))
 	} else {
-		_, err = tx.Exec(`DELETE FROM incident_search WHERE rowid = ?`, inc.Number)
+		_, err = tx.Exec(`DELETE FROM incident_search WHERE rowid IN (SELECT value->>'number' FROM json_each(?))`, string(list))
 		if err == nil {
-			_, err = tx.Exec(`INSERT INTO incident_search(rowid, doc) VALUES (?, ?)`, inc.Number, strings.Join(doc, " "))
+			_, err = tx.Exec(`INSERT INTO incident_search(rowid, doc) SELECT value->>'number', value->>'tokens' FROM json_each(?)`, string(list))
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("indexing incident %s: %w", inc.ID, err)
+		return fmt.Errorf("indexing incidents: %w", err)
 	}
 	return nil
+}
+
+func ids(rows []row) []string {
+	all := make([]string, len(rows))
+	for i := range rows {
+		all[i] = rows[i].ID
+	}
+	return all
 }
 
 // match is a conjunction of alternatives.
@@ -199,13 +236,14 @@ func (r *Repository) IndexBacklog(ctx context.Context) error {
 				return fmt.Errorf("looking for incidents to index: %w", err)
 			}
 			n = len(rows)
-			for i := range rows {
-				if err := index(tx, &rows[i]); err != nil {
-					return err
-				}
-				if _, err := tx.Exec(`UPDATE incidents SET indexed = 1 WHERE number = ?`, rows[i].Number); err != nil {
-					return fmt.Errorf("indexing incident %s: %w", rows[i].ID, err)
-				}
+			if n == 0 {
+				return nil
+			}
+			if err := index(tx, rows...); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(`UPDATE incidents SET indexed = 1 WHERE id `+db.InList(tx.Engine()), db.JSONList(ids(rows))); err != nil {
+				return fmt.Errorf("noting which incidents are indexed: %w", err)
 			}
 			return nil
 		})

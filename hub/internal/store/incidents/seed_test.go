@@ -53,7 +53,7 @@ func seed(t testing.TB, d *db.DB, n int) {
 				if err := addFact(tx, inc.ID, Fact{Kind: FactOpened, Who: "edge", Text: inc.Title}); err != nil {
 					return err
 				}
-				if err := index(tx, &inc); err != nil {
+				if err := index(tx, inc); err != nil {
 					return err
 				}
 				if err := countChange(tx, nil, inc); err != nil {
