@@ -32,6 +32,9 @@ export function whoText(who: string): string {
   return who;
 }
 
+/** The sites that somebody may see; null: all. */
+export const sitesText = (sites: readonly string[] | null): string => (sites ? sites.map(named).join(", ") : t("admin.sites.all"));
+
 /** What came of an incident. */
 export const outcomeText = (outcome: string): string => maybe(`outcome.${outcome}`) ?? named(outcome);
 
