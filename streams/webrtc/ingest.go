@@ -132,7 +132,8 @@ func (in *Ingest) Answer() string { return in.answer }
 
 // Run fills a feed until the publisher is gone or ctx ends, and returns why: ErrLost, ErrClosedByPeer,
 // ErrNoConnection, ErrNoFrames, ErrBFrames, the error of connected or ctx's cause. It calls connected once the
-// connection is established, for the feed. Only one Run at a time may fill a feed.
+// connection is established, for the feed. Only one Run at a time may fill a feed. The caller must call Close or
+// Dismiss afterwards: if ctx ends before the connection is established, it stays open.
 func (in *Ingest) Run(ctx context.Context, connected func(context.Context) (*Feed, error)) error {
 	var clock, audioClock sourceClock
 	var reports sync.WaitGroup
@@ -205,5 +206,10 @@ func (in *Ingest) receiveAudio(ctx context.Context, f *audioFeed, clock *sourceC
 	}
 }
 
-// Close ends an Ingest whose Run was never called.
+// Close ends an Ingest whose Run was never called, or has returned.
 func (in *Ingest) Close() { in.session.close() }
+
+// Dismiss closes the connection after Run. A publisher that was still connecting is let connect first, for at
+// most 15 s and while ctx lasts, so that it learns from the connection that its session has ended. Its media is
+// not read.
+func (in *Ingest) Dismiss(ctx context.Context) { in.session.dismiss(ctx) }

@@ -106,6 +106,7 @@ func (e *Engine) Play(ctx context.Context, o PlayOptions) (PlayStats, error) {
 		defer func() { p.stats.Lost, p.stats.RetransmissionRequests = r.lost, r.nacked }()
 		return r.run(ctx)
 	})
+	s.close()
 	return p.stats, errors.Join(unlessDone(ctx, err), to.remove(ctx, resource))
 }
 

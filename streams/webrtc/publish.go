@@ -141,6 +141,7 @@ func (e *Engine) Publish(ctx context.Context, o PublishOptions) error {
 			o.Ready()
 		}
 		err = v.Run(ctx)
+		v.Close()
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause

@@ -50,6 +50,7 @@ const (
 type session struct {
 	pc        *webrtc.PeerConnection
 	connected chan struct{}
+	gone      chan struct{} // closed when the connection has failed or was closed
 	ended     chan struct{}
 
 	mu           sync.Mutex
@@ -58,7 +59,8 @@ type session struct {
 }
 
 func newSession(pc *webrtc.PeerConnection) *session {
-	s := &session{pc: pc, connected: make(chan struct{}), ended: make(chan struct{})}
+	s := &session{pc: pc, connected: make(chan struct{}), gone: make(chan struct{}), ended: make(chan struct{})}
+	leave := sync.OnceFunc(func() { close(s.gone) })
 	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
 		switch state {
 		case webrtc.PeerConnectionStateConnected:
@@ -70,8 +72,10 @@ func newSession(pc *webrtc.PeerConnection) *session {
 			}
 		case webrtc.PeerConnectionStateFailed:
 			s.end(ErrLost)
+			leave()
 		case webrtc.PeerConnectionStateClosed:
 			s.end(ErrClosedByPeer)
+			leave()
 		}
 	})
 	return s
@@ -95,7 +99,8 @@ func (s *session) endCause() error {
 
 // run waits for the connection, and then for the end of the session or of ctx; it closes the
 // PeerConnection and returns the cause. It calls up once the connection is established; up must return
-// when its ctx ends, and its error ends the session.
+// when its ctx ends, and its error ends the session. If ctx ends before the connection is established, the
+// PeerConnection stays open until close or dismiss.
 func (s *session) run(ctx context.Context, up func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -106,6 +111,10 @@ func (s *session) run(ctx context.Context, up func(context.Context) error) error
 	close(done)
 	select {
 	case <-s.connected:
+		if ctx.Err() != nil { // both are true, and nothing may be carried any more
+			s.end(context.Cause(ctx))
+			break
+		}
 		done = make(chan struct{})
 		go func() {
 			defer close(done)
@@ -119,6 +128,7 @@ func (s *session) run(ctx context.Context, up func(context.Context) error) error
 	case <-s.ended:
 	case <-ctx.Done():
 		s.end(context.Cause(ctx))
+		return s.endCause()
 	case <-late.C:
 		s.end(ErrNoConnection)
 	}
@@ -184,7 +194,22 @@ func (s *session) offer(ctx context.Context) (string, error) {
 	return s.pc.LocalDescription().SDP, nil
 }
 
-// close ends a session whose run was never called.
+// dismiss closes the PeerConnection of a session whose run has returned. A peer that was still connecting then is
+// let connect first, for at most connectTimeout and while ctx lasts: only over an established connection can it
+// be notified (close_notify, RFC 5246 section 7.2.1). Otherwise it notices the end when ICE times out, after iceFailed.
+func (s *session) dismiss(ctx context.Context) {
+	late := time.NewTimer(connectTimeout)
+	defer late.Stop()
+	select {
+	case <-s.connected:
+	case <-s.gone:
+	case <-late.C:
+	case <-ctx.Done():
+	}
+	s.close()
+}
+
+// close ends a session whose run was never called, or has returned.
 func (s *session) close() {
 	s.end(ErrClosedByPeer)
 	if err := s.pc.GracefulClose(); err != nil {

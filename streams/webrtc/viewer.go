@@ -99,7 +99,8 @@ func (e *Engine) newSending(f *Feed, transport bool, codecs ...codec) (*Viewer, 
 func (v *Viewer) Answer() string { return v.answer }
 
 // Run sends until the viewer is gone or ctx ends, and returns why: ErrLost, ErrClosedByPeer,
-// ErrNoConnection or ctx's cause. No goroutine of the viewer is left when it returns.
+// ErrNoConnection or ctx's cause. The caller must call Close or Dismiss afterwards: if ctx ends before the connection is
+// established, it stays open. No other goroutine of the viewer is left when Run returns.
 func (v *Viewer) Run(ctx context.Context) error {
 	var reader sync.WaitGroup
 	defer reader.Wait()
@@ -122,8 +123,12 @@ func (v *Viewer) Run(ctx context.Context) error {
 	})
 }
 
-// Close ends a viewer whose Run was never called.
+// Close ends a viewer whose Run was never called, or has returned.
 func (v *Viewer) Close() { v.session.close() }
+
+// Dismiss closes the connection after Run. A viewer that was still connecting is let connect first, for at most
+// 15 s and while ctx lasts, so that it learns from the connection that its session has ended. It is sent nothing.
+func (v *Viewer) Dismiss(ctx context.Context) { v.session.dismiss(ctx) }
 
 // Rung returns which of the camera's streams the viewer is sent.
 func (v *Viewer) Rung() Rung { return Rung(v.sender.rung.Load()) }

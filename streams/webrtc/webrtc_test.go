@@ -152,7 +152,10 @@ func (h *hub) whip(w http.ResponseWriter, q *http.Request) {
 	if in.audio != nil && h.feed.audio == nil {
 		h.feed.audio = newAudioFeed(*in.audio)
 	}
-	h.running.Go(func() { h.ended <- in.Run(h.ctx, func(context.Context) (*Feed, error) { return h.feed, nil }) })
+	h.running.Go(func() {
+		defer in.Close()
+		h.ended <- in.Run(h.ctx, func(context.Context) (*Feed, error) { return h.feed, nil })
+	})
 	answer(w, in.Answer())
 }
 
@@ -170,7 +173,10 @@ func (h *hub) whep(w http.ResponseWriter, q *http.Request) {
 	h.mu.Lock()
 	h.viewers = append(h.viewers, v)
 	h.mu.Unlock()
-	h.running.Go(func() { h.ended <- v.Run(h.ctx) })
+	h.running.Go(func() {
+		defer v.Close()
+		h.ended <- v.Run(h.ctx)
+	})
 	answer(w, v.Answer())
 }
 

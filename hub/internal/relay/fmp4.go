@@ -125,6 +125,9 @@ func (o *httpOutput) write(b []byte) error {
 // Close implements output.
 func (o *httpOutput) Close() {}
 
+// Dismiss implements output: the response ends with the request's handler.
+func (o *httpOutput) Dismiss(context.Context) {}
+
 // Trickle implements output: there are no candidates here.
 func (o *httpOutput) Trickle(string) (string, error) {
 	return "", fmt.Errorf("%w: this session is not WebRTC", webrtc.ErrOffer)

@@ -83,10 +83,13 @@ func (r *Relay) startPublisher(q context.Context, offer string, pub Publication)
 	if p.own {
 		_, err = r.attach(p, true)
 	}
-	if err == nil && r.spawn(func(context.Context) {
+	if err == nil && r.spawn(func(hub context.Context) {
 		defer release(pub.Release)
-		defer unwatch()
-		end(r.publish(ctx, p))
+		defer r.releasePublisher(p.key)
+		err := r.publish(ctx, p)
+		unwatch()
+		end(err)
+		dismiss(hub, p.ingest, err)
 	}) {
 		return p, nil
 	}
@@ -96,10 +99,29 @@ func (r *Relay) startPublisher(q context.Context, offer string, pub Publication)
 	ingest.Close()
 	close(p.done)
 	r.removePublisher(p)
+	r.releasePublisher(p.key)
 	return nil, errHubStopping()
 }
 
-// reservePublisher adds a publisher of a stream. It returns false if there are maxPublishers already.
+// dismiss closes the connection of a session that has ended with err. Who ended the session by itself does not
+// wait for the close.
+func dismiss(hub context.Context, connection interface {
+	Close()
+	Dismiss(ctx context.Context)
+}, err error,
+) {
+	var coded *problem.Error
+	if errors.As(err, &coded) && (coded.Reason.Code == errEndedByPublisher().Reason.Code || coded.Reason.Code == errEndedByViewer().Reason.Code) {
+		connection.Close()
+		return
+	}
+	connection.Dismiss(hub)
+}
+
+func errEndedByPublisher() *problem.Error { return problem.New("video_edge_ended") }
+
+// reservePublisher adds a publisher of a stream. It returns false if there are maxPublishers already, with those
+// whose connections are still to be closed.
 func (r *Relay) reservePublisher(key pathKey) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -121,9 +143,8 @@ func (r *Relay) releasePublisher(key pathKey) {
 // removePublisher removes a publisher whose session has ended.
 func (r *Relay) removePublisher(p *publisher) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	delete(r.publishers, p.id)
-	r.mu.Unlock()
-	r.releasePublisher(p.key)
 }
 
 // recordPublication stores that a publication begins, unless it is the edge's own: those follow from views,
@@ -178,7 +199,7 @@ func (r *Relay) ServeWHIPSession(w http.ResponseWriter, q *http.Request, edge, d
 		return
 	}
 	r.serveSession(w, q, &p.etag, p.ingest.Trickle, func() {
-		p.cancel(problem.New("video_edge_ended"))
+		p.cancel(errEndedByPublisher())
 		<-p.done
 	})
 }

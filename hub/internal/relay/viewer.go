@@ -16,10 +16,11 @@ import (
 )
 
 // output sends an upstream to one viewer: a webrtc.Viewer, or an httpOutput. Run sends until its ctx ends, and returns
-// why it ended; Close ends one whose Run was not called.
+// why it ended; Close ends one whose Run was not called, and Close or Dismiss one whose Run has returned.
 type output interface {
 	Run(ctx context.Context) error
 	Close()
+	Dismiss(ctx context.Context)
 	Trickle(fragment string) (reply string, err error)
 	Stats() webrtc.SenderStats
 }
@@ -111,18 +112,21 @@ func (r *Relay) startViewer(
 	r.total.Views++
 	r.mu.Unlock()
 	unwatch, unhold := endWithAccess(who.Access, cancel), endWithAccess(held, cancel)
-	run := func() {
+	out := v.viewer
+	run := func(hub context.Context) {
 		var stepping sync.WaitGroup
 		stepping.Go(func() { stream.run(watching) })
-		r.runViewer(watching, v, lease)
+		err := r.runViewer(watching, v, lease)
 		cancel(nil)
 		stepping.Wait()
 		unwatch()
 		unhold()
-		leave()
+		stream.release()
+		dismiss(hub, out, err)
+		r.releaseViewer()
 	}
-	if !r.spawn(func(context.Context) { run(); release(who.Release) }) { // the hub is stopping: l.ctx has ended, so run returns at once
-		run()
+	if !r.spawn(func(hub context.Context) { run(hub); release(who.Release) }) {
+		run(l.ctx) // the hub is stopping: l.ctx has ended, so run returns at once
 		return nil, errHubStopping()
 	}
 	return v, nil
@@ -142,12 +146,13 @@ func (r *Relay) beginLease(ctx context.Context, key pathKey, who Viewer) (string
 	return id, held, nil
 }
 
-// runViewer sends to the viewer until the session ends, and ends its lease with the cause.
-func (r *Relay) runViewer(ctx context.Context, v *viewerSession, lease string) {
+// runViewer sends to the viewer until the session ends, ends its lease with the cause, and returns it.
+func (r *Relay) runViewer(ctx context.Context, v *viewerSession, lease string) error {
 	limit := problem.New("video_time_limit", "seconds", devices.Seconds(r.o.MaxViewTime))
 	ctx, cancel := context.WithTimeoutCause(ctx, r.o.MaxViewTime, limit)
 	defer cancel()
-	v.cause = endCause(v.viewer.Run(ctx))
+	err := v.viewer.Run(ctx)
+	v.cause = endCause(err)
 	r.o.Leases.End(lease, v.cause)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -155,7 +160,7 @@ func (r *Relay) runViewer(ctx context.Context, v *viewerSession, lease string) {
 	r.total.add(v.viewer.Stats())
 	if v.cause.Code == errEndedByViewer().Reason.Code {
 		delete(r.sessions, v.id)
-		return
+		return err
 	}
 	// What is remembered is small: without the output, which holds the peer connection.
 	r.sessions[v.id] = &viewerSession{id: v.id, user: v.user, key: v.key, done: v.done, cause: v.cause}
@@ -164,6 +169,7 @@ func (r *Relay) runViewer(ctx context.Context, v *viewerSession, lease string) {
 		delete(r.sessions, r.ended[0])
 		r.ended = append(r.ended[:0], r.ended[1:]...)
 	}
+	return err
 }
 
 // endCause returns the cause for the error with which a viewer's session ended.
