@@ -1,8 +1,11 @@
 package webrtc
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,4 +99,46 @@ func TestUrgentCameraFirst(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestFourViewsLeaveRoomForAlerts: an edge publishes four cameras of 2 Mbit/s over an uplink of 4 Mbit/s, without a bound
+// that is configured. Alerts pass within a second (p95), whether the line's queue is short or long, and every camera
+// shows something.
+func TestFourViewsLeaveRoomForAlerts(t *testing.T) {
+	for _, queue := range []int{64 << 10, 512 << 10} { // 130 ms, 1 s
+		t.Run(fmt.Sprint(queue), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				line := newTestLink(t, 4e6, queue, 20*time.Millisecond, newSender(testFeed(), func() {}))
+				a := alerts{bytes: 1200, every: 500 * time.Millisecond}
+				var waiting atomic.Bool
+				var shared Allowance
+				var running sync.WaitGroup
+				list := make([]testStream, 4)
+				for i := range list {
+					list[i] = testStream{keyframe: 60_000, frame: 9_000, gop: 50}
+					list[i].line, list[i].allowance = line, &shared
+					var each func(time.Duration)
+					if i == 0 {
+						each = func(now time.Duration) {
+							a.each(line, now)
+							waiting.Store(len(a.open) > 0)
+						}
+					}
+					running.Go(func() { list[i].run(t, 4e6, 10+12*i, time.Minute, waiting.Load, each) })
+				}
+				running.Wait()
+				slices.Sort(a.waits)
+				t.Logf("%d alerts, p50 %v, p95 %v, max %v", len(a.waits), a.waits[len(a.waits)/2], a.p95(), a.waits[len(a.waits)-1])
+				if len(a.waits) < 115 || a.p95() > time.Second {
+					t.Errorf("%d alerts arrived, p95 %v", len(a.waits), a.p95())
+				}
+				for i := range list {
+					t.Logf("camera %d: %d frames of %d, %+v", i, len(list[i].link.frames), list[i].sent, list[i].last)
+					if len(list[i].link.frames) < 20 {
+						t.Errorf("camera %d shows %d frames of %d", i, len(list[i].link.frames), list[i].sent)
+					}
+				}
+			})
+		})
+	}
 }

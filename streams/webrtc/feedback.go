@@ -130,13 +130,28 @@ func (s *sender) extended(short uint16) uint64 {
 	return s.sequence - 1 - uint64(uint16(s.sequence-1)-short)
 }
 
-// adaptPace adapts the pace to what the peer reports to have lost.
-func (s *sender) adaptPace(reports []rtcp.ReceptionReport) {
+// adaptPace adapts the pace to what the peer reports to have lost, and takes the round trip from the report
+// (RFC 3550, section 6.4.1).
+func (s *sender) adaptPace(reports []rtcp.ReceptionReport, now time.Time) {
 	for _, r := range reports {
-		if r.SSRC == s.plain.SSRC {
-			s.pacer.onReport(r)
+		if r.SSRC != s.plain.SSRC {
+			continue
+		}
+		s.pacer.onReport(r)
+		if r.LastSenderReport != 0 {
+			if trip := int32(uint32(ntp(now)>>16) - r.LastSenderReport - r.Delay); trip > 0 {
+				s.trip.add(time.Duration(trip)*time.Second>>16, now)
+			}
 		}
 	}
+}
+
+// adaptPlayout adapts the playout delay: so many packets were requested for the first time at now.
+func (s *sender) adaptPlayout(first int, trip time.Duration, now time.Time) {
+	if first > 0 {
+		s.playout.onLoss(now)
+	}
+	s.playout.update(trip, s.sequence, now)
 }
 
 // retransmit sends up to limit of the requested packets again, if the feed still has them and they were not
@@ -167,7 +182,7 @@ func (s *sender) retransmit(limit int) (int, error) {
 // no longer has it.
 func (s *sender) retransmitOne(sequence uint64) (size int, err error) {
 	sp := s.spanOf(sequence)
-	if sp == nil {
+	if sp == nil || !s.playout.known(sequence) {
 		return 0, nil
 	}
 	var one [1]*packet

@@ -21,6 +21,7 @@ type testLink struct {
 	t     *testing.T
 	queue int           // bytes that may wait
 	delay time.Duration // each way
+	line  *testLink     // whose queue this link shares; nil: it has its own
 
 	mu        sync.Mutex
 	rate      float64 // bit/s
@@ -37,6 +38,8 @@ type testLink struct {
 	receiver  *receiver
 	feed      *Feed // at the hub
 	frames    []time.Time
+	player    testPlayer
+	losesBack func() bool // nil: nothing is lost on the way back
 	feedback  chan<- feedback
 	running   sync.WaitGroup
 }
@@ -56,9 +59,39 @@ func newTestLink(t *testing.T, rate float64, queue int, delay time.Duration, s *
 			}
 		} else if a.marker {
 			l.frames = append(l.frames, time.Now())
+			l.player.complete(a.timestamp, time.Now())
 		}
 	}
 	return l
+}
+
+// newViewerLink is newTestLink for a viewer who sends transport-wide feedback, as browsers do; s has no extensions yet.
+func newViewerLink(t *testing.T, rate float64, queue int, delay time.Duration, s *sender) *testLink {
+	t.Helper()
+	s.plain.SSRC = 7
+	if err := s.setExtensions([]webrtc.RTPHeaderExtensionParameter{{URI: playoutDelayURI, ID: playoutID}, {URI: transportURI, ID: 3}}); err != nil {
+		t.Fatal(err)
+	}
+	l := newTestLink(t, rate, queue, delay, s)
+	l.receiver.reports, l.receiver.transport = nil, newTransportReport(3)
+	s.write, s.writeRTCP = l, l.writeReports
+	return l
+}
+
+// drain returns once what is under way has arrived; s has ended.
+func (l *testLink) drain(s *sender) {
+	drained := make(chan struct{})
+	go func() { // what was under way still wants to be read
+		defer close(drained)
+		l.running.Wait()
+	}()
+	for {
+		select {
+		case <-s.feedback:
+		case <-drained:
+			return
+		}
+	}
 }
 
 // backlog returns the bytes that wait. mu is held.
@@ -70,6 +103,9 @@ func (l *testLink) backlog() int {
 func (l *testLink) enqueue(bytes int) (arrives time.Time, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.line != nil {
+		return l.line.enqueue(bytes)
+	}
 	now := time.Now()
 	l.packets++
 	l.bytes += bytes
@@ -97,6 +133,7 @@ func (l *testLink) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
 		return 0, err
 	}
 	b = append(b, payload...)
+	l.player.read(h)
 	at, ok := l.enqueue(len(payload) + packetOverhead)
 	if !ok {
 		return len(b), nil
@@ -151,6 +188,9 @@ func (l *testLink) writeRTCP(packets []rtcp.Packet) error {
 	if err != nil {
 		return err
 	}
+	if l.losesBack != nil && l.losesBack() {
+		return nil
+	}
 	at := l.reads(atSender, time.Now().Add(l.delay))
 	l.running.Go(func() {
 		time.Sleep(time.Until(at))
@@ -159,6 +199,19 @@ func (l *testLink) writeRTCP(packets []rtcp.Packet) error {
 			l.t.Error(err)
 		}
 		l.feedback <- feedbackOf(back)
+	})
+	return nil
+}
+
+// writeReports takes the sender's reports to the receiver, which does not wait in the queue for them.
+func (l *testLink) writeReports(packets []rtcp.Packet) error {
+	l.running.Go(func() {
+		time.Sleep(l.delay)
+		for _, p := range packets {
+			if report, ok := p.(*rtcp.SenderReport); ok {
+				l.receiver.clock.report(report, time.Now())
+			}
+		}
 	})
 	return nil
 }
@@ -203,7 +256,9 @@ type testStream struct {
 	silent    bool        // the receiver sends no reports
 	queue     int         // bytes that may wait on the link; 0: 32 KiB
 	loses     func() bool // beside those that the queue has no room for
+	losesBack func() bool // of the receiver's feedback
 	runs      func(time.Time) time.Time
+	line      *testLink // nil: it has a line of its own
 }
 
 func (ts *testStream) bitrate() float64 {
@@ -226,6 +281,9 @@ func (ts *testStream) run(t *testing.T, rate float64, cached int, d time.Duratio
 	ts.sender = s
 	s.plain.SSRC = 7
 	var extensions []webrtc.RTPHeaderExtensionParameter
+	if ts.viewer {
+		extensions = append(extensions, webrtc.RTPHeaderExtensionParameter{URI: playoutDelayURI, ID: playoutID})
+	}
 	if ts.transport {
 		extensions = append(extensions, webrtc.RTPHeaderExtensionParameter{URI: transportURI, ID: 3})
 	}
@@ -244,7 +302,11 @@ func (ts *testStream) run(t *testing.T, rate float64, cached int, d time.Duratio
 		ts.link.receiver.reports, ts.link.receiver.transport = nil, newTransportReport(3)
 	}
 	s.write = ts.link
-	ts.link.loses, ts.link.runs = ts.loses, ts.runs
+	ts.link.loses, ts.link.losesBack, ts.link.runs = ts.loses, ts.losesBack, ts.runs
+	ts.link.line = ts.line
+	if ts.viewer {
+		s.writeRTCP = ts.link.writeReports
+	}
 	if ts.silent {
 		ts.link.receiver.reports = nil
 	}
@@ -288,19 +350,7 @@ func (ts *testStream) run(t *testing.T, rate float64, cached int, d time.Duratio
 	ts.last = ts.state.Stats()
 	cancel()
 	running.Wait()
-	drained := make(chan struct{})
-	go func() { // what was under way still wants to be read
-		defer close(drained)
-		ts.link.running.Wait()
-	}()
-	for {
-		select {
-		case <-s.feedback:
-			continue
-		case <-drained:
-		}
-		break
-	}
+	ts.link.drain(s)
 }
 
 // write publishes one frame.

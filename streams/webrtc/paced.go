@@ -152,7 +152,7 @@ func (p *pacedSender) advance(now time.Time) (time.Duration, error) {
 		p.probes++
 	}
 	if n := len(p.nacked); n > 0 {
-		if wait := p.wait(now); wait > p.repeatAhead() {
+		if wait := p.repeatWait(now); wait > 0 {
 			return wait, nil
 		}
 		if sent, err := p.repeat(now); sent || err != nil {

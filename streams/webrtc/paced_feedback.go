@@ -21,10 +21,12 @@ func (p *pacedSender) onFeedback(f feedback, now time.Time) {
 	if p.yielding || p.paused || !p.joined {
 		f.sequences, f.keyframe = f.sequences[:0], false
 	}
-	if n := p.handleFeedback(f, now); n > 0 {
-		p.control.onNACK(n, now)
+	first := p.handleFeedback(f, now)
+	if first > 0 {
+		p.control.onNACK(first, now)
 	}
 	if p.arrivals != nil {
+		p.adaptPlayout(first, p.control.minRTT.value(), now)
 		p.ladder.judge(p.struggles(), now)
 	}
 }
@@ -46,13 +48,14 @@ const patience = time.Second
 // is full, that would make it worse.
 const lossyLine = 0.01
 
-// repeatAhead returns by how much a retransmission may leave before its time: to a viewer its frame waits for it, and
-// the packets after it wait longer instead.
-func (p *pacedSender) repeatAhead() time.Duration {
-	if p.arrivals == nil || p.control.inFlight() >= p.control.limit() {
-		return 0
+// repeatWait returns how long the next retransmission must wait at now; 0: it may leave. To a viewer it may leave ahead of
+// its time, because its frame waits for it and the packets after it wait longer instead, and while the window is
+// full: a packet that the viewer lacks is not in flight, and what came after it has arrived.
+func (p *pacedSender) repeatWait(now time.Time) time.Duration {
+	if p.arrivals == nil {
+		return p.wait(now)
 	}
-	return segmentTime
+	return max(p.control.next.Sub(now)-segmentTime, p.allowed.wait(now), 0)
 }
 
 // repeat retransmits one missing packet. It skips those that would arrive when the receiver no longer waits, and those

@@ -37,7 +37,8 @@ type sender struct {
 	write           webrtc.TrackLocalWriter
 	writeRTCP       func([]rtcp.Packet) error
 	plain           rtp.Header // of packets without the playout delay
-	delayed         rtp.Header // of packets of keyframes: with the playout delay
+	delayed         rtp.Header // with the playout delay: of packets of keyframes, and of all others while there is one
+	playoutValue    [3]byte    // value of the extension in delayed and delayedTimed
 	withCaptureTime bool       // the peer supports abs-capture-time
 	captureTime     [8]byte    // value of the extension in the headers below
 	plainTimed      rtp.Header // plain and delayed with the capture time
@@ -59,6 +60,8 @@ type sender struct {
 	lastTimestamp uint32         // sent
 	burstTo       uint64         // packets before this index were there at the beginning
 	pacer         pacer
+	trip          windowedMin // round trip, as receiver reports have it; the pacedSender does not use it
+	playout       playoutDelay
 
 	nacked            []uint16                // requested again; at most maxNACKed, more are dropped: peers repeat their requests
 	repeated          [repeatSlots]repetition // missing packets, by sequence number; older ones are overwritten
@@ -120,24 +123,25 @@ func (s *sender) bind(t webrtc.TrackLocalContext, payloadType webrtc.PayloadType
 func (s *sender) setExtensions(extensions []webrtc.RTPHeaderExtensionParameter) (err error) {
 	s.delayed = s.plain.Clone()
 	for _, x := range extensions {
-		if x.URI == playoutDelayURI {
-			// Minimum and maximum of zero: show frames as they arrive, without a jitter buffer.
-			if err := s.delayed.SetExtension(uint8(x.ID), []byte{0, 0, 0}); err != nil {
-				return err
-			}
-		}
-	}
-	for _, x := range extensions {
 		if x.URI != captureTimeURI || x.ID > 14 {
 			continue
 		}
-		if s.plainTimed, err = withExtension(s.plain, x.ID, s.captureTime[:]); err != nil {
-			return err
-		}
-		if s.delayedTimed, err = withExtension(s.delayed, x.ID, s.captureTime[:]); err != nil {
-			return err
+		for _, h := range []*rtp.Header{&s.plainTimed, &s.delayedTimed} {
+			if *h, err = withExtension(s.plain, x.ID, s.captureTime[:]); err != nil {
+				return err
+			}
 		}
 		s.withCaptureTime = true
+	}
+	for _, x := range extensions {
+		if x.URI != playoutDelayURI || x.ID > 14 {
+			continue
+		}
+		for _, h := range []*rtp.Header{&s.delayed, &s.delayedTimed} {
+			if err := h.SetExtension(uint8(x.ID), s.playoutValue[:]); err != nil {
+				return fmt.Errorf("setting the playout delay: %w", err)
+			}
+		}
 	}
 	for _, x := range extensions {
 		if x.URI != transportURI || x.ID > 14 {
@@ -203,8 +207,9 @@ func (s *sender) run(ctx context.Context) error {
 		case <-s.audio.woken():
 			_, err = s.sendAudio(false)
 		case f := <-s.feedback:
-			s.adaptPace(f.reports)
-			s.handleFeedback(f, time.Now())
+			now := time.Now()
+			s.adaptPace(f.reports, now)
+			s.adaptPlayout(s.handleFeedback(f, now), s.trip.value(), now)
 		case q := <-s.ladder.requests:
 			s.requestSwitch(q)
 		case now := <-report.C:
@@ -329,7 +334,7 @@ func (sp *span) timestamp(p *packet) uint32 {
 // send writes p. A retransmitted packet must have the same bytes, because it is encrypted with the
 // same nonce (RFC 7714, section 8.1).
 func (s *sender) send(p *packet, sp *span, sequence uint64) error {
-	h := s.header(p)
+	h := s.header(p, sequence)
 	h.SequenceNumber, h.Timestamp, h.Marker = uint16(sequence), sp.timestamp(p), p.marker
 	binary.BigEndian.PutUint16(s.transport[:], uint16(sequence))
 	_, err := s.write.WriteRTP(h, p.payload)
@@ -339,15 +344,18 @@ func (s *sender) send(p *packet, sp *span, sequence uint64) error {
 }
 
 // header returns the header of p, in which send sets what differs from packet to packet.
-func (s *sender) header(p *packet) *rtp.Header {
+func (s *sender) header(p *packet, sequence uint64) *rtp.Header {
+	delay := s.playout.at(sequence)
+	s.playoutValue = playoutValue(delay)
+	delayed := p.keyframe || delay > 0
 	if s.withCaptureTime && p.captured != 0 {
 		binary.BigEndian.PutUint64(s.captureTime[:], p.captured)
-		if p.keyframe {
+		if delayed {
 			return &s.delayedTimed
 		}
 		return &s.plainTimed
 	}
-	if p.keyframe {
+	if delayed {
 		return &s.delayed
 	}
 	return &s.plain
