@@ -120,15 +120,7 @@ func TestBrowserShowsTheFirstFrameWithinTwoSeconds(t *testing.T) {
 		}
 		pages.ServeHTTP(w, q)
 	})
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.NoSandbox, chromedp.ExecPath("chromium"), chromedp.Flag("autoplay-policy", "no-user-gesture-required"))...)
-	defer cancel()
-	// The browser is newer than the library and has events that it does not know.
-	browser, cancel := chromedp.NewContext(ctx, chromedp.WithErrorf(func(string, ...any) {}))
-	defer cancel()
-	if err := chromedp.Run(browser); err != nil {
-		t.Fatal("starting the browser:", err)
-	}
+	browser := startBrowser(t)
 	for _, viewer := range []struct{ who, media string }{{"first", "video"}, {"second", "video"}, {"audio-first", "audio+video"}, {"data-first", "data+audio+video"}} {
 		who := viewer.who
 		got := playInBrowser(t, browser, f.server, viewer.media, 60)
@@ -140,6 +132,21 @@ func TestBrowserShowsTheFirstFrameWithinTwoSeconds(t *testing.T) {
 			t.Errorf("%s viewer: the frames do not change", who)
 		}
 	}
+}
+
+// startBrowser starts Chromium for the time of the test.
+func startBrowser(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.NoSandbox, chromedp.ExecPath("chromium"), chromedp.Flag("autoplay-policy", "no-user-gesture-required"))...)
+	t.Cleanup(cancel)
+	// The browser is newer than the library and has events that it does not know.
+	browser, cancel := chromedp.NewContext(ctx, chromedp.WithErrorf(func(string, ...any) {}))
+	t.Cleanup(cancel)
+	if err := chromedp.Run(browser); err != nil {
+		t.Fatal("starting the browser:", err)
+	}
+	return browser
 }
 
 func playInBrowser(t *testing.T, browser context.Context, server *httptest.Server, media string, frames int) pageResult {

@@ -22,6 +22,7 @@ type twoStreams struct {
 	t      *testing.T
 	url    string
 	stream *streams.Stream
+	sub    *streams.Stream // nil: the sub-stream has the same frames
 	refuse bool
 
 	mu       sync.Mutex
@@ -53,9 +54,13 @@ func (e *twoStreams) Command(_ context.Context, edge string, c api.Command) erro
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	e.running[c.Stream] = cancel
+	stream := e.stream
+	if c.Stream == SubStream && e.sub != nil {
+		stream = e.sub
+	}
 	e.wg.Go(func() {
 		url := e.url + "/whip/" + edge + "/" + c.Device + "?stream=" + c.Stream
-		if err := engine.Publish(ctx, webrtc.PublishOptions{URL: url, Stream: e.stream}); err != nil {
+		if err := engine.Publish(ctx, webrtc.PublishOptions{URL: url, Stream: stream}); err != nil {
 			e.t.Log("publisher ended:", err)
 		}
 	})
