@@ -11,6 +11,7 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
@@ -171,6 +172,16 @@ func (a *Authority) PEM() string { return encode(a.cert.Raw) }
 func (a *Authority) Fingerprint() string {
 	sum := sha256.Sum256(a.cert.Raw)
 	return hex.EncodeToString(sum[:])
+}
+
+// Seed derives a secret of 32 bytes from the authority's key, by HKDF with SHA-256 (RFC 5869). All hubs that share the
+// authority derive the same one. Each purpose has its own, from which neither the key nor another one follows.
+func (a *Authority) Seed(purpose string) ([]byte, error) {
+	secret, err := a.key.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("reading the authority's key: %w", err)
+	}
+	return hkdf.Key(sha256.New, secret, nil, purpose, 32)
 }
 
 func encode(der []byte) string {
