@@ -19,11 +19,18 @@ const (
 	PathEnrol    = "POST /edge/v1/enrol"                 // EnrolRequest -> EnrolResponse; the only path without a client certificate
 	PathRenew    = "POST /edge/v1/renew"                 // RenewRequest -> EnrolResponse
 	PathEvents   = "POST /edge/v1/events"                // Batch -> Ack
-	PathCommands = "GET /edge/v1/commands"               // server-sent events, each data line a Command
+	PathCommands = "GET /edge/v1/commands"               // server-sent events, each data line a Command; see QueryURL
 	PathResult   = "POST /edge/v1/commands/{id}"         // Result -> 204
 	PathCheck    = "POST /edge/v1/incidents/check"       // Check -> CheckAnswer
 	PathEvidence = "/edge/v1/evidence/{incident}/{name}" // HEAD tells Upload-Offset, PATCH appends from Upload-Offset; see Evidence
 	PathWHIP     = "POST /whip/{edge}/{device}"          // RFC 9725; also on the public port
+)
+
+// QueryURL is the query parameter of PathCommands by which an edge says that it understands paths in Command.URL, with
+// the value URLPath. To edges that do not, the hub names URLs of relays elsewhere only.
+const (
+	QueryURL = "url"
+	URLPath  = "path"
 )
 
 // Lane is an order of its own within an edge's events. Lanes are sent by priority, so that an
@@ -293,10 +300,23 @@ type Command struct {
 	Until  time.Time   `json:"until,omitzero"`
 	Issued time.Time   `json:"issued"`
 
-	Stream     string `json:"stream,omitempty"`     // StreamSub, with CommandPublishStream and CommandStopStream
-	URL        string `json:"url,omitempty"`        // where to publish; "": PathWHIP of the hub's edge port
-	Credential string `json:"credential,omitempty"` // bearer token (RFC 6750) for the publication's requests; "": the client certificate is enough
+	Stream string `json:"stream,omitempty"` // StreamSub, with CommandPublishStream and CommandStopStream
+
+	// URL is where to publish: a path that begins with /whip/, of the hub's edge port; or the https URL of a relay
+	// elsewhere, at most MaxURL bytes long. "": PathWHIP of the hub's edge port.
+	URL string `json:"url,omitempty"`
+
+	// Credential is a bearer token (RFC 6750) for the publication's requests, at most MaxCredential bytes long. It is
+	// for this edge, device and stream, and begins publications for about a minute and a half; the next command has
+	// another one. "": the client certificate is enough.
+	Credential string `json:"credential,omitempty"`
 }
+
+// Bounds of Command, in bytes.
+const (
+	MaxURL        = 2048
+	MaxCredential = 2048
+)
 
 // Result is how a command went.
 type Result struct {

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -20,35 +21,76 @@ type target struct {
 // target returns where a command to publish sends a stream: to the hub, or to the relay that the command
 // names. A relay elsewhere must have HTTPS and a certificate of a public authority.
 func (p *Publisher) target(k key, c api.Command) (*target, error) {
-	hub := strings.TrimSuffix(p.o.Hub.URL(), "/")
-	t := &target{url: hub + "/whip/" + p.o.Edge + "/" + k.camera, header: http.Header{}}
-	if k.stream != "" {
-		t.url += "?stream=" + k.stream
+	t := &target{header: http.Header{}}
+	if err := checkCredential(c.Credential); err != nil {
+		return nil, err
 	}
 	if c.Credential != "" {
 		t.header.Set("Authorization", "Bearer "+c.Credential)
 	}
-	if c.URL != "" {
-		at, err := url.Parse(c.URL)
-		if err != nil {
-			return nil, fmt.Errorf("reading the URL of the command: %w", err)
-		}
-		own, err := url.Parse(hub)
-		if err != nil {
-			return nil, fmt.Errorf("reading the URL of the hub: %w", err)
-		}
-		t.url = c.URL
-		if at.Scheme != own.Scheme || at.Host != own.Host {
-			if at.Scheme != "https" || at.Host == "" {
-				return nil, fmt.Errorf("the relay %s has no HTTPS", at.Redacted())
-			}
-			t.client = p.outside
-			return t, nil
+	hub, err := url.Parse(p.o.Hub.URL())
+	if err != nil {
+		return nil, fmt.Errorf("reading the URL of the hub: %w", err)
+	}
+	if c.URL == "" {
+		c.URL = whip + p.o.Edge + "/" + k.camera
+		if k.stream != "" {
+			c.URL += "?stream=" + k.stream
 		}
 	}
-	client, err := p.o.Hub.Client()
-	t.client = client
+	at, own, err := resolve(hub, c.URL)
+	if err != nil {
+		return nil, err
+	}
+	t.url = at.String()
+	if !own {
+		t.client = p.outside
+		return t, nil
+	}
+	t.client, err = p.o.Hub.Client()
 	return t, err
+}
+
+// whip is the beginning of the paths at the hub to which an edge publishes: its certificate is not for others.
+const whip = "/whip/"
+
+// resolve returns the URL that a command names, and whether it is the hub's own.
+func resolve(hub *url.URL, text string) (at *url.URL, own bool, err error) {
+	if len(text) > api.MaxURL {
+		return nil, false, fmt.Errorf("the URL of the command has more than %d bytes", api.MaxURL)
+	}
+	if at, err = url.Parse(text); err != nil {
+		return nil, false, errors.New("reading the URL of the command: it is malformed") // the error has the URL, which may have a password
+	}
+	if at.User != nil || at.Fragment != "" {
+		return nil, false, fmt.Errorf("the URL %s of the command has a user or a fragment", at.Redacted())
+	}
+	if at.Scheme == "" && at.Host == "" { // a path
+		at = &url.URL{Scheme: hub.Scheme, Host: hub.Host, Path: strings.TrimSuffix(hub.Path, "/") + at.Path, RawQuery: at.RawQuery}
+	}
+	own = at.Scheme == hub.Scheme && at.Host == hub.Host
+	switch {
+	case own && !strings.HasPrefix(at.JoinPath().Path, strings.TrimSuffix(hub.Path, "/")+whip): // JoinPath resolves ".."
+		return nil, false, fmt.Errorf("the path %s of the hub is not for publications", at.Path)
+	case !own && (at.Scheme != "https" || at.Hostname() == ""):
+		return nil, false, fmt.Errorf("the relay %s has no HTTPS", at.Redacted())
+	}
+	return at, own, nil
+}
+
+// checkCredential returns an error unless the credential of a command has the characters of a bearer token (RFC 6750,
+// section 2.1) and is not too long.
+func checkCredential(text string) error {
+	if len(text) > api.MaxCredential {
+		return fmt.Errorf("the credential of the command has more than %d bytes", api.MaxCredential)
+	}
+	for _, c := range []byte(text) {
+		letter := 'a' <= c|0x20 && c|0x20 <= 'z'
+		if !letter && (c < '0' || c > '9') && !strings.ContainsRune("-._~+/=", rune(c)) {
+			return errors.New("the credential of the command is malformed")
+		}
+	}
+	return nil
 }
 
 // newOutside returns the client for relays elsewhere. It follows no redirects, so that the credential stays

@@ -74,13 +74,33 @@ func TestTargets(t *testing.T) {
 	main.URL = relay.URL + "/elsewhere"
 	expect(main, second, "relay /elsewhere Bearer two")
 
+	main.URL = "/whip/gate-7/yard" // a path of the hub
+	expect(main, "relay /elsewhere Bearer two", "hub /whip/gate-7/yard Bearer two")
+	publishSub.URL = "/whip/gate-7/yard?stream=sub"
+	publishSub.Credential = "three"
+	expect(publishSub, "hub /whip/gate-7/yard Bearer two", "hub /whip/gate-7/yard?stream=sub Bearer three")
+
 	for url, want := range map[string]string{
-		"http://relay.example/whip": "has no HTTPS",
-		"https:///whip":             "has no HTTPS",
-		"https://a\x00b":            "reading the URL",
+		"http://relay.example/whip":                 "has no HTTPS",
+		"//relay.example/whip/gate-7/river":         "has no HTTPS",
+		"https:///whip":                             "has no HTTPS",
+		"https:whip":                                "has no HTTPS",
+		"https://a\x00b":                            "reading the URL",
+		"https://user:word@relay.example/whip":      "user or a fragment",
+		"/whip/gate-7/river#a":                      "user or a fragment",
+		"/edge/v1/renew":                            "not for publications",
+		"/whip/../edge/v1/renew":                    "not for publications",
+		hub.URL + "/edge/v1/renew":                  "not for publications",
+		hub.URL + "/whip/../edge/v1/renew":          "not for publications",
+		"https://relay.example/" + long(api.MaxURL): "more than",
 	} {
 		if r := do(api.Command{Kind: api.CommandPublish, Device: "river", URL: url}); r.OK || !strings.Contains(r.Cause.Text, want) {
 			t.Errorf("%s: %+v", url, r)
+		}
+	}
+	for credential, want := range map[string]string{"a\r\nb: c": "malformed", "two words": "malformed", long(api.MaxCredential + 1): "more than"} {
+		if r := do(api.Command{Kind: api.CommandPublish, Device: "river", Credential: credential}); r.OK || !strings.Contains(r.Cause.Text, want) {
+			t.Errorf("%.20q: %+v", credential, r)
 		}
 	}
 	if r := do(api.Command{Kind: api.CommandPublishStream, Device: "river", Stream: api.StreamSub}); r.Cause.Code != "camera_without_sub_stream" {
@@ -92,3 +112,6 @@ func TestTargets(t *testing.T) {
 	cancel()
 	must(t, <-done)
 }
+
+// long returns a text of n bytes.
+func long(n int) string { return strings.Repeat("a", n) }

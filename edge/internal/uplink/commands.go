@@ -61,7 +61,7 @@ func (u *Uplink) commands(ctx context.Context) {
 func (u *Uplink) listen(ctx context.Context, each func(api.Command)) (opened bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(u.o.URL, "/")+pathOf(api.PathCommands), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(u.o.URL, "/")+pathOf(api.PathCommands)+"?"+api.QueryURL+"="+api.URLPath, nil)
 	if err != nil {
 		return false, err
 	}

@@ -57,8 +57,11 @@ func (g Grant) Unchanged(p auth.Principal) Grant {
 
 // OfEdge returns the grant of an edge that has connected with a certificate.
 func OfEdge(edge, certificate string, use Use) Grant {
-	return Grant{Use: use, Principal: edgePrincipal + edge, Edge: edge, Certificate: certificate}
+	return Grant{Use: use, Principal: EdgePrincipal(edge), Edge: edge, Certificate: certificate}
 }
+
+// EdgePrincipal returns the Principal of an edge.
+func EdgePrincipal(edge string) string { return edgePrincipal + edge }
 
 // Prefixes of principals.
 const (

@@ -22,6 +22,7 @@ const writeLimit = 15 * time.Second
 // edge is revoked or its certificate is replaced.
 func (s *Server) commands(w http.ResponseWriter, r *http.Request, edge string) {
 	peer, _ := s.o.Authority.Peer(r.TLS)
+	to := recipient{edge: edge, certificate: peer.Serial, paths: r.URL.Query().Get(api.QueryURL) == api.URLPath}
 	ctx, release, err := s.o.Access.Hold(r.Context(), access.OfEdge(edge, peer.Serial, access.Commands))
 	if err != nil {
 		s.refuse(w, r, "holding the access of a stream of commands", err)
@@ -49,7 +50,7 @@ func (s *Server) commands(w http.ResponseWriter, r *http.Request, edge string) {
 	for after := int64(0); err == nil; {
 		if wake == nil {
 			wake = s.o.Edges.CommandAdded(edge)
-			if after, err = s.sendCommands(ctx, edge, after, send); err != nil {
+			if after, err = s.sendCommands(ctx, to, after, send); err != nil {
 				break
 			}
 		}
@@ -57,7 +58,7 @@ func (s *Server) commands(w http.ResponseWriter, r *http.Request, edge string) {
 		case <-ctx.Done():
 			return
 		case c := <-live.Commands():
-			err = sendCommand(c, send)
+			err = sendCommand(s.complete(c, to), send)
 		case <-wake: // a command, or the edge was revoked; also after what may have been missed
 			wake = nil
 			err = s.o.Edges.CheckCertificate(ctx, edge, peer.Serial)
@@ -70,16 +71,20 @@ func (s *Server) commands(w http.ResponseWriter, r *http.Request, edge string) {
 	}
 }
 
-func (s *Server) sendCommands(ctx context.Context, edge string, after int64, send func(string) error) (int64, error) {
-	if err := s.o.Presence.Seen(ctx, edge); err != nil {
+func (s *Server) sendCommands(ctx context.Context, to recipient, after int64, send func(string) error) (int64, error) {
+	if err := s.o.Presence.Seen(ctx, to.edge); err != nil {
 		return after, err
 	}
-	queued, err := s.o.Edges.CommandsFor(ctx, edge, after)
+	queued, err := s.o.Edges.CommandsFor(ctx, to.edge, after)
 	if err != nil {
 		return after, err
 	}
 	for _, c := range queued {
-		if err := send(fmt.Sprintf("id: %d\nevent: command\ndata: %s\n\n", c.Row, c.Body)); err != nil {
+		body, err := s.completeStored(c.Body, to)
+		if err != nil {
+			return after, err
+		}
+		if err := send(fmt.Sprintf("id: %d\nevent: command\ndata: %s\n\n", c.Row, body)); err != nil {
 			return after, err
 		}
 		after = c.Row

@@ -23,15 +23,14 @@ import (
 	"syscall"
 	"time"
 
-	"gridpost/devices"
 	"gridpost/hub/api"
 	"gridpost/hub/internal/access"
 	"gridpost/hub/internal/authority"
 	"gridpost/hub/internal/body"
 	"gridpost/hub/internal/commands"
+	"gridpost/hub/internal/credential"
 	"gridpost/hub/internal/db"
 	"gridpost/hub/internal/problem"
-	"gridpost/hub/internal/scope"
 	"gridpost/hub/internal/store/edges"
 	"gridpost/hub/internal/store/incidents"
 )
@@ -66,7 +65,7 @@ const (
 	maxCheck  = 256 << 10
 )
 
-// Options say what a Server works with. All but Logger and Now are required.
+// Options say what a Server works with. All but Credentials, RelayOf, Logger and Now are required.
 type Options struct {
 	DB        *db.DB
 	Edges     *edges.Repository
@@ -89,8 +88,16 @@ type Options struct {
 	Authority *authority.Authority
 	Access    Access
 	Media     Media
-	Logger    *slog.Logger
-	Now       func() time.Time
+
+	// Credentials makes the credentials of commands to publish, and checks them; nil: commands have none, and none is
+	// accepted.
+	Credentials *credential.Authority
+
+	// RelayOf returns the origin of the relay to which an edge publishes; "": to this hub. nil: all publish to this hub.
+	RelayOf func(edge string) string
+
+	Logger *slog.Logger
+	Now    func() time.Time
 
 	// Bodies are the limits of the bodies of edges' requests; 30 s and 10 minutes unless set, because a thin
 	// line takes long. Those of enrolments, which anybody may send, are bounded by body.Default too.
@@ -169,8 +176,8 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle(api.PathResult, s.admit(s.result, false))
 	mux.Handle("HEAD "+api.PathEvidence, s.admit(s.evidenceHead, false))
 	mux.Handle("PATCH "+api.PathEvidence, s.admit(s.evidencePatch, false))
-	mux.Handle("/whip/{edge}/{device}", s.admit(s.whip, false))
-	mux.Handle("/whip/{edge}/{device}/{id}", s.admit(s.whip, false))
+	mux.Handle("/whip/{edge}/{device}", s.admitPublisher())
+	mux.Handle("/whip/{edge}/{device}/{id}", s.admitPublisher())
 	mux.Handle("/", s.admit(func(w http.ResponseWriter, _ *http.Request, _ string) {
 		problem.Write(w, http.StatusNotFound, "")
 	}, false))
@@ -315,38 +322,4 @@ func inflate(raw io.Reader, encoding string, limit int64) ([]byte, error) {
 func answer(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(v) // the edge may be gone; it asks again
-}
-
-func (s *Server) whip(w http.ResponseWriter, r *http.Request, edge string) {
-	if r.PathValue("edge") != edge {
-		s.denied.Add(1)
-		problem.Write(w, http.StatusForbidden, "")
-		return
-	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxOffer)
-	if id := r.PathValue("id"); id != "" {
-		s.o.Media.ServeWHIPSession(w, r, edge, r.PathValue("device"), id)
-		return
-	}
-	stream := r.URL.Query().Get("stream")
-	if stream != "" && stream != api.StreamSub {
-		problem.New("input_invalid", "field", "stream").Write(w)
-		return
-	}
-	d, err := s.o.Edges.Device(r.Context(), scope.All(), edge, r.PathValue("device"))
-	switch {
-	case errors.Is(err, db.ErrNotFound) || err == nil && d.Kind != devices.Camera: // it bounds the relay's paths
-		problem.New("video_camera_unknown").Write(w)
-		return
-	case err != nil:
-		s.fail(w, r, "finding a camera", err)
-		return
-	}
-	peer, _ := s.o.Authority.Peer(r.TLS)
-	held, release, err := s.o.Access.Hold(context.WithoutCancel(r.Context()), access.OfEdge(edge, peer.Serial, access.Publication))
-	if err != nil {
-		s.refuse(w, r, "holding the access of a publication", err)
-		return
-	}
-	s.o.Media.ServeWHIP(w, r, Publication{Edge: edge, Device: r.PathValue("device"), Stream: stream, Access: held, Release: release})
 }

@@ -27,6 +27,7 @@ import (
 	"gridpost/hub/internal/access"
 	"gridpost/hub/internal/authority"
 	"gridpost/hub/internal/commands"
+	"gridpost/hub/internal/credential"
 	"gridpost/hub/internal/db"
 	"gridpost/hub/internal/db/dbtest"
 	"gridpost/hub/internal/evidence"
@@ -60,6 +61,9 @@ type parts struct {
 	authority *authority.Authority
 	access    *access.Registry
 	dir       string
+
+	credentials *credential.Authority
+	relays      map[string]string // by edge
 
 	mu  sync.Mutex
 	now time.Time
@@ -98,9 +102,10 @@ func newParts(t testing.TB, e db.Engine) *parts {
 		t.Fatal(err)
 	}
 	p.access = access.New(access.Options{Edges: p.edges, Wake: func() <-chan struct{} { return p.db.Wait(db.Access, "") }, Logger: log})
+	p.credentials = credential.New(bytes.Repeat([]byte{1}, 32), p.clock)
 	p.server = New(Options{
-		Commands: commands.New(),
-		DB:       p.db, Edges: p.edges, Presence: p.presence, Incidents: p.incidents, Telemetry: p.telemetry,
+		Commands: commands.New(), Credentials: p.credentials, RelayOf: func(edge string) string { return p.relays[edge] },
+		DB: p.db, Edges: p.edges, Presence: p.presence, Incidents: p.incidents, Telemetry: p.telemetry,
 		Evidence: evidence.NewFolder(p.dir), Full: func(context.Context) bool { return p.full.Load() }, Authority: p.authority, Access: p.access, Media: media{}, Logger: log, Now: p.clock, KeepAlive: 20 * time.Millisecond,
 	})
 	return p
