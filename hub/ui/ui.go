@@ -14,11 +14,20 @@ import (
 //go:embed dist
 var built embed.FS
 
-// ContentSecurityPolicy is the header that the hub sends with every file of the console. Live video is
+// ContentSecurityPolicy returns the header that the hub sends with every file of the console. Live video is
 // a MediaStream, which media-src does not govern, or a MediaSource, which has a blob: address. The map's worker is a file of the console's own.
-const ContentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; " +
-	"connect-src 'self'; media-src 'self' blob:; worker-src 'self'; manifest-src 'self'; " +
-	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+//
+// relays are the origins of relays elsewhere, which the console may connect to and play from. The caller makes sure that
+// each is one origin.
+func ContentSecurityPolicy(relays []string) string {
+	elsewhere := ""
+	for _, r := range relays {
+		elsewhere += " " + r
+	}
+	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; " +
+		"connect-src 'self'" + elsewhere + "; media-src 'self' blob:" + elsewhere + "; worker-src 'self'; manifest-src 'self'; " +
+		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+}
 
 // Files returns the console's files; index.html is its entrance.
 func Files() fs.FS {

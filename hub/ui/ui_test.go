@@ -14,8 +14,19 @@ import (
 
 // TestPolicy: nothing in the console needs what ContentSecurityPolicy forbids.
 func TestPolicy(t *testing.T) {
-	if strings.Contains(ContentSecurityPolicy, "unsafe") || strings.Contains(ContentSecurityPolicy, "*") {
+	policy := ContentSecurityPolicy(nil)
+	if strings.Contains(policy, "unsafe") || strings.Contains(policy, "*") || strings.Contains(policy, "http") {
 		t.Error("the policy is not strict")
+	}
+	const one, two = "https://relay.example", "https://relay.example:8444"
+	relayed := ContentSecurityPolicy([]string{one, two})
+	for _, directive := range []string{"connect-src 'self'", "media-src 'self' blob:"} {
+		if !strings.Contains(relayed, "; "+directive+" "+one+" "+two+"; ") {
+			t.Errorf("relays are not in %s of %q", directive, relayed)
+		}
+	}
+	if strings.ReplaceAll(relayed, " "+one+" "+two, "") != policy {
+		t.Errorf("relays change more than connect-src and media-src: %q", relayed)
 	}
 	html := read(t, Files(), "index.html")
 	forbidden := regexp.MustCompile(`(?i)<script[^>]*>[^<]|<style|\sstyle=|\son[a-z]+=|javascript:`)

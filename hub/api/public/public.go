@@ -278,3 +278,12 @@ type IncidentEvent struct {
 	Link  string `json:"link" format:"uri" doc:"the incident in the hub's console"`
 	Where string `json:"where" doc:"names of device, edge and site in one line; empty for a report"`
 }
+
+// LiveSource says where a camera is watched.
+type LiveSource struct {
+	WHEP string `json:"whep" doc:"endpoint of WHEP: a path of this hub, or the URL of a relay; with the purpose of the request"`
+	FMP4 string `json:"fmp4" doc:"the same for fragmented MP4 over HTTP"`
+
+	Credential *string    `json:"credential" doc:"bearer token for requests to a relay, for this camera only; null: this hub, with the credentials that it knows"`
+	Expires    *time.Time `json:"expires_at" doc:"until when the credential begins a view; a view that has begun goes on. null: there is no credential"`
+}

@@ -219,7 +219,12 @@ func (h *hub) prepare(ctx context.Context, version string) (err error) {
 		Queue: h.alerts, Logger: h.log, Source: source, Present: announce.Presenter(h.publicURL), Wake: func() <-chan struct{} { return h.db.Wait(db.Alerts, "") },
 		UserAgent: "Gridpost/" + version, AllowPrivate: h.config.AllowPrivateWebhooks, GiveUpAfter: h.alerts.GiveUpAfter(), Observe: h.metrics.attempt,
 	})
+	credentials, err := h.newCredentials()
+	if err != nil {
+		return err
+	}
 	h.ingest = ingest.New(ingest.Options{
+		Credentials: credentials, RelayOf: h.config.relayOf,
 		DB: h.db, Edges: h.edges, Presence: h.presence, Incidents: h.incidents, Telemetry: h.telemetry,
 		Evidence: h.evidence, Full: h.room.Full, EvidenceQuota: int64(h.config.Retention.PicturesEdgeMax), Authority: h.authority, Access: h.access, Media: edgeMedia{h.relay}, Commands: h.commands, Logger: h.log,
 	})
@@ -237,7 +242,8 @@ func (h *hub) prepare(ctx context.Context, version string) (err error) {
 	h.web, err = web.New(web.Options{
 		OpenID: provider,
 		Feed:   h.feed, Hub: rand.Text(),
-		DB: h.db, Edges: h.edges, Telemetry: h.telemetry, Incidents: h.incidents, Alerts: h.alerts, Evidence: h.evidence, Auth: h.auth, Access: h.access, People: h.people, Leases: h.leaseRecords, Audit: h.audit, Media: h.relay, Files: ui.Files(), Policy: ui.ContentSecurityPolicy, Origins: h.config.Origins,
+		DB: h.db, Edges: h.edges, Telemetry: h.telemetry, Incidents: h.incidents, Alerts: h.alerts, Evidence: h.evidence, Auth: h.auth, Access: h.access, People: h.people, Leases: h.leaseRecords, Audit: h.audit, Media: h.relay, Files: ui.Files(), Policy: ui.ContentSecurityPolicy(h.config.Relays), Origins: h.config.apiOrigins(),
+		Credentials: credentials, RelayOf: h.config.relayOf,
 		Heads: h.heads.State, MonitorEvidence: h.config.MonitorEvidence,
 		Registry: registry, Logger: h.log, Version: version, AllowPrivateWebhooks: h.config.AllowPrivateWebhooks,
 		EnrolToken:  h.enrolToken,

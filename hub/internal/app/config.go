@@ -41,6 +41,10 @@ type Config struct {
 	// https://maps.example, in small letters. The console itself needs no entry.
 	Origins []string `yaml:"origins"`
 
+	// Relays are the origins of relays elsewhere, such as https://relay.example, in small letters. Each edge publishes to
+	// one of them and its viewers watch there; PublicURL is needed then. Empty: live video passes through this hub.
+	Relays []string `yaml:"relays"`
+
 	// PublicURL is the URL under which browsers and other systems reach the console and the API, such as that of a
 	// reverse proxy: links in alerts begin with it. Empty: http:// and the address of Listen.
 	PublicURL string `yaml:"public_url"`
@@ -135,6 +139,7 @@ func (c Config) problems() (all []Finding) {
 		}
 	}
 	c.Turn.problems(wrong)
+	c.relayProblems(wrong)
 	for _, o := range c.Origins {
 		if u, err := url.Parse(o); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.ToLower(u.Scheme+"://"+u.Host) != o {
 			wrong("origins", "expected an origin such as https://maps.example, not %q", o)

@@ -2,6 +2,8 @@ package auth
 
 import (
 	"context"
+	"encoding/hex"
+	"strings"
 
 	"gridpost/hub/internal/store/people"
 )
@@ -48,6 +50,37 @@ func (s *Service) Current(ctx context.Context, q Query) (Current, error) {
 		}
 	}
 	return c, nil
+}
+
+// ByKey returns the principal of a Principal.Key as it is now, in the session of a Principal.SessionKey unless that is
+// empty; ErrDenied if either has ended. It is for callers who know by other means that the principal sent the request.
+func (s *Service) ByKey(ctx context.Context, key, sessionKey string) (Principal, error) {
+	var q Query
+	kind, id, _ := strings.Cut(key, ":")
+	switch kind {
+	case "user":
+		q.Users = []string{id}
+	case "token":
+		q.Tokens = []string{id}
+	}
+	if sessionKey != "" {
+		q.Sessions = []string{sessionKey}
+	}
+	c, err := s.Current(ctx, q)
+	if err != nil {
+		return Principal{}, err
+	}
+	p, exists := c.Principals[key]
+	if !exists || sessionKey != "" && !c.Sessions[sessionKey] {
+		return Principal{}, ErrDenied
+	}
+	if sessionKey != "" {
+		if p.hash, err = hex.DecodeString(sessionKey); err != nil {
+			return Principal{}, ErrDenied
+		}
+		p.Session = true
+	}
+	return p, nil
 }
 
 // ofUser returns the principal of a user.

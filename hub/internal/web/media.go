@@ -12,6 +12,7 @@ import (
 	"gridpost/hub/internal/db"
 	"gridpost/hub/internal/problem"
 	"gridpost/hub/internal/relay"
+	"gridpost/hub/internal/scope"
 )
 
 // maxOffer bounds a session description in bytes.
@@ -33,7 +34,10 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 func (s *Server) view(
 	w http.ResponseWriter, r *http.Request, begin func(w http.ResponseWriter, r *http.Request, edge, device string, viewer relay.Viewer),
 ) {
-	edge, device := r.PathValue("edge"), r.PathValue("device")
+	edge, device, ok := camera(w, r)
+	if !ok {
+		return
+	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxOffer)
 	q := r.URL.Query()
 	p := who(r.Context())
@@ -42,7 +46,7 @@ func (s *Server) view(
 		s.o.Media.ServeWHEPSession(w, r, edge, device, id, viewer)
 		return
 	}
-	if err := s.findCamera(r.Context(), edge, device); err != nil {
+	if err := s.findCamera(r.Context(), p.Scope, edge, device); err != nil {
 		s.trouble(w, r, err)
 		return
 	}
@@ -74,10 +78,10 @@ func (s *Server) hold(w http.ResponseWriter, r *http.Request, g access.Grant, he
 	return err == nil
 }
 
-// findCamera returns an error unless the camera is in the inventory of its edge, and in the
-// caller's scope. So the relay's paths are bounded by the cameras that exist.
-func (s *Server) findCamera(ctx context.Context, edge, device string) error {
-	d, err := s.o.Edges.Device(ctx, who(ctx).Scope, edge, device)
+// findCamera returns an error unless the camera is in the inventory of its edge, and in a scope. So the relay's paths are
+// bounded by the cameras that exist.
+func (s *Server) findCamera(ctx context.Context, in scope.Scope, edge, device string) error {
+	d, err := s.o.Edges.Device(ctx, in, edge, device)
 	if errors.Is(err, db.ErrNotFound) || err == nil && d.Kind != devices.Camera {
 		return problem.New("video_camera_unknown")
 	}
@@ -92,11 +96,20 @@ func clip(text string, limit int) string {
 	return text
 }
 
-// whip serves publishers that an administrator runs; edges publish on the edge port.
+// whip serves publishers that an administrator runs, and edges with the credential of a command. With their certificate,
+// edges publish on the edge port.
 func (s *Server) whip(w http.ResponseWriter, r *http.Request) {
-	edge, device := r.PathValue("edge"), r.PathValue("device")
+	edge, device, ok := camera(w, r)
+	if !ok {
+		return
+	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxOffer)
-	if err := s.findCamera(r.Context(), edge, device); err != nil {
+	claims, byEdge := claimsOf(r.Context())
+	in := who(r.Context()).Scope
+	if byEdge {
+		in = scope.All()
+	}
+	if err := s.findCamera(r.Context(), in, edge, device); err != nil {
 		s.trouble(w, r, err)
 		return
 	}
@@ -112,6 +125,13 @@ func (s *Server) whip(w http.ResponseWriter, r *http.Request) {
 	grant := access.Of(p, access.Publication, auth.Administrator)
 	grant.Edge = edge
 	pub := relay.Publication{Edge: edge, Device: device, Stream: stream, By: p.Key(), User: p.Name}
+	if byEdge {
+		if claims.Stream != stream {
+			problem.Write(w, http.StatusForbidden, "")
+			return
+		}
+		grant, pub.By = publicationOf(claims), claims.Principal
+	}
 	if s.hold(w, r, grant, &pub.Access, &pub.Release) {
 		s.o.Media.ServeWHIP(w, r, pub)
 	}

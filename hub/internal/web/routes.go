@@ -7,6 +7,7 @@ import (
 
 	"gridpost/hub/internal/announce"
 	"gridpost/hub/internal/auth"
+	"gridpost/hub/internal/credential"
 	"gridpost/hub/internal/desk"
 	"gridpost/hub/internal/problem"
 )
@@ -43,6 +44,7 @@ type route struct {
 	path   string
 	need   auth.Role // the least; empty: no credentials
 	reach  reach
+	by     credential.Use // a credential for it admits too, for its camera only; empty: none does
 }
 
 func (r route) pattern() string { return r.method + " " + r.path }
@@ -51,84 +53,85 @@ func (r route) pattern() string { return r.method + " " + r.path }
 func routes() []route {
 	const monitor, dispatcher, administrator = auth.Monitor, auth.Dispatcher, auth.Administrator
 	table := []route{
-		{"healthz", "GET", "/healthz", "", anySite},
-		{"readyz", "GET", "/readyz", "", anySite},
-		{"incident-event-schema", "GET", announce.SchemaPath, "", anySite},
-		{"openapi", "GET", "/openapi.json", monitor, anySite},
-		{"metrics", "GET", "/metrics", monitor, allSites},
+		{"healthz", "GET", "/healthz", "", anySite, ""},
+		{"readyz", "GET", "/readyz", "", anySite, ""},
+		{"incident-event-schema", "GET", announce.SchemaPath, "", anySite, ""},
+		{"openapi", "GET", "/openapi.json", monitor, anySite, ""},
+		{"metrics", "GET", "/metrics", monitor, allSites, ""},
 
-		{"log-in", "POST", "/api/v1/session", "", anySite},
-		{"list-login-ways", "GET", "/api/v1/session/ways", "", anySite},
-		{"begin-oidc", "GET", oidcPath, "", anySite},
-		{"finish-oidc", "GET", callbackPath, "", anySite},
-		{"get-session", "GET", "/api/v1/session", monitor, anySite},
-		{"log-out", "DELETE", "/api/v1/session", monitor, anySite},
-		{"change-password", "PUT", "/api/v1/session/password", monitor, anySite},
-		{"list-duty", "GET", "/api/v1/duty", monitor, filtered},
+		{"log-in", "POST", "/api/v1/session", "", anySite, ""},
+		{"list-login-ways", "GET", "/api/v1/session/ways", "", anySite, ""},
+		{"begin-oidc", "GET", oidcPath, "", anySite, ""},
+		{"finish-oidc", "GET", callbackPath, "", anySite, ""},
+		{"get-session", "GET", "/api/v1/session", monitor, anySite, ""},
+		{"log-out", "DELETE", "/api/v1/session", monitor, anySite, ""},
+		{"change-password", "PUT", "/api/v1/session/password", monitor, anySite, ""},
+		{"list-duty", "GET", "/api/v1/duty", monitor, filtered, ""},
 
-		{"list-incidents", "GET", "/api/v1/incidents", monitor, filtered},
-		{"count-incidents", "GET", "/api/v1/incidents/counts", monitor, filtered},
-		{"list-noise", "GET", "/api/v1/incidents/noise", monitor, filtered},
-		{"list-transitions", "GET", "/api/v1/incidents/transitions", monitor, anySite},
-		{"get-incident", "GET", "/api/v1/incidents/{id}", monitor, named},
-		{"report", "POST", "/api/v1/reports", dispatcher, filtered},
-		{"get-evidence", "GET", "/api/v1/evidence/{incident}/{name}", monitor, named},
-		{"list-pictures", "GET", "/api/v1/pictures", monitor, filtered},
-		{"stream", "GET", "/api/v1/stream", monitor, filtered},
+		{"list-incidents", "GET", "/api/v1/incidents", monitor, filtered, ""},
+		{"count-incidents", "GET", "/api/v1/incidents/counts", monitor, filtered, ""},
+		{"list-noise", "GET", "/api/v1/incidents/noise", monitor, filtered, ""},
+		{"list-transitions", "GET", "/api/v1/incidents/transitions", monitor, anySite, ""},
+		{"get-incident", "GET", "/api/v1/incidents/{id}", monitor, named, ""},
+		{"report", "POST", "/api/v1/reports", dispatcher, filtered, ""},
+		{"get-evidence", "GET", "/api/v1/evidence/{incident}/{name}", monitor, named, ""},
+		{"list-pictures", "GET", "/api/v1/pictures", monitor, filtered, ""},
+		{"stream", "GET", "/api/v1/stream", monitor, filtered, ""},
 
-		{"list-devices", "GET", "/api/v1/devices", monitor, filtered},
-		{"list-readings", "GET", "/api/v1/devices/{edge}/{device}/readings", monitor, filtered},
-		{"list-series", "GET", "/api/v1/series", monitor, filtered},
-		{"nearby", "GET", "/api/v1/nearby", monitor, filtered},
-		{"list-edges", "GET", "/api/v1/edges", monitor, filtered},
-		{"list-gaps", "GET", "/api/v1/edges/{name}/gaps", monitor, named},
-		{"add-edge", "POST", "/api/v1/edges", administrator, allSites},
-		{"revoke-edge", "DELETE", "/api/v1/edges/{name}", administrator, named},
+		{"list-devices", "GET", "/api/v1/devices", monitor, filtered, ""},
+		{"list-readings", "GET", "/api/v1/devices/{edge}/{device}/readings", monitor, filtered, ""},
+		{"list-series", "GET", "/api/v1/series", monitor, filtered, ""},
+		{"nearby", "GET", "/api/v1/nearby", monitor, filtered, ""},
+		{"list-edges", "GET", "/api/v1/edges", monitor, filtered, ""},
+		{"list-gaps", "GET", "/api/v1/edges/{name}/gaps", monitor, named, ""},
+		{"add-edge", "POST", "/api/v1/edges", administrator, allSites, ""},
+		{"revoke-edge", "DELETE", "/api/v1/edges/{name}", administrator, named, ""},
 
-		{"list-map-layers", "GET", layersPath, monitor, anySite},
-		{"get-map-layer", "GET", layersPath + "/{name}", monitor, anySite},
-		{"get-map-base", "GET", basePath, monitor, anySite},
+		{"list-map-layers", "GET", layersPath, monitor, anySite, ""},
+		{"get-map-layer", "GET", layersPath + "/{name}", monitor, anySite, ""},
+		{"get-map-base", "GET", basePath, monitor, anySite, ""},
 
-		{"list-users", "GET", "/api/v1/users", administrator, allSites},
-		{"add-user", "POST", "/api/v1/users", administrator, allSites},
-		{"rename-user", "PUT", "/api/v1/users/{name}/name", administrator, allSites},
-		{"set-password", "POST", "/api/v1/users/{name}/password", administrator, allSites},
-		{"set-role", "PUT", "/api/v1/users/{name}/role", administrator, allSites},
-		{"set-sites", "PUT", "/api/v1/users/{name}/sites", administrator, allSites},
-		{"set-disabled", "PUT", "/api/v1/users/{name}/disabled", administrator, allSites},
-		{"remove-user", "DELETE", "/api/v1/users/{name}", administrator, allSites},
+		{"list-users", "GET", "/api/v1/users", administrator, allSites, ""},
+		{"add-user", "POST", "/api/v1/users", administrator, allSites, ""},
+		{"rename-user", "PUT", "/api/v1/users/{name}/name", administrator, allSites, ""},
+		{"set-password", "POST", "/api/v1/users/{name}/password", administrator, allSites, ""},
+		{"set-role", "PUT", "/api/v1/users/{name}/role", administrator, allSites, ""},
+		{"set-sites", "PUT", "/api/v1/users/{name}/sites", administrator, allSites, ""},
+		{"set-disabled", "PUT", "/api/v1/users/{name}/disabled", administrator, allSites, ""},
+		{"remove-user", "DELETE", "/api/v1/users/{name}", administrator, allSites, ""},
 
-		{"list-tokens", "GET", "/api/v1/tokens", administrator, allSites},
-		{"create-token", "POST", "/api/v1/tokens", administrator, allSites},
-		{"revoke-token", "DELETE", "/api/v1/tokens/{id}", administrator, allSites},
+		{"list-tokens", "GET", "/api/v1/tokens", administrator, allSites, ""},
+		{"create-token", "POST", "/api/v1/tokens", administrator, allSites, ""},
+		{"revoke-token", "DELETE", "/api/v1/tokens/{id}", administrator, allSites, ""},
 
-		{"list-views", "GET", "/api/v1/views", administrator, filtered},
-		{"end-view", "DELETE", "/api/v1/views/{id}", administrator, named},
-		{"list-audit", "GET", "/api/v1/audit", administrator, allSites},
-		{"verify-audit", "POST", "/api/v1/audit/verify", administrator, allSites},
+		{"list-views", "GET", "/api/v1/views", administrator, filtered, ""},
+		{"end-view", "DELETE", "/api/v1/views/{id}", administrator, named, ""},
+		{"list-audit", "GET", "/api/v1/audit", administrator, allSites, ""},
+		{"verify-audit", "POST", "/api/v1/audit/verify", administrator, allSites, ""},
 
-		{"list-webhooks", "GET", "/api/v1/webhooks", administrator, allSites},
-		{"add-webhook", "POST", "/api/v1/webhooks", administrator, allSites},
-		{"switch-webhook", "PUT", "/api/v1/webhooks/{id}", administrator, allSites},
-		{"remove-webhook", "DELETE", "/api/v1/webhooks/{id}", administrator, allSites},
-		{"list-deliveries", "GET", "/api/v1/webhooks/{id}/deliveries", administrator, allSites},
-		{"test-webhook", "POST", "/api/v1/webhooks/{id}/test", administrator, allSites},
+		{"list-webhooks", "GET", "/api/v1/webhooks", administrator, allSites, ""},
+		{"add-webhook", "POST", "/api/v1/webhooks", administrator, allSites, ""},
+		{"switch-webhook", "PUT", "/api/v1/webhooks/{id}", administrator, allSites, ""},
+		{"remove-webhook", "DELETE", "/api/v1/webhooks/{id}", administrator, allSites, ""},
+		{"list-deliveries", "GET", "/api/v1/webhooks/{id}/deliveries", administrator, allSites, ""},
+		{"test-webhook", "POST", "/api/v1/webhooks/{id}/test", administrator, allSites, ""},
 
-		{"live", "GET", "/api/v1/live/{edge}/{device}", dispatcher, named},
-		{"whep-post", "POST", "/whep/{edge}/{device}", dispatcher, named},
-		{"whep-options", "OPTIONS", "/whep/{edge}/{device}", dispatcher, named},
-		{"whep-get", "GET", "/whep/{edge}/{device}", dispatcher, named},
-		{"whep-session-delete", "DELETE", "/whep/{edge}/{device}/{id}", dispatcher, own},
-		{"whep-session-patch", "PATCH", "/whep/{edge}/{device}/{id}", dispatcher, own},
-		{"whep-session-options", "OPTIONS", "/whep/{edge}/{device}/{id}", dispatcher, own},
-		{"whep-session-get", "GET", "/whep/{edge}/{device}/{id}", dispatcher, own},
-		{"whip-post", "POST", "/whip/{edge}/{device}", administrator, named},
-		{"whip-options", "OPTIONS", "/whip/{edge}/{device}", administrator, named},
-		{"whip-get", "GET", "/whip/{edge}/{device}", administrator, named},
-		{"whip-session-delete", "DELETE", "/whip/{edge}/{device}/{id}", administrator, named},
-		{"whip-session-patch", "PATCH", "/whip/{edge}/{device}/{id}", administrator, named},
-		{"whip-session-options", "OPTIONS", "/whip/{edge}/{device}/{id}", administrator, named},
-		{"whip-session-get", "GET", "/whip/{edge}/{device}/{id}", administrator, named},
+		{"find-live", "GET", "/api/v1/devices/{edge}/{device}/live", dispatcher, named, ""},
+		{"live", "GET", "/api/v1/live/{edge}/{device}", dispatcher, named, credential.View},
+		{"whep-post", "POST", "/whep/{edge}/{device}", dispatcher, named, credential.View},
+		{"whep-options", "OPTIONS", "/whep/{edge}/{device}", dispatcher, named, credential.View},
+		{"whep-get", "GET", "/whep/{edge}/{device}", dispatcher, named, credential.View},
+		{"whep-session-delete", "DELETE", "/whep/{edge}/{device}/{id}", dispatcher, own, credential.View},
+		{"whep-session-patch", "PATCH", "/whep/{edge}/{device}/{id}", dispatcher, own, credential.View},
+		{"whep-session-options", "OPTIONS", "/whep/{edge}/{device}/{id}", dispatcher, own, credential.View},
+		{"whep-session-get", "GET", "/whep/{edge}/{device}/{id}", dispatcher, own, credential.View},
+		{"whip-post", "POST", "/whip/{edge}/{device}", administrator, named, credential.Publish},
+		{"whip-options", "OPTIONS", "/whip/{edge}/{device}", administrator, named, credential.Publish},
+		{"whip-get", "GET", "/whip/{edge}/{device}", administrator, named, credential.Publish},
+		{"whip-session-delete", "DELETE", "/whip/{edge}/{device}/{id}", administrator, named, credential.Publish},
+		{"whip-session-patch", "PATCH", "/whip/{edge}/{device}/{id}", administrator, named, credential.Publish},
+		{"whip-session-options", "OPTIONS", "/whip/{edge}/{device}/{id}", administrator, named, credential.Publish},
+		{"whip-session-get", "GET", "/whip/{edge}/{device}/{id}", administrator, named, credential.Publish},
 	}
 	for _, a := range []struct {
 		id, method, verb string
@@ -143,7 +146,7 @@ func routes() []route {
 		{"hold-incident", "POST", "hold", desk.Hold},
 		{"join-incident", "POST", "join", desk.Join},
 	} { // who may act on an incident is in the table of transitions
-		table = append(table, route{a.id, a.method, "/api/v1/incidents/{id}/" + a.verb, auth.Role(desk.May(a.action)), named})
+		table = append(table, route{a.id, a.method, "/api/v1/incidents/{id}/" + a.verb, auth.Role(desk.May(a.action)), named, ""})
 	}
 	return table
 }
@@ -191,6 +194,9 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) *http.Request {
 	rule, known := s.plan.byPattern[pattern]
 	if known && rule.need == "" {
 		return r
+	}
+	if text := credential.FromRequest(r); text != "" {
+		return s.admitCredential(w, r, rule, text)
 	}
 	p, err := s.o.Auth.Authenticate(r)
 	switch {

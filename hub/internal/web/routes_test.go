@@ -89,6 +89,7 @@ func samples() map[string]sample {
 		"test-webhook":    {want: http.StatusNotFound},
 		"whep-post":       {path: "/whep/gate-7/yard?reason=a+look", body: []byte("x")},
 		"live":            {path: "/api/v1/live/gate-7/yard?reason=a+look"},
+		"find-live":       {path: "/api/v1/devices/gate-7/yard/live"},
 	}
 }
 

@@ -26,6 +26,7 @@ import (
 	"gridpost/hub/internal/announce"
 	"gridpost/hub/internal/auth"
 	"gridpost/hub/internal/body"
+	"gridpost/hub/internal/credential"
 	"gridpost/hub/internal/db"
 	"gridpost/hub/internal/desk"
 	"gridpost/hub/internal/feed"
@@ -75,9 +76,14 @@ type Options struct {
 	Files     fs.FS  // the console; nil: none
 	Policy    string
 	Origins   []string // origins of other pages that may use the API with a token, in small letters; see cors.go
-	Registry  *prometheus.Registry
-	Logger    *slog.Logger
-	Version   string
+
+	// RelayOf returns the origin of the relay to which an edge publishes; "": this hub. nil: all publish to this hub.
+	RelayOf     func(edge string) string
+	Credentials *credential.Authority // of relays elsewhere; nil: there are none, and none is accepted
+
+	Registry *prometheus.Registry
+	Logger   *slog.Logger
+	Version  string
 
 	Feed      *feed.Tail          // the change feed, for live streams
 	Hub       string              // names the run of the hub
@@ -154,6 +160,7 @@ func New(o Options) (*Server, error) {
 	s.registerEdges()
 	s.registerPresence()
 	s.registerSeries()
+	s.registerLive()
 	s.registerHandlers()
 	if err := s.plan.check(); err != nil {
 		return nil, fmt.Errorf("checking the table of routes: %w", err)
@@ -183,6 +190,7 @@ type key int
 const (
 	keyPrincipal key = iota
 	keyRemote
+	keyClaims
 )
 
 func withPrincipal(ctx context.Context, p auth.Principal) context.Context {

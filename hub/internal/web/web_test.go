@@ -23,6 +23,7 @@ import (
 	"gridpost/hub/internal/access"
 	"gridpost/hub/internal/announce"
 	"gridpost/hub/internal/auth"
+	"gridpost/hub/internal/credential"
 	"gridpost/hub/internal/db"
 	"gridpost/hub/internal/db/dbtest"
 	"gridpost/hub/internal/evidence"
@@ -87,6 +88,10 @@ type port struct {
 	feed      *feed.Tail
 	access    *access.Registry
 	incidents *incidents.Repository
+
+	credentials *credential.Authority
+	ahead       time.Duration     // of the clock of credentials; set between requests
+	relays      map[string]string // by edge; set before requests
 }
 
 func newPort(t *testing.T) *port { return newPortWithRing(t, 8) }
@@ -122,7 +127,9 @@ func newPortWithRing(t *testing.T, entries int) *port {
 		"app.js":               {Data: []byte("'use strict'")},
 		"assets/large-abc.css": {Data: bytes.Repeat([]byte("a{}"), 2000)},
 	}
+	p.credentials = credential.New(bytes.Repeat([]byte{1}, 32), func() time.Time { return time.Now().Add(p.ahead) })
 	p.server, err = New(Options{
+		Credentials: p.credentials, RelayOf: func(edge string) string { return p.relays[edge] },
 		DB: d, Incidents: p.incidents, Alerts: alerts.New(d, alerts.Options{}), Edges: p.edges, Telemetry: telemetry.New(readings, log), Evidence: evidence.NewFolder(dir), Auth: service, People: users, Leases: records, Audit: p.audit, Media: p.media, Files: files, Policy: "default-src 'self'", Logger: log, Version: "test",
 		AllowPrivateWebhooks: true, KeepAlive: 50 * time.Millisecond, Access: p.access, Feed: p.feed, Hub: "run",
 	})

@@ -64,6 +64,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/devices/{edge}/{device}/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Where a camera is watched, and the credential for it
+         * @description Needs the role dispatcher; what is not of the caller's sites does not exist.
+         */
+        get: operations["find-live"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/devices/{edge}/{device}/readings": {
         parameters: {
             query?: never;
@@ -1788,6 +1808,19 @@ export interface components {
             /** Format: double */
             value: number;
         };
+        LiveSource: {
+            /** @description bearer token for requests to a relay, for this camera only; null: this hub, with the credentials that it knows */
+            credential: string | null;
+            /**
+             * Format: date-time
+             * @description until when the credential begins a view; a view that has begun goes on. null: there is no credential
+             */
+            expires_at: string | null;
+            /** @description the same for fragmented MP4 over HTTP */
+            fmp4: string;
+            /** @description endpoint of WHEP: a path of this hub, or the URL of a relay; with the purpose of the request */
+            whep: string;
+        };
         LoginInputBody: {
             password: string;
             user: string;
@@ -2412,6 +2445,79 @@ export interface operations {
             };
             /** @description Forbidden */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "find-live": {
+        parameters: {
+            query?: {
+                /** @description what the view is for; it is in the URLs of the answer */
+                incident?: string;
+                /** @description the same, where there is no incident */
+                reason?: string;
+            };
+            header?: never;
+            path: {
+                edge: string;
+                device: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LiveSource"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
