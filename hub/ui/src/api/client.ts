@@ -117,7 +117,8 @@ async function refusal(method: string, path: string, response: Response): Promis
     /* no JSON: the status says enough */
   }
   const signingIn = method === "POST" && path === "/api/v1/session";
-  if (response.status === 401 && !signingIn) for (const f of signedOut) f();
+  const atHub = path.startsWith("/"); // a relay knows nothing of the session
+  if (response.status === 401 && atHub && !signingIn) for (const f of signedOut) f();
   const after = Number(response.headers.get("Retry-After"));
   return new ApiError(response.status, title, detail, after > 0 ? after : null, false, reason);
 }

@@ -23,6 +23,7 @@ export type Role = Session["role"];
 export type User = Schemas["User"];
 export type Token = Schemas["Token"];
 export type View = Schemas["ViewRecord"];
+export type LiveSource = Schemas["LiveSource"];
 export type Webhook = Schemas["Webhook"];
 export type Delivery = Schemas["DeliveryRecord"];
 export type Gap = Schemas["Gap"];

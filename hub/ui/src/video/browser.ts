@@ -1,11 +1,12 @@
 // The environment of a browser, and what all tiles of a page share.
-import { send } from "../api/client";
+import { api, send } from "../api/client";
+import type { LiveSource } from "../api/types";
 import { HubClock } from "./age";
 import type { Machine } from "./machine";
 import { iceServers } from "./ice";
 import { Reach } from "./line";
 import { MsePlayback } from "./mse";
-import type { Environment, Peer } from "./environment";
+import type { Address, Environment, Peer } from "./environment";
 import { Turns } from "./whep";
 
 const offerWithin = 25_000; // ms; the hub gives a site 10 s to answer and 10 s to send
@@ -25,12 +26,23 @@ let httpTaken = 0;
 
 /** The hub's credentials are valid for half an hour. */
 const serversFor = 600_000; // ms
-let known: { at: number; servers: RTCIceServer[] } | null = null;
+const known = new Map<string, { at: number; servers: RTCIceServer[] }>(); // by origin
 
 /** Whether the page came by a version of HTTP whose requests share one connection. */
 function shared(): boolean {
   const [page] = performance.getEntriesByType("navigation");
   return ["h2", "h3"].includes((page as PerformanceNavigationTiming | undefined)?.nextHopProtocol ?? "");
+}
+
+/** The header with the credential of a relay. */
+function authorization(at: Address): Record<string, string> {
+  return at.credential === null ? {} : { Authorization: `Bearer ${at.credential}` };
+}
+
+/** The address of the view that an answer has begun. It is at the server that has answered: no other one gets the credential. */
+function locationOf(r: Response, at: Address): string {
+  const path = new URL(r.headers.get("Location") ?? "", r.url).pathname;
+  return at.credential === null ? path : new URL(path, at.url).href;
 }
 
 export const environment: Environment = {
@@ -41,25 +53,32 @@ export const environment: Environment = {
   },
   random: () => Math.random(),
   peer: (servers) => new RTCPeerConnection(servers.length > 0 ? { iceServers: servers } : undefined) as Peer,
-  servers: async (path) => {
-    if (!known || performance.now() - known.at > serversFor) {
-      known = { at: performance.now(), servers: iceServers((await send("OPTIONS", path)).headers.get("Link") ?? "") };
-    }
-    return known.servers;
+  source: async (path) => {
+    const s = await api.get<LiveSource>(path);
+    return { whep: { url: s.whep, credential: s.credential }, http: { url: s.fmp4, credential: s.credential } };
   },
-  offer: async (path, sdp, signal) => {
-    const r = await send("POST", path, { raw: { text: sdp, type: "application/sdp" }, signal, timeout: offerWithin });
-    return { location: new URL(r.headers.get("Location") ?? "", r.url).pathname, sdp: await r.text() };
+  servers: async (at) => {
+    const { origin } = new URL(at.url, location.href);
+    let k = known.get(origin);
+    if (!k || performance.now() - k.at > serversFor) {
+      k = { at: performance.now(), servers: iceServers((await send("OPTIONS", at.url, { headers: authorization(at) })).headers.get("Link") ?? "") };
+      known.set(origin, k);
+    }
+    return k.servers;
+  },
+  offer: async (at, sdp, signal) => {
+    const r = await send("POST", at.url, { raw: { text: sdp, type: "application/sdp" }, headers: authorization(at), signal, timeout: offerWithin });
+    return { location: locationOf(r, at), sdp: await r.text() };
   },
   // If it does not get through: the hub ends a view by itself when its line falls silent.
-  remove: (location) => send("DELETE", location, { keepalive: true, timeout: 3000 }).then(() => {}, () => {}),
-  ask: async (location) => void (await send("GET", location, { timeout: 3000 })),
+  remove: (view) => send("DELETE", view.url, { headers: authorization(view), keepalive: true, timeout: 3000 }).then(() => {}, () => {}),
+  ask: async (view) => void (await send("GET", view.url, { headers: authorization(view), timeout: 3000 })),
   epoch: () => performance.timeOrigin + performance.now(),
-  live: async (path, signal) => {
-    const r = await send("GET", path, { signal, timeout: offerWithin, endless: true });
+  live: async (at, signal) => {
+    const r = await send("GET", at.url, { headers: authorization(at), signal, timeout: offerWithin, endless: true });
     const reader = r.body!.getReader();
     return {
-      location: new URL(r.headers.get("Location") ?? "", r.url).pathname, type: r.headers.get("Content-Type") ?? "",
+      location: locationOf(r, at), type: r.headers.get("Content-Type") ?? "",
       read: async () => (await reader.read()).value ?? null,
     };
   },

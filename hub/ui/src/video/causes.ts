@@ -2,12 +2,14 @@
 // a tile acts on are mapped to the codes of this file; all others are shown by their own words.
 import type { ApiError } from "../api/client";
 import type { Cause as Coded } from "../i18n/causes";
+import type { Address } from "./environment";
 
 export type Code =
   | "hub.unreachable" | "hub.timeout" | "hub.full" | "hub.stopping" | "hub.error" | "hub.forgot"
   | "session" | "role" | "camera.none" | "incident.none" | "codec"
   | "site.none" | "site.old" | "site.offline" | "site.silent" | "site.slow" | "site.full" | "site.lost" | "site.stopping"
   | "camera.offline" | "camera.silent" | "camera.coding" | "camera.bframes" | "camera.unknown"
+  | "relay.unreachable" | "relay.expired"
   | "line.never" | "line.lost" | "line.closed" | "line.empty" | "http.full"
   | "picture.never" | "picture.gone" | "picture.broken" | "picture.none"
   | "over" | "elsewhere" | "browser" | "told";
@@ -62,8 +64,13 @@ export function causeOfCode(c: Coded): Cause {
   return { code, ...(n > 0 && { n }), ...(reason && { detail: reason }), ...(of && { coded: of }) };
 }
 
-/** Why the hub did not begin a view. */
-export function causeOfAnswer(e: ApiError): Cause {
+/** Why the hub, or the relay that was asked, did not begin a view. */
+export function causeOfAnswer(e: ApiError, at: Address | null = null): Cause {
+  if (at && at.credential !== null) {
+    // The hub says with a new credential whether the session is over.
+    if (e.status === 401) return { code: "relay.expired" };
+    if (e.status === 0 && !e.timeout) return { code: "relay.unreachable", detail: new URL(at.url).host };
+  }
   switch (e.status) {
     case 0:
       return { code: e.timeout ? "hub.timeout" : "hub.unreachable" };

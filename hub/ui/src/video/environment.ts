@@ -15,6 +15,18 @@ export interface Peer {
   ontrack: ((this: RTCPeerConnection, e: RTCTrackEvent) => unknown) | null;
 }
 
+/** Something at the hub, or at a relay elsewhere. */
+export interface Address {
+  url: string; // a path at the hub
+  credential: string | null; // for a relay; null at the hub, which knows the session
+}
+
+/** Where a camera is watched. */
+export interface Source {
+  whep: Address;
+  http: Address; // fragmented MP4
+}
+
 export interface Answer {
   location: string; // the view's own address
   sdp: string;
@@ -26,13 +38,15 @@ export interface Environment {
   after: (ms: number, f: () => void) => () => void; // returns what cancels it
   random: () => number; // 0..1
   peer: (servers: RTCIceServer[]) => Peer;
-  /** The hub's TURN servers with credentials; empty: there is none. Throws ApiError. */
-  servers: (path: string) => Promise<RTCIceServer[]>;
-  offer: (path: string, sdp: string, signal: AbortSignal) => Promise<Answer>; // throws ApiError
-  remove: (location: string) => Promise<void>; // must reach the hub also while the page is being left; never rejects
-  ask: (location: string) => Promise<void>; // throws ApiError: 410 with the cause when the view has ended
+  /** Asks the hub where a camera is watched. A relay's credential is for views that begin soon. Throws ApiError. */
+  source: (path: string) => Promise<Source>;
+  /** The TURN servers with credentials; empty: there is none. Throws ApiError. */
+  servers: (at: Address) => Promise<RTCIceServer[]>;
+  offer: (at: Address, sdp: string, signal: AbortSignal) => Promise<Answer>; // throws ApiError
+  remove: (view: Address) => Promise<void>; // must reach the hub also while the page is being left; never rejects
+  ask: (view: Address) => Promise<void>; // throws ApiError: 410 with the cause when the view has ended
   epoch: () => number; // ms since 1970, this machine's clock
-  live: (path: string, signal: AbortSignal) => Promise<Stream>; // throws ApiError
+  live: (at: Address, signal: AbortSignal) => Promise<Stream>; // throws ApiError
   /** null: this browser does not play that type; broken is called when it cannot go on */
   playback: (type: string, broken: (why: string) => void) => Playback | null;
   /** Takes one of the connections that may carry video over HTTP. Returns what gives it back; null: all are taken. */

@@ -4,7 +4,7 @@ import { HubClock } from "./age";
 import { Machine, type State, type Times, times } from "./machine";
 import type { Stream } from "./http";
 import { Reach } from "./line";
-import type { Answer, Environment, Peer } from "./environment";
+import type { Address, Answer, Environment, Peer, Source } from "./environment";
 import { Turns } from "./whep";
 
 export class FakePeer implements Peer {
@@ -45,12 +45,14 @@ export class FakePeer implements Peer {
 
 interface Offer {
   path: string;
+  credential: string | null;
   accept: (location?: string) => Promise<void>;
   refuse: (status: number, reason?: Reason | null) => Promise<void>;
 }
 
 interface Request {
   path: string;
+  credential: string | null;
   aborted: () => boolean;
   accept: (type?: string) => Promise<void>;
   refuse: (status: number, reason?: Reason | null) => Promise<void>;
@@ -65,6 +67,10 @@ export class FakePage {
   offers: Offer[] = [];
   removed: string[] = [];
   asked: string[] = [];
+  with: (string | null)[] = []; // credentials of what was removed and asked
+  sources: string[] = []; // that were asked for
+  relay = ""; // its origin; empty: the camera is watched at the hub
+  noSource: ApiError | null = null; // what the hub answers instead of a source
   requests: Request[] = []; // for video over HTTP
   appended = 0; // bytes, to what plays it
   playable = true;
@@ -85,31 +91,42 @@ export class FakePage {
       return () => (this.#timers = this.#timers.filter((t) => t !== timer));
     },
     random: () => this.jitter,
+    source: (path) => {
+      this.sources.push(path);
+      if (this.noSource) return Promise.reject(this.noSource);
+      const credential = this.relay ? `credential ${this.sources.length}` : null;
+      const [camera, query] = [path.split("/").slice(4, 6).join("/"), path.split("?")[1]];
+      return Promise.resolve<Source>({
+        whep: { url: `${this.relay}/whep/${camera}?${query}`, credential }, http: { url: `${this.relay}/api/v1/live/${camera}?${query}`, credential },
+      });
+    },
     servers: () => Promise.resolve(this.servers),
     peer: (servers) => {
       this.given = servers.length;
       this.peers.push(new FakePeer());
       return this.peer;
     },
-    offer: (path) => new Promise<Answer>((resolve, reject) => this.offers.push({
-      path,
+    offer: (at: Address) => new Promise<Answer>((resolve, reject) => this.offers.push({
+      path: at.url, credential: at.credential,
       accept: (location = `/whep/a/b/${this.offers.length}`) => { resolve({ location, sdp: "answer" }); return settle(); },
       refuse: (status, reason = null) => { reject(new ApiError(status, "no", reason?.text, null, false, reason)); return settle(); },
     })),
-    remove: (location) => {
-      this.removed.push(location);
+    remove: (view) => {
+      this.removed.push(view.url);
+      this.with.push(view.credential);
       return Promise.resolve();
     },
-    ask: (location) => {
-      this.asked.push(location);
+    ask: (view) => {
+      this.asked.push(view.url);
+      this.with.push(view.credential);
       return this.ended ? Promise.reject(new ApiError(this.ended.status, "", this.ended.detail ?? this.ended.reason?.text, null, false, this.ended.reason ?? null)) : Promise.resolve();
     },
     epoch: () => this.time,
-    live: (path, signal) => new Promise<Stream>((resolve, reject) => {
+    live: (at, signal) => new Promise<Stream>((resolve, reject) => {
       const chunks: (Uint8Array | null)[] = [];
       let waiting: ((c: Uint8Array | null) => void) | null = null;
       this.requests.push({
-        path,
+        path: at.url, credential: at.credential,
         aborted: () => signal.aborted,
         accept: (type = "video/mp4") => {
           resolve({
@@ -169,7 +186,7 @@ export class Bench extends FakePage {
 
   constructor(t: Partial<Times> = {}, reach = new Reach(false)) {
     super();
-    this.machine = new Machine(this.environment, { path: "/whep/a/b?reason=test", http: "/api/v1/live/a/b?reason=test", priority: 0 }, {
+    this.machine = new Machine(this.environment, { source: "/api/v1/devices/a/b/live?reason=test", priority: 0 }, {
       changed: () => this.#note(this.machine.state),
       show: (picture) => (this.tracks += Number(picture !== null)),
     }, this.turns, new HubClock(), reach, { ...times, ...t }, () => 0);

@@ -87,6 +87,12 @@ describe("where WebRTC does not get through", () => {
     expect(b.request.aborted()).toBe(true);
     expect(b.free).toBe(1);
   });
+  it("takes HTTP from a relay elsewhere too", async () => {
+    const b = new Bench({}, new Reach(true));
+    b.relay = "https://relay.example";
+    await fallen(b);
+    expect([b.request.path, b.request.credential]).toEqual(["https://relay.example/api/v1/live/a/b?reason=test", "credential 3"]);
+  });
   it("stays with WebRTC where the browser cannot play it", async () => {
     const b = await fallen(new Bench({}, new Reach(false)));
     await b.pass(9000);

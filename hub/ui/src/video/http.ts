@@ -4,7 +4,7 @@ import { ApiError } from "../api/client";
 import { type Cause, causeOfAnswer } from "./causes";
 import { Fragments, type Reference } from "./fragments";
 import type { Events, Line, Playback } from "./line";
-import type { Environment } from "./environment";
+import type { Address, Environment } from "./environment";
 import { Resource } from "./resource";
 import { siteAfter, type Turns } from "./whep";
 
@@ -30,7 +30,7 @@ export class HttpLine implements Line {
 
   constructor(
     private readonly environment: Environment,
-    private readonly path: string,
+    private readonly source: string, // where the hub says where the camera is watched
     private readonly events: Events,
     private readonly turns: Turns,
     private readonly priority: number,
@@ -41,21 +41,24 @@ export class HttpLine implements Line {
   async start(): Promise<void> {
     this.events.step("turn");
     let turn: (() => void) | null = null;
+    let at: Address | null = null;
     try {
       turn = await this.turns.take(this.priority, this.#stop.signal);
       this.#free = this.environment.httpStream();
       if (!this.#free) return this.#end({ code: "http.full" });
       this.events.step("hub");
+      at = (await this.environment.source(this.source)).http;
+      if (this.#over) return;
       const waiting = this.environment.after(siteAfter, () => !this.#over && this.events.step("site"));
-      const stream = await this.environment.live(this.path, this.#stop.signal).finally(waiting);
+      const stream = await this.environment.live(at, this.#stop.signal).finally(waiting);
       turn();
-      this.#resource.begin(stream.location);
+      this.#resource.begin({ url: stream.location, credential: at.credential });
       this.answered = this.environment.now();
       this.events.step("line");
       await this.#play(stream);
     } catch (error) {
       if (this.#over) return;
-      if (error instanceof ApiError) this.#end(causeOfAnswer(error));
+      if (error instanceof ApiError) this.#end(causeOfAnswer(error, at));
       else await this.#why({ code: this.#resource.exists ? "line.lost" : "browser", detail: error instanceof Error ? error.message : String(error) });
     } finally {
       turn?.();

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { ApiError } from "../api/client";
 import { Bench, settle } from "./fakepage";
 
 describe("from the wish to the picture", () => {
@@ -360,5 +361,49 @@ describe("the end", () => {
     give[0]!(); // twice is once
     await settle();
     expect(order).toEqual([1, 1, 2, 3]);
+  });
+});
+
+describe("a relay elsewhere", () => {
+  const relay = "https://relay.example";
+  it("is used as the hub names it, with its credential", async () => {
+    const b = new Bench();
+    b.relay = relay;
+    b.machine.start();
+    await settle();
+    expect(b.sources).toEqual(["/api/v1/devices/a/b/live?reason=test"]);
+    expect([b.offer.path, b.offer.credential]).toEqual([`${relay}/whep/a/b?reason=test`, "credential 1"]);
+    await b.offer.accept(`${relay}/whep/a/b/1`);
+    b.peer.stands();
+    await b.pictures(400);
+    b.machine.stop();
+    expect([b.removed, b.with]).toEqual([[`${relay}/whep/a/b/1`], ["credential 1"]]);
+  });
+  it("is asked with a new credential where it no longer accepts one, and nobody is signed out", async () => {
+    const b = new Bench();
+    b.relay = relay;
+    b.machine.start();
+    await settle();
+    await b.offer.refuse(401);
+    expect(b.now).toBe("lost relay.expired");
+    await b.pass(1000);
+    expect(b.offer.credential).toBe("credential 2");
+  });
+  it("is named where it cannot be reached", async () => {
+    const b = new Bench();
+    b.relay = relay;
+    b.machine.start();
+    await settle();
+    await b.offer.refuse(0);
+    expect(b.now).toBe("lost relay.unreachable");
+    expect(b.machine.state).toMatchObject({ cause: { detail: "relay.example" } });
+  });
+  it("is not asked where the hub refuses the view", async () => {
+    const b = new Bench();
+    b.noSource = new ApiError(401, "no");
+    b.machine.start();
+    await settle();
+    expect(b.now).toBe("refused session");
+    expect(b.offers).toHaveLength(0);
   });
 });

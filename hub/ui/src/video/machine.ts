@@ -48,8 +48,7 @@ const clockEvery = 5000; // ms between looks at the hub's clock
 const none: Frame = {};
 
 export interface Wishes {
-  path: string; // of the WHEP endpoint, with the purpose
-  http: string; // where the same camera comes over HTTP
+  source: string; // the path at which the hub says where the camera is watched, with the purpose
   priority: number;
 }
 
@@ -230,8 +229,8 @@ export class Machine {
       },
     };
     const line: Line = way === "http"
-      ? new HttpLine(this.environment, this.wishes.http, events, this.turns, this.wishes.priority)
-      : new Whep(this.environment, this.wishes.path, events, this.turns, this.wishes.priority, this.reach.more(way) ? lineSooner : lineWithin, way === "turn");
+      ? new HttpLine(this.environment, this.wishes.source, events, this.turns, this.wishes.priority)
+      : new Whep(this.environment, this.wishes.source, events, this.turns, this.wishes.priority, this.reach.more(way) ? lineSooner : lineWithin, way === "turn");
     return line;
   }
 

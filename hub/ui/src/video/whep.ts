@@ -3,7 +3,7 @@
 // after it was given up. It knows nothing of pages: its environment is handed in.
 import { ApiError } from "../api/client";
 import { type Cause, causeOfAnswer } from "./causes";
-import type { Answer, Environment, Peer } from "./environment";
+import type { Address, Answer, Environment, Peer } from "./environment";
 import type { Events, Line } from "./line";
 import { Resource } from "./resource";
 
@@ -72,7 +72,7 @@ export class Whep implements Line {
 
   constructor(
     private readonly environment: Environment,
-    private readonly path: string,
+    private readonly source: string, // where the hub says where the camera is watched
     private readonly events: Events,
     private readonly turns: Turns,
     private readonly priority: number,
@@ -86,26 +86,30 @@ export class Whep implements Line {
   async start(): Promise<void> {
     this.events.step("turn");
     let turn: (() => void) | null = null;
+    let at: Address | null = null;
     try {
       turn = await this.turns.take(this.priority, this.#stop.signal);
-      const servers = this.relayed ? await this.environment.servers(this.path) : [];
+      at = (await this.environment.source(this.source)).whep;
+      if (this.#over) return;
+      const servers = this.relayed ? await this.environment.servers(at) : [];
       if (this.#over) return;
       if (this.relayed && servers.length === 0) return this.#end({ code: "line.never" });
       const peer = this.#open(servers);
       const offer = await peer.createOffer();
       await peer.setLocalDescription(offer);
       if (this.#over) return;
-      const answer = await this.#ask(offer.sdp ?? "");
+      const answer = await this.#ask(at, offer.sdp ?? "");
       turn();
-      if (this.#over) return void this.environment.remove(answer.location); // it was given up meanwhile
-      this.#resource.begin(answer.location);
+      const view = { url: answer.location, credential: at.credential };
+      if (this.#over) return void this.environment.remove(view); // it was given up meanwhile
+      this.#resource.begin(view);
       this.answered = this.environment.now();
       this.events.step("line");
       this.#wait(this.within, () => !this.#stood && this.#end({ code: "line.never" }));
       await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
     } catch (error) {
       if (this.#over) return;
-      this.#end(error instanceof ApiError ? causeOfAnswer(error) : { code: "browser", detail: error instanceof Error ? error.message : String(error) });
+      this.#end(error instanceof ApiError ? causeOfAnswer(error, at) : { code: "browser", detail: error instanceof Error ? error.message : String(error) });
     } finally {
       turn?.();
     }
@@ -128,12 +132,12 @@ export class Whep implements Line {
   }
 
   /** Asks the hub. The request says what it is for; what takes longer than the hub itself is the site. */
-  async #ask(sdp: string): Promise<Answer> {
+  async #ask(at: Address, sdp: string): Promise<Answer> {
     this.events.step("hub");
     const waiting = this.#wait(siteAfter, () => this.events.step("site"));
     try {
       // The answer is waited for also when the view is given up: its address is needed to end it.
-      return await this.environment.offer(this.path, sdp, new AbortController().signal);
+      return await this.environment.offer(at, sdp, new AbortController().signal);
     } finally {
       waiting();
     }
