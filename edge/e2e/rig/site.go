@@ -55,12 +55,13 @@ type SiteOptions struct {
 	HubURL    string           // where the edge connects to the hub; empty: the hub's own address
 	Broker    string           // URL of a broker outside of the edge; empty: the embedded broker
 	Time      string           // JSON path of the time in the sensors' messages; empty: time of arrival
+	Env       []string         // added to the edge's environment, each as KEY=value
 }
 
 // NewSite enrols an edge at the hub and writes its document. Start starts it. The caller runs
 // Cameras, if there are any.
 func NewSite(ctx context.Context, hub *Hub, o SiteOptions) (*Site, error) {
-	s := &Site{Name: o.Name, Dir: o.Dir, programs: hub.Programs}
+	s := &Site{Name: o.Name, Dir: o.Dir, Env: o.Env, programs: hub.Programs}
 	var err error
 	if s.broker, err = FreeAddress(loopback); err != nil {
 		return nil, err
