@@ -55,7 +55,7 @@ func (r *Relay) startPublisher(q context.Context, offer string, pub Publication)
 		return nil, errHubStopping()
 	}
 	p := &publisher{
-		id: rand.Text(), etag: newETag(), key: pathKey{pub.Edge, pub.Device, pub.Stream}, own: pub.By == "edge:"+pub.Edge, done: make(chan struct{}),
+		id: rand.Text(), etag: newETag(), key: pathKey{pub.Edge, pub.Device, pub.Stream}, own: pub.ByEdge(), done: make(chan struct{}),
 	}
 	if !r.reservePublisher(p.key) {
 		return nil, problem.New("video_publishers_full", "count", strconv.Itoa(maxPublishers))
@@ -147,17 +147,17 @@ func (r *Relay) removePublisher(p *publisher) {
 	delete(r.publishers, p.id)
 }
 
-// recordPublication stores that a publication begins, unless it is the edge's own: those follow from views,
-// which are recorded. end stores why it ended.
+// recordPublication records that a publication begins. end records why it ended.
 func (r *Relay) recordPublication(ctx context.Context, pub Publication) (end func(error), err error) {
-	if r.o.Publications == nil || pub.By == "edge:"+pub.Edge {
+	if r.o.Publications == nil {
 		return func(error) {}, nil
 	}
-	if err := r.o.Publications.Begin(ctx, pub); err != nil {
+	ended, err := r.o.Publications.Begin(ctx, pub)
+	if err != nil {
 		return nil, fmt.Errorf("recording a publication of %s/%s: %w", pub.Edge, pub.Device, err)
 	}
 	return func(err error) {
-		r.o.Publications.End(pub, problem.New("video_upstream_ended").BecauseOf(err).Reason)
+		ended(problem.New("video_upstream_ended").BecauseOf(err).Reason)
 	}, nil
 }
 

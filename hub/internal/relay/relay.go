@@ -44,13 +44,12 @@ type Leases interface {
 	End(id string, cause devices.Cause)
 }
 
-// Publications records who publishes the video of a camera in place of its edge.
+// Publications records who publishes the video of a camera: its edge, or somebody in place of it.
 type Publications interface {
-	// Begin stores that a publication begins; it may block until a database commit. When it fails, the
-	// publisher is refused.
-	Begin(ctx context.Context, p Publication) error
-	// End says that a publication has ended now, and why. It does not block, as Leases.End.
-	End(p Publication, cause devices.Cause)
+	// Begin records that a publication begins; it may block until a database commit. When it fails, the
+	// publisher is refused. end is called once, when the publication has ended, with the cause; it does not block, as
+	// Leases.End.
+	Begin(ctx context.Context, p Publication) (end func(cause devices.Cause), err error)
 }
 
 // Commander sends commands to edges.
@@ -94,6 +93,9 @@ type Publication struct {
 	Access  context.Context
 	Release func()
 }
+
+// ByEdge reports whether the camera's edge publishes: then it can be commanded.
+func (p Publication) ByEdge() bool { return p.By == "edge:"+p.Edge }
 
 // SubStream is the name of a camera's second stream, of a lower bitrate.
 const SubStream = api.StreamSub

@@ -230,16 +230,15 @@ type publicationRecorder struct {
 	ended chan Publication
 }
 
-func (r publicationRecorder) Begin(_ context.Context, p Publication) error {
-	if r.fail == nil {
-		r.begun <- p
+func (r publicationRecorder) Begin(_ context.Context, p Publication) (func(devices.Cause), error) {
+	if r.fail != nil {
+		return nil, r.fail
 	}
-	return r.fail
+	r.begun <- p
+	return func(devices.Cause) { r.ended <- p }, nil
 }
 
-func (r publicationRecorder) End(p Publication, _ devices.Cause) { r.ended <- p }
-
-func TestPublicationsOfPeopleAreRecorded(t *testing.T) {
+func TestPublicationsAreRecorded(t *testing.T) {
 	records := publicationRecorder{begun: make(chan Publication, 10), ended: make(chan Publication, 10)}
 	f := newFixture(t, Options{Publications: records})
 	at := f.request("POST", "/whip/gate-7/yard", typeSDP, publishOffer(), 201, "Who", "user:1").header.Get("Location")
@@ -252,9 +251,12 @@ func TestPublicationsOfPeopleAreRecorded(t *testing.T) {
 	}
 	view := f.play("anna", "?reason=test") // the edge's own publication follows from the view
 	f.waitForFrames(view)
+	if p := <-records.begun; !p.ByEdge() || p.Device != "yard" || len(records.ended) != 0 {
+		t.Errorf("%+v", p)
+	}
 	f.stop(view)
-	if len(records.begun) != 0 {
-		t.Error("the edge's publication was recorded")
+	if p := <-records.ended; !p.ByEdge() {
+		t.Errorf("%+v", p)
 	}
 }
 
