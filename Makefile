@@ -44,7 +44,7 @@ BUILD_PACKAGES := gcc g++ pkg-config libopencv-dev libavcodec-dev libavformat-de
 DEMO_PACKAGES := ffmpeg $(if $(DEMO_VIDEO)$(DEMO_CAMERAS),,opencv-doc)
 TEST_PACKAGES := ffmpeg opencv-doc mosquitto python3-gi gir1.2-gst-rtsp-server-1.0 \
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
-	gstreamer1.0-plugins-ugly gstreamer1.0-libav fonts-noto-cjk zbar-tools iproute2 \
+	gstreamer1.0-plugins-ugly gstreamer1.0-libav fonts-noto-cjk zbar-tools iproute2 nftables \
 	postgresql-$(POSTGRES) postgresql-$(POSTGRES)-postgis-3
 
 .PHONY: build demo smoke test lint bench clean deps deps-build deps-demo deps-test browser go-present programs

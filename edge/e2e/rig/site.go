@@ -1,10 +1,12 @@
 package rig
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,6 +46,7 @@ type SiteOptions struct {
 	Name    string
 	Dir     string
 	Footage string           // MPEG-TS that the cameras play; needed if there are cameras
+	Host    string           // IP address of this machine where the cameras are served; 127.0.0.1 if empty
 	Cameras map[string][]Map // rules by name of the camera
 
 	CameraURLs map[string]string // further cameras without rules, which the caller serves, by name
@@ -99,7 +102,8 @@ func (s *Site) devices(o SiteOptions) (err error) {
 		for name := range o.Cameras {
 			played = append(played, simcam.Camera{Path: name, File: o.Footage})
 		}
-		if s.Cameras, err = simcam.NewServer(simcam.Options{Cameras: played}); err != nil {
+		listen := net.JoinHostPort(cmp.Or(o.Host, loopback), "0")
+		if s.Cameras, err = simcam.NewServer(simcam.Options{Listen: listen, Cameras: played}); err != nil {
 			return fmt.Errorf("making the cameras: %w", err)
 		}
 	}

@@ -101,6 +101,8 @@ func (s *testbed) site(ctx context.Context, o struct {
 	Cameras map[string][]rig.Map `json:"cameras"` // rules by name
 	Sensors map[string][]rig.Map `json:"sensors"`
 	Places  map[string]rig.Map   `json:"places"`
+	Program string               `json:"program"` // that runs the edge, as in a network of its own; empty: the edge itself
+	Host    string               `json:"host"`    // IP address of this machine where the cameras are served; 127.0.0.1 if empty
 },
 ) (any, error) {
 	file := ""
@@ -111,11 +113,12 @@ func (s *testbed) site(ctx context.Context, o struct {
 		}
 	}
 	made, err := rig.NewSite(ctx, s.hub, rig.SiteOptions{
-		Name: o.Name, Dir: s.dir, Footage: file, Cameras: o.Cameras, Sensors: o.Sensors, Places: o.Places,
+		Name: o.Name, Dir: s.dir, Footage: file, Host: o.Host, Cameras: o.Cameras, Sensors: o.Sensors, Places: o.Places,
 	})
 	if err != nil {
 		return nil, err
 	}
+	made.Program = o.Program
 	at := &site{Site: made, sensors: map[string]*rig.Sensor{}, end: func() error { return nil }}
 	s.sites[o.Name] = at
 	if made.Cameras != nil {

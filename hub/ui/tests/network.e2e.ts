@@ -1,5 +1,5 @@
-// The same camera from a desk behind ever tighter firewalls: it plays each time, the way is the best that there is, and
-// the tile says when it is not the usual one.
+// The same camera from a desk behind ever tighter firewalls, and one behind NAT from a desk behind NAT: it plays each
+// time, the way is the best that there is, and the tile says when it is not the usual one.
 import { type AddressInfo, createServer } from "node:net";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -52,6 +52,7 @@ describe.skipIf(why !== null)("a desk behind a firewall", () => {
     browser = await openBrowser(network.browser(), network.hub);
     await stage.user("li.wei", "dispatcher");
     await stage.site({ name: "liuxi", cameras: { market: [] } });
+    await stage.site({ name: "beiqiao", cameras: { bridge: [] }, program: network.edge(), host: network.hub });
   });
   afterAll(async () => {
     await browser?.close();
@@ -59,7 +60,7 @@ describe.skipIf(why !== null)("a desk behind a firewall", () => {
     network?.end();
   });
 
-  async function plays(language: (typeof languages)[number], wanted: (seen: Awaited<ReturnType<typeof look>>) => boolean) {
+  async function plays(language: (typeof languages)[number], wanted: (seen: Awaited<ReturnType<typeof look>>) => boolean, camera = "liuxi/market") {
     const p = await Person.sits(browser, stage.url, { language });
     try {
       await p.context.addInitScript(() => {
@@ -73,7 +74,7 @@ describe.skipIf(why !== null)("a desk behind a firewall", () => {
           }
         };
       });
-      await p.signIn("li.wei", "/wall?cams=liuxi/market");
+      await p.signIn("li.wei", `/wall?cams=${camera}`);
       const first = await until("a picture", async () => {
         const seen = await look(p.page);
         return seen.state === "live" && seen.frames >= 10 && wanted(seen) ? seen : Promise.reject(new Error(JSON.stringify(seen)));
@@ -93,6 +94,16 @@ describe.skipIf(why !== null)("a desk behind a firewall", () => {
   it("plays over TCP where UDP is shut", async () => {
     network.shut({ udp: false });
     await plays("en", (s) => s.protocol === "tcp" && s.way === "");
+  });
+  it.each([["UDP", true], ["TCP, where UDP is shut for the desk", false]] as const)("plays over %s where the desk and the edge are both behind NAT", async (_, udp) => {
+    network.shut({ udp });
+    network.nat();
+    const before = network.translated();
+    await plays("en", (s) => s.protocol === (udp ? "udp" : "tcp") && s.way === "", "beiqiao/bridge");
+    const after = network.translated();
+    expect(after.site.udp).toBeGreaterThan(0); // the publication, which may go on from the view before
+    if (udp) expect(after.desk.udp).toBeGreaterThan(before.desk.udp); // the view
+    expect(after.desk.tcp).toBeGreaterThan(before.desk.tcp);
   });
   it("plays through the hub's TURN server where only that and the console are open, and says why", async () => {
     network.shut({ udp: false, ports: [Number(new URL(stage.url).port), turn] });

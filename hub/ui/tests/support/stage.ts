@@ -16,6 +16,8 @@ export interface SiteOrder {
   cameras?: Record<string, Rule[]>;
   sensors?: Record<string, Rule[]>;
   places?: Record<string, Place>;
+  program?: string; // runs the edge, as in a network of its own
+  host?: string; // IP address where the cameras are served, 127.0.0.1 unless given
 }
 
 /** An incident as an edge tells it; what is left out is made up. */
