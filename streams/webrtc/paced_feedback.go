@@ -49,13 +49,18 @@ const patience = time.Second
 const lossyLine = 0.01
 
 // repeatWait returns how long the next retransmission must wait at now; 0: it may leave. To a viewer it may leave ahead of
-// its time, because its frame waits for it and the packets after it wait longer instead, and while the window is
-// full: a packet that the viewer lacks is not in flight, and what came after it has arrived.
+// its time, because its frame waits for it and the packets after it wait longer instead. During slow start it does not
+// wait for the window either, which is often full although the line is not: a packet that the viewer lacks is not in
+// flight, and what came after it has arrived.
 func (p *pacedSender) repeatWait(now time.Time) time.Duration {
-	if p.arrivals == nil {
-		return p.wait(now)
+	wait := p.wait(now) // the congestion control takes note of what has to wait
+	if p.arrivals == nil || p.control.window == 0 && p.control.inFlight() >= p.control.limit() {
+		return wait
 	}
-	return max(p.control.next.Sub(now)-segmentTime, p.allowed.wait(now), 0)
+	if wait = max(p.control.next.Sub(now), p.allowed.wait(now)); wait > segmentTime {
+		return wait
+	}
+	return 0
 }
 
 // repeat retransmits one missing packet. It skips those that would arrive when the receiver no longer waits, and those
