@@ -141,7 +141,7 @@ func TestAHubRunsAndAnotherProcessMakesAToken(t *testing.T) {
 	}
 	began := time.Now()
 	stop()
-	if took := time.Since(began); took > 4*time.Second {
+	if took := time.Since(began); took >= stopLimit { // the stream was cut off
 		t.Errorf("stopping took %s", took)
 	}
 	if _, err := io.Copy(io.Discard, res.Body); err != nil {
