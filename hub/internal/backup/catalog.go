@@ -80,6 +80,8 @@ func hubDatabase() database {
 			{name: "identities"},
 			{name: "sessions"},
 			{name: "login_origins"},
+			{name: "totp_secrets"},
+			{name: "recovery_codes"},
 			{name: "tokens"},
 			{name: "hubs"},
 			{name: "leases"},

@@ -22,6 +22,9 @@ func TestAccessIsPublished(t *testing.T) {
 		if err := r.AddSession(ctx, []byte("a"), li.ID, "x", time.Now().Add(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
+		if err := r.BeginTOTP(ctx, li.ID, []byte("secret")); err != nil {
+			t.Fatal(err)
+		}
 		user, token := people.UserKey(li.ID), people.TokenKey("t")
 		for i, step := range []struct {
 			do   func() error
@@ -30,6 +33,9 @@ func TestAccessIsPublished(t *testing.T) {
 			{func() error { return r.RemoveSession(ctx, "li", []byte("a")) }, []string{user}},
 			{func() error { return r.SetRole(ctx, "test", "li", "monitor") }, []string{user, token}},
 			{func() error { return r.SetPassword(ctx, "test", "li", "y", "", nil) }, []string{user}},
+			{func() error {
+				return r.EnableTOTP(ctx, li.ID, people.Factor{Secret: []byte("secret"), Step: 1}, nil, nil)
+			}, []string{user}},
 			{func() error { return r.SetDisabled(ctx, "test", "li", true) }, []string{user, token}},
 			{func() error { return r.RenameUser(ctx, "test", "li", "lee") }, []string{user}},
 			{func() error { return r.RemoveUser(ctx, "test", "lee") }, []string{user, token}},

@@ -31,6 +31,7 @@ type User struct {
 	Scope    scope.Scope // of the role: the sites that the user may see
 	Created  time.Time
 	Disabled *time.Time // since when the user cannot log in; nil: can
+	TOTP     *time.Time // since when a log-in with the password needs a code too; nil: it does not
 }
 
 // Hooks connect a Repository with other domains. They are called inside transactions; nil ones are not.
@@ -48,14 +49,14 @@ type Repository struct {
 // New returns the repository of a database.
 func New(d *db.DB, h Hooks) *Repository { return &Repository{db: d, hooks: h} }
 
-const userColumns = `u.id, u.name, u.role, u.sites, u.created_at, u.disabled_at`
+const userColumns = `u.id, u.name, u.role, u.sites, u.created_at, u.disabled_at, u.totp_at`
 
 // scanUser reads userColumns, and what comes after them into more.
 func scanUser(scan func(...any) error, more ...any) (u User, err error) {
 	var created int64
-	var disabled sql.NullInt64
-	err = scan(append([]any{&u.ID, &u.Name, &u.Role, &u.Scope, &created, &disabled}, more...)...)
-	u.Created, u.Disabled = db.FromMillis(created), db.TimePtr(disabled)
+	var disabled, totp sql.NullInt64
+	err = scan(append([]any{&u.ID, &u.Name, &u.Role, &u.Scope, &created, &disabled, &totp}, more...)...)
+	u.Created, u.Disabled, u.TOTP = db.FromMillis(created), db.TimePtr(disabled), db.TimePtr(totp)
 	return u, err
 }
 

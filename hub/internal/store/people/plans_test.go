@@ -19,6 +19,8 @@ func TestPlans(t *testing.T) {
 				`INSERT INTO identities(kind, subject, user_id, secret, created_at) SELECT 'password', id, id, 'x', 1 FROM users`,
 				`INSERT INTO sessions(hash, user_id, created_at, expires_at) SELECT CAST(id AS ` + bytes(d) + `), id, created_at, created_at FROM users`,
 				`INSERT INTO login_origins(user_id, origin, last_at) SELECT id, '192.0.2.7', created_at FROM users`,
+				`INSERT INTO totp_secrets(user_id, secret) SELECT id, CAST(id AS ` + bytes(d) + `) FROM users`,
+				`INSERT INTO recovery_codes(user_id, hash) SELECT id, CAST(id AS ` + bytes(d) + `) FROM users`,
 				`INSERT INTO tokens(id, hash, name, role, created_at, created_by, created_by_id) SELECT id, CAST(id AS ` + bytes(d) + `), name, role, created_at, name, id FROM users`,
 				`ANALYZE`,
 			} {
@@ -35,6 +37,8 @@ func TestPlans(t *testing.T) {
 		dbtest.ByIndex(t, d, usersQuery, "user-5", 100)
 		dbtest.ByIndex(t, d, tokensQuery, 500, "id-500", 100)
 		dbtest.ByIndex(t, d, loginQuery, password, "192.0.2.7", "user-5")
+		dbtest.ByIndex(t, d, totpQuery, "id-5")
+		dbtest.ByIndex(t, d, recoveryQuery, "id-5", []byte("x"))
 		dbtest.ByIndex(t, d, sessionQuery, []byte("x"), now)
 		dbtest.ByIndex(t, d, tokenQuery, now, []byte("x"))
 		dbtest.ByIndex(t, d, usersByIDQuery(d.Engine()), `["id-5"]`)

@@ -42,25 +42,61 @@ const loginQuery = `SELECT ` + userColumns + `, i.secret, CASE WHEN o.origin IS 
 // AddSession stores a log-in by the SHA-256 of its cookie, and the origin as one of the user's. It
 // returns db.ErrNotFound when the user has been removed or disabled meanwhile.
 func (r *Repository) AddSession(ctx context.Context, hash []byte, userID, origin string, expires time.Time) error {
+	return r.addSession(ctx, Session{hash, userID, origin, expires}, func(*db.Tx, string) (string, error) { return "", nil })
+}
+
+// AddPasswordSession is AddSession for a log-in with a password. It also returns db.ErrNotFound when the password has been
+// changed meanwhile, or when the user has a second factor and the proof does not hold, such as a code that was used
+// already. What proves the second factor is used up in the same transaction.
+func (r *Repository) AddPasswordSession(ctx context.Context, s Session, p Proof) error {
+	return r.addSession(ctx, s, func(t *db.Tx, userID string) (string, error) {
+		var same string
+		if err := t.One(`SELECT user_id FROM identities WHERE kind = ? AND subject = ? AND secret = ?`, password, userID, p.Password)(&same); err != nil {
+			return "", err
+		}
+		return useSecondFactor(t, userID, p.Factor)
+	})
+}
+
+// Session is a log-in.
+type Session struct {
+	Hash    []byte // SHA-256 of its cookie
+	UserID  string
+	Origin  string // where it came from
+	Expires time.Time
+}
+
+// Proof is what a log-in with a password rests on.
+type Proof struct {
+	Password string // the hash that the password was compared with
+	Factor   Factor
+}
+
+// addSession stores a log-in. prove is called with the user's row locked, and returns a detail for the audit log.
+func (r *Repository) addSession(ctx context.Context, s Session, prove func(t *db.Tx, userID string) (string, error)) error {
 	err := r.db.Update(ctx, "add_session", func(t *db.Tx) error {
 		var name string
-		if err := t.One(`SELECT name FROM users WHERE id = ? AND disabled_at IS NULL`+t.ForUpdate(), userID)(&name); err != nil {
+		if err := t.One(`SELECT name FROM users WHERE id = ? AND disabled_at IS NULL`+t.ForUpdate(), s.UserID)(&name); err != nil {
+			return err
+		}
+		detail, err := prove(t, s.UserID)
+		if err != nil {
 			return err
 		}
 		now := db.Millis(t.Now())
 		if _, err := t.Exec(`INSERT INTO sessions(hash, user_id, created_at, expires_at) VALUES (?, ?, ?, ?)`,
-			hash, userID, now, db.Millis(expires)); err != nil {
+			s.Hash, s.UserID, now, db.Millis(s.Expires)); err != nil {
 			return err
 		}
 		if _, err := t.Exec(`INSERT INTO login_origins(user_id, origin, last_at) VALUES (?, ?, ?)
-			ON CONFLICT(user_id, origin) DO UPDATE SET last_at = excluded.last_at`, userID, origin, now); err != nil {
+			ON CONFLICT(user_id, origin) DO UPDATE SET last_at = excluded.last_at`, s.UserID, s.Origin, now); err != nil {
 			return err
 		}
 		if _, err := t.Exec(`DELETE FROM login_origins WHERE user_id = ? AND origin NOT IN
-			(SELECT origin FROM login_origins WHERE user_id = ? ORDER BY last_at DESC, origin LIMIT ?)`, userID, userID, maxOrigins); err != nil {
+			(SELECT origin FROM login_origins WHERE user_id = ? ORDER BY last_at DESC, origin LIMIT ?)`, s.UserID, s.UserID, maxOrigins); err != nil {
 			return err
 		}
-		audit.Append(t, name, "log in", name, "")
+		audit.Append(t, name, "log in", name, detail)
 		return nil
 	})
 	if err != nil {
