@@ -24,7 +24,7 @@ const usage = `usage: hub COMMAND
   demo    [--data DIR] [--listen ADDR] [--video FILE] [--camera URL]...   a hub, an edge and simulated devices
   check   [--config FILE] [--data DIR] [--database URL]   reports errors in a configuration, and what a hub lacks on this machine
   edge    add NAME | list | revoke NAME                 [--data DIR] [--database URL]
-  user    add NAME --role ROLE [--sites A,B] | sites NAME --sites A,B|all | list | password NAME | rename NAME NEW   [--data DIR] [--database URL]   passwords are read from standard input
+  user    add NAME --role ROLE [--sites A,B] | sites NAME --sites A,B|all | list | password NAME | totp-remove NAME | rename NAME NEW   [--data DIR] [--database URL]   passwords are read from standard input
   token   create --role ROLE [--name NAME] [--sites A,B] [--valid 720h] | list | revoke ID   [--data DIR] [--database URL]
   audit   verify [--head FILE]... | head | key | rekey  [--data DIR] [--database URL]   verifies the whole audit log; prints its signed head, or its
                                                                                 key's ID and public part; lets it go on when its key is lost

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -13,6 +14,8 @@ import (
 	"gridpost/firmware-config/enrol"
 	"gridpost/hub/internal/db"
 	"gridpost/hub/internal/db/schema"
+	"gridpost/hub/internal/store/audit"
+	"gridpost/hub/internal/store/people"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -64,6 +67,17 @@ func TestCommands(t *testing.T) {
 	if out := must("", "user", "list"); !strings.Contains(out, "li.wei  dispatcher") {
 		t.Errorf("%s", out)
 	}
+	if _, err := hub(t, "", "user", "totp-remove", "li.wei", "--data", data); err == nil {
+		t.Error("a second factor that is off was removed")
+	}
+	turnOn(t, data, "li.wei")
+	if out := must("", "user", "list"); !regexp.MustCompile(`li\.wei .*Z? +\d{4}-\d\d-\d\dT\S+ +all`).MatchString(out) {
+		t.Errorf("%s", out)
+	}
+	must("", "user", "totp-remove", "li.wei")
+	if out := must("", "user", "list"); !regexp.MustCompile(`li\.wei .* -  +all`).MatchString(out) {
+		t.Errorf("%s", out)
+	}
 	if out := must("", "audit", "verify"); !strings.Contains(out, "none was changed or removed") {
 		t.Errorf("%s", out)
 	}
@@ -80,10 +94,27 @@ func TestCommands(t *testing.T) {
 	}
 }
 
+// turnOn gives a user a second factor.
+func turnOn(t *testing.T, data, name string) {
+	t.Helper()
+	d, err := db.Open(t.Context(), db.Options{Name: "hub", Dir: data, Schema: schema.Hub()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = audit.Open(t.Context(), d, audit.Options{Dir: data})
+	r := people.New(d, people.Hooks{})
+	u, uerr := r.User(t.Context(), name)
+	err = errors.Join(err, uerr, r.BeginTOTP(t.Context(), u.ID, []byte("secret")),
+		r.EnableTOTP(t.Context(), u.ID, people.Factor{Secret: []byte("secret"), Step: 1}, nil, nil), d.Close())
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestInvalidCommandsAreRefused(t *testing.T) {
 	data := t.TempDir()
 	for _, args := range [][]string{
-		{}, {"fly"}, {"edge"}, {"edge", "add"}, {"edge", "add", "a", "b"}, {"edge", "sing", "x"}, {"user", "list", "x"}, {"user", "rename", "x"}, {"audit"}, {"audit", "sing"}, {"token", "create", "x"}, {"run", "x"},
+		{}, {"fly"}, {"edge"}, {"edge", "add"}, {"edge", "add", "a", "b"}, {"edge", "sing", "x"}, {"user", "list", "x"}, {"user", "rename", "x"}, {"user", "totp-remove"}, {"audit"}, {"audit", "sing"}, {"token", "create", "x"}, {"run", "x"},
 	} {
 		if _, err := hub(t, "", append(args, "--data", data)...); !errors.Is(err, errUsage) && len(args) > 0 {
 			t.Errorf("%q: %v", args, err)

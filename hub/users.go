@@ -50,6 +50,10 @@ func (p program) user(ctx context.Context, args []string) error {
 		return p.withPassword(ctx, *at, func(users *auth.Service, password string) error {
 			return users.SetPassword(ctx, commandLine, names[0], password)
 		})
+	case verb == "totp-remove" && len(names) == 1:
+		return withUsers(ctx, *at, func(_ *auth.Service, r *people.Repository) error {
+			return r.RemoveTOTP(ctx, commandLine, names[0])
+		})
 	case verb == "rename" && len(names) == 2:
 		return withUsers(ctx, *at, func(users *auth.Service, _ *people.Repository) error {
 			return users.RenameUser(ctx, commandLine, names[0], names[1])
@@ -107,14 +111,14 @@ const listPage = 500
 
 func (p program) userList(ctx context.Context, r *people.Repository) error {
 	w := tabwriter.NewWriter(p.out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tROLE\tCREATED\tID\tSITES")
+	fmt.Fprintln(w, "NAME\tROLE\tCREATED\tID\tTOTP SINCE\tSITES")
 	for after := ""; ; {
 		page, err := r.Users(ctx, after, listPage)
 		if err != nil {
 			return err
 		}
 		for _, u := range page {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", u.Name, u.Role, u.Created.Format(time.RFC3339), u.ID, u.Scope)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", u.Name, u.Role, u.Created.Format(time.RFC3339), u.ID, moment(u.TOTP, "-"), u.Scope)
 		}
 		if len(page) < listPage {
 			return w.Flush()

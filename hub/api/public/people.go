@@ -10,6 +10,7 @@ type User struct {
 	Sites    []string   `json:"sites" nullable:"true" doc:"that the user may see; null: all"`
 	Created  time.Time  `json:"created_at"`
 	Disabled *time.Time `json:"disabled_at" doc:"since when the user cannot log in; null: can"`
+	TOTP     *time.Time `json:"totp_at" doc:"since when a log-in with the password needs a code too; null: it does not"`
 }
 
 // Token is an API token. Its secret is not stored.

@@ -55,6 +55,12 @@ func (h *hub) recordFailures(ctx context.Context, all []auth.Failure) error {
 		if f.Refused > 0 {
 			detail += fmt.Sprintf(", %d refused without a look", f.Refused)
 		}
+		switch f.Way {
+		case auth.ByCode:
+			detail += ", with the right password and a wrong code"
+		case auth.ByProvider:
+			detail += ", by the identity provider"
+		}
 		entries = append(entries, audit.Entry{Who: who, Action: "log in failed", Object: f.User, Detail: detail})
 	}
 	return h.audit.Record(ctx, entries...)

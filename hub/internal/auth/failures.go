@@ -20,8 +20,19 @@ const (
 	failuresLimit = 3 * time.Second  // to store the last record when the hub stops
 )
 
+// Way says what a log-in was tried with.
+type Way string
+
+// The ways of log-ins that failed.
+const (
+	ByPassword Way = ""     // the password was wrong, or there is no such user
+	ByCode     Way = "code" // the password was right, and the code of the second factor was not
+	ByProvider Way = "oidc" // the OpenID Connect provider did not confirm it, or the hub does not admit the user
+)
+
 // Failure counts failed log-ins of one account from one origin, or of several accounts and origins together.
 type Failure struct {
+	Way     Way    // of several together: ByPassword
 	User    string // empty: no user has the name that was given, which is not kept because it may be a password
 	Origin  string // an address or a network; empty: several
 	Count   int    // attempts that were looked at, or refused because of those before
@@ -42,8 +53,11 @@ type Failures struct {
 	rest Failure // of what did not fit
 }
 
-// failing is an account and an origin.
-type failing struct{ user, origin string }
+// failing is an account, an origin, and the way of the log-in.
+type failing struct {
+	way          Way
+	user, origin string
+}
 
 // NewFailures returns a collector that calls record from Run. record may be called again with the same failures when it
 // has returned an error.
@@ -52,11 +66,11 @@ func NewFailures(record func(context.Context, []Failure) error, log *slog.Logger
 }
 
 // note counts a failure. f may be nil.
-func (f *Failures) note(user, origin string, refused bool) {
+func (f *Failures) note(way Way, user, origin string, refused bool) {
 	if f == nil {
 		return
 	}
-	one := Failure{User: user, Origin: origin, Count: 1, First: f.now(), Last: f.now()}
+	one := Failure{Way: way, User: user, Origin: origin, Count: 1, First: f.now(), Last: f.now()}
 	if refused {
 		one.Refused = 1
 	}
@@ -71,7 +85,7 @@ func (f *Failures) note(user, origin string, refused bool) {
 
 // add counts failures. f.mu is held.
 func (f *Failures) add(one Failure) {
-	key := failing{one.User, one.Origin}
+	key := failing{one.Way, one.User, one.Origin}
 	to := f.all[key]
 	switch {
 	case one.Origin == "" || to == nil && len(f.all) >= maxFailing:
@@ -80,7 +94,7 @@ func (f *Failures) add(one Failure) {
 		f.all[key] = &one
 	default:
 		sum := to.plus(one)
-		sum.User, sum.Origin = to.User, to.Origin
+		sum.Way, sum.User, sum.Origin = to.Way, to.User, to.Origin
 		*to = sum
 	}
 }
@@ -109,7 +123,7 @@ func (f *Failures) take() []Failure {
 		out = append(out, *one)
 	}
 	slices.SortFunc(out, func(a, b Failure) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.User, b.User), cmp.Compare(a.Origin, b.Origin))
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.User, b.User), cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.Way, b.Way))
 	})
 	rest := f.rest
 	for len(out) > failuresOwn {

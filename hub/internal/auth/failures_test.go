@@ -48,9 +48,9 @@ func TestFailuresAreRecordedInBoundedWrites(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- f.Run(ctx) }()
 		step := func(d time.Duration) { time.Sleep(d); synctest.Wait() }
-		f.note("li", "192.0.2.1", false)
-		f.note("li", "192.0.2.1", true)
-		f.note("", "192.0.2.2", false)
+		f.note(ByPassword, "li", "192.0.2.1", false)
+		f.note(ByPassword, "li", "192.0.2.1", true)
+		f.note(ByPassword, "", "192.0.2.2", false)
 		step(11 * time.Second)
 		got := r.take()
 		if len(got) != 1 || len(got[0]) != 2 || got[0][0].User != "li" || got[0][0].Count != 2 || got[0][0].Refused != 1 || got[0][1].Origin != "192.0.2.2" {
@@ -72,7 +72,7 @@ func TestFailuresAreRecordedInBoundedWrites(t *testing.T) {
 		}
 		const flood = 30_000
 		for i := range flood { // within five minutes, from many origins
-			f.note("", fmt.Sprint(i%5000), i%2 == 0)
+			f.note(ByPassword, "", fmt.Sprint(i%5000), i%2 == 0)
 			if i%100 == 0 {
 				step(time.Second)
 			}
@@ -84,9 +84,9 @@ func TestFailuresAreRecordedInBoundedWrites(t *testing.T) {
 		}
 		step(time.Hour)
 		r.fail(true)
-		f.note("li", "192.0.2.1", false)
+		f.note(ByPassword, "li", "192.0.2.1", false)
 		step(time.Minute)
-		f.note("li", "192.0.2.1", false)
+		f.note(ByPassword, "li", "192.0.2.1", false)
 		step(time.Minute)
 		r.fail(false)
 		step(2 * time.Minute)
@@ -94,7 +94,7 @@ func TestFailuresAreRecordedInBoundedWrites(t *testing.T) {
 			t.Errorf("after a failure: %+v", got)
 		}
 		step(time.Hour)
-		f.note("wang", "192.0.2.3", false)
+		f.note(ByPassword, "wang", "192.0.2.3", false)
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)

@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"net/http"
 
 	"gridpost/hub/internal/db"
+	"gridpost/hub/internal/problem"
 	"gridpost/hub/internal/scope"
 	"gridpost/hub/internal/store/people"
 )
@@ -20,16 +22,20 @@ type Identity struct {
 }
 
 // LoginIdentity begins a session for a user who was logged in elsewhere. At the first time the user is added; each
-// time the user gets the role and the scope of the identity. It returns ErrDenied for a user who is disabled, or
-// db.ErrConflict if a new user's name is another user's.
+// time the user gets the role and the scope of the identity. A second factor is the provider's matter: the hub asks for
+// none. It returns ErrDenied for a user who is disabled, or db.ErrConflict if a new user's name is another user's.
 func (s *Service) LoginIdentity(ctx context.Context, id Identity, remote string) (cookie string, p Principal, err error) {
+	user := people.User{Name: id.Name}
+	defer func() { s.IdentityRefused(user.Name, remote, err) }()
 	if err := errors.Join(checkUser(id.Name, id.Role), checkScope(id.Scope)); err != nil {
+		user.Name = "" // nobody has it
 		return "", Principal{}, err
 	}
-	user, err := s.o.People.UserOfIdentity(ctx, id.Subject, people.User{Name: id.Name, Role: string(id.Role), Scope: id.Scope})
+	known, err := s.o.People.UserOfIdentity(ctx, id.Subject, people.User{Name: id.Name, Role: string(id.Role), Scope: id.Scope})
 	if err != nil {
 		return "", Principal{}, err
 	}
+	user = known
 	origin, _ := originOf(remote)
 	cookie = rand.Text() + rand.Text()
 	sum := sha256.Sum256([]byte(cookie))
@@ -42,4 +48,18 @@ func (s *Service) LoginIdentity(ctx context.Context, id Identity, remote string)
 		return "", Principal{}, err
 	}
 	return cookie, p, nil
+}
+
+// IdentityRefused records a log-in by the identity provider that failed with an error: what the provider or the hub has
+// refused, not what has gone wrong with either. name is empty if it is not known.
+func (s *Service) IdentityRefused(name, remote string, err error) {
+	var refusal *problem.Error
+	var slow *ThrottledError
+	origin, _ := originOf(remote)
+	switch {
+	case errors.As(err, &slow):
+		s.o.Failures.note(ByProvider, name, origin, true)
+	case errors.Is(err, ErrDenied), errors.As(err, &refusal) && refusal.Status < http.StatusInternalServerError:
+		s.o.Failures.note(ByProvider, name, origin, false)
+	}
 }

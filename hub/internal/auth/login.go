@@ -12,16 +12,24 @@ import (
 
 	"gridpost/hub/internal/db"
 	"gridpost/hub/internal/problem"
+	"gridpost/hub/internal/store/people"
 )
 
-// Login checks a password and begins a session; cookie is what the browser stores. remote is the address
-// of the client, with or without a port. It returns ErrDenied or a *ThrottledError for an attempt that
-// fails. An attempt that is refused or fails writes nothing to the database.
+// Login is LoginWithCode without a code.
 func (s *Service) Login(ctx context.Context, name, password, remote string) (cookie string, p Principal, err error) {
+	return s.LoginWithCode(ctx, name, password, "", remote)
+}
+
+// LoginWithCode checks a password, and the code of a user who has a second factor, and begins a session; cookie is what the
+// browser stores. code is one of the authenticator app, or a recovery code; either is accepted once only. remote is the
+// address of the client, with or without a port. It returns ErrDenied or a *ThrottledError for an attempt that fails. Only
+// to who has given the right password it says more: totp_required if there is no code (the client asks for it and
+// sends all again), or totp_wrong. An attempt that is refused or fails writes nothing to the database.
+func (s *Service) LoginWithCode(ctx context.Context, name, password, code, remote string) (cookie string, p Principal, err error) {
 	origin, address := originOf(remote)
 	a := attempt{account: name, origin: origin, address: address}
 	if err := s.throttle.blocked(a); err != nil {
-		s.o.Failures.note("", a.origin, true) // whose account it is, only the database knows
+		s.o.Failures.note(ByPassword, "", a.origin, true) // whose account it is, only the database knows
 		return "", Principal{}, err
 	}
 	login, err := s.o.People.Login(ctx, name, a.origin)
@@ -34,7 +42,7 @@ func (s *Service) Login(ctx context.Context, name, password, remote string) (coo
 	exists := err == nil && login.Password != "" && login.User.Disabled == nil
 	a.known = login.Known
 	if err := s.throttle.begin(a); err != nil {
-		s.o.Failures.note(login.User.Name, a.origin, true)
+		s.o.Failures.note(ByPassword, login.User.Name, a.origin, true)
 		return "", Principal{}, err
 	}
 	ok, err := s.check(ctx, a, password, hash)
@@ -43,20 +51,32 @@ func (s *Service) Login(ctx context.Context, name, password, remote string) (coo
 	}
 	if !ok || !exists {
 		s.o.Logger.Warn("log-in refused", "remote", remote)
-		s.o.Failures.note(login.User.Name, a.origin, false)
+		s.o.Failures.note(ByPassword, login.User.Name, a.origin, false)
 		return "", Principal{}, ErrDenied
 	}
-	s.throttle.succeed(a)
-	cookie = rand.Text() + rand.Text()
-	sum := sha256.Sum256([]byte(cookie))
-	p = session(login.User, s.o.Now().Add(SessionLife), sum[:])
-	err = s.o.People.AddSession(ctx, sum[:], p.ID, a.origin, p.Expires)
-	if errors.Is(err, db.ErrNotFound) { // removed or disabled just now
-		return "", Principal{}, ErrDenied
-	}
+	factor, err := s.proveLogin(ctx, a, login.User, code)
 	if err != nil {
 		return "", Principal{}, err
 	}
+	return s.begin(ctx, a, login, factor)
+}
+
+// begin begins the session of an attempt that was right.
+func (s *Service) begin(ctx context.Context, a attempt, login people.Login, factor people.Factor) (cookie string, p Principal, err error) {
+	cookie = rand.Text() + rand.Text()
+	sum := sha256.Sum256([]byte(cookie))
+	p = session(login.User, s.o.Now().Add(SessionLife), sum[:])
+	err = s.o.People.AddPasswordSession(ctx, people.Session{Hash: sum[:], UserID: p.ID, Origin: a.origin, Expires: p.Expires},
+		people.Proof{Password: login.Password, Factor: factor})
+	switch {
+	case errors.Is(err, db.ErrNotFound): // removed or disabled, another password or second factor, or the code was used, just now
+		s.o.Failures.note(ByPassword, login.User.Name, a.origin, false)
+		return "", Principal{}, ErrDenied
+	case err != nil:
+		s.throttle.cancel(a)
+		return "", Principal{}, err
+	}
+	s.throttle.succeed(a)
 	return cookie, p, nil
 }
 
@@ -79,24 +99,9 @@ func (s *Service) ChangePassword(ctx context.Context, p Principal, current, next
 	if err := checkNewPassword(p.Name, next); err != nil {
 		return err
 	}
-	a := attempt{account: p.ID, origin: "session " + hex.EncodeToString(p.hash), known: true}
-	if err := s.throttle.begin(a); err != nil {
+	a := ownAttempt(p, "")
+	if _, err := s.provePassword(ctx, a, p, current, remote); err != nil {
 		return err
-	}
-	login, err := s.o.People.Login(ctx, p.Name, "")
-	if err != nil {
-		s.throttle.cancel(a)
-		return err
-	}
-	ok, err := s.check(ctx, a, current, login.Password)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		s.o.Logger.Warn("change of password refused", "remote", remote)
-		origin, _ := originOf(remote)
-		s.o.Failures.note(p.Name, origin, false)
-		return ErrDenied
 	}
 	s.throttle.succeed(a)
 	hash, err := s.newHash(ctx, p.Name, next)
@@ -104,6 +109,40 @@ func (s *Service) ChangePassword(ctx context.Context, p Principal, current, next
 		return err
 	}
 	return s.o.People.SetPassword(ctx, p.Name, p.Name, hash, "own", p.hash)
+}
+
+// ownAttempt is an attempt of a user who is logged in to prove to be the user. It is counted by session and by what it
+// is for: success in one thing does not forget the failures in another.
+func ownAttempt(p Principal, purpose string) attempt {
+	return attempt{account: p.ID + purpose, origin: "session " + hex.EncodeToString(p.hash), known: true}
+}
+
+// provePassword begins an attempt and compares the password of a user who is logged in. When it returns no error, the
+// caller ends the attempt by succeed or cancel, or leaves it as a failure.
+func (s *Service) provePassword(ctx context.Context, a attempt, p Principal, current, remote string) (people.Login, error) {
+	if err := s.throttle.begin(a); err != nil {
+		return people.Login{}, err
+	}
+	login, err := s.o.People.Login(ctx, p.Name, "")
+	if err != nil {
+		s.throttle.cancel(a)
+		return people.Login{}, err
+	}
+	hash := login.Password
+	if hash == "" { // of a user of an identity provider
+		hash = s.dummy
+	}
+	ok, err := s.check(ctx, a, current, hash)
+	if err != nil {
+		return people.Login{}, err
+	}
+	if !ok || login.Password == "" {
+		s.o.Logger.Warn("password of a user who is logged in refused", "remote", remote)
+		origin, _ := originOf(remote)
+		s.o.Failures.note(ByPassword, p.Name, origin, false)
+		return people.Login{}, ErrDenied
+	}
+	return login, nil
 }
 
 // check compares the password of an attempt with a hash. When it returns an error, because the request was cancelled or too

@@ -84,6 +84,11 @@ func accountKinds() []Kind {
 	return []Kind{
 		{"login_throttled", http.StatusTooManyRequests, "too many attempts[; try again in {seconds}]"},
 		{"password_wrong", http.StatusForbidden, "that is not the present password"},
+		{"totp_required", http.StatusUnauthorized, "the log-in needs a code of the authenticator app too"},
+		{"totp_wrong", http.StatusForbidden, "the code is wrong or was used already"},
+		{"totp_on", http.StatusConflict, "the second factor is on already"},
+		{"totp_off", http.StatusConflict, "the second factor is off"},
+		{"totp_not_begun", http.StatusConflict, "there is no new secret that a code could confirm"},
 		{"password_length", invalid, "a password must have {least} characters or more, and {most} bytes at most"},
 		{"password_common", invalid, "this password is one of those that are guessed first; choose another one"},
 		{"name_characters", invalid, "a name has letters, digits and . _ @ - only"},

@@ -82,13 +82,9 @@ func (s *Server) finishOpenID(w http.ResponseWriter, r *http.Request) {
 		secret = c.Value
 	}
 	http.SetCookie(w, s.openIDCookie(r, "", -1))
-	q := r.URL.Query()
-	if reason := q.Get("error"); reason != "" {
-		s.refuseOpenID(w, r, problem.New("oidc_refused", "reason", clip(reason, 80)))
-		return
-	}
-	id, err := s.o.OpenID.Finish(r.Context(), secret, q.Get("state"), q.Get("code"))
+	id, err := s.finish(r, secret)
 	if err != nil {
+		s.o.Auth.IdentityRefused("", remoteFrom(r.Context()).address, err)
 		s.refuseOpenID(w, r, err)
 		return
 	}
@@ -100,6 +96,15 @@ func (s *Server) finishOpenID(w http.ResponseWriter, r *http.Request) {
 	session := cookie(r.Context(), value, int(auth.SessionLife.Seconds()))
 	http.SetCookie(w, &session)
 	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+// finish returns who has logged in at the provider that the browser comes back from.
+func (s *Server) finish(r *http.Request, secret string) (auth.Identity, error) {
+	q := r.URL.Query()
+	if reason := q.Get("error"); reason != "" {
+		return auth.Identity{}, problem.New("oidc_refused", "reason", clip(reason, 80))
+	}
+	return s.o.OpenID.Finish(r.Context(), secret, q.Get("state"), q.Get("code"))
 }
 
 // refuseOpenID sends the browser back to the log-in page with the code of the refusal. The log has the whole reason.

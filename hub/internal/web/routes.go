@@ -66,6 +66,10 @@ func routes() []route {
 		{"get-session", "GET", "/api/v1/session", monitor, anySite, ""},
 		{"log-out", "DELETE", "/api/v1/session", monitor, anySite, ""},
 		{"change-password", "PUT", "/api/v1/session/password", monitor, anySite, ""},
+		{"get-totp", "GET", totpPath, monitor, anySite, ""},
+		{"begin-totp", "POST", totpPath, monitor, anySite, ""},
+		{"enable-totp", "PUT", totpPath, monitor, anySite, ""},
+		{"disable-totp", "POST", totpPath + "/disable", monitor, anySite, ""},
 		{"list-duty", "GET", "/api/v1/duty", monitor, filtered, ""},
 
 		{"list-incidents", "GET", "/api/v1/incidents", monitor, filtered, ""},
@@ -98,6 +102,7 @@ func routes() []route {
 		{"set-role", "PUT", "/api/v1/users/{name}/role", administrator, allSites, ""},
 		{"set-sites", "PUT", "/api/v1/users/{name}/sites", administrator, allSites, ""},
 		{"set-disabled", "PUT", "/api/v1/users/{name}/disabled", administrator, allSites, ""},
+		{"remove-totp", "DELETE", "/api/v1/users/{name}/totp", administrator, allSites, ""},
 		{"remove-user", "DELETE", "/api/v1/users/{name}", administrator, allSites, ""},
 
 		{"list-tokens", "GET", "/api/v1/tokens", administrator, allSites, ""},

@@ -57,6 +57,10 @@ func samples() map[string]sample {
 	return map[string]sample{
 		"log-in":          {body: map[string]string{"user": "x", "password": "x"}, want: http.StatusUnauthorized},
 		"change-password": {body: map[string]string{"current": "x", "next": "long enough"}},
+		"begin-totp":      {body: map[string]string{"password": "x"}},
+		"enable-totp":     {body: map[string]string{"code": "x"}},
+		"disable-totp":    {body: map[string]string{"password": "x", "code": "x"}},
+		"remove-totp":     {ready: user},
 		"list-incidents":  {shows: incidentID},
 		"list-devices":    {shows: "gate-7"},
 		"list-edges":      {shows: "gate-7"},

@@ -148,6 +148,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.api = humago.New(s.mux, apiConfig(o.Version))
 	s.registerSession()
+	s.registerTOTP()
 	s.registerOpenID()
 	s.registerIncidents()
 	s.registerDevices()

@@ -31,6 +31,7 @@ type loginInput struct {
 	Body struct {
 		User     string `json:"user" maxLength:"200"`
 		Password string `json:"password" maxLength:"1024"`
+		Code     string `json:"code,omitempty" maxLength:"64" doc:"of the authenticator app, or a recovery code; asked for by 401 with the code totp_required"`
 	}
 }
 
@@ -49,7 +50,8 @@ func (s *Server) registerSession() {
 	tags := []string{"session"}
 	register(s, huma.Operation{
 		OperationID: "log-in", Tags: tags, Summary: "Log in",
-		Errors: []int{http.StatusUnauthorized, http.StatusTooManyRequests},
+		Description: "The answer 401 with the code totp_required means that the password is right and the account needs a code too: send all again with code.",
+		Errors:      []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests},
 	}, s.logIn)
 	register(s, huma.Operation{
 		OperationID: "get-session", Tags: tags, Summary: "The session of the request: who is logged in",
@@ -90,7 +92,7 @@ func cookie(ctx context.Context, value string, maxAge int) http.Cookie {
 }
 
 func (s *Server) logIn(ctx context.Context, in *loginInput) (*sessionOutput, error) {
-	value, p, err := s.o.Auth.Login(ctx, in.Body.User, in.Body.Password, remoteFrom(ctx).address)
+	value, p, err := s.o.Auth.LoginWithCode(ctx, in.Body.User, in.Body.Password, in.Body.Code, remoteFrom(ctx).address)
 	switch {
 	case errors.Is(err, auth.ErrDenied):
 		return nil, &problem.Error{Status: http.StatusUnauthorized}
@@ -101,9 +103,13 @@ func (s *Server) logIn(ctx context.Context, in *loginInput) (*sessionOutput, err
 }
 
 func (s *Server) changePassword(ctx context.Context, in *ownPasswordInput) (*struct{}, error) {
-	err := s.o.Auth.ChangePassword(ctx, who(ctx), in.Body.Current, in.Body.Next, remoteFrom(ctx).address)
+	return nil, passwordWrong(s.o.Auth.ChangePassword(ctx, who(ctx), in.Body.Current, in.Body.Next, remoteFrom(ctx).address))
+}
+
+// passwordWrong makes a refusal of ErrDenied, which must not look as if the session had ended.
+func passwordWrong(err error) error {
 	if errors.Is(err, auth.ErrDenied) {
-		return nil, problem.New("password_wrong")
+		return problem.New("password_wrong")
 	}
-	return nil, err
+	return err
 }

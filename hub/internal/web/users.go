@@ -124,6 +124,11 @@ func (s *Server) registerUserChanges(tags []string) {
 		return s.o.Auth.SetPassword(ctx, who(ctx).Name, in.Name, in.Body.Password)
 	})
 	registerRemoval(s, huma.Operation{
+		OperationID: "remove-totp", Tags: tags, Summary: "Turn the second factor of a user off, who has lost it", Errors: conflict,
+	}, func(ctx context.Context, in *nameInput) error {
+		return s.o.People.RemoveTOTP(ctx, who(ctx).Name, in.Name)
+	})
+	registerRemoval(s, huma.Operation{
 		OperationID: "remove-user", Tags: tags, Summary: "Remove a user; the last administrator stays", Errors: conflict,
 	}, func(ctx context.Context, in *nameInput) error {
 		return s.o.People.RemoveUser(ctx, who(ctx).Name, in.Name)
@@ -157,5 +162,5 @@ func (s *Server) registerUserChanges(tags []string) {
 }
 
 func presentUser(u people.User) public.User {
-	return public.User{ID: u.ID, Name: u.Name, Role: u.Role, Sites: u.Scope.Names(), Created: u.Created, Disabled: u.Disabled}
+	return public.User{ID: u.ID, Name: u.Name, Role: u.Role, Sites: u.Scope.Names(), Created: u.Created, Disabled: u.Disabled, TOTP: u.TOTP}
 }
