@@ -41,6 +41,7 @@ export function shellCommands(): Command[] {
     ...mutes,
     { id: "link.retry", group: "general", label: () => t("link.retry"), when: () => link.state !== "live", run: () => link.retry() },
     { id: "password", group: "general", label: () => t("password.title"), run: () => (shell.passwordOpen = true) },
+    { id: "totp", group: "general", label: () => t("totp.title"), run: () => (shell.totpOpen = true) },
     { id: "signout", group: "general", label: () => t("shell.signOut"), run: () => void signOut() },
   ];
 }

@@ -34,9 +34,9 @@ class SessionStore {
     }
   }
 
-  /** Signs in; throws ApiError: 401 wrong, 429 too often. */
-  async signIn(user: string, password: string): Promise<void> {
-    this.#in(await api.post<Session>("/api/v1/session", { user, password }));
+  /** Signs in; throws ApiError: 401 wrong (or, with the code totp_required, a code is needed too), 403 wrong code, 429 too often. */
+  async signIn(user: string, password: string, code = ""): Promise<void> {
+    this.#in(await api.post<Session>("/api/v1/session", { user, password, ...(code && { code }) }));
   }
 
   async signOut(): Promise<void> {
