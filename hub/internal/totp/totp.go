@@ -29,7 +29,7 @@ const (
 // NewSecret returns a new secret of 160 bits.
 func NewSecret() []byte {
 	secret := make([]byte, secretLength)
-	rand.Read(secret) //nolint:errcheck // it never fails, see its documentation
+	rand.Read(secret) // it never fails, see its documentation
 	return secret
 }
 
