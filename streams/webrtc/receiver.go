@@ -48,7 +48,7 @@ func (r *receiver) run(ctx context.Context) error {
 	for {
 		now := time.Now()
 		if err := r.setDeadline(now); err != nil {
-			return ErrLost
+			return ErrClosedByPeer // as below
 		}
 		n, _, err := r.track.Read(buffer)
 		now = time.Now()
@@ -130,14 +130,14 @@ func (r *receiver) drain(now time.Time) error {
 	if r.reports != nil && (r.due || r.reports.overdue(now)) {
 		r.due = false
 		lsr, delay := r.clock.lastReport(now)
-		if err := r.writeRTCP([]rtcp.Packet{r.reports.report(lsr, delay, now)}); err != nil {
-			return fmt.Errorf("%w: reporting what arrived: %w", ErrLost, err)
+		if err := r.send("reporting what arrived", r.reports.report(lsr, delay, now)); err != nil {
+			return err
 		}
 	}
 	if r.transport != nil {
 		if feedback := r.transport.due(now); len(feedback) > 0 {
-			if err := r.writeRTCP(feedback); err != nil {
-				return fmt.Errorf("%w: reporting when packets arrived: %w", ErrLost, err)
+			if err := r.send("reporting when packets arrived", feedback...); err != nil {
+				return err
 			}
 		}
 	}
@@ -146,11 +146,15 @@ func (r *receiver) drain(now time.Time) error {
 		return nil
 	}
 	r.nacked += uint64(len(missing))
-	err := r.writeRTCP([]rtcp.Packet{&rtcp.TransportLayerNack{
+	return r.send("requesting packets", &rtcp.TransportLayerNack{
 		MediaSSRC: r.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(missing),
-	}})
-	if err != nil {
-		return fmt.Errorf("%w: requesting packets: %w", ErrLost, err)
+	})
+}
+
+// send sends RTCP packets, which fails only once the connection is closed: a line that is lost swallows them.
+func (r *receiver) send(doing string, packets ...rtcp.Packet) error {
+	if err := r.writeRTCP(packets); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrClosedByPeer, doing, err)
 	}
 	return nil
 }
@@ -161,9 +165,5 @@ func (r *receiver) requestKeyframe(now time.Time) error {
 		return nil
 	}
 	r.pliSent = now
-	err := r.writeRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: r.ssrc}})
-	if err != nil {
-		return fmt.Errorf("%w: requesting a keyframe: %w", ErrLost, err)
-	}
-	return nil
+	return r.send("requesting a keyframe", &rtcp.PictureLossIndication{MediaSSRC: r.ssrc})
 }

@@ -98,6 +98,8 @@ func (p endpoint) do(ctx context.Context, method, target, body string) (*http.Re
 	return response, nil
 }
 
+// resolve returns the absolute URL of a resource. It is of the endpoint's own origin, because requests about it carry
+// the endpoint's credentials.
 func resolve(base, location string) (string, error) {
 	b, err := url.Parse(base)
 	if err != nil {
@@ -109,6 +111,9 @@ func resolve(base, location string) (string, error) {
 	l, err := b.Parse(location)
 	if err != nil {
 		return "", fmt.Errorf("reading the resource's URL: %w", err)
+	}
+	if l.Scheme != b.Scheme || l.Host != b.Host {
+		return "", fmt.Errorf("the answer names a resource at another server, %s://%s", l.Scheme, l.Host)
 	}
 	return l.String(), nil
 }
