@@ -180,7 +180,7 @@ test: build deps-demo deps-test console-check onnxruntime
 	@echo "Go tests with the race detector, and the browser tests"
 	@CGO_ENABLED=1 GRIDPOST_BIN=$(CURDIR)/bin GRIDPOST_FOOTAGE=$(CURDIR)/$(CACHE)/footage \
 		GRIDPOST_ONNXRUNTIME=$(CURDIR)/bin/libonnxruntime.so.1 \
-		$(GO) run ./devices/postgresql/with $(GO) test -race -shuffle=on -timeout 15m ./...
+		$(GO) run ./devices/postgresql/with $(GO) test -race -shuffle=on -p 3 -timeout 20m ./...
 	@$(MAKE) console-browser
 
 # The shared library is inside the npm package; 113 MB come for 46 that stay.
