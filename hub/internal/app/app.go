@@ -65,12 +65,12 @@ func Run(ctx context.Context, c Config, version string, logger *slog.Logger) (er
 		Dir: c.Data, URL: c.Database, Schema: schema.Hub(), Name: "hub", Exclusive: true, Logger: logger, Observer: m.database("hub"),
 	})
 	if err != nil {
-		return err
+		return unlessStopped(ctx, logger, err)
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
 	readings, err := openDatabase(ctx, telemetry.Options(db.Options{Dir: c.Data, URL: c.Database, Exclusive: true, Logger: logger, Observer: m.database("telemetry")}))
 	if err != nil {
-		return err
+		return unlessStopped(ctx, logger, err)
 	}
 	defer func() { err = errors.Join(err, readings.Close()) }()
 	h := &hub{config: c, log: logger, db: d, incidents: announce.Incidents(d), telemetry: telemetry.New(readings, logger), metrics: m, commands: commands.New(), publications: newPublicationLog(d, logger)}
@@ -79,11 +79,11 @@ func Run(ctx context.Context, c Config, version string, logger *slog.Logger) (er
 	h.presence = edges.NewPresence(h.edges, logger)
 	m.h = h
 	if err := h.prepare(ctx, version); err != nil {
-		return err
+		return unlessStopped(ctx, logger, err)
 	}
 	defer func() { err = errors.Join(err, h.close()) }()
 	if err := h.announce(ctx); err != nil {
-		return err
+		return unlessStopped(ctx, logger, err)
 	}
 	defer h.withdraw()
 	return rungroup.Run(ctx,
@@ -91,6 +91,15 @@ func Run(ctx context.Context, c Config, version string, logger *slog.Logger) (er
 		[]rungroup.Component{h.servePublic, h.serveEdges, h.relayTurn},
 		[]rungroup.Component{h.db.Run, h.telemetry.DB().Run, h.presence.Run, h.auth.Run, h.access.Run, h.feed.Run, h.notifier.Run, h.leases.Run, h.publications.Run, h.heads.Run, h.failures.Run, h.indexIncidents, h.runJobs, h.keepRoom, h.adoptTelemetry},
 	)
+}
+
+// unlessStopped returns the error of a step of the start; nil if the hub was told to stop meanwhile, which is no failure.
+func unlessStopped(ctx context.Context, logger *slog.Logger, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	logger.Info("stopped before the start was complete", "during", err)
+	return nil
 }
 
 // NewEdges returns the repository of edges on the hub's database, with the public forms of its changes.

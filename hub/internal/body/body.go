@@ -22,9 +22,12 @@ type Limits struct {
 // Default returns the limits of bodies of up to about 256 KiB, from clients that need not be known.
 func Default() Limits { return Limits{Pause: 20 * time.Second, Total: time.Minute} }
 
-// drain is how long the rest of a body is received that the handler did not read. A client that is still
-// sending then would not get the response, because its connection is reset.
-const drain = time.Second
+// How long, and how many bytes of, the rest of a body are received that the handler did not read. A client that is still
+// sending after that may not get the response, because its connection is reset.
+const (
+	drain      = time.Second
+	drainBytes = 4 << 20
+)
 
 // Handler returns a handler that calls next and holds the bodies of its requests to limits, which is called for each
 // request with a body. Reads fail with os.ErrDeadlineExceeded when a body is late. The deadline is lifted when the
@@ -50,6 +53,8 @@ func Handler(next http.Handler, limits func(*http.Request) Limits) http.Handler 
 			}
 			out.begin()
 			body.deadline(time.Now().Add(drain))
+			_ = control.Flush()                                      // a client that waits for the response sends no more
+			_, _ = io.CopyN(io.Discard, body.ReadCloser, drainBytes) // whatever comes, the connection is closed then
 		}()
 		next.ServeHTTP(out, r)
 	})
