@@ -112,8 +112,19 @@ func resolve(base, location string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading the resource's URL: %w", err)
 	}
-	if l.Scheme != b.Scheme || l.Host != b.Host {
+	if l.Scheme != b.Scheme || !strings.EqualFold(l.Hostname(), b.Hostname()) || port(l) != port(b) {
 		return "", fmt.Errorf("the answer names a resource at another server, %s://%s", l.Scheme, l.Host)
 	}
 	return l.String(), nil
+}
+
+// port returns the port of a URL, or the one that its scheme stands for.
+func port(u *url.URL) string {
+	switch {
+	case u.Port() != "":
+		return u.Port()
+	case u.Scheme == "https":
+		return "443"
+	}
+	return "80"
 }

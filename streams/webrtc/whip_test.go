@@ -20,6 +20,13 @@ func TestResourcesAreOfTheEndpointsOrigin(t *testing.T) {
 			t.Errorf("%q: %q, %v", location, got, err)
 		}
 	}
+	for base, location := range map[string]string{
+		"https://hub.example/whip": "https://Hub.example:443/1", "https://hub.example:443/whip": "https://hub.example/1", "http://hub.example/whip": "http://hub.example:80/1",
+	} {
+		if got, err := resolve(base, location); got == "" || err != nil {
+			t.Errorf("%q from %q: %v", location, base, err)
+		}
+	}
 }
 
 // A connection that the peer closes between a read and a write was closed, not lost.
