@@ -127,13 +127,12 @@ func (l *testLink) setRate(bits float64) {
 }
 
 func (l *testLink) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
-	l.count()
+	l.count(h)
 	b, err := h.Marshal()
 	if err != nil {
 		return 0, err
 	}
 	b = append(b, payload...)
-	l.player.read(h)
 	at, ok := l.enqueue(len(payload) + packetOverhead)
 	if !ok {
 		return len(b), nil
@@ -170,9 +169,11 @@ func (l *testLink) reads(end int, at time.Time) time.Time {
 	return at
 }
 
-func (l *testLink) count() {
+// count takes note of a packet before it may be lost.
+func (l *testLink) count(h *rtp.Header) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.player.read(h)
 	if now := time.Now(); now != l.segmentAt {
 		l.segmentAt, l.segment = now, 0
 	}

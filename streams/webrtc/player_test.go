@@ -20,7 +20,7 @@ type testPlayer struct {
 
 const playoutID = 4 // of the header extension
 
-// read takes note of a packet before it may be lost.
+// read takes note of a packet's delay.
 func (p *testPlayer) read(h *rtp.Header) {
 	v := h.GetExtension(playoutID)
 	if len(v) < 3 {
