@@ -97,6 +97,7 @@ type hub struct {
 	server  *httptest.Server
 	ctx     context.Context
 	running sync.WaitGroup
+	edit    func(answer string) string // what publishers and viewers are answered; nil: it is not changed
 
 	mu      sync.Mutex
 	ingest  *Ingest
@@ -156,7 +157,7 @@ func (h *hub) whip(w http.ResponseWriter, q *http.Request) {
 		defer in.Close()
 		h.ended <- in.Run(h.ctx, func(context.Context) (*Feed, error) { return h.feed, nil })
 	})
-	answer(w, in.Answer())
+	h.answer(w, in.Answer())
 }
 
 func (h *hub) whep(w http.ResponseWriter, q *http.Request) {
@@ -177,7 +178,14 @@ func (h *hub) whep(w http.ResponseWriter, q *http.Request) {
 		defer v.Close()
 		h.ended <- v.Run(h.ctx)
 	})
-	answer(w, v.Answer())
+	h.answer(w, v.Answer())
+}
+
+func (h *hub) answer(w http.ResponseWriter, sdp string) {
+	if h.edit != nil {
+		sdp = h.edit(sdp)
+	}
+	answer(w, sdp)
 }
 
 func answer(w http.ResponseWriter, sdp string) {

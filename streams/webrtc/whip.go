@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pion/webrtc/v4"
-
 	"gridpost/devices/problem"
 )
 
@@ -30,6 +28,7 @@ func (p endpoint) negotiate(ctx context.Context, s *session) (resource string, e
 	if err != nil {
 		return "", err
 	}
+	asked := time.Now()
 	response, err := p.do(ctx, http.MethodPost, p.url, offer)
 	if err != nil {
 		return "", err
@@ -38,6 +37,7 @@ func (p endpoint) negotiate(ctx context.Context, s *session) (resource string, e
 	if response.StatusCode != http.StatusCreated {
 		return "", problem.FromResponse(response)
 	}
+	trip := time.Since(asked)
 	body, err := io.ReadAll(io.LimitReader(response.Body, answerLimit))
 	if err != nil {
 		return "", fmt.Errorf("reading the answer: %w", err)
@@ -48,7 +48,7 @@ func (p endpoint) negotiate(ctx context.Context, s *session) (resource string, e
 	}
 	answer, err := completeAnswer(offer, string(body)) // an older hub rejects audio without its mid
 	if err == nil {
-		err = s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer})
+		err = s.setAnswer(answer, trip)
 	}
 	if err != nil {
 		err = fmt.Errorf("setting the answer: %w", err)
