@@ -33,6 +33,7 @@ func queries(now time.Time) map[string]Query {
 		"rule":                  {Rule: "rare"},
 		"kind":                  {Kind: "silence"},
 		"severity":              {Severity: detection.Extreme},
+		"edge and severity":     {Edge: "edge-7", Severity: detection.Extreme},
 		"site":                  {Site: "edge-3"},
 		"source report":         {Source: FromReport},
 		"source edge":           {Source: FromEdge},
@@ -239,6 +240,8 @@ func checkPlan(t *testing.T, d *db.DB, name, text string, args []any) {
 		bad := strings.Contains(line, "Seq Scan on") ||
 			strings.Contains(line, "SCAN") && !strings.Contains(line, "USING INDEX") && !strings.Contains(line, "USING COVERING INDEX") && !strings.Contains(line, "VIRTUAL TABLE") ||
 			strings.Contains(line, "TEMP B-TREE") && !slices.Contains(sorts, name)
+		// Reading all incidents of the edge takes ten times as long where they are not in memory.
+		bad = bad || d.Engine() == db.Postgres && name == "edge and severity" && strings.Contains(line, "incidents_edge ")
 		if bad {
 			t.Errorf("%s: %s\n%s", name, text, strings.Join(lines, "\n"))
 			return

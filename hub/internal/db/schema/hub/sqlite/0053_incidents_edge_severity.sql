@@ -1,0 +1,1 @@
+-- Nothing changes: SQLite finds the incidents of several filters by the full-text index, PostgreSQL by an index of its own.
