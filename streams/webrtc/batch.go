@@ -9,24 +9,26 @@ import (
 	"sync/atomic"
 )
 
-// batchConn is the UDP socket of all sessions. It delays RTP packets until flush, so that the packets
+// batchConn is a UDP socket of sessions. It delays RTP packets until flush, so that the packets
 // of a frame to one peer leave in one system call if the kernel supports segmentation
-// (UDP_SEGMENT), and sends everything else (STUN, DTLS, RTCP) at once.
+// (UDP_SEGMENT), and sends everything else (STUN, DTLS, RTCP) at once. What arrives can come several packets at a
+// time, too.
 //
-// Every writer of RTP in this package must flush after its last packet.
+// Every writer of RTP in this package must flush after its last packet. One goroutine reads.
 type batchConn struct {
 	*net.UDPConn
 	logger  *slog.Logger
 	segment atomic.Bool // the kernel segments; cleared permanently when it refuses
 	seed    maphash.Seed
 	shards  [16]batchShard
-	pool    sync.Pool // of *batch
+	arrived *coalesced // nil: each packet is read by itself
+	closed  func()     // called by Close; may be nil
 }
 
 type batchShard struct {
 	mu      sync.Mutex
-	batches map[netip.AddrPort]*batch
-	dirty   atomic.Int32 // len(batches), readable without mu
+	batches map[netip.AddrPort]*batch // nil: none yet
+	dirty   atomic.Int32              // len(batches), readable without mu
 }
 
 // Bounds of one batch: the kernel accepts at most 64 segments and one datagram's 65,507 bytes.
@@ -45,26 +47,51 @@ type batch struct {
 
 const socketBuffer = 4 << 20 // asked for; the kernel's limit may be lower
 
-func newBatchConn(c *net.UDPConn, logger *slog.Logger) *batchConn {
+var batchPool = sync.Pool{New: func() any { return &batch{bytes: make([]byte, 0, batchBytes)} }}
+
+// newBatchConn takes a socket over. coalesce says whether much arrives on it.
+func newBatchConn(c *net.UDPConn, logger *slog.Logger, coalesce bool) *batchConn {
 	b := &batchConn{UDPConn: c, logger: logger, seed: maphash.MakeSeed()}
-	b.pool.New = func() any { return &batch{bytes: make([]byte, 0, batchBytes)} }
-	for i := range b.shards {
-		b.shards[i].batches = make(map[netip.AddrPort]*batch)
-	}
-	// The kernel may limit the size; a smaller buffer means more loss under load.
-	if err := c.SetReadBuffer(socketBuffer); err != nil {
-		logger.Debug("setting the read buffer", "error", err)
-	}
-	if err := c.SetWriteBuffer(socketBuffer); err != nil {
-		logger.Debug("setting the write buffer", "error", err)
-	}
 	b.segment.Store(canSegment(c))
+	if coalesce && canCoalesce(c) {
+		b.arrived = newCoalesced()
+	}
 	return b
+}
+
+// enlarge asks for larger buffers. The kernel may limit them; smaller ones mean more loss under load.
+func (b *batchConn) enlarge() {
+	if err := b.SetReadBuffer(socketBuffer); err != nil {
+		b.logger.Debug("setting the read buffer", "error", err)
+	}
+	if err := b.SetWriteBuffer(socketBuffer); err != nil {
+		b.logger.Debug("setting the write buffer", "error", err)
+	}
+}
+
+// Close closes the socket.
+func (b *batchConn) Close() error {
+	if b.closed != nil {
+		b.closed()
+	}
+	return b.UDPConn.Close()
 }
 
 // ReadFromAddrPort is what pion calls instead of ReadFrom, to save allocations.
 func (b *batchConn) ReadFromAddrPort(p []byte) (int, netip.AddrPort, error) {
+	if b.arrived != nil {
+		return b.arrived.next(b.UDPConn, p)
+	}
 	return b.ReadFromUDPAddrPort(p)
+}
+
+// ReadFrom exists so that no read passes over packets that have come already.
+func (b *batchConn) ReadFrom(p []byte) (int, net.Addr, error) {
+	n, from, err := b.ReadFromAddrPort(p)
+	if err != nil {
+		return n, nil, err
+	}
+	return n, net.UDPAddrFromAddrPort(from), nil
 }
 
 // WriteTo exists so that no write bypasses the batches.
@@ -91,8 +118,11 @@ func (b *batchConn) WriteToAddrPort(p []byte, to netip.AddrPort) (int, error) {
 		q = s.batches[to]
 	}
 	if q == nil {
-		q, _ = b.pool.Get().(*batch)
+		q, _ = batchPool.Get().(*batch)
 		q.to = to
+		if s.batches == nil {
+			s.batches = make(map[netip.AddrPort]*batch)
+		}
 		s.batches[to] = q
 	}
 	q.sizes[q.n] = len(p)
@@ -142,7 +172,7 @@ func (b *batchConn) send(q *batch) {
 		rest, sizes = rest[bytes:], sizes[count:]
 	}
 	q.n, q.bytes = 0, q.bytes[:0]
-	b.pool.Put(q)
+	batchPool.Put(q)
 }
 
 // equalRun returns how many packets from the first on can be segments of one size (only the last may be

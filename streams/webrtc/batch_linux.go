@@ -13,16 +13,40 @@ import (
 
 // canSegment reports whether the kernel supports UDP_SEGMENT (Linux 4.18).
 func canSegment(c *net.UDPConn) bool {
+	return control(c, func(fd int) error {
+		_, err := unix.GetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
+		return err
+	})
+}
+
+// canCoalesce turns UDP_GRO on and reports whether the kernel supports it (Linux 5.0).
+func canCoalesce(c *net.UDPConn) bool {
+	return control(c, func(fd int) error { return unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1) })
+}
+
+// control reports whether do succeeds on the socket.
+func control(c *net.UDPConn, do func(fd int) error) bool {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return false
 	}
-	known := false
-	err = raw.Control(func(fd uintptr) {
-		_, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_SEGMENT)
-		known = err == nil
-	})
-	return err == nil && known
+	done := false
+	err = raw.Control(func(fd uintptr) { done = do(int(fd)) == nil })
+	return err == nil && done
+}
+
+// readSegments reads what the kernel has put together, n bytes from one address: datagrams of size bytes each, of which
+// the last one may be shorter. oob has room for a control message.
+func readSegments(c *net.UDPConn, p, oob []byte) (n, size int, from netip.AddrPort, err error) {
+	n, used, _, from, err := c.ReadMsgUDPAddrPort(p, oob)
+	if err != nil || used < unix.CmsgLen(4) {
+		return n, n, from, err
+	}
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&oob[0]))
+	if h.Level != unix.IPPROTO_UDP || h.Type != unix.UDP_GRO {
+		return n, n, from, nil
+	}
+	return n, int(int32(binary.NativeEndian.Uint32(oob[unix.CmsgLen(0):]))), from, nil
 }
 
 // writeSegments sends p as datagrams of size bytes each, of which the last one may be shorter.

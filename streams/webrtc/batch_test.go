@@ -3,7 +3,9 @@ package webrtc
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
@@ -38,7 +40,7 @@ func TestBatch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := newBatchConn(from, slog.New(slog.DiscardHandler))
+		b := newBatchConn(from, slog.New(slog.DiscardHandler), false)
 		if !segment {
 			b.segment.Store(false)
 		}
@@ -86,7 +88,7 @@ func TestBatchToNowhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := newBatchConn(from, slog.New(slog.DiscardHandler))
+	b := newBatchConn(from, slog.New(slog.DiscardHandler), false)
 	p := make([]byte, 1200)
 	p[0], p[1] = 0x80, 96
 	for range 200 { // over several batches, to an address that cannot be sent to
@@ -97,5 +99,79 @@ func TestBatchToNowhere(t *testing.T) {
 	b.flush()
 	if err := from.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCoalesced sends random packets in random batches from two sockets, and reads each with its sender and in order,
+// whether the kernel puts them together or not.
+func TestCoalesced(t *testing.T) {
+	for _, coalesce := range []bool{true, false} {
+		t.Run(fmt.Sprint(coalesce), func(t *testing.T) {
+			listen := func(coalesce bool) *batchConn {
+				c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				b := newBatchConn(c, slog.New(slog.DiscardHandler), coalesce)
+				t.Cleanup(func() {
+					if err := b.Close(); err != nil {
+						t.Error(err)
+					}
+				})
+				return b
+			}
+			to, from := listen(coalesce), [2]*batchConn{listen(false), listen(false)}
+			at := to.LocalAddr().(*net.UDPAddr).AddrPort()
+			if err := to.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			r := rand.New(rand.NewPCG(1, 2))
+			together := 0
+			for range 300 {
+				var want [2][][]byte
+				for i, c := range from {
+					size := 12 + r.IntN(1200)
+					for range 1 + r.IntN(20) {
+						if r.IntN(4) == 0 {
+							size = 12 + r.IntN(1200)
+						}
+						p := make([]byte, size)
+						for j := range p {
+							p[j] = byte(r.Uint32())
+						}
+						p[0], p[1] = 0x80, 96
+						want[i] = append(want[i], p)
+						if _, err := c.WriteToAddrPort(p, at); err != nil {
+							t.Fatal(err)
+						}
+						if r.IntN(8) == 0 {
+							c.flush()
+						}
+					}
+					c.flush()
+				}
+				buffer := make([]byte, 1500)
+				for len(want[0])+len(want[1]) > 0 {
+					n, addr, err := to.ReadFrom(buffer)
+					if err != nil {
+						t.Fatal(err)
+					}
+					i := 0
+					if addr.String() != from[0].LocalAddr().String() {
+						i = 1
+					}
+					if len(want[i]) == 0 || !bytes.Equal(buffer[:n], want[i][0]) {
+						t.Fatalf("%d bytes of sender %d are not those of its next packet", n, i)
+					}
+					want[i] = want[i][1:]
+					if to.arrived != nil && len(to.arrived.rest) > 0 {
+						together++
+					}
+				}
+			}
+			if coalesce && to.arrived != nil && together == 0 {
+				t.Error("nothing was put together")
+			}
+		})
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
+	"github.com/pion/transport/v5/stdnet"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -41,6 +42,7 @@ type Engine struct {
 	logger   *slog.Logger
 	settings webrtc.SettingEngine
 	conn     *batchConn // nil without Listen
+	sockets  sockets    // without Listen
 	udpMux   *ice.UDPMuxDefault
 	tcpMux   *ice.TCPMuxDefault
 	addr     string
@@ -94,10 +96,15 @@ func (e *Engine) listen(address string, public []string) error {
 	if err != nil {
 		return err
 	}
-	e.conn = newBatchConn(udp, e.logger)
+	network, err := stdnet.NewNet()
+	if err != nil {
+		return errors.Join(err, udp.Close(), tcp.Close())
+	}
+	e.conn = newBatchConn(udp, e.logger, true)
+	e.conn.enlarge()
 	e.addr = udp.LocalAddr().String()
 	factory := logFactory{logger: e.logger}
-	e.udpMux = ice.NewUDPMuxDefault(ice.UDPMuxParams{Logger: factory.NewLogger("ice-udp"), UDPConn: e.conn})
+	e.udpMux = ice.NewUDPMuxDefault(ice.UDPMuxParams{Logger: factory.NewLogger("ice-udp"), UDPConn: e.conn, Net: currentNet{network}})
 	e.tcpMux = ice.NewTCPMuxDefault(ice.TCPMuxParams{
 		Listener:        tcp,
 		Logger:          factory.NewLogger("ice-tcp"),
@@ -166,13 +173,15 @@ func (e *Engine) Close() error {
 func (e *Engine) flush() {
 	if e.conn != nil {
 		e.conn.flush()
+		return
 	}
+	e.sockets.flush()
 }
 
 // api returns what creates a PeerConnection of these codecs. No interceptor is registered: this package
 // does what they would do, once for all viewers of a feed. transport says whether the packets of the video have
-// transport-wide sequence numbers, if the peer supports them.
-func (e *Engine) api(transport bool, codecs ...codec) (*webrtc.API, error) {
+// transport-wide sequence numbers, if the peer supports them; receives, whether the session receives media.
+func (e *Engine) api(transport, receives bool, codecs ...codec) (*webrtc.API, error) {
 	m := &webrtc.MediaEngine{}
 	for _, c := range codecs {
 		capability := c.capability()
@@ -197,7 +206,15 @@ func (e *Engine) api(transport bool, codecs ...codec) (*webrtc.API, error) {
 			return nil, fmt.Errorf("registering the extension %s: %w", uri, err)
 		}
 	}
+	settings := e.settings
+	if e.conn == nil {
+		network, err := stdnet.NewNet()
+		if err != nil {
+			return nil, fmt.Errorf("reading the interfaces: %w", err)
+		}
+		settings.SetNet(sessionNet{Net: network, engine: e, receives: receives})
+	}
 	// Without a registry pion would register its default interceptors.
-	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(e.settings),
+	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(settings),
 		webrtc.WithInterceptorRegistry(&interceptor.Registry{})), nil
 }

@@ -37,7 +37,7 @@ func (e *Engine) NewIngest(offer string) (*Ingest, error) {
 		in.audio = &usable.audio[0]
 		codecs = append(codecs[:1:1], *in.audio)
 	}
-	api, err := e.api(false, codecs...)
+	api, err := e.api(false, true, codecs...)
 	if err != nil {
 		return nil, err
 	}

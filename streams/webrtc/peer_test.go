@@ -262,7 +262,7 @@ func offerOf(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	api, err := e.api(false, playerCodecs()...)
+	api, err := e.api(false, true, playerCodecs()...)
 	if err != nil {
 		t.Fatal(err)
 	}

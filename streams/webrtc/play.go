@@ -68,7 +68,7 @@ func playerCodecs() []codec {
 // ended: an *problem.Error when the endpoint refuses, and those of Ingest.Run. Many can run at once
 // on one Engine without Listen.
 func (e *Engine) Play(ctx context.Context, o PlayOptions) (PlayStats, error) {
-	api, err := e.api(true, playerCodecs()...)
+	api, err := e.api(true, true, playerCodecs()...)
 	if err != nil {
 		return PlayStats{}, err
 	}

@@ -69,7 +69,7 @@ func (v *Viewer) bound() bool {
 // newSending creates a peer connection over which f is sent: its video with the first codec, its audio with the second,
 // if there is one. transport says whether transport-wide feedback is wanted, if the peer can send it.
 func (e *Engine) newSending(f *Feed, transport bool, codecs ...codec) (*Viewer, error) {
-	api, err := e.api(transport, codecs...)
+	api, err := e.api(transport, false, codecs...)
 	if err != nil {
 		return nil, err
 	}
