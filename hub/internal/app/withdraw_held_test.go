@@ -138,7 +138,13 @@ func (h *hall) user(name string) http.Header {
 	if _, err := h.users.AddUser(h.ctx, "test", name, testPassword, auth.Administrator); err != nil {
 		h.t.Fatal(err)
 	}
-	got := h.call(nil, http.MethodPost, h.at+"/api/v1/session", map[string]string{"user": name, "password": testPassword}, nil)
+	return h.logIn(h.at, name)
+}
+
+// logIn logs a user in at a hub.
+func (h *hall) logIn(hub, name string) http.Header {
+	h.t.Helper()
+	got := h.call(nil, http.MethodPost, hub+"/api/v1/session", map[string]string{"user": name, "password": testPassword}, nil)
 	cookie, _, _ := strings.Cut(got.Get("Set-Cookie"), ";")
 	return http.Header{"Cookie": {cookie}}
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"encoding/base32"
 	"errors"
 	"net/http"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"gridpost/hub/internal/db"
 	"gridpost/hub/internal/db/dbtest"
 	"gridpost/hub/internal/scope"
+	"gridpost/hub/internal/totp"
 )
 
 // withdrawn are the ways in which access is withdrawn. Each opens what stands on the access, and returns it with what
@@ -29,6 +31,19 @@ func withdrawn() map[string]func(h *hall, name string) (all []*held, withdraw fu
 		"logged-out": func(h *hall, name string) ([]*held, func()) {
 			who := h.user(name)
 			return h.everything(name, who), func() { h.call(who, http.MethodDelete, h.by+"/api/v1/session", nil, nil) }
+		},
+		"second-factor": func(h *hall, name string) ([]*held, func()) {
+			all := h.everything(name, h.user(name))
+			another := h.logIn(h.by, name)
+			return all, func() { // which ends all other sessions
+				var made struct{ Secret string }
+				h.call(another, http.MethodPost, h.by+"/api/v1/session/totp", map[string]string{"password": testPassword}, &made)
+				secret, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(made.Secret)
+				if err != nil {
+					h.t.Fatal(err)
+				}
+				h.call(another, http.MethodPut, h.by+"/api/v1/session/totp", map[string]string{"code": totp.Code(secret, totp.Step(time.Now()))}, nil)
+			}
 		},
 		"scope": func(h *hall, name string) ([]*held, func()) {
 			all := h.everything(name, h.user(name))
