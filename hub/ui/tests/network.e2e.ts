@@ -105,6 +105,13 @@ describe.skipIf(why !== null)("a desk behind a firewall", () => {
     if (udp) expect(after.desk.udp).toBeGreaterThan(before.desk.udp); // the view
     expect(after.desk.tcp).toBeGreaterThan(before.desk.tcp);
   });
+  it("plays where UDP is shut for the edge: it publishes over TCP", async () => {
+    network.open();
+    network.shutSite();
+    const { udp } = network.translated().site;
+    await plays("en", (s) => s.protocol === "udp" && s.way === "", "beiqiao/bridge");
+    expect(network.translated().site.udp).toBe(udp);
+  });
   it("plays through the hub's TURN server where only that and the console are open, and says why", async () => {
     network.shut({ udp: false, ports: [Number(new URL(stage.url).port), turn] });
     const { p, first } = await plays("en", (s) => s.way !== "");

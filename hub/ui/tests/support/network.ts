@@ -136,20 +136,25 @@ export class Network {
     if (!f.udp) rule(300, "ipproto", "udp", "blackhole");
   }
 
+  /** Drops what the site sends over UDP, until open. */
+  shutSite(): void { ip("-n", this.#site.router, "rule", "add", "pref", "300", "iif", "inner", "ipproto", "udp", "blackhole"); }
+
   /** The desk's router translates addresses, until open. */
   nat(): void { this.#desk.translate(); }
 
   /** The connections that the two routers have translated. */
   translated() { return { desk: this.#desk.translated(), site: this.#site.translated() }; }
 
-  /** Lets all through again, with its own addresses. */
+  /** Lets all through again, from the desk with its own addresses. */
   open(): void {
     this.#desk.forward();
-    for (let more = true; more;) {
-      try {
-        ip("-n", this.#desk.router, "rule", "del", "iif", "inner");
-      } catch {
-        more = false; // none is left
+    for (const { router } of [this.#desk, this.#site]) {
+      for (let more = true; more;) {
+        try {
+          ip("-n", router, "rule", "del", "iif", "inner");
+        } catch {
+          more = false; // none is left
+        }
       }
     }
   }
