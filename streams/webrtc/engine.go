@@ -39,13 +39,14 @@ type EngineOptions struct {
 
 // Engine creates sessions. It is safe for concurrent use.
 type Engine struct {
-	logger   *slog.Logger
-	settings webrtc.SettingEngine
-	conn     *batchConn // nil without Listen
-	sockets  sockets    // without Listen
-	udpMux   *ice.UDPMuxDefault
-	tcpMux   *ice.TCPMuxDefault
-	addr     string
+	logger       *slog.Logger
+	settings     webrtc.SettingEngine
+	conn         *batchConn // nil without Listen
+	sockets      sockets    // without Listen
+	certificates certificates
+	udpMux       *ice.UDPMuxDefault
+	tcpMux       *ice.TCPMuxDefault
+	addr         string
 }
 
 // The times after which a silent peer is lost: ICE is disconnected, then failed. Together they are

@@ -41,7 +41,7 @@ func (e *Engine) NewIngest(offer string) (*Ingest, error) {
 	if err != nil {
 		return nil, err
 	}
-	if in.session, err = receiving(api, in.tracks, in.audio != nil); err != nil {
+	if in.session, err = e.receiving(api, in.tracks, in.audio != nil); err != nil {
 		return nil, err
 	}
 	if in.answer, err = in.session.accept(offer); err != nil {
@@ -83,10 +83,10 @@ func newTracks() tracks {
 }
 
 // receiving creates a session that accepts one video track, and one of audio if withAudio.
-func receiving(api *webrtc.API, to tracks, withAudio bool) (*session, error) {
-	pc, err := api.NewPeerConnection(webrtc.Configuration{})
+func (e *Engine) receiving(api *webrtc.API, to tracks, withAudio bool) (*session, error) {
+	pc, err := e.newConnection(api)
 	if err != nil {
-		return nil, fmt.Errorf("creating a peer connection: %w", err)
+		return nil, err
 	}
 	s := newSession(pc)
 	pc.OnTrack(func(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {

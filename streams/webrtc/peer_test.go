@@ -266,7 +266,7 @@ func offerOf(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := receiving(api, newTracks(), false)
+	s, err := e.receiving(api, newTracks(), false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,7 +73,7 @@ func (e *Engine) Play(ctx context.Context, o PlayOptions) (PlayStats, error) {
 		return PlayStats{}, err
 	}
 	tracks := newTracks()
-	s, err := receiving(api, tracks, false)
+	s, err := e.receiving(api, tracks, false)
 	if err != nil {
 		return PlayStats{}, err
 	}

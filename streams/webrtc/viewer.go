@@ -73,9 +73,9 @@ func (e *Engine) newSending(f *Feed, transport bool, codecs ...codec) (*Viewer, 
 	if err != nil {
 		return nil, err
 	}
-	pc, err := api.NewPeerConnection(webrtc.Configuration{})
+	pc, err := e.newConnection(api)
 	if err != nil {
-		return nil, fmt.Errorf("creating a peer connection: %w", err)
+		return nil, err
 	}
 	v := &Viewer{session: newSession(pc), sender: newSender(f, e.flush), codec: codecs[0], ended: make(chan struct{})}
 	v.sender.writeRTCP, v.send = pc.WriteRTCP, v.sender.run
