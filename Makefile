@@ -216,12 +216,13 @@ bench-hub: build deps-test
 
 .PHONY: bench-hub
 
-# The relay alone: 60 viewers of one camera, with GOPs of 2 s and of 10 s, and 240 viewers of 60 cameras; then viewers behind
+# The relay alone: viewers, cameras, kbit/s of a camera, frames of a GOP, ms between two viewers who join. Then viewers behind
 # bad lines, a minute for each.
+RELAY_COSTS := "60 1 4000 50 50" "60 1 4000 250 50" "60 1 4000 50 0" "10 10 4000 50 50" "240 60 2000 50 50"
 bench-relay:
 	@$(GO) test -c -o bin/relaybench ./hub/internal/relay
-	@for run in "60 1 4000 50" "60 1 4000 250" "240 60 2000 50"; do set -- $$run; \
-	  GRIDPOST_RELAY_COST=$$1 GRIDPOST_RELAY_COST_CAMERAS=$$2 GRIDPOST_RELAY_COST_KBIT=$$3 GRIDPOST_RELAY_COST_GOP=$$4 \
+	@for run in $(RELAY_COSTS); do set -- $$run; \
+	  GRIDPOST_RELAY_COST=$$1 GRIDPOST_RELAY_COST_CAMERAS=$$2 GRIDPOST_RELAY_COST_KBIT=$$3 GRIDPOST_RELAY_COST_GOP=$$4 GRIDPOST_RELAY_COST_JOIN=$$5 \
 	  bin/relaybench -test.run '^TestRelayCost$$' -test.v | grep cost_test || exit 1; done
 	@GRIDPOST_RELAY_LINES=60 bin/relaybench -test.run '^TestRelayLines$$' -test.v -test.timeout 30m | grep lines_test
 

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	mochi "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
 
 	"gridpost/devices"
 )
@@ -212,6 +213,15 @@ func (b *Broker) Run(ctx context.Context) error {
 	}
 	b.o.Logger.Info("the embedded broker listens", "address", b.Addr(), "tls", b.TLSAddr(), "users", len(b.o.Users))
 	<-ctx.Done()
+	// Before mochi would do it: its own function takes a lock for reading twice, and deadlocks with a client that leaves
+	// in between.
+	server.Listeners.CloseAll(func(listener string) {
+		for _, cl := range server.Clients.GetAll() {
+			if cl.Net.Listener == listener {
+				_ = server.DisconnectClient(cl, packets.ErrServerShuttingDown) // it returns the reason, or the client has gone
+			}
+		}
+	})
 	if err := server.Close(); err != nil {
 		return fmt.Errorf("stopping the broker: %w", err)
 	}

@@ -45,7 +45,16 @@ func (s *sink) messages() []devices.Message {
 	return append([]devices.Message(nil), s.got...)
 }
 
+// start runs a broker until the test ends.
 func start(t *testing.T, o Options) *Broker {
+	t.Helper()
+	b, stop := startUntil(t, o)
+	t.Cleanup(stop)
+	return b
+}
+
+// startUntil runs a broker until stop is called.
+func startUntil(t *testing.T, o Options) (b *Broker, stop func()) {
 	t.Helper()
 	o.Listen = "127.0.0.1:0"
 	o.Users = []User{{Name: "river", Password: "s3cret", Topics: []string{"sensors/river/#"}}, {Name: "mute", Password: "x"}}
@@ -56,7 +65,7 @@ func start(t *testing.T, o Options) *Broker {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- b.Run(ctx) }()
-	t.Cleanup(func() {
+	return b, func() {
 		cancel()
 		select {
 		case err := <-done:
@@ -66,8 +75,7 @@ func start(t *testing.T, o Options) *Broker {
 		case <-time.After(10 * time.Second):
 			t.Error("the broker does not stop")
 		}
-	})
-	return b
+	}
 }
 
 // peer is a client that sends MQTT 3.1.1 packets one by one, to see exactly what is acknowledged.

@@ -33,12 +33,13 @@ import (
 //	GRIDPOST_RELAY_COST=60 go test -run TestRelayCost -v ./hub/internal/relay
 //
 // It prints a line of JSON: memory per upstream without viewers and per viewer, CPU time per Gbit of payload, the share
-// of packets that had to be sent again, and how long the viewers, who all come at once, wait for the first keyframe.
+// of packets that had to be sent again, and how long the viewers wait for the first keyframe.
 const (
 	costViewers = "GRIDPOST_RELAY_COST"
 	costCameras = "GRIDPOST_RELAY_COST_CAMERAS" // default 1
 	costKbit    = "GRIDPOST_RELAY_COST_KBIT"    // of each camera; default 4000
 	costGOP     = "GRIDPOST_RELAY_COST_GOP"     // frames, at 25 a second; default 50
+	costJoin    = "GRIDPOST_RELAY_COST_JOIN"    // ms between two viewers; default 0: they come all at once
 	costURL     = "GRIDPOST_RELAY_COST_URL"
 	costProfile = "GRIDPOST_RELAY_COST_PROFILE"
 	costWindow  = 15 * time.Second
@@ -185,7 +186,9 @@ func resident(t *testing.T) float64 {
 	return pages * float64(os.Getpagesize()) / 1e6
 }
 
-// TestRelayCostClients runs in the other process: publishers of 1080p25 in GOPs of 2 s, and the viewers.
+// TestRelayCostClients runs in the other process: publishers of 25 frames a second, and the viewers. The viewers' kernel
+// hands them several packets at a time (UDP_GRO): over loopback, the time in which it splits what the relay sends at once
+// would count as the relay's.
 func TestRelayCostClients(t *testing.T) {
 	url := os.Getenv(costURL)
 	if url == "" {
@@ -219,8 +222,10 @@ func TestRelayCostClients(t *testing.T) {
 	var total webrtc.PlayStats
 	var first []float64 // ms
 	var all sync.WaitGroup
+	join := time.Duration(costNumber(t, costJoin, 0)) * time.Millisecond
 	for n := range costNumber(t, costViewers, 0) {
 		all.Add(1)
+		time.Sleep(join)
 		running.Go(func() {
 			begun, seen := time.Now(), false
 			s, err := engine.Play(ctx, webrtc.PlayOptions{URL: url + "/whep/edge/camera" + strconv.Itoa(n%cameras) + "?reason=test", OnFrame: func(f webrtc.Frame) {
@@ -249,8 +254,8 @@ func TestRelayCostClients(t *testing.T) {
 	cancel()
 	running.Wait()
 	slices.Sort(first)
-	fmt.Printf("viewers: %d frames, %d packets lost, %d retransmission requests, first keyframe p50 %.0f ms, p95 %.0f ms\n",
-		total.Frames, total.Lost, total.RetransmissionRequests, first[len(first)/2], first[len(first)*95/100])
+	fmt.Printf("viewers: %d frames, %d packets lost, %d retransmission requests, one came every %v, first keyframe p50 %.0f ms, p95 %.0f ms\n",
+		total.Frames, total.Lost, total.RetransmissionRequests, join, first[len(first)/2], first[len(first)*95/100])
 	fmt.Println("the end")
 	http.DefaultClient.CloseIdleConnections()
 }
