@@ -107,6 +107,7 @@ describe.skipIf(why !== null)("a desk behind a firewall", () => {
   });
   it("plays where UDP is shut for the edge: it publishes over TCP", async () => {
     network.open();
+    network.nat();
     network.shutSite();
     const { udp } = network.translated().site;
     await plays("en", (s) => s.protocol === "udp" && s.way === "", "beiqiao/bridge");
