@@ -108,7 +108,7 @@ func TestFourViewsLeaveRoomForAlerts(t *testing.T) {
 	for _, queue := range []int{64 << 10, 512 << 10} { // 130 ms, 1 s
 		t.Run(fmt.Sprint(queue), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				line := newTestLink(t, 4e6, queue, 20*time.Millisecond, newSender(testFeed(), func() {}))
+				line := newTestLink(t, 4e6, queue, 20*time.Millisecond, newSender(testFeed(), func(uint32) {}))
 				a := alerts{bytes: 1200, every: 500 * time.Millisecond}
 				var waiting atomic.Bool
 				var shared Allowance

@@ -167,7 +167,7 @@ func TestAudioIsHeldOnAThinLine(t *testing.T) {
 	feed := NewFeed()
 	feed.audio = newAudioFeed(codec{name: streams.PCMU})
 	out := &audioWriterTo{}
-	base := newSender(feed, func() {})
+	base := newSender(feed, func(uint32) {})
 	base.audio = newAudioSender(feed.audio)
 	base.audio.stream = out
 	p := newPacedSender(base, PublishOptions{})

@@ -1,7 +1,7 @@
 package webrtc
 
 import (
-	"hash/maphash"
+	"encoding/binary"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -14,12 +14,12 @@ import (
 // (UDP_SEGMENT), and sends everything else (STUN, DTLS, RTCP) at once. What arrives can come several packets at a
 // time, too.
 //
-// Every writer of RTP in this package must flush after its last packet. One goroutine reads.
+// Every writer of RTP in this package must flush its SSRC after its last packet; the packets of one SSRC are written and
+// flushed by one goroutine, and leave in order. One goroutine reads.
 type batchConn struct {
 	*net.UDPConn
 	logger  *slog.Logger
 	segment atomic.Bool // the kernel segments; cleared permanently when it refuses
-	seed    maphash.Seed
 	shards  [16]batchShard
 	arrived *coalesced // nil: each packet is read by itself
 	closed  func()     // called by Close; may be nil
@@ -27,8 +27,7 @@ type batchConn struct {
 
 type batchShard struct {
 	mu      sync.Mutex
-	batches map[netip.AddrPort]*batch // nil: none yet
-	dirty   atomic.Int32              // len(batches), readable without mu
+	batches map[uint32]*batch // by SSRC; nil: none yet
 }
 
 // Bounds of one batch: the kernel accepts at most 64 segments and one datagram's 65,507 bytes.
@@ -51,7 +50,7 @@ var batchPool = sync.Pool{New: func() any { return &batch{bytes: make([]byte, 0,
 
 // newBatchConn takes a socket over. coalesce says whether much arrives on it.
 func newBatchConn(c *net.UDPConn, logger *slog.Logger, coalesce bool) *batchConn {
-	b := &batchConn{UDPConn: c, logger: logger, seed: maphash.MakeSeed()}
+	b := &batchConn{UDPConn: c, logger: logger}
 	b.segment.Store(canSegment(c))
 	if coalesce && canCoalesce(c) {
 		b.arrived = newCoalesced()
@@ -107,58 +106,45 @@ func (b *batchConn) WriteToAddrPort(p []byte, to netip.AddrPort) (int, error) {
 	if !isRTP(p) || len(p) > batchBytes || !b.segment.Load() {
 		return b.WriteToUDPAddrPort(p, to)
 	}
-	s := b.shard(to)
+	ssrc := binary.BigEndian.Uint32(p[8:])
+	s := b.shard(ssrc)
 	s.mu.Lock()
-	q := s.batches[to]
-	if q != nil && (q.n == batchPackets || len(q.bytes)+len(p) > batchBytes) {
-		delete(s.batches, to)
+	q := s.batches[ssrc]
+	if q != nil && (q.n == batchPackets || len(q.bytes)+len(p) > batchBytes || q.to != to) {
+		delete(s.batches, ssrc)
 		s.mu.Unlock()
 		b.send(q)
 		s.mu.Lock()
-		q = s.batches[to]
+		q = nil
 	}
 	if q == nil {
 		q, _ = batchPool.Get().(*batch)
 		q.to = to
 		if s.batches == nil {
-			s.batches = make(map[netip.AddrPort]*batch)
+			s.batches = make(map[uint32]*batch)
 		}
-		s.batches[to] = q
+		s.batches[ssrc] = q
 	}
 	q.sizes[q.n] = len(p)
 	q.n++
 	q.bytes = append(q.bytes, p...)
-	s.dirty.Store(int32(len(s.batches)))
 	s.mu.Unlock()
 	return len(p), nil
 }
 
-// flush sends all batches: that of another writer which is half full only costs one more system
-// call.
-func (b *batchConn) flush() {
-	for i := range b.shards {
-		s := &b.shards[i]
-		for s.dirty.Load() > 0 {
-			s.mu.Lock()
-			var q *batch
-			for to, any := range s.batches {
-				q = any
-				delete(s.batches, to)
-				break
-			}
-			s.dirty.Store(int32(len(s.batches)))
-			s.mu.Unlock()
-			if q == nil {
-				break
-			}
-			b.send(q)
-		}
+// flush sends the packets of an SSRC that wait.
+func (b *batchConn) flush(ssrc uint32) {
+	s := b.shard(ssrc)
+	s.mu.Lock()
+	q := s.batches[ssrc]
+	delete(s.batches, ssrc)
+	s.mu.Unlock()
+	if q != nil {
+		b.send(q)
 	}
 }
 
-func (b *batchConn) shard(to netip.AddrPort) *batchShard {
-	return &b.shards[maphash.Comparable(b.seed, to)%uint64(len(b.shards))]
-}
+func (b *batchConn) shard(ssrc uint32) *batchShard { return &b.shards[ssrc%uint32(len(b.shards))] }
 
 // send sends and recycles q. It returns no errors: to its writers RTP is sent once it is written, as on
 // any network, and the receiver requests again what is missing.

@@ -2,13 +2,16 @@ package webrtc
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 )
@@ -49,6 +52,7 @@ func TestBatch(t *testing.T) {
 		for i, size := range sizes {
 			p := bytes.Repeat([]byte{byte(i)}, size)
 			p[0], p[1] = 0x80, 96
+			clear(p[8:12]) // the SSRC
 			if n, err := b.WriteToAddrPort(p, at); n != size || err != nil {
 				t.Fatal(n, err)
 			}
@@ -56,7 +60,7 @@ func TestBatch(t *testing.T) {
 		if _, err := b.WriteTo(make([]byte, 20), to.LocalAddr()); err != nil { // STUN is not held back
 			t.Fatal(err)
 		}
-		b.flush()
+		b.flush(0)
 		if err := to.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +100,7 @@ func TestBatchToNowhere(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b.flush()
+	b.flush(0)
 	if err := from.Close(); err != nil {
 		t.Error(err)
 	}
@@ -140,15 +144,16 @@ func TestCoalesced(t *testing.T) {
 							p[j] = byte(r.Uint32())
 						}
 						p[0], p[1] = 0x80, 96
+						clear(p[8:12]) // the SSRC
 						want[i] = append(want[i], p)
 						if _, err := c.WriteToAddrPort(p, at); err != nil {
 							t.Fatal(err)
 						}
 						if r.IntN(8) == 0 {
-							c.flush()
+							c.flush(0)
 						}
 					}
-					c.flush()
+					c.flush(0)
 				}
 				buffer := make([]byte, 1500)
 				for len(want[0])+len(want[1]) > 0 {
@@ -173,5 +178,63 @@ func TestCoalesced(t *testing.T) {
 				t.Error("nothing was put together")
 			}
 		})
+	}
+}
+
+// TestBatchesKeepTheirOrder: many senders write to one socket at a time, and each peer gets its packets in order.
+func TestBatchesKeepTheirOrder(t *testing.T) {
+	const senders, frames, packets = 6, 60, 20
+	listen := func() *net.UDPConn {
+		c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return c
+	}
+	b := newBatchConn(listen(), slog.New(slog.DiscardHandler), false)
+	var running sync.WaitGroup
+	for ssrc := range uint32(senders) {
+		to := listen()
+		if err := to.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		running.Go(func() {
+			p, got := make([]byte, 1000), make([]byte, 1500)
+			p[0], p[1] = 0x80, 96
+			binary.BigEndian.PutUint32(p[8:], ssrc*16) // all in one shard
+			for frame := range uint32(frames) {
+				for n := range uint32(packets) {
+					binary.BigEndian.PutUint32(p[12:], frame*packets+n)
+					if _, err := b.WriteToAddrPort(p, to.LocalAddr().(*net.UDPAddr).AddrPort()); err != nil {
+						t.Error(err)
+					}
+					if n%7 == 0 {
+						runtime.Gosched()
+					}
+				}
+				b.flush(ssrc * 16)
+				for n := range uint32(packets) { // before the next frame, so that no buffer runs over
+					if _, _, err := to.ReadFrom(got); err != nil {
+						t.Error(err)
+						return
+					}
+					if number := binary.BigEndian.Uint32(got[12:]); number != frame*packets+n {
+						t.Errorf("sender %d: packet %d came as number %d", ssrc, number, frame*packets+n)
+						return
+					}
+				}
+			}
+		})
+	}
+	running.Wait()
+	for i := range b.shards {
+		if n := len(b.shards[i].batches); n > 0 {
+			t.Errorf("%d batches are left", n)
+		}
 	}
 }

@@ -170,13 +170,13 @@ func (e *Engine) Close() error {
 	return errors.Join(e.udpMux.Close(), e.tcpMux.Close())
 }
 
-// flush sends the packets that wait in batches.
-func (e *Engine) flush() {
+// flush sends the packets of an SSRC that wait.
+func (e *Engine) flush(ssrc uint32) {
 	if e.conn != nil {
-		e.conn.flush()
+		e.conn.flush(ssrc)
 		return
 	}
-	e.sockets.flush()
+	e.sockets.flush(ssrc)
 }
 
 // api returns what creates a PeerConnection of these codecs. No interceptor is registered: this package

@@ -278,7 +278,7 @@ func (ts *testStream) run(t *testing.T, rate float64, cached int, d time.Duratio
 	for range cached {
 		ts.write(&w)
 	}
-	s := newSender(ts.feed, func() {})
+	s := newSender(ts.feed, func(uint32) {})
 	ts.sender = s
 	s.plain.SSRC = 7
 	var extensions []webrtc.RTPHeaderExtensionParameter

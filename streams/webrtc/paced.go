@@ -225,7 +225,7 @@ func (p *pacedSender) sendSegment(batch []*packet, now time.Time) error {
 		}
 	}
 	p.aliveAt = now
-	p.flush()
+	p.flush(p.plain.SSRC)
 	return nil
 }
 
@@ -314,7 +314,7 @@ func (p *pacedSender) keepAlive(now time.Time) error {
 	p.onSent(p.sequence, 1+packetOverhead, now)
 	p.sequence++
 	_, err := p.write.WriteRTP(&h, []byte{1}) // the count of padding bytes (RFC 3550, section 5.1)
-	p.flush()
+	p.flush(p.plain.SSRC)
 	return err
 }
 

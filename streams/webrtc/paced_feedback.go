@@ -93,7 +93,7 @@ func (p *pacedSender) repeat(now time.Time) (bool, error) {
 		}
 		r.at = now
 		p.onSent(0, size+packetOverhead, now)
-		p.flush()
+		p.flush(p.plain.SSRC)
 		return true, nil
 	}
 	return false, nil

@@ -85,7 +85,7 @@ func (ts *testStream) view(t *testing.T, v *slowReader, cached int, d time.Durat
 	for range cached + 1 {
 		ts.write(&w)
 	}
-	s := newSender(ts.feed, func() {})
+	s := newSender(ts.feed, func(uint32) {})
 	s.delayed = s.plain.Clone()
 	s.write, s.writeRTCP = v, discardRTCP
 	ctx, cancel := context.WithCancel(t.Context())

@@ -31,7 +31,7 @@ type SenderStats struct {
 type sender struct {
 	feed  *Feed
 	audio *audioSender // nil: the peer gets none
-	flush func()       // after the last packet of a batch
+	flush func(uint32) // called with an SSRC after the last of its packets that leave together
 
 	// Set by bind, before the connection is established.
 	write           webrtc.TrackLocalWriter
@@ -102,7 +102,7 @@ const (
 	repeatSlots = 512
 )
 
-func newSender(f *Feed, flush func()) *sender {
+func newSender(f *Feed, flush func(uint32)) *sender {
 	return &sender{
 		feed: f, flush: flush, pacer: newPacer(&f.meter), offset: rand.Uint32(), sequence: 1<<16 + uint64(rand.Uint32()&0x7fff),
 		plain: rtp.Header{Version: 2}, feedback: make(chan feedback, 32), ladder: newLadder(), wake: make(chan struct{}, 1),
@@ -164,7 +164,10 @@ func (s *sender) subscribe() (end func()) {
 	return func() {
 		s.feed.unsubscribe(s.wake)
 		s.answerSwitch(ErrClosedByPeer)
-		s.audio.end()
+		s.flush(s.plain.SSRC) // what a failed write has left
+		if s.audio.end(); s.audio != nil {
+			s.flush(s.audio.header.SSRC)
+		}
 	}
 }
 
@@ -227,7 +230,7 @@ func (s *sender) run(ctx context.Context) error {
 func (s *sender) sendAudio(hold bool) (bytes int, err error) {
 	bytes, err = s.audio.send(hold)
 	if bytes > 0 {
-		s.flush()
+		s.flush(s.audio.header.SSRC)
 	}
 	return bytes, err
 }
@@ -240,7 +243,7 @@ func (s *sender) step(batch []*packet) (int, error) {
 		return 0, err
 	}
 	if resent > 0 {
-		s.flush()
+		s.flush(s.plain.SSRC)
 		return resent, nil
 	}
 	s.selectPosition()
@@ -260,7 +263,7 @@ func (s *sender) step(batch []*packet) (int, error) {
 		s.pacer.sent(len(p.payload)+packetOverhead, now)
 	}
 	if n > 0 {
-		s.flush()
+		s.flush(s.plain.SSRC)
 	}
 	return n, nil
 }

@@ -36,7 +36,7 @@ func discardRTCP([]rtcp.Packet) error { return nil }
 
 func newTestSender(f *Feed) (*sender, *recorder) {
 	n := &recorder{}
-	s := newSender(f, func() {})
+	s := newSender(f, func(uint32) {})
 	s.write = n
 	s.delayed = s.plain.Clone()
 	return s, n

@@ -30,11 +30,11 @@ func (s *sockets) remove(c *batchConn) {
 	delete(s.open, c)
 }
 
-func (s *sockets) flush() {
+func (s *sockets) flush(ssrc uint32) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for c := range s.open {
-		c.flush()
+		c.flush(ssrc)
 	}
 }
 

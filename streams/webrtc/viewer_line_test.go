@@ -231,7 +231,7 @@ func TestThinViewerDisturbsNoOther(t *testing.T) {
 			if free != nil {
 				return
 			}
-			other = newSender(ls.main.feed, func() {})
+			other = newSender(ls.main.feed, func(uint32) {})
 			free = newViewerLink(t, 100e6, 1<<20, 10*time.Millisecond, other)
 			running.Go(func() {
 				if err := newPacedViewer(other).run(ctx); !errors.Is(err, context.Canceled) {
