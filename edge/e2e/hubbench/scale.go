@@ -33,6 +33,8 @@ type scaleFigure struct {
 	Pruned       float64 `json:"pruned_rows"`          // while alerts were committed
 	WhilePruning spread  `json:"alert_while_pruning"`  // from an edge's request to its acknowledgement
 	Slow         float64 `json:"deletions_over_50_ms"` // of all transactions that delete, with their commit
+	Others       float64 `json:"other_transactions"`   // of the same minutes
+	OthersSlow   float64 `json:"others_over_50_ms"`    // mostly the disk's time for a commit: these write little
 	Transactions float64 `json:"deletions"`
 }
 
@@ -189,12 +191,18 @@ func (f *scaleFigure) prune(ctx context.Context, o options, e engine, h *rig.Hub
 	if f.Pruned, err = h.Sum(ctx, "gridpost_hub_retention_deleted_rows_total"); err != nil {
 		return err
 	}
-	const deletions = `transaction="delete_`
-	if f.Transactions, err = h.Sum(ctx, "gridpost_hub_transaction_seconds_count", deletions); err != nil {
+	count := func(labels ...string) (all, slow float64, err error) {
+		if all, err = h.Sum(ctx, "gridpost_hub_transaction_seconds_count", labels...); err != nil {
+			return 0, 0, err
+		}
+		fast, err := h.Sum(ctx, "gridpost_hub_transaction_seconds_bucket", append(labels, `le="0.05"`)...)
+		return all, all - fast, err
+	}
+	if f.Transactions, f.Slow, err = count(`transaction="delete_`); err != nil {
 		return err
 	}
-	fast, err := h.Sum(ctx, "gridpost_hub_transaction_seconds_bucket", deletions, `le="0.05"`)
-	f.Slow = f.Transactions - fast
+	f.Others, f.OthersSlow, err = count()
+	f.Others, f.OthersSlow = f.Others-f.Transactions, f.OthersSlow-f.Slow
 	return err
 }
 
