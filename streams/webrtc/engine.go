@@ -76,8 +76,8 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 	// AES-GCM costs a tenth of AES-CTR with HMAC-SHA1. The answering side is the
 	// DTLS server and chooses by its own order, also with browsers.
 	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AEAD_AES_256_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
-	// DTLS asks a peer to prove its address (HelloVerifyRequest, RFC 6347, section 4.2.1), which costs a round trip. ICE
-	// has checked the address already.
+	// DTLS asks a peer to prove its address (HelloVerifyRequest, RFC 6347, section 4.2.1), which costs a round trip. Here
+	// only a peer gets that far that has authenticated itself by ICE, with credentials from an authorized offer.
 	s.SetDTLSInsecureSkipHelloVerify(true)
 	s.SetSRTPReplayProtectionWindow(2 * reorderSlots) // a retransmitted packet may be that old
 	if err := s.SetAnsweringDTLSRole(webrtc.DTLSRoleServer); err != nil {
