@@ -35,7 +35,7 @@ func (r *Relay) ServeFMP4(w http.ResponseWriter, q *http.Request, edge, device, 
 		r.refuse(w, err)
 		return
 	}
-	<-v.done
+	<-v.released
 	if !out.begun {
 		(&problem.Error{Status: http.StatusServiceUnavailable, Reason: v.cause}).Write(w)
 	}

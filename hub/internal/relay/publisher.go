@@ -23,6 +23,8 @@ type publisher struct {
 	cancel context.CancelCauseFunc
 	done   chan struct{} // closed when the session has ended
 
+	released chan struct{} // closed after done, once nothing counts the session any more
+
 	path     *path // nil until the publisher is attached; both belong to who attaches it
 	upstream *upstream
 }
@@ -55,7 +57,7 @@ func (r *Relay) startPublisher(q context.Context, offer string, pub Publication)
 		return nil, errHubStopping()
 	}
 	p := &publisher{
-		id: rand.Text(), etag: newETag(), key: pathKey{pub.Edge, pub.Device, pub.Stream}, own: pub.ByEdge(), done: make(chan struct{}),
+		id: rand.Text(), etag: newETag(), key: pathKey{pub.Edge, pub.Device, pub.Stream}, own: pub.ByEdge(), done: make(chan struct{}), released: make(chan struct{}),
 	}
 	if !r.reservePublisher(p.key) {
 		return nil, problem.New("video_publishers_full", "count", strconv.Itoa(maxPublishers))
@@ -84,6 +86,7 @@ func (r *Relay) startPublisher(q context.Context, offer string, pub Publication)
 		_, err = r.attach(p, true)
 	}
 	if err == nil && r.spawn(func(hub context.Context) {
+		defer close(p.released)
 		defer release(pub.Release)
 		defer r.releasePublisher(p.key)
 		err := r.publish(ctx, p)
@@ -100,6 +103,7 @@ func (r *Relay) startPublisher(q context.Context, offer string, pub Publication)
 	close(p.done)
 	r.removePublisher(p)
 	r.releasePublisher(p.key)
+	close(p.released)
 	return nil, errHubStopping()
 }
 
@@ -200,8 +204,17 @@ func (r *Relay) ServeWHIPSession(w http.ResponseWriter, q *http.Request, edge, d
 	}
 	r.serveSession(w, q, &p.etag, p.ingest.Trickle, func() {
 		p.cancel(errEndedByPublisher())
-		<-p.done
+		await(q.Context(), p.released)
 	})
+}
+
+// await waits until c is closed or ctx ends. The place of a session that was deleted is free when the DELETE is answered,
+// unless the connection ended by another cause just before and still waits for its close.
+func await(ctx context.Context, c <-chan struct{}) {
+	select {
+	case <-c:
+	case <-ctx.Done():
+	}
 }
 
 // refuse writes the error response of a request that cannot be served.

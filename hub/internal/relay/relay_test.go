@@ -179,6 +179,10 @@ func TestNumberOfViewersIsLimited(t *testing.T) {
 		t.Errorf("got %v, want 503", err)
 	}
 	f.stop(p)
+	for range 50 { // the place is free once the DELETE is answered
+		at := f.request("POST", "/whep/gate-7/yard?reason=test", typeSDP, offer(), 201, "Who", "anna").header.Get("Location")
+		f.request("DELETE", at, "", "", 200, "Who", "anna")
+	}
 }
 
 func TestViewWithoutAReasonIsRefused(t *testing.T) {
@@ -216,8 +220,10 @@ func TestNumberOfPublishersIsLimited(t *testing.T) {
 		sessions = append(sessions, f.request("POST", "/whip/gate-7/yard", typeSDP, publishOffer(), 201, "Who", "user:1").header.Get("Location"))
 	}
 	f.request("POST", "/whip/gate-7/yard", typeSDP, publishOffer(), 503, "Who", "user:1")
-	f.request("DELETE", sessions[0], "", "", 200)
-	sessions[0] = f.request("POST", "/whip/gate-7/yard", typeSDP, publishOffer(), 201, "Who", "user:1").header.Get("Location")
+	for range 100 { // the place is free once the DELETE is answered
+		f.request("DELETE", sessions[0], "", "", 200)
+		sessions[0] = f.request("POST", "/whip/gate-7/yard", typeSDP, publishOffer(), 201, "Who", "user:1").header.Get("Location")
+	}
 	for _, at := range sessions {
 		f.request("DELETE", at, "", "", 200)
 	}

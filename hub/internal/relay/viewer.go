@@ -35,6 +35,8 @@ type viewerSession struct {
 	cancel context.CancelCauseFunc
 	done   chan struct{} // closed when the session has ended; cause is set before
 	cause  devices.Cause
+
+	released chan struct{} // closed after done, once nothing counts the session any more
 }
 
 func errEndedByViewer() *problem.Error { return problem.New("video_viewer_ended") }
@@ -93,7 +95,7 @@ func (r *Relay) startViewer(
 	}
 	stream := &rungs{relay: r, key: key, upstream: l, release: leavePath}
 	leave := func() { stream.release(); r.releaseViewer() }
-	v = &viewerSession{id: rand.Text(), etag: newETag(), user: who.identity(), key: key, done: make(chan struct{})}
+	v = &viewerSession{id: rand.Text(), etag: newETag(), user: who.identity(), key: key, done: make(chan struct{}), released: make(chan struct{})}
 	if v.viewer, err = open(v, l.feed); err != nil {
 		leave()
 		return nil, err
@@ -125,8 +127,13 @@ func (r *Relay) startViewer(
 		dismiss(hub, out, err)
 		r.releaseViewer()
 	}
-	if !r.spawn(func(hub context.Context) { run(hub); release(who.Release) }) {
+	if !r.spawn(func(hub context.Context) {
+		defer close(v.released)
+		run(hub)
+		release(who.Release)
+	}) {
 		run(l.ctx) // the hub is stopping: l.ctx has ended, so run returns at once
+		close(v.released)
 		return nil, errHubStopping()
 	}
 	return v, nil
@@ -220,7 +227,7 @@ func (r *Relay) ServeWHEPSession(w http.ResponseWriter, q *http.Request, edge, d
 	default:
 		r.serveSession(w, q, &v.etag, v.viewer.Trickle, func() {
 			v.cancel(errEndedByViewer())
-			<-v.done
+			await(q.Context(), v.released)
 		})
 	}
 }
