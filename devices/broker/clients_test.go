@@ -16,7 +16,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -434,33 +433,5 @@ func TestSessionsAreBounded(t *testing.T) {
 	}
 	if !present("first") || present(strconv.Itoa(3*keptPerClient-1)) {
 		t.Error("the first session is kept, and the last is forgotten")
-	}
-}
-
-// TestStopWhileClientsLeave stops the broker at the moment at which its clients close their connections, one after the
-// other.
-func TestStopWhileClientsLeave(t *testing.T) {
-	for range 40 {
-		s := &sink{}
-		b, stop := startUntil(t, Options{Handle: s.handle})
-		var clients []*peer
-		for i := range 24 {
-			p := dial(t, b)
-			if code := p.hello(4, strconv.Itoa(i), "river", "s3cret", ""); code != 0 {
-				t.Fatalf("logging in: %d", code)
-			}
-			clients = append(clients, p)
-		}
-		var leaving sync.WaitGroup
-		leaving.Go(func() {
-			for _, p := range clients {
-				_ = p.Close()
-			}
-		})
-		stop()
-		leaving.Wait()
-		if t.Failed() {
-			return
-		}
 	}
 }

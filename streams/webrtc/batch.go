@@ -22,7 +22,6 @@ type batchConn struct {
 	segment atomic.Bool // the kernel segments; cleared permanently when it refuses
 	shards  [16]batchShard
 	arrived *coalesced // nil: each packet is read by itself
-	closed  func()     // called by Close; may be nil
 }
 
 type batchShard struct {
@@ -66,14 +65,6 @@ func (b *batchConn) enlarge() {
 	if err := b.SetWriteBuffer(socketBuffer); err != nil {
 		b.logger.Debug("setting the write buffer", "error", err)
 	}
-}
-
-// Close closes the socket.
-func (b *batchConn) Close() error {
-	if b.closed != nil {
-		b.closed()
-	}
-	return b.UDPConn.Close()
 }
 
 // ReadFromAddrPort is what pion calls instead of ReadFrom, to save allocations.

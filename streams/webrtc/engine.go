@@ -21,7 +21,6 @@ import (
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
-	"github.com/pion/transport/v5/stdnet"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -42,7 +41,6 @@ type Engine struct {
 	logger       *slog.Logger
 	settings     webrtc.SettingEngine
 	conn         *batchConn // nil without Listen
-	sockets      sockets    // without Listen
 	certificates certificates
 	udpMux       *ice.UDPMuxDefault
 	tcpMux       *ice.TCPMuxDefault
@@ -97,15 +95,11 @@ func (e *Engine) listen(address string, public []string) error {
 	if err != nil {
 		return err
 	}
-	network, err := stdnet.NewNet()
-	if err != nil {
-		return errors.Join(err, udp.Close(), tcp.Close())
-	}
 	e.conn = newBatchConn(udp, e.logger, true)
 	e.conn.enlarge()
 	e.addr = udp.LocalAddr().String()
 	factory := logFactory{logger: e.logger}
-	e.udpMux = ice.NewUDPMuxDefault(ice.UDPMuxParams{Logger: factory.NewLogger("ice-udp"), UDPConn: e.conn, Net: currentNet{network}})
+	e.udpMux = ice.NewUDPMuxDefault(ice.UDPMuxParams{Logger: factory.NewLogger("ice-udp"), UDPConn: e.conn, Net: &currentNet{}})
 	e.tcpMux = ice.NewTCPMuxDefault(ice.TCPMuxParams{
 		Listener:        tcp,
 		Logger:          factory.NewLogger("ice-tcp"),
@@ -170,19 +164,11 @@ func (e *Engine) Close() error {
 	return errors.Join(e.udpMux.Close(), e.tcpMux.Close())
 }
 
-// flush sends the packets of an SSRC that wait.
-func (e *Engine) flush(ssrc uint32) {
-	if e.conn != nil {
-		e.conn.flush(ssrc)
-		return
-	}
-	e.sockets.flush(ssrc)
-}
-
-// api returns what creates a PeerConnection of these codecs. No interceptor is registered: this package
+// newConnection creates a peer connection for these codecs. No interceptor is registered: this package
 // does what they would do, once for all viewers of a feed. transport says whether the packets of the video have
-// transport-wide sequence numbers, if the peer supports them; receives, whether the session receives media.
-func (e *Engine) api(transport, receives bool, codecs ...codec) (*webrtc.API, error) {
+// transport-wide sequence numbers, if the peer supports them; receives, whether the session receives media. flush sends
+// what waits in the batch of an SSRC.
+func (e *Engine) newConnection(transport, receives bool, codecs ...codec) (pc *webrtc.PeerConnection, flush func(ssrc uint32), err error) {
 	m := &webrtc.MediaEngine{}
 	for _, c := range codecs {
 		capability := c.capability()
@@ -194,7 +180,7 @@ func (e *Engine) api(transport, receives bool, codecs ...codec) (*webrtc.API, er
 			PayloadType:        webrtc.PayloadType(c.payloadType),
 		}, c.kind())
 		if err != nil {
-			return nil, fmt.Errorf("registering %s: %w", c.mime(), err)
+			return nil, nil, fmt.Errorf("registering %s: %w", c.mime(), err)
 		}
 	}
 	extensions := []string{playoutDelayURI, captureTimeURI}
@@ -204,18 +190,25 @@ func (e *Engine) api(transport, receives bool, codecs ...codec) (*webrtc.API, er
 	for _, uri := range extensions {
 		err := m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uri}, webrtc.RTPCodecTypeVideo)
 		if err != nil {
-			return nil, fmt.Errorf("registering the extension %s: %w", uri, err)
+			return nil, nil, fmt.Errorf("registering the extension %s: %w", uri, err)
 		}
+	}
+	certificate, err := e.certificates.at(time.Now())
+	if err != nil {
+		return nil, nil, err
 	}
 	settings := e.settings
-	if e.conn == nil {
-		network, err := stdnet.NewNet()
-		if err != nil {
-			return nil, fmt.Errorf("reading the interfaces: %w", err)
-		}
-		settings.SetNet(sessionNet{Net: network, engine: e, receives: receives})
+	if e.conn != nil {
+		flush = e.conn.flush
+	} else {
+		network := &sessionNet{engine: e, receives: receives}
+		settings.SetNet(network)
+		flush = network.flush
 	}
 	// Without a registry pion would register its default interceptors.
-	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(settings),
-		webrtc.WithInterceptorRegistry(&interceptor.Registry{})), nil
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(settings), webrtc.WithInterceptorRegistry(&interceptor.Registry{}))
+	if pc, err = api.NewPeerConnection(webrtc.Configuration{Certificates: []webrtc.Certificate{certificate}}); err != nil {
+		return nil, nil, fmt.Errorf("creating a peer connection: %w", err)
+	}
+	return pc, flush, nil
 }

@@ -49,6 +49,9 @@ func (s *session) setAnswer(answer string, trip time.Duration) error {
 	if err := s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: udp}); err != nil {
 		return err
 	}
+	if len(tcp) == 0 {
+		return nil
+	}
 	time.AfterFunc(headStart(trip), func() {
 		select {
 		case <-s.connected:

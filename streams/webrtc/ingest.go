@@ -37,11 +37,7 @@ func (e *Engine) NewIngest(offer string) (*Ingest, error) {
 		in.audio = &usable.audio[0]
 		codecs = append(codecs[:1:1], *in.audio)
 	}
-	api, err := e.api(false, true, codecs...)
-	if err != nil {
-		return nil, err
-	}
-	if in.session, err = e.receiving(api, in.tracks, in.audio != nil); err != nil {
+	if in.session, err = e.receiving(false, in.tracks, in.audio != nil, codecs...); err != nil {
 		return nil, err
 	}
 	if in.answer, err = in.session.accept(offer); err != nil {
@@ -82,9 +78,9 @@ func newTracks() tracks {
 	return tracks{make(chan remoteTrack, 1), make(chan remoteTrack, 1)}
 }
 
-// receiving creates a session that accepts one video track, and one of audio if withAudio.
-func (e *Engine) receiving(api *webrtc.API, to tracks, withAudio bool) (*session, error) {
-	pc, err := e.newConnection(api)
+// receiving creates a session that accepts one video track, and one of audio if withAudio; see newConnection.
+func (e *Engine) receiving(transport bool, to tracks, withAudio bool, codecs ...codec) (*session, error) {
+	pc, _, err := e.newConnection(transport, true, codecs...)
 	if err != nil {
 		return nil, err
 	}

@@ -262,11 +262,7 @@ func offerOf(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	api, err := e.api(false, true, playerCodecs()...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := e.receiving(api, newTracks(), false)
+	s, err := e.receiving(false, newTracks(), false, playerCodecs()...)
 	if err != nil {
 		t.Fatal(err)
 	}

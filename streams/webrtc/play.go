@@ -68,12 +68,8 @@ func playerCodecs() []codec {
 // ended: an *problem.Error when the endpoint refuses, and those of Ingest.Run. Many can run at once
 // on one Engine without Listen.
 func (e *Engine) Play(ctx context.Context, o PlayOptions) (PlayStats, error) {
-	api, err := e.api(true, true, playerCodecs()...)
-	if err != nil {
-		return PlayStats{}, err
-	}
 	tracks := newTracks()
-	s, err := e.receiving(api, tracks, false)
+	s, err := e.receiving(true, tracks, false, playerCodecs()...)
 	if err != nil {
 		return PlayStats{}, err
 	}

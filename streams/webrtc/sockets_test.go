@@ -3,14 +3,13 @@ package webrtc
 import (
 	"net"
 	"testing"
-
-	"github.com/pion/transport/v5/stdnet"
+	"time"
 )
 
 // TestCurrentInterfaces: a hub that started before its network was there offers the addresses that came later.
 func TestCurrentInterfaces(t *testing.T) {
-	before := &stdnet.Net{} // as it was read when there was no interface
-	got, err := currentNet{before}.Interfaces()
+	n := &currentNet{} // made when there was no interface
+	got, err := n.Interfaces()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,29 +22,37 @@ func TestCurrentInterfaces(t *testing.T) {
 	}
 }
 
-// TestSocketsAreForgotten: an Engine without Listen keeps no socket of a session that has ended.
-func TestSocketsAreForgotten(t *testing.T) {
+// TestSessionFlush: what a session's sender has written waits until the session is flushed, on whichever of its sockets.
+func TestSessionFlush(t *testing.T) {
 	e, err := NewEngine(EngineOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	network, err := stdnet.NewNet()
+	to, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, receives := range []bool{true, false} {
-		c, err := sessionNet{Net: network, engine: e, receives: receives}.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	defer func() { _ = to.Close() }()
+	n := &sessionNet{engine: e}
+	for range 2 {
+		c, err := n.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := len(e.sockets.open); n != 1 {
-			t.Errorf("%d sockets are open", n)
+		defer func() { _ = c.Close() }()
+	}
+	p, got := make([]byte, 100), make([]byte, 1500)
+	p[0], p[1] = 0x80, 96
+	for i, c := range n.sockets {
+		if _, err := c.WriteTo(p, to.LocalAddr()); err != nil {
+			t.Fatal(err)
 		}
-		if err := c.Close(); err != nil {
-			t.Error(err)
+		n.flush(0)
+		if err := to.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
 		}
-		if n := len(e.sockets.open); n != 0 {
-			t.Errorf("%d sockets are open after Close", n)
+		if size, _, err := to.ReadFrom(got); err != nil || size != len(p) {
+			t.Errorf("socket %d: %d bytes, %v", i, size, err)
 		}
 	}
 }

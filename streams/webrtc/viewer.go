@@ -69,15 +69,11 @@ func (v *Viewer) bound() bool {
 // newSending creates a peer connection over which f is sent: its video with the first codec, its audio with the second,
 // if there is one. transport says whether transport-wide feedback is wanted, if the peer can send it.
 func (e *Engine) newSending(f *Feed, transport bool, codecs ...codec) (*Viewer, error) {
-	api, err := e.api(transport, false, codecs...)
+	pc, flush, err := e.newConnection(transport, false, codecs...)
 	if err != nil {
 		return nil, err
 	}
-	pc, err := e.newConnection(api)
-	if err != nil {
-		return nil, err
-	}
-	v := &Viewer{session: newSession(pc), sender: newSender(f, e.flush), codec: codecs[0], ended: make(chan struct{})}
+	v := &Viewer{session: newSession(pc), sender: newSender(f, flush), codec: codecs[0], ended: make(chan struct{})}
 	v.sender.writeRTCP, v.send = pc.WriteRTCP, v.sender.run
 	for i, c := range codecs {
 		t := &track{bind: v.sender.bind, codec: c}
