@@ -26,7 +26,7 @@ type audioFeed struct {
 	lastArrival      time.Time                  // of it
 	captureTime      time.Time                  // when the publisher had the packet of captureTimestamp; zero: unknown
 	captureTimestamp uint32
-	subscribers      map[chan struct{}]struct{}
+	subscribers      map[wake]struct{}
 	packets          uint64
 }
 
@@ -43,7 +43,7 @@ const audioPackets = 128
 
 func newAudioFeed(c codec) *audioFeed {
 	return &audioFeed{
-		codec: c, next: 1, sequence: 1 << 16, lastTimestamp: rand.Uint32(), subscribers: make(map[chan struct{}]struct{}),
+		codec: c, next: 1, sequence: 1 << 16, lastTimestamp: rand.Uint32(), subscribers: make(map[wake]struct{}),
 	}
 }
 
@@ -52,16 +52,16 @@ func (f *audioFeed) ticks(d time.Duration) uint32 {
 	return uint32(int64(d/time.Microsecond) * int64(f.codec.rate()) / 1e6)
 }
 
-func (f *audioFeed) subscribe(c chan struct{}) {
+func (f *audioFeed) subscribe(w wake) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.subscribers[c] = struct{}{}
+	f.subscribers[w] = struct{}{}
 }
 
-func (f *audioFeed) unsubscribe(c chan struct{}) {
+func (f *audioFeed) unsubscribe(w wake) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.subscribers, c)
+	delete(f.subscribers, w)
 }
 
 // read copies packets from index on to into and returns how many, and the index of the packet to come.
@@ -122,18 +122,14 @@ func (w *audioWriter) write(payload []byte, sequence uint16, timestamp uint32, m
 	f.ring[f.next%audioPackets] = p
 	f.next++
 	f.packets++
-	for c := range f.subscribers {
-		select {
-		case c <- struct{}{}:
-		default: // it has not reacted to the last packet yet
-		}
+	for subscriber := range f.subscribers {
+		subscriber.ring()
 	}
 }
 
 // audioSender sends a feed's audio to one peer, beginning with the present. The goroutine of the video's sender runs it.
 type audioSender struct {
 	feed *audioFeed
-	wake chan struct{} // of capacity one: there are packets
 
 	// Set by bind, before the connection is established.
 	stream webrtc.TrackLocalWriter
@@ -149,7 +145,7 @@ type audioSender struct {
 
 func newAudioSender(f *audioFeed) *audioSender {
 	return &audioSender{
-		feed: f, wake: make(chan struct{}, 1), header: rtp.Header{Version: 2},
+		feed: f, header: rtp.Header{Version: 2},
 		sequence: 1<<16 + uint64(rand.Uint32()&0x7fff), timestampOffset: rand.Uint32(),
 	}
 }
@@ -160,24 +156,16 @@ func (s *audioSender) bind(t webrtc.TrackLocalContext, payloadType webrtc.Payloa
 	return nil
 }
 
-// woken returns the channel that receives when there are packets; nil, which never does, without audio.
-func (s *audioSender) woken() <-chan struct{} {
-	if s == nil {
-		return nil
-	}
-	return s.wake
-}
-
-// begin subscribes to the feed; end must be called. Both may be called without audio.
-func (s *audioSender) begin() {
+// begin lets w ring for the feed until end is called. Both may be called without audio.
+func (s *audioSender) begin(w wake) {
 	if s != nil {
-		s.feed.subscribe(s.wake)
+		s.feed.subscribe(w)
 	}
 }
 
-func (s *audioSender) end() {
+func (s *audioSender) end(w wake) {
 	if s != nil {
-		s.feed.unsubscribe(s.wake)
+		s.feed.unsubscribe(w)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -26,7 +27,7 @@ type batchConn struct {
 
 type batchShard struct {
 	mu      sync.Mutex
-	batches map[uint32]*batch // by SSRC; nil: none yet
+	batches []*batch // one of each SSRC at most; there are few between write and flush
 }
 
 // Bounds of one batch: the kernel accepts at most 64 segments and one datagram's 65,507 bytes.
@@ -37,6 +38,7 @@ const (
 
 // batch holds RTP packets to one address, in order.
 type batch struct {
+	ssrc  uint32
 	to    netip.AddrPort
 	bytes []byte
 	sizes [batchPackets]int
@@ -100,9 +102,9 @@ func (b *batchConn) WriteToAddrPort(p []byte, to netip.AddrPort) (int, error) {
 	ssrc := binary.BigEndian.Uint32(p[8:])
 	s := b.shard(ssrc)
 	s.mu.Lock()
-	q := s.batches[ssrc]
+	q := s.of(ssrc)
 	if q != nil && (q.n == batchPackets || len(q.bytes)+len(p) > batchBytes || q.to != to) {
-		delete(s.batches, ssrc)
+		s.remove(q)
 		s.mu.Unlock()
 		b.send(q)
 		s.mu.Lock()
@@ -110,11 +112,8 @@ func (b *batchConn) WriteToAddrPort(p []byte, to netip.AddrPort) (int, error) {
 	}
 	if q == nil {
 		q, _ = batchPool.Get().(*batch)
-		q.to = to
-		if s.batches == nil {
-			s.batches = make(map[uint32]*batch)
-		}
-		s.batches[ssrc] = q
+		q.ssrc, q.to = ssrc, to
+		s.batches = append(s.batches, q)
 	}
 	q.sizes[q.n] = len(p)
 	q.n++
@@ -127,12 +126,30 @@ func (b *batchConn) WriteToAddrPort(p []byte, to netip.AddrPort) (int, error) {
 func (b *batchConn) flush(ssrc uint32) {
 	s := b.shard(ssrc)
 	s.mu.Lock()
-	q := s.batches[ssrc]
-	delete(s.batches, ssrc)
+	q := s.of(ssrc)
+	if q != nil {
+		s.remove(q)
+	}
 	s.mu.Unlock()
 	if q != nil {
 		b.send(q)
 	}
+}
+
+// of returns the batch of an SSRC, nil if there is none. mu is held.
+func (s *batchShard) of(ssrc uint32) *batch {
+	for _, q := range s.batches {
+		if q.ssrc == ssrc {
+			return q
+		}
+	}
+	return nil
+}
+
+// remove removes q, which is there. mu is held.
+func (s *batchShard) remove(q *batch) {
+	i := slices.Index(s.batches, q)
+	s.batches = slices.Delete(s.batches, i, i+1)
 }
 
 func (b *batchConn) shard(ssrc uint32) *batchShard { return &b.shards[ssrc%uint32(len(b.shards))] }

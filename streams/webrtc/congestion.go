@@ -210,7 +210,7 @@ func (c *congestion) fullLimit() float64 {
 	return max(c.budget/8*(c.minRTT.value()+c.target()+reportDelay).Seconds(), 3*packetBits/8)
 }
 
-// onSent notes a packet that left at now. sequence is 0 for a retransmission.
+// onSent notes a packet that left at now; reserve is called for its bytes too. sequence is 0 for a retransmission.
 func (c *congestion) onSent(sequence uint64, bytes int, now time.Time) {
 	if c.total == c.arrived {
 		c.progress = now
@@ -229,10 +229,9 @@ func (c *congestion) onSent(sequence uint64, bytes int, now time.Time) {
 	} else if c.first == 0 {
 		c.first = sequence
 	}
-	c.reserve(bytes, now)
 }
 
-// reserve takes bytes from the budget without expecting reports of them.
+// reserve takes bytes that left at now from the budget.
 func (c *congestion) reserve(bytes int, now time.Time) {
 	if c.next.Before(now) {
 		c.next = now

@@ -52,7 +52,7 @@ type Feed struct {
 	captureTime      time.Time // when the publisher had the frame of takenAt; zero: the packets' arrival counts
 	captureTimestamp uint32    // its timestamp
 	codec            codec
-	subscribers      map[chan struct{}]struct{}
+	subscribers      map[wake]struct{}
 	stats            FeedStats
 }
 
@@ -82,7 +82,7 @@ const notifyEvery = 48
 func NewFeed() *Feed {
 	return &Feed{
 		ring: make([]*packet, feedStart), oldest: 1, next: 1, created: time.Now(), history: feedHistory,
-		lastTimestamp: rand.Uint32(), subscribers: make(map[chan struct{}]struct{}),
+		lastTimestamp: rand.Uint32(), subscribers: make(map[wake]struct{}),
 	}
 }
 
@@ -270,25 +270,22 @@ func (w *feedWriter) measure() {
 // notify wakes every viewer. mu is held; a viewer that has not reacted to the last call needs no second
 // one.
 func (f *Feed) notify() {
-	for c := range f.subscribers {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
+	for w := range f.subscribers {
+		w.ring()
 	}
 }
 
-// subscribe registers c, of capacity one, for notifications.
-func (f *Feed) subscribe(c chan struct{}) {
+// subscribe lets w ring when there are packets, until unsubscribe.
+func (f *Feed) subscribe(w wake) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.subscribers[c] = struct{}{}
+	f.subscribers[w] = struct{}{}
 }
 
-func (f *Feed) unsubscribe(c chan struct{}) {
+func (f *Feed) unsubscribe(w wake) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.subscribers, c)
+	delete(f.subscribers, w)
 }
 
 // read copies packets from index on to into, and returns how many. ok is false if the packet of this

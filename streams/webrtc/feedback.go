@@ -216,11 +216,17 @@ func (s *sender) readFeedback(read func([]byte) (int, error)) {
 			continue // the peer is authenticated, so it harms only itself
 		}
 		if f := feedbackOf(packets); f.keyframe || len(f.sequences) > 0 || len(f.reports) > 0 || len(f.transport) > 0 {
-			select {
-			case s.feedback <- f:
-			default:
-			}
+			s.receive(f)
 		}
+	}
+}
+
+// receive passes f to the goroutine of run, unless too much waits there already.
+func (s *sender) receive(f feedback) {
+	select {
+	case s.feedback <- f:
+		s.wake.ring()
+	default:
 	}
 }
 

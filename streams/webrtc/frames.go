@@ -22,7 +22,7 @@ type FeedFrame struct {
 type FrameReader struct {
 	feed  *Feed
 	codec streams.Codec
-	wake  chan struct{}
+	wake  wake
 
 	index    uint64 // of the next packet; 0: a keyframe must be found first
 	packets  []*packet
@@ -50,7 +50,7 @@ const maxBehind = 2 * time.Second
 
 // Frames returns a reader of the feed's frames. The caller must Close it.
 func (f *Feed) Frames() *FrameReader {
-	r := &FrameReader{feed: f, codec: f.sourceCodec().name, wake: make(chan struct{}, 1), broken: true}
+	r := &FrameReader{feed: f, codec: f.sourceCodec().name, wake: newWake(), broken: true}
 	f.subscribe(r.wake)
 	return r
 }

@@ -30,7 +30,7 @@ func (r Rung) String() string {
 // It has no goroutine and reads no clock; the sender's goroutine uses it, and wanted and requests only are for others.
 type ladder struct {
 	wanted   chan Rung           // room for one: the newest wish
-	requests chan *switchRequest // nil: withdraw the last one
+	requests chan *switchRequest // room for one, which rings the sender's wake; nil: withdraw the last one
 	rung     Rung
 
 	pressure time.Duration // for how long the line has carried less than the main stream; relief counts half
@@ -59,7 +59,7 @@ const (
 )
 
 func newLadder() *ladder {
-	return &ladder{wanted: make(chan Rung, 1), requests: make(chan *switchRequest), upAfter: stepUpAfter}
+	return &ladder{wanted: make(chan Rung, 1), requests: make(chan *switchRequest, 1), upAfter: stepUpAfter}
 }
 
 // judge takes note of whether the line carries less than the stream of the current rung at now.
@@ -135,6 +135,7 @@ func (v *Viewer) Switch(ctx context.Context, f *Feed, to Rung) error {
 	for _, request := range []*switchRequest{q, nil} {
 		select {
 		case v.sender.ladder.requests <- request:
+			v.sender.wake.ring()
 		case <-v.ended:
 			return ErrClosedByPeer
 		}

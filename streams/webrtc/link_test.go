@@ -40,12 +40,12 @@ type testLink struct {
 	frames    []time.Time
 	player    testPlayer
 	losesBack func() bool // nil: nothing is lost on the way back
-	feedback  chan<- feedback
+	sender    *sender
 	running   sync.WaitGroup
 }
 
 func newTestLink(t *testing.T, rate float64, queue int, delay time.Duration, s *sender) *testLink {
-	l := &testLink{t: t, rate: rate, queue: queue, delay: delay, feed: testFeed(), feedback: s.feedback}
+	l := &testLink{t: t, rate: rate, queue: queue, delay: delay, feed: testFeed(), sender: s}
 	w := l.feed.writer()
 	l.receiver = &receiver{writeRTCP: l.writeRTCP, reports: &receptionReport{ssrc: s.plain.SSRC}, clock: &sourceClock{}}
 	l.receiver.deliver = func(a rtpPacket, lost uint64) {
@@ -76,22 +76,6 @@ func newViewerLink(t *testing.T, rate float64, queue int, delay time.Duration, s
 	l.receiver.reports, l.receiver.transport = nil, newTransportReport(3)
 	s.write, s.writeRTCP = l, l.writeReports
 	return l
-}
-
-// drain returns once what is under way has arrived; s has ended.
-func (l *testLink) drain(s *sender) {
-	drained := make(chan struct{})
-	go func() { // what was under way still wants to be read
-		defer close(drained)
-		l.running.Wait()
-	}()
-	for {
-		select {
-		case <-s.feedback:
-		case <-drained:
-			return
-		}
-	}
 }
 
 // backlog returns the bytes that wait. mu is held.
@@ -199,7 +183,7 @@ func (l *testLink) writeRTCP(packets []rtcp.Packet) error {
 		if err != nil {
 			l.t.Error(err)
 		}
-		l.feedback <- feedbackOf(back)
+		l.sender.receive(feedbackOf(back))
 	})
 	return nil
 }
@@ -351,7 +335,7 @@ func (ts *testStream) run(t *testing.T, rate float64, cached int, d time.Duratio
 	ts.last = ts.state.Stats()
 	cancel()
 	running.Wait()
-	ts.link.drain(s)
+	ts.link.running.Wait()
 }
 
 // write publishes one frame.

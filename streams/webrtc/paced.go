@@ -43,6 +43,8 @@ type pacedSender struct {
 
 	droppedFrames, yields, pauses, probes uint64
 	published                             SenderStats // is part of state already
+	stateAt                               time.Time   // when state is updated next
+	heldUntil                             time.Time   // no packet may leave before, unless feedback comes; zero: nothing is held back
 }
 
 const (
@@ -83,55 +85,57 @@ func newPacedSender(s *sender, o PublishOptions) *pacedSender {
 
 // run sends until ctx ends or a write fails. The connection must be established.
 func (p *pacedSender) run(ctx context.Context) error {
-	defer p.subscribe()()
-	report := time.NewTicker(reportEvery)
-	defer report.Stop()
-	var state <-chan time.Time
-	if p.state != nil {
-		ticker := time.NewTicker(stateEvery)
-		defer ticker.Stop()
-		state = ticker.C
-	}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	defer p.start(ctx)()
 	p.publishState()
 	defer p.endState()
 	p.allowed = p.allowance.join()
 	defer p.allowed.leave()
-	for {
-		wait, err := p.advance(time.Now())
-		for n := 1; wait == 0 && err == nil && n < advanceMost; n++ {
-			wait, err = p.advance(time.Now())
+	for ctx.Err() == nil {
+		now := time.Now()
+		if p.readMessages(func(f feedback) { p.onFeedback(f, now) }) {
+			p.heldUntil = time.Time{}
 		}
-		if err != nil {
+		if err := p.sendPacedAudio(now); err != nil {
 			return err
 		}
-		timer.Reset(wait)
-		more := p.wake
-		if wait < idleWait {
-			more = nil // packets are there already, but may not leave yet
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-more:
-		case <-timer.C:
-		case <-p.audio.woken():
-			err = p.sendPacedAudio(time.Now())
-		case f := <-p.feedback:
-			p.onFeedback(f, time.Now())
-		case q := <-p.ladder.requests:
-			p.requestSwitch(q)
-		case <-state:
+		if p.state != nil && !now.Before(p.stateAt) {
+			p.stateAt = now.Add(stateEvery)
 			p.publishState()
-		case now := <-report.C:
-			p.forgetOldFeeds(now)
-			err = p.sendReport()
 		}
+		if p.reportDue(now) {
+			if err := p.sendReport(); err != nil {
+				return err
+			}
+		}
+		wait, err := p.advanceSegments(now)
 		if err != nil {
 			return err
+		}
+		if p.state != nil {
+			wait = min(wait, stateEvery)
+		}
+		p.sleep(wait, now)
+	}
+	return context.Cause(ctx)
+}
+
+// advanceSegments calls advance until that returns how long to wait, or advanceMost segments have left. What is held back
+// stays so whatever packets come meanwhile.
+func (p *pacedSender) advanceSegments(now time.Time) (wait time.Duration, err error) {
+	if held := p.heldUntil.Sub(now); held > 0 {
+		return held, nil
+	}
+	for n := 0; wait == 0 && err == nil && n < advanceMost; n++ {
+		wait, err = p.advance(now)
+		if wait == 0 {
+			now = time.Now()
 		}
 	}
+	p.heldUntil = time.Time{}
+	if wait < idleWait {
+		p.heldUntil = now.Add(wait)
+	}
+	return wait, err
 }
 
 // advance sends at most one segment, and returns how long to wait for the next one: idleWait if there
@@ -165,14 +169,17 @@ func (p *pacedSender) advance(now time.Time) (time.Duration, error) {
 		return 0, nil
 	}
 	var batch [maxSegment]*packet
-	n := p.pending(batch[:p.control.segment()])
+	n, more := p.pending(batch[:p.control.segment()])
 	if n == 0 {
 		return idleWait, p.keepAlive(now)
 	}
 	if wait := p.wait(now); wait > 0 {
 		return wait, nil
 	}
-	return 0, p.sendSegment(batch[:n], now)
+	if err := p.sendSegment(batch[:n], now); more || err != nil || len(p.nacked) > 0 {
+		return 0, err
+	}
+	return idleWait, nil
 }
 
 // fullLine reports whether the line, not the allowance, is too thin for a stream of rate bit/s.
@@ -188,8 +195,7 @@ const audioBudget = 320e3
 func (p *pacedSender) sendPacedAudio(now time.Time) error {
 	bytes, err := p.sendAudio(p.yielding || p.paused || p.control.budget < audioBudget)
 	if bytes > 0 {
-		p.control.reserve(bytes, now)
-		p.allowed.sent(bytes, now)
+		p.reserve(bytes, now)
 	}
 	return err
 }
@@ -202,6 +208,12 @@ func (p *pacedSender) wait(now time.Time) time.Duration {
 // onSent notes a packet that left at now. sequence is 0 for a retransmission.
 func (p *pacedSender) onSent(sequence uint64, bytes int, now time.Time) {
 	p.control.onSent(sequence, bytes, now)
+	p.reserve(bytes, now)
+}
+
+// reserve takes bytes that left at now from what may leave next.
+func (p *pacedSender) reserve(bytes int, now time.Time) {
+	p.control.reserve(bytes, now)
 	p.allowed.sent(bytes, now)
 }
 
@@ -212,18 +224,22 @@ func (p *pacedSender) sendSegment(batch []*packet, now time.Time) error {
 			return err
 		}
 	}
+	total := 0
 	for _, k := range batch {
+		bytes := len(k.payload) + packetOverhead
 		if k.frame == p.keyframe {
-			p.keyframeBytes += len(k.payload) + packetOverhead
+			p.keyframeBytes += bytes
 		} else {
 			p.succeed()
 		}
-		p.onSent(p.sequence, len(k.payload)+packetOverhead, now)
+		p.control.onSent(p.sequence, bytes, now)
+		total += bytes
 		p.lastFrame = k.frame
 		if err := p.sendNext(k); err != nil {
 			return err
 		}
 	}
+	p.reserve(total, now)
 	p.aliveAt = now
 	p.flush(p.plain.SSRC)
 	return nil

@@ -4,16 +4,16 @@ import (
 	"time"
 )
 
-// pending fills batch with the next packets, up to the end of what is sent of the current GOP, and
-// returns how many.
-func (p *pacedSender) pending(batch []*packet) int {
+// pending fills batch with the next packets, up to the end of what is sent of the current GOP, and returns how many, and
+// whether there may be more.
+func (p *pacedSender) pending(batch []*packet) (n int, more bool) {
 	if !p.joined || p.finished {
-		return 0
+		return 0, false
 	}
 	n, ok := p.feed.read(p.cursor, batch)
 	if !ok {
 		p.joined = false // overwritten in the ring; choose joins again
-		return 0
+		return 0, true
 	}
 	for i, k := range batch[:n] {
 		if p.keyframesOnly && k.frame != p.keyframe {
@@ -21,13 +21,13 @@ func (p *pacedSender) pending(batch []*packet) int {
 				p.finished = true
 				p.succeed()
 			}
-			return i
+			return i, true
 		}
 		if i > 0 && k.keyframe && k.frame != p.keyframe {
-			return i // choose decides about the next GOP
+			return i, true // choose decides about the next GOP
 		}
 	}
-	return n
+	return n, n == len(batch)
 }
 
 // succeed ends a probe: a keyframe was sent.

@@ -238,7 +238,7 @@ func TestYieldSendsNothing(t *testing.T) {
 		}
 
 		yield.Store(true)
-		s.feedback <- feedback{sequences: []uint16{n.headers[170].SequenceNumber}, keyframe: true}
+		s.receive(feedback{sequences: []uint16{n.headers[170].SequenceNumber}, keyframe: true})
 		publish(500)
 		synctest.Wait()
 		media, alive := count(n.headers[before:])

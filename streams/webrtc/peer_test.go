@@ -97,7 +97,7 @@ func TestPLI(t *testing.T) {
 		if len(frames) > 50 && !asked {
 			asked = true
 			v := h.viewer(0)
-			v.sender.feedback <- feedbackOf([]rtcp.Packet{&rtcp.PictureLossIndication{}})
+			v.sender.receive(feedbackOf([]rtcp.Packet{&rtcp.PictureLossIndication{}}))
 		}
 		return keys < 2 || len(frames) < 160
 	})

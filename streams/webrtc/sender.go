@@ -49,7 +49,9 @@ type sender struct {
 	ladder *ladder // its channels; the rest only run's goroutine uses
 
 	// Only run's goroutine uses these.
-	wake          chan struct{}  // subscribed to feed, and to the feed of pending
+	wake          wake           // rung for feed, audio, the feed of pending, feedback and ladder.requests
+	alarm         *alarm         // rings it
+	reportAt      time.Time      // when the next sender report is due
 	pending       *switchRequest // nil: none
 	switchedAt    time.Time      // when the last one was fulfilled
 	cursor        uint64         // index of the next packet to send
@@ -105,7 +107,7 @@ const (
 func newSender(f *Feed, flush func(uint32)) *sender {
 	return &sender{
 		feed: f, flush: flush, pacer: newPacer(&f.meter), offset: rand.Uint32(), sequence: 1<<16 + uint64(rand.Uint32()&0x7fff),
-		plain: rtp.Header{Version: 2}, feedback: make(chan feedback, 32), ladder: newLadder(), wake: make(chan struct{}, 1),
+		plain: rtp.Header{Version: 2}, feedback: make(chan feedback, 32), ladder: newLadder(), wake: newWake(),
 		recovery: recovery{longest: viewerGOPQuiet},
 	}
 }
@@ -157,15 +159,20 @@ func (s *sender) setExtensions(extensions []webrtc.RTPHeaderExtensionParameter) 
 	return nil
 }
 
-// subscribe subscribes to the feed until the result is called.
-func (s *sender) subscribe() (end func()) {
+// start lets everything that run waits for ring its wake, until the result is called.
+func (s *sender) start(ctx context.Context) (end func()) {
+	stop := s.wake.onEnd(ctx)
+	s.alarm = newAlarm(s.wake)
+	s.reportAt = time.Now().Add(reportEvery)
 	s.feed.subscribe(s.wake)
-	s.audio.begin()
+	s.audio.begin(s.wake)
 	return func() {
+		stop()
+		s.alarm.stop()
 		s.feed.unsubscribe(s.wake)
 		s.answerSwitch(ErrClosedByPeer)
 		s.flush(s.plain.SSRC) // what a failed write has left
-		if s.audio.end(); s.audio != nil {
+		if s.audio.end(s.wake); s.audio != nil {
 			s.flush(s.audio.header.SSRC)
 		}
 	}
@@ -173,61 +180,85 @@ func (s *sender) subscribe() (end func()) {
 
 // run sends until ctx ends or a write fails. The connection must be established.
 func (s *sender) run(ctx context.Context) error {
-	defer s.subscribe()()
-	report := time.NewTicker(reportEvery)
-	defer report.Stop()
-	pause := time.NewTimer(0)
-	defer pause.Stop()
+	defer s.start(ctx)()
 	var batch [maxSegment]*packet
 	reported := false
-	for {
+	for ctx.Err() == nil {
+		now := time.Now()
+		s.readMessages(func(f feedback) {
+			s.adaptPace(f.reports, now)
+			s.adaptPlayout(s.handleFeedback(f, now), s.trip.value(), now)
+		})
+		if _, err := s.sendAudio(false); err != nil {
+			return err
+		}
 		if s.selectPosition(); s.joined && !reported { // before the first packet, so that the receiver knows its age
 			reported = true
 			if err := s.sendReport(); err != nil {
 				return err
 			}
 		}
-		more := s.wake
-		if wait := s.pacer.wait(time.Now()); wait > 0 {
-			more = nil // there may be packets, but they may not leave yet
-			pause.Reset(wait)
-		} else {
+		if s.reportDue(now) {
+			s.ladder.judge(s.pacer.heavyLosses >= heavyReports, now)
+			if err := s.sendReport(); err != nil {
+				return err
+			}
+		}
+		wait := s.pacer.wait(now)
+		if wait == 0 {
 			n, err := s.step(batch[:])
 			if err != nil {
 				return err
 			}
-			if n == len(batch) || len(s.nacked) > 0 { // wake does not fire again for what is left
-				more = nil
-				pause.Reset(s.pacer.wait(time.Now()))
+			if n == len(batch) || len(s.nacked) > 0 { // nothing rings for what is left
+				wait = s.pacer.wait(time.Now())
+			} else {
+				wait = reportEvery
 			}
 		}
-		var err error
+		s.sleep(wait, now)
+	}
+	return context.Cause(ctx)
+}
+
+// readMessages takes the requests and the feedback that have come, and reports whether there were any.
+func (s *sender) readMessages(onFeedback func(feedback)) (any bool) {
+	for ; ; any = true {
 		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-more:
-		case <-pause.C:
-		case <-s.audio.woken():
-			_, err = s.sendAudio(false)
 		case f := <-s.feedback:
-			now := time.Now()
-			s.adaptPace(f.reports, now)
-			s.adaptPlayout(s.handleFeedback(f, now), s.trip.value(), now)
+			onFeedback(f)
 		case q := <-s.ladder.requests:
 			s.requestSwitch(q)
-		case now := <-report.C:
-			s.ladder.judge(s.pacer.heavyLosses >= heavyReports, now)
-			s.forgetOldFeeds(now)
-			err = s.sendReport()
-		}
-		if err != nil {
-			return err
+		default:
+			return any
 		}
 	}
 }
 
+// reportDue reports whether a sender report is due, at most every reportEvery.
+func (s *sender) reportDue(now time.Time) bool {
+	if now.Before(s.reportAt) {
+		return false
+	}
+	s.reportAt = now.Add(reportEvery)
+	s.forgetOldFeeds(now)
+	return true
+}
+
+// sleep waits until there may be something to do: in wait from now, at the latest.
+func (s *sender) sleep(wait time.Duration, now time.Time) {
+	if wait == 0 {
+		return
+	}
+	s.alarm.ringIn(min(wait, max(s.reportAt.Sub(now), 0)), now)
+	<-s.wake
+}
+
 // sendAudio sends the audio that has come, or drops it if hold is true, and returns its bytes.
 func (s *sender) sendAudio(hold bool) (bytes int, err error) {
+	if s.audio == nil {
+		return 0, nil
+	}
 	bytes, err = s.audio.send(hold)
 	if bytes > 0 {
 		s.flush(s.audio.header.SSRC)

@@ -242,7 +242,7 @@ func TestThinViewerDisturbsNoOther(t *testing.T) {
 		})
 		cancel()
 		running.Wait()
-		free.drain(other)
+		free.running.Wait()
 		total, longest := freezes(free.player.shown)
 		st := other.stats()
 		t.Logf("stepped down at %v; the other viewer: %d frames of %d, frozen %v in all and %v at most, %+v", ls.main2sub, len(free.frames), ls.main.sent, total, longest, st)

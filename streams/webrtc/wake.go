@@ -1,0 +1,52 @@
+package webrtc
+
+import (
+	"context"
+	"time"
+)
+
+// wake is how the goroutine of a sender learns that there is something to do: packets in one of its feeds, feedback,
+// a request, a time that has come, the end of its context. It then looks at each of them. It receives from one channel,
+// because a select over one channel per source costs a multiple, and happens for each frame of each viewer.
+type wake chan struct{} // of capacity one
+
+func newWake() wake { return make(wake, 1) }
+
+// ring wakes the goroutine, or does nothing if it has been rung already.
+func (w wake) ring() {
+	select {
+	case w <- struct{}{}:
+	default:
+	}
+}
+
+// onEnd rings once ctx ends, unless the result is called before.
+func (w wake) onEnd(ctx context.Context) (stop func()) {
+	unregister := context.AfterFunc(ctx, w.ring)
+	return func() { unregister() }
+}
+
+// alarm rings a wake at a time. Only one goroutine may use it.
+type alarm struct {
+	timer *time.Timer
+	at    time.Time // when it rings next; in the past: it has rung
+}
+
+func newAlarm(w wake) *alarm {
+	timer := time.AfterFunc(time.Hour, w.ring)
+	timer.Stop()
+	return &alarm{timer: timer}
+}
+
+// ringIn lets it ring in wait from now, at the latest: an earlier time that was set before stays, because it is cheaper
+// to wake too early, now and then, than to set the timer for each frame.
+func (a *alarm) ringIn(wait time.Duration, now time.Time) {
+	at := now.Add(wait)
+	if a.at.After(now) && !at.Before(a.at) {
+		return
+	}
+	a.at = at
+	a.timer.Reset(wait)
+}
+
+func (a *alarm) stop() { a.timer.Stop() }
