@@ -102,18 +102,18 @@ export function remake(features: Features, places: Iterable<string>, devices: Pl
   const remove: string[] = [];
   for (const key of places) {
     const here = devices.at(key);
-    const told = incidents.at(key);
-    const first = told[0];
+    const shown = incidents.at(key);
+    const first = shown[0];
     const at = (here[0] ?? first)?.place;
     const had = features.get(key);
     if (!at) {
       if (features.delete(key)) remove.push(key);
       continue;
     }
-    const open = told.filter((i) => i.state !== "closed").length;
+    const open = shown.filter((i) => i.state !== "closed").length;
     const properties = {
       key, devices: here.length, code: here.length === 1 ? codeOf(here[0]!) : 0, bad: here.filter((d) => d.state === "offline").length,
-      name: here.slice(0, 3).map((d) => named(d.name)).join("\n"), weight: first ? weight(first) : -1, count: open || told.length,
+      name: here.slice(0, 3).map((d) => named(d.name)).join("\n"), weight: first ? weight(first) : -1, count: open || shown.length,
     };
     const from = Object.values(properties).join(" ");
     if (had?.from === from) continue;

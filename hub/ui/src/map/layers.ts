@@ -44,7 +44,7 @@ const stemImage: Expression =
 
 const cluster: Expression = ["has", "point_count"];
 const alone: Expression = ["!", ["has", "point_count"]];
-const told: Expression = [">=", ["get", "weight"], 0];
+const hasIncidents: Expression = [">=", ["get", "weight"], 0];
 const one: Expression = ["==", ["get", "count"], 1];
 const all = (...f: Expression[]): Expression => ["all", ...f] as unknown as Expression;
 const devices = (how: "==" | ">"): Expression => [how, ["get", "devices"], 1];
@@ -85,7 +85,7 @@ export function overlayLayers(look: Look): LayerSpecification[] {
       paint: { "line-color": seen, "line-width": 1.5, "line-dasharray": [3, 2.5] },
     },
     {
-      id: "stems", type: "symbol", source: "places", filter: told,
+      id: "stems", type: "symbol", source: "places", filter: hasIncidents,
       layout: { ...pile, "icon-image": stemImage, "icon-anchor": "bottom", "icon-offset": [0, 5] },
     },
     { id: "chosen-stem", type: "symbol", source: "marks", filter: is("incident"), layout: { ...pile, "icon-image": stemImage, "icon-anchor": "bottom", "icon-offset": [0, 5] } },
@@ -115,15 +115,15 @@ export function overlayLayers(look: Look): LayerSpecification[] {
     { id: "chosen-device", type: "symbol", source: "marks", filter: is("device"), layout: { ...pile, "icon-image": deviceImage } },
     { id: "ring", type: "symbol", source: "marks", filter: is("device"), layout: { ...pile, "icon-image": "ring-device" } },
     {
-      id: "incidents", type: "symbol", source: "places", filter: all(told, ["any", alone, one] as unknown as Expression),
+      id: "incidents", type: "symbol", source: "places", filter: all(hasIncidents, ["any", alone, one] as unknown as Expression),
       layout: { ...keep, "icon-image": incidentImage(""), "icon-offset": [0, -flag.lift], "symbol-sort-key": ["get", "weight"] },
     },
     {
-      id: "incident-clusters", type: "symbol", source: "places", filter: all(told, cluster, ["!", one] as unknown as Expression),
+      id: "incident-clusters", type: "symbol", source: "places", filter: all(hasIncidents, cluster, ["!", one] as unknown as Expression),
       layout: { ...keep, "icon-image": incidentImage("-cluster"), "icon-offset": [0, -flag.liftCluster], "symbol-sort-key": ["get", "weight"] },
     },
-    count(k, "incident-counts", all(told, alone, ["!", one] as unknown as Expression), [1.65, -3.6]),
-    count(k, "incident-cluster-counts", all(told, cluster, ["!", one] as unknown as Expression), [1.8, -4.7]),
+    count(k, "incident-counts", all(hasIncidents, alone, ["!", one] as unknown as Expression), [1.65, -3.6]),
+    count(k, "incident-cluster-counts", all(hasIncidents, cluster, ["!", one] as unknown as Expression), [1.8, -4.7]),
     { id: "chosen-incident", type: "symbol", source: "marks", filter: is("incident"), layout: { ...pile, "icon-image": incidentImage(""), "icon-offset": [0, -flag.lift] } },
     { id: "ring-incident", type: "symbol", source: "marks", filter: is("incident"), layout: { ...pile, "icon-image": "ring-incident", "icon-offset": [0, -flag.lift] } },
     { id: "place", type: "symbol", source: "marks", filter: is("place"), layout: { ...pile, "icon-image": "place", "icon-anchor": "bottom", "icon-offset": [0, 2] } },

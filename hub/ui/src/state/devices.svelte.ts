@@ -100,11 +100,11 @@ class Devices {
     try {
       const edges = api.get<{ edges: Edge[] }>("/api/v1/edges");
       await this.#list({}, () => round === this.#round);
-      const told = (await edges).edges;
+      const list = (await edges).edges;
       if (round !== this.#round) return;
-      const names = new Set(told.map((e) => e.name));
+      const names = new Set(list.map((e) => e.name));
       for (const e of [...this.#edges.values()]) if (!names.has(e.name)) this.#edges.remove(e.name);
-      for (const e of told) this.#edges.put(e);
+      for (const e of list) this.#edges.put(e);
       this.#edges.flush();
       this.#all.flush();
       this.loaded = true;

@@ -23,7 +23,7 @@ const allowed = new Set([
   "arrange", "hold", "ranksOf", "whoHas", "words.want", // made of what is known
   "keep", // the draft of a report, in this browser
   "onhold", "again", // set a state of the component above
-  "glance.show", // subscribes; its timer fetches
+  "previews.show", // subscribes; its timer fetches
 ]);
 
 interface Finding { file: string; line: number; what: string }

@@ -31,7 +31,7 @@ const batch = 100; // incidents that are asked for by ID in one request; 4 KB of
 
 const times = new WeakMap<Incident, number>();
 
-/** When it happened, ms. */
+/** When it opened, ms. */
 export function openedAt(i: Incident): number {
   let at = times.get(i);
   if (at === undefined) {
@@ -173,40 +173,40 @@ class Incidents {
 
   /** One incident with its timeline. */
   async fetch(id: string, signal?: AbortSignal): Promise<Incident> {
-    return this.#told(await api.get<Incident>(path`/api/v1/incidents/${id}`, signal ? { signal } : {}));
+    return this.#keep(await api.get<Incident>(path`/api/v1/incidents/${id}`, signal ? { signal } : {}));
   }
 
-  #told(whole: Incident): Incident {
+  #keep(whole: Incident): Incident {
     this.#all.put(strip(whole));
     this.#all.flush();
     return whole;
   }
 
   async acknowledge(id: string): Promise<Incident> {
-    return this.#told(await api.post<Incident>(path`/api/v1/incidents/${id}/acknowledge`));
+    return this.#keep(await api.post<Incident>(path`/api/v1/incidents/${id}/acknowledge`));
   }
 
   /** "" for nobody. */
   async assign(id: string, assignee: string): Promise<Incident> {
-    return this.#told(await api.post<Incident>(path`/api/v1/incidents/${id}/assign`, { assignee }));
+    return this.#keep(await api.post<Incident>(path`/api/v1/incidents/${id}/assign`, { assignee }));
   }
 
   async note(id: string, text: string): Promise<Incident> {
-    return this.#told(await api.post<Incident>(path`/api/v1/incidents/${id}/notes`, { text }));
+    return this.#keep(await api.post<Incident>(path`/api/v1/incidents/${id}/notes`, { text }));
   }
 
   /** With what came of it, "" if that is not said. */
   async close(id: string, text = "", outcome = ""): Promise<Incident> {
-    return this.#told(await api.post<Incident>(path`/api/v1/incidents/${id}/close`, { ...(text && { text }), ...(outcome && { outcome }) }));
+    return this.#keep(await api.post<Incident>(path`/api/v1/incidents/${id}/close`, { ...(text && { text }), ...(outcome && { outcome }) }));
   }
 
   async reopen(id: string): Promise<Incident> {
-    return this.#told(await api.post<Incident>(path`/api/v1/incidents/${id}/reopen`));
+    return this.#keep(await api.post<Incident>(path`/api/v1/incidents/${id}/reopen`));
   }
 
-  /** Opens one for what a person has told. */
+  /** Opens one for what a person reports. */
   async report(r: { title?: string; text?: string; kind?: string; severity?: Severity; place?: { lat: number; lon: number } | null; at?: string }): Promise<Incident> {
-    return this.#told(await api.post<Incident>("/api/v1/reports", r));
+    return this.#keep(await api.post<Incident>("/api/v1/reports", r));
   }
 }
 

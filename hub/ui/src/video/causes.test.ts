@@ -57,9 +57,9 @@ describe("a code of the hub", () => {
   });
   it("that is not known is shown by its English text", () => {
     const c = causeOfEnd(new ApiError(410, "Gone", "the moon is too bright", null, false, coded("a_code_of_tomorrow")));
-    expect(c.code).toBe("told");
+    expect(c.code).toBe("other");
     expect(causeWords(c)).toBe("English of a_code_of_tomorrow");
-    expect(causeOfEnd(new ApiError(410, "Gone", "the moon is too bright"))).toEqual({ code: "told", detail: "the moon is too bright" });
+    expect(causeOfEnd(new ApiError(410, "Gone", "the moon is too bright"))).toEqual({ code: "other", detail: "the moon is too bright" });
   });
   it("is a refusal only when it was refused, and not when something broke", () => {
     expect(refusal(causeOfCode(upstream("session_lost")))).toBeNull();

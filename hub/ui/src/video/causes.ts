@@ -12,11 +12,11 @@ export type Code =
   | "relay.unreachable" | "relay.expired"
   | "line.never" | "line.lost" | "line.closed" | "line.empty" | "http.full"
   | "picture.never" | "picture.gone" | "picture.broken" | "picture.none"
-  | "over" | "elsewhere" | "browser" | "told";
+  | "over" | "elsewhere" | "browser" | "other";
 
 export interface Cause {
   code: Code;
-  /** the reason in English; shown as it is where the code is "told", and inside others */
+  /** the reason in English; shown as it is where the code is "other", and inside others */
   detail?: string;
   /** the site's cause, put into words instead of detail */
   coded?: Coded;
@@ -57,7 +57,7 @@ export function causeOfCode(c: Coded): Cause {
     return { code: upstream[of?.code ?? ""] ?? "site.stopping", ...(n > 0 && { n }) };
   }
   const code = of?.code === "device_not_heard" ? "camera.unknown" : codes[c.code];
-  if (!code) return { code: "told", coded: c };
+  if (!code) return { code: "other", coded: c };
   if (code === "codec") return { code, ...(c.code !== "video_codec_missing" && { coded: c }) };
   const n = Number(c.params?.["count"] ?? c.params?.["seconds"]);
   const reason = code === "browser" ? c.params?.["reason"] : undefined;
@@ -81,20 +81,20 @@ export function causeOfAnswer(e: ApiError, at: Address | null = null): Cause {
   }
   if (e.reason) return causeOfCode(e.reason);
   if (e.status === 406) return { code: "codec" };
-  if (e.detail) return { code: "told", detail: e.detail };
-  return e.status >= 500 ? { code: "hub.error" } : { code: "told", detail: e.title };
+  if (e.detail) return { code: "other", detail: e.detail };
+  return e.status >= 500 ? { code: "hub.error" } : { code: "other", detail: e.title };
 }
 
 /** Why the hub ended a view. */
 export function causeOfEnd(e: ApiError): Cause {
   if (e.reason) return causeOfCode(e.reason);
-  return e.detail ? { code: "told", detail: e.detail } : { code: "line.closed" };
+  return e.detail ? { code: "other", detail: e.detail } : { code: "line.closed" };
 }
 
 /** What somebody said No to, and not what broke. */
 const refusals: Partial<Record<Code, "for good" | "for now">> = {
   session: "for good", role: "for good", "camera.none": "for good", "incident.none": "for good", codec: "for good", "camera.bframes": "for good", "site.none": "for good", "site.old": "for good",
-  "hub.full": "for now", "site.full": "for now", "site.offline": "for now", "camera.offline": "for now", "camera.unknown": "for now", "http.full": "for now", told: "for now",
+  "hub.full": "for now", "site.full": "for now", "site.offline": "for now", "camera.offline": "for now", "camera.unknown": "for now", "http.full": "for now", other: "for now",
 };
 
 /** Whether a cause is a refusal, and whether asking again later can help. */

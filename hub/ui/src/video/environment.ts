@@ -32,7 +32,7 @@ export interface Answer {
   sdp: string;
 }
 
-/** What a view needs of the page and of the hub. browser.ts has that of a browser, fakepage.ts that of tests. */
+/** What a view needs of the page and of the hub. browser.ts has that of a browser, tests/fixtures/page.ts that of tests. */
 export interface Environment {
   now: () => number; // ms, never set back
   after: (ms: number, f: () => void) => () => void; // returns what cancels it

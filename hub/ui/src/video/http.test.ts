@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Fragments } from "./fragments";
 import { otherFor, Reach } from "./line";
-import { Bench, settle } from "./fakepage";
+import { Bench, settle } from "../../tests/fixtures/page";
 
 /** A box with that many bytes of content. */
 function box(type: string, size: number, fill: (v: DataView) => void = () => {}): Uint8Array {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ApiError } from "../api/client";
-import { Bench, settle } from "./fakepage";
+import { Bench, settle } from "../../tests/fixtures/page";
 
 describe("from the wish to the picture", () => {
   it("says each step", async () => {
@@ -186,7 +186,7 @@ describe("a loss", () => {
     b.ended = { status: 410, detail: "something that no version of ours has ever said" };
     b.peer.becomes("closed");
     await settle();
-    expect(b.machine.state).toMatchObject({ name: "refused", cause: { code: "told", detail: "something that no version of ours has ever said" } });
+    expect(b.machine.state).toMatchObject({ name: "refused", cause: { code: "other", detail: "something that no version of ours has ever said" } });
   });
   it("is tried again later each time, with jitter, and soon again once it was live for long", async () => {
     const b = new Bench();
@@ -250,7 +250,7 @@ describe("a No", () => {
   });
   it("that may change is asked again, in the words of the site", async () => {
     const b = await refused(503, "a_code_of_tomorrow");
-    expect(b.machine.state).toMatchObject({ name: "refused", cause: { code: "told", coded: { code: "a_code_of_tomorrow", text: "in English" } } });
+    expect(b.machine.state).toMatchObject({ name: "refused", cause: { code: "other", coded: { code: "a_code_of_tomorrow", text: "in English" } } });
     await b.pass(9000);
     expect(b.offers.length).toBe(1);
     await b.pass(2000);

@@ -8,7 +8,7 @@ import type { State } from "./machine";
 /** A cause in words; the sentence of the hub or the site where it has no code. */
 export function causeWords(c: Cause): string {
   const detail = c.coded ? causeText(c.coded) : (c.detail ?? "");
-  if (c.code === "told" || (c.code === "codec" && detail)) return detail;
+  if (c.code === "other" || (c.code === "codec" && detail)) return detail;
   return maybe(`video.cause.${c.code}`, { n: c.n ?? 0, detail }) ?? detail;
 }
 

@@ -1,6 +1,6 @@
 // What a curve is drawn from. Pure.
 import type { LastReading } from "../../api/types";
-import type { Series } from "./glance.svelte";
+import type { Series } from "./previews.svelte";
 
 /** Times in s, and for each the lowest, the highest and the mean value; null where nothing was heard. */
 export type Points = [number[], (number | null)[], (number | null)[], (number | null)[]];

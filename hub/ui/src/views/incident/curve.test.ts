@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Device, Reading } from "../../api/types";
-import { make } from "../incidents/made";
+import { make } from "../../../tests/fixtures/incident";
 import { around, limitOf, points } from "./curve";
 
 const minute = 60_000;

@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "vitest";
 import type { TimelineEntry } from "../../api/types";
 import { prefs } from "../../state/prefs.svelte";
-import { make } from "../incidents/made";
+import { make } from "../../../tests/fixtures/incident";
 import { entryWords, lines } from "./entries";
 
 const entry = (kind: string, who = "li", text = ""): TimelineEntry => ({ at: "2026-05-03T12:00:00Z", occurred_at: "2026-05-03T12:00:00Z", recorded_at: "2026-05-03T12:00:00Z", kind, who, text });
@@ -37,8 +37,8 @@ test("in Chinese", () => {
 });
 test("a report in its parts, in whichever language it was written", () => {
   prefs.language = "en";
-  expect(entryWords(entry("reported", "li", "地点：丝绸厂\n上报人：王女士 555 0101\n冒烟\n很浓"), make(), "").told).toEqual({ where: "丝绸厂", who: "王女士 555 0101", remarks: "冒烟\n很浓" });
-  expect(entryWords(entry("reported", "li"), make(), "").told).toBeNull();
+  expect(entryWords(entry("reported", "li", "地点：丝绸厂\n上报人：王女士 555 0101\n冒烟\n很浓"), make(), "").fields).toEqual({ where: "丝绸厂", who: "王女士 555 0101", remarks: "冒烟\n很浓" });
+  expect(entryWords(entry("reported", "li"), make(), "").fields).toBeNull();
 });
 test("a kind that is not known yet is told as it is", () => {
   expect(say(entry("escalated", "li", "to the deputy"))).toBe("li | escalated: to the deputy");

@@ -4,14 +4,14 @@ import { fmt } from "../../i18n/formats.svelte";
 import { maybe, t } from "../../i18n/i18n.svelte";
 import { named, outcomeText, whoText } from "../../i18n/words";
 import type { IconName } from "../../ui/icons";
-import { type Told, toldIn } from "../report/draft";
+import { type ReportFields, parseFields } from "../report/draft";
 
 export interface Words {
   text: string; // what happened
   quote: string; // what a person wrote
   who: string;
   icon: IconName;
-  told: Told | null; // a report in its parts
+  fields: ReportFields | null; // a report in its parts
   person: boolean; // done by a person or a program at the hub, not told by a box
 }
 
@@ -23,14 +23,14 @@ const icons: Record<string, IconName> = {
 export function entryWords(e: TimelineEntry, i: Incident, me: string): Words {
   const who = e.who === me ? t("incident.who.you", { who: e.who }) : whoText(e.who);
   const spoken = ["noted", "closed", "reopened"].includes(e.kind) ? e.text : "";
-  const told = e.kind === "reported" && e.text ? toldIn(e.text) : null;
+  const fields = e.kind === "reported" && e.text ? parseFields(e.text) : null;
   let text = maybe(`incident.entry.${e.kind}`, { text: e.text, rule: named(i.rule) });
   const data = (e.data ?? {}) as Data;
   if (e.kind === "changed" && data.value !== undefined) text = t("incident.entry.changedTo", { value: fmt.quantity(data.value, i.unit, i.limit) });
   if (data.reason) text = [text, maybe(`incident.reason.${data.reason}`)].filter(Boolean).join(" ");
   if (e.kind === "closed" && i.outcome) text = t("incident.entry.closedAs", { outcome: outcomeText(i.outcome) });
   if (e.kind === "assigned") text = e.text === "" ? t("incident.entry.freed") : e.text === e.who ? t("incident.entry.took") : t("incident.entry.assigned", { text: whoText(e.text) });
-  return { text: text ?? [e.kind, e.text].filter(Boolean).join(": "), quote: spoken, told, who, icon: icons[e.kind] ?? "info", person: !e.who.startsWith("edge ") };
+  return { text: text ?? [e.kind, e.text].filter(Boolean).join(": "), quote: spoken, fields, who, icon: icons[e.kind] ?? "info", person: !e.who.startsWith("edge ") };
 }
 
 /** What the hub adds to an entry in fields. */

@@ -76,7 +76,7 @@ class Actions {
       const after = await action();
       const done = words(after);
       if (after.version === i.version) this.#say(done); // somebody was quicker: there is nothing of one's own to undo
-      else this.#told(done, i, undo);
+      else this.#confirm(done, i, undo);
       return true;
     } catch (error) {
       this.#say(t("incidents.failed", { title: titleWords(i), cause: errorText(error) }), { kind: "bad" });
@@ -86,7 +86,7 @@ class Actions {
     }
   }
 
-  #told(done: string, before: Incident, undo?: Undo): void {
+  #confirm(done: string, before: Incident, undo?: Undo): void {
     if (!undo) return this.#say(done, { kind: "good" });
     const run = () => {
       if (this.last?.run === run) this.last = null;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { worstFirst } from "../../state/incidents.svelte";
 import { applyFilter, isNarrow, noFilter, noSite, parseFilter, toQuery } from "./filter";
-import { make } from "./made";
+import { make } from "../../../tests/fixtures/incident";
 
 const now = Date.parse("2026-05-03T12:00:00Z");
 const words = (i: { title: string }) => i.title.toLowerCase();

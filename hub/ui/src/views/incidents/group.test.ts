@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { groupRows } from "./group";
-import { make } from "./made";
+import { make } from "../../../tests/fixtures/incident";
 
 const of = (id: string, group = "") => make({ id, group });
 const ids = (rows: { id: string }[]) => rows.map((i) => i.id).join(" ");

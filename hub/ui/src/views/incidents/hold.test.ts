@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Incident } from "../../api/types";
 import { worstFirst } from "../../state/incidents.svelte";
 import { hold, nothingShown, type Shown } from "./hold";
-import { make } from "./made";
+import { make } from "../../../tests/fixtures/incident";
 
 const minute = (n: number) => new Date(Date.UTC(2026, 4, 3, 12, n)).toISOString();
 const row = (id: string, n: number, part: Partial<Incident> = {}) => make({ id, opened_at: minute(n), ...part });

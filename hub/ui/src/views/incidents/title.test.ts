@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { prefs } from "../../state/prefs.svelte";
-import { make } from "./made";
+import { make } from "../../../tests/fixtures/incident";
 import { lasted, titleWords } from "./title";
 
 const over = (s: number) => ({ condition: "closed" as const, closed_at: new Date(Date.parse("2026-05-03T11:59:00Z") + s * 1000).toISOString() });

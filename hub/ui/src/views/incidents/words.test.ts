@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Incident } from "../../api/types";
-import { make } from "./made";
+import { make } from "../../../tests/fixtures/incident";
 import { textOf, Words } from "./words.svelte";
 
 /** A text costs a millisecond; pauses end when they are told to. */

@@ -1,6 +1,6 @@
 import { describe, expect, it, test } from "vitest";
 import { translate } from "../../i18n/i18n.svelte";
-import { bodyOf, emptyDraft, isEmpty, readDraft, toldIn } from "./draft";
+import { bodyOf, emptyDraft, isEmpty, readDraft, parseFields } from "./draft";
 
 const said = { where: (x: string) => `Where: ${x}`, who: (x: string) => `By: ${x}` };
 
@@ -30,6 +30,6 @@ describe("draft", () => {
 test("what was sent is taken apart again", () => {
   const d = { ...emptyDraft(), where: "silk mill", who: "Wang: 555 0101", remarks: "Where: unclear" };
   const said = (l: "en" | "zh-CN") => ({ where: (where: string) => translate(l, "report.said.where", { where }), who: (who: string) => translate(l, "report.said.who", { who }) });
-  for (const l of ["en", "zh-CN"] as const) expect(toldIn(bodyOf({ ...d, what: "smoke" }, said(l)).text!)).toEqual({ where: d.where, who: d.who, remarks: d.remarks });
-  expect(toldIn("only remarks")).toEqual({ where: "", who: "", remarks: "only remarks" });
+  for (const l of ["en", "zh-CN"] as const) expect(parseFields(bodyOf({ ...d, what: "smoke" }, said(l)).text!)).toEqual({ where: d.where, who: d.who, remarks: d.remarks });
+  expect(parseFields("only remarks")).toEqual({ where: "", who: "", remarks: "only remarks" });
 });

@@ -70,23 +70,23 @@ export function bodyOf(d: Draft, said: { where: (text: string) => string; who: (
 }
 
 /** A report's text in its parts. */
-export interface Told {
+export interface ReportFields {
   where: string;
   who: string;
   remarks: string;
 }
 
 /** The text of a report taken apart again, in whichever language it was written. */
-export function toldIn(text: string): Told {
-  const told: Told = { where: "", who: "", remarks: "" };
+export function parseFields(text: string): ReportFields {
+  const fields: ReportFields = { where: "", who: "", remarks: "" };
   const rest = text.split("\n").filter((line) => {
-    const name = (["where", "who"] as const).find((n) => !told[n] && starts(`report.said.${n}`).some((start) => line.startsWith(start)));
+    const name = (["where", "who"] as const).find((n) => !fields[n] && starts(`report.said.${n}`).some((start) => line.startsWith(start)));
     if (!name) return true;
-    told[name] = line.slice(starts(`report.said.${name}`).find((start) => line.startsWith(start))!.length).trim();
+    fields[name] = line.slice(starts(`report.said.${name}`).find((start) => line.startsWith(start))!.length).trim();
     return false;
   });
-  told.remarks = rest.join("\n").trim();
-  return told;
+  fields.remarks = rest.join("\n").trim();
+  return fields;
 }
 
 const starts = (key: Key & `report.said.${string}`): string[] => languages.map((l) => translate(l, key, { where: "", who: "" }).trim());

@@ -1,8 +1,8 @@
-// Who else is on duty: people whose page has been open within the last minute.
+// Who else is signed in: people whose page has been open within the last minute.
 import { api, ApiError } from "../api/client";
 import type { Role } from "../api/types";
 
-export interface OnDuty {
+export interface Present {
   user: string;
   role: Role;
   seen_at: string;
@@ -10,8 +10,8 @@ export interface OnDuty {
 
 const every = 20_000; // ms
 
-class Duty {
-  people: OnDuty[] = $state.raw([]);
+class Presence {
+  people: Present[] = $state.raw([]);
   /** the hub's answer is there */
   known = $state(false);
 
@@ -22,7 +22,7 @@ class Duty {
     const ask = async () => {
       let again = every;
       try {
-        this.people = (await api.get<{ duty: OnDuty[] }>("/api/v1/duty")).duty;
+        this.people = (await api.get<{ duty: Present[] }>("/api/v1/duty")).duty;
         this.known = true;
       } catch (error) {
         this.known = false; // an old list would be a claim about now
@@ -39,4 +39,4 @@ class Duty {
   }
 }
 
-export const duty = new Duty();
+export const presence = new Presence();

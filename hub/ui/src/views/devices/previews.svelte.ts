@@ -6,9 +6,9 @@ import type { Device } from "../../api/types";
 import { deviceKey } from "../../api/types";
 import type { components } from "../../api/schema";
 
-type Told = components["schemas"]["Series"];
+type Described = components["schemas"]["Series"];
 // The description cannot say of a list that it is never null; the hub's are not.
-export type Series = Omit<Told, "at" | "mean" | "low" | "high"> & Record<"at" | "mean" | "low" | "high", number[]>;
+export type Series = Omit<Described, "at" | "mean" | "low" | "high"> & Record<"at" | "mean" | "low" | "high", number[]>;
 export type Picture = components["schemas"]["Picture"];
 
 const fresh = 60_000; // ms
@@ -17,7 +17,7 @@ const round = 5000; // ms between looks at what has become old
 const most = 60; // devices in one request
 export const hour = 3_600_000; // ms, the length of the small curves
 
-class Glance {
+class Previews {
   readonly series = new SvelteMap<string, Series>();
   readonly pictures = new SvelteMap<string, Picture | null>();
   #asked = new Map<string, number>(); // when, by key
@@ -84,4 +84,4 @@ function* parts(keys: string[]): Generator<string[]> {
   for (let i = 0; i < keys.length; i += most) yield keys.slice(i, i + most);
 }
 
-export const glance = new Glance();
+export const previews = new Previews();
