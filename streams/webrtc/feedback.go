@@ -8,8 +8,9 @@ import (
 
 // feedback is what a peer reports and requests by RTCP.
 type feedback struct {
-	sequences []uint16 // missing
-	keyframe  bool     // a keyframe is needed
+	at        time.Time // when it came
+	sequences []uint16  // missing
+	keyframe  bool      // a keyframe is needed
 	reports   []rtcp.ReceptionReport
 	transport []*rtcp.TransportLayerCC
 }
@@ -221,12 +222,17 @@ func (s *sender) readFeedback(read func([]byte) (int, error)) {
 	}
 }
 
-// receive passes f to the goroutine of run, unless too much waits there already.
+// receive passes f, which comes now, to the goroutine of run, unless too much waits there already. A report wakes it only
+// while packets are held back, which may leave because of it; else it is early enough with the next frame.
 func (s *sender) receive(f feedback) {
+	f.at = time.Now()
 	select {
 	case s.feedback <- f:
-		s.wake.ring()
 	default:
+		return
+	}
+	if f.keyframe || len(f.sequences) > 0 || s.held.Load() {
+		s.wake.ring()
 	}
 }
 

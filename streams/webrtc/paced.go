@@ -92,7 +92,7 @@ func (p *pacedSender) run(ctx context.Context) error {
 	defer p.allowed.leave()
 	for ctx.Err() == nil {
 		now := time.Now()
-		if p.readMessages(func(f feedback) { p.onFeedback(f, now) }) {
+		if p.readMessages(func(f feedback) { p.onFeedback(f, f.at) }) {
 			p.heldUntil = time.Time{}
 		}
 		if err := p.sendPacedAudio(now); err != nil {
@@ -111,10 +111,11 @@ func (p *pacedSender) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if p.state != nil {
-			wait = min(wait, stateEvery)
+		due := p.reportAt
+		if p.state != nil && p.stateAt.Before(due) {
+			due = p.stateAt
 		}
-		p.sleep(wait, now)
+		p.sleep(wait, due, now)
 	}
 	return context.Cause(ctx)
 }

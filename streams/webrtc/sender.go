@@ -51,6 +51,7 @@ type sender struct {
 	// Only run's goroutine uses these.
 	wake          wake           // rung for feed, audio, the feed of pending, feedback and ladder.requests
 	alarm         *alarm         // rings it
+	held          atomic.Bool    // run sleeps although there are packets
 	reportAt      time.Time      // when the next sender report is due
 	pending       *switchRequest // nil: none
 	switchedAt    time.Time      // when the last one was fulfilled
@@ -186,8 +187,8 @@ func (s *sender) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		now := time.Now()
 		s.readMessages(func(f feedback) {
-			s.adaptPace(f.reports, now)
-			s.adaptPlayout(s.handleFeedback(f, now), s.trip.value(), now)
+			s.adaptPace(f.reports, f.at)
+			s.adaptPlayout(s.handleFeedback(f, f.at), s.trip.value(), f.at)
 		})
 		if _, err := s.sendAudio(false); err != nil {
 			return err
@@ -213,24 +214,24 @@ func (s *sender) run(ctx context.Context) error {
 			if n == len(batch) || len(s.nacked) > 0 { // nothing rings for what is left
 				wait = s.pacer.wait(time.Now())
 			} else {
-				wait = reportEvery
+				wait = idleWait
 			}
 		}
-		s.sleep(wait, now)
+		s.sleep(wait, s.reportAt, now)
 	}
 	return context.Cause(ctx)
 }
 
 // readMessages takes the requests and the feedback that have come, and reports whether there were any.
-func (s *sender) readMessages(onFeedback func(feedback)) (any bool) {
-	for ; ; any = true {
+func (s *sender) readMessages(onFeedback func(feedback)) (some bool) {
+	for ; ; some = true {
 		select {
 		case f := <-s.feedback:
 			onFeedback(f)
 		case q := <-s.ladder.requests:
 			s.requestSwitch(q)
 		default:
-			return any
+			return some
 		}
 	}
 }
@@ -245,12 +246,17 @@ func (s *sender) reportDue(now time.Time) bool {
 	return true
 }
 
-// sleep waits until there may be something to do: in wait from now, at the latest.
-func (s *sender) sleep(wait time.Duration, now time.Time) {
+// sleep waits until there may be something to do: in wait from now, or at due, at the latest. Packets are held back if
+// wait is less than idleWait.
+func (s *sender) sleep(wait time.Duration, due, now time.Time) {
 	if wait == 0 {
 		return
 	}
-	s.alarm.ringIn(min(wait, max(s.reportAt.Sub(now), 0)), now)
+	s.held.Store(wait < idleWait)
+	if len(s.feedback) > 0 { // it may have come before held was set
+		return
+	}
+	s.alarm.ringIn(min(wait, max(due.Sub(now), 0)), now)
 	<-s.wake
 }
 
