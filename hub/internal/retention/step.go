@@ -6,7 +6,7 @@ const (
 	// target is how long the statements of one transaction should take. They never hold the writer for longer
 	// than maxHold if the machine does not become slower by more than their ratio from one step to the next.
 	// The commit is not counted: a slow disk takes its time for one row as for a thousand.
-	target  = 15 * time.Millisecond
+	target  = 10 * time.Millisecond
 	maxHold = 50 * time.Millisecond
 
 	// minPause is the least time between two transactions.
