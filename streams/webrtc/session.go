@@ -23,6 +23,9 @@ var (
 	ErrNoConnection error = codedError{code: "session_not_connected", after: connectTimeout}
 	// ErrNoFrames means that the peer is connected but sends no media.
 	ErrNoFrames error = codedError{code: "session_no_frames", after: framesWithin}
+
+	// errICEFailed is an ErrNoConnection that ICE has found out sooner.
+	errICEFailed error = codedError{code: "session_not_connected", after: iceDisconnected + iceFailed}
 )
 
 // codedError is an error with a code of devices.Causes.
@@ -40,6 +43,12 @@ func (e codedError) Cause() devices.Cause {
 }
 
 func (e codedError) Error() string { return e.Cause().Text }
+
+// Is reports whether target has the same code: how long something has lasted makes no other error.
+func (e codedError) Is(target error) bool {
+	other, ok := target.(codedError)
+	return ok && other.code == e.code
+}
 
 const (
 	connectTimeout = 15 * time.Second
@@ -71,7 +80,13 @@ func newSession(pc *webrtc.PeerConnection) *session {
 				close(s.connected)
 			}
 		case webrtc.PeerConnectionStateFailed:
-			s.end(ErrLost)
+			s.mu.Lock()
+			cause := ErrLost
+			if !s.wasConnected {
+				cause = errICEFailed
+			}
+			s.mu.Unlock()
+			s.end(cause)
 			leave()
 		case webrtc.PeerConnectionStateClosed:
 			s.end(ErrClosedByPeer)

@@ -24,9 +24,13 @@ type leaseRecorder struct {
 	ends   map[string]devices.Cause
 	ended  chan devices.Cause // the cause of each end
 	fail   error
+	during func(context.Context) // called by Begin with the context of the request; nil: nothing
 }
 
-func (r *leaseRecorder) Begin(_ context.Context, l Lease) (string, context.Context, error) {
+func (r *leaseRecorder) Begin(ctx context.Context, l Lease) (string, context.Context, error) {
+	if r.during != nil {
+		r.during(ctx)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.fail != nil {

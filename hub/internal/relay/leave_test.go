@@ -69,6 +69,44 @@ func TestAbruptLeaves(t *testing.T) {
 	f.stop(again)
 }
 
+// TestLeavesBeforeTheAnswer: a viewer whose page is closed before the answer has come cannot end its session by a request.
+// It is recorded that the viewer has left, not that a connection was lost.
+func TestLeavesBeforeTheAnswer(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		whep bool
+		want string
+	}{{"WHEP", true, "video_viewer_ended"}, {"HTTP", false, "video_viewer_closed"}} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFixture(t, Options{})
+			ctx, leave := context.WithCancel(t.Context())
+			f.leases.during = func(request context.Context) {
+				leave()
+				<-request.Done()
+			}
+			if abrupt(ctx, http.DefaultClient, f.server.URL, c.whep) {
+				t.Fatal("the viewer was answered")
+			}
+			if why := f.ended(); why.Code != c.want {
+				t.Errorf("ended with %s: %s; want %s", why.Code, why.Text, c.want)
+			}
+		})
+	}
+}
+
+// TestNeverConnects: a viewer that was answered and to which no connection comes about was never connected, so that no
+// connection to it was lost.
+func TestNeverConnects(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes as long as the ICE timeout")
+	}
+	f := newFixture(t, Options{})
+	f.request("POST", "/whep/gate-7/yard?reason=test", typeSDP, offer(), http.StatusCreated, "Who", "anna")
+	if why := f.ended(); why.Code != "video_viewer_unreachable" || why.Params["cause_code"] != "session_not_connected" {
+		t.Errorf("ended with %s %v: %s", why.Code, why.Params, why.Text)
+	}
+}
+
 // abrupt joins by WHEP or over HTTP, and then just leaves. It reports whether it was let in.
 func abrupt(ctx context.Context, client *http.Client, server string, whep bool) bool {
 	ctx, cancel := context.WithCancel(ctx)

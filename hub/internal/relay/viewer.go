@@ -75,6 +75,10 @@ func (r *Relay) ServeWHEP(w http.ResponseWriter, q *http.Request, edge, device s
 		r.refuse(w, err)
 		return
 	}
+	if q.Context().Err() != nil { // the viewer has left while it waited, and does not get the address at which it would end the session
+		v.cancel(errEndedByViewer())
+		return
+	}
 	r.writeCreated(w, q, v.id, v.etag.String(), viewer.Answer())
 }
 
@@ -190,7 +194,7 @@ func endCause(err error) devices.Cause {
 	case errors.Is(err, webrtc.ErrLost):
 		return problem.NewCause("video_viewer_lost")
 	case errors.Is(err, webrtc.ErrNoConnection):
-		return problem.New("video_viewer_unreachable").BecauseOf(webrtc.ErrNoConnection).Reason
+		return problem.New("video_viewer_unreachable").BecauseOf(err).Reason
 	}
 	return problem.NewCause("video_ended", "reason", err.Error())
 }
