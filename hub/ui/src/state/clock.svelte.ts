@@ -2,14 +2,18 @@
 // is wrong still shows them right, and is told that it is wrong.
 import { onHubTime } from "../api/client";
 
-/** Differences below this, in ms, are rounding (the hub's Date header has whole seconds) and travel. */
+/** From here on a person is told that this machine's clock is wrong, ms. */
 const tolerance = 2000;
 
 export class Clock {
   /** the hub's time in ms; moves once a second */
   now = $state(Date.now());
-  /** how much this machine's clock lags behind the hub's, ms; 0 within the tolerance */
+  /** how much this machine's clock lags behind the hub's, ms; 0 as long as nothing contradicts that */
   offset = $state(0);
+  /** the same where a person should know it, else 0 */
+  readonly wrong: number = $derived(Math.abs(this.offset) < tolerance ? 0 : Math.round(this.offset / 1000) * 1000);
+  #low = -Infinity; // the offset is between the two
+  #high = Infinity;
   #timer: ReturnType<typeof setInterval> | undefined;
 
   /** Starts the seconds. Returns what stops them. */
@@ -26,11 +30,19 @@ export class Clock {
     };
   }
 
-  /** Takes in the hub's clock, from an answer that took so long. */
+  /**
+   * Takes in the hub's clock, in whole seconds, from an answer that took so long. Each answer bounds the offset: the
+   * hub wrote its time, less the part of a second that was cut off, between the request and the answer. All
+   * together they are exact to some milliseconds, so that the time neither jumps nor goes back with the next answer.
+   */
   hear(hub: number, took: number): void {
-    if (took > 1000) return;
-    const offset = hub + 500 - (Date.now() - took / 2); // the header has cut half a second off, on average
-    this.offset = Math.abs(offset) < tolerance ? 0 : Math.round(offset / 1000) * 1000;
+    const here = Date.now();
+    const low = hub - here;
+    const high = hub + 1000 - (here - took);
+    this.#low = Math.max(low, this.#low);
+    this.#high = Math.min(high, this.#high);
+    if (this.#low > this.#high) [this.#low, this.#high] = [low, high]; // one of the clocks was set: this answer alone counts
+    this.offset = this.#low <= 0 && this.#high >= 0 ? 0 : Math.round((this.#low + this.#high) / 2);
   }
 
   /** The hub's time this moment, to the millisecond; not reactive. */

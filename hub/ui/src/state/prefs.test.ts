@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Clock } from "./clock.svelte";
 import { readPrefs } from "./prefs.svelte";
 import { sound } from "./sound.svelte";
 
@@ -40,18 +39,5 @@ describe("a mute", () => {
     vi.advanceTimersByTime(10 * 60_000);
     expect(sound.muted).toBe(true);
     sound.unmute();
-  });
-});
-
-describe("the clock", () => {
-  it("shows the hub's time when this machine's is wrong, and leaves small differences", () => {
-    const c = new Clock();
-    c.hear(Date.now() + 400, 20);
-    expect(c.offset).toBe(0);
-    c.hear(Date.now() + 90_000, 20);
-    expect(c.offset).toBeGreaterThanOrEqual(90_000);
-    expect(c.exact()).toBe(Date.now() + c.offset);
-    c.hear(Date.now() - 500_000, 5000); // took too long to say anything
-    expect(c.offset).toBeGreaterThan(0);
   });
 });
