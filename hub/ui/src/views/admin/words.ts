@@ -14,7 +14,7 @@ export function endedWhy(v: { ended_why?: string | undefined; ended_code?: strin
 /** What somebody watched for. What the console itself proposed is said in the reader's language. */
 export function reasonText(reason: string): string {
   if (!reason || reason === "unspecified") return t("admin.views.noReason");
-  const proposed = (["video.wall.whyDefault", "devices.look.reason.check", "devices.look.reason.call", "devices.look.reason.aim"] as const)
+  const proposed = (["video.wall.whyDefault", "incident.live.after", "devices.look.reason.check", "devices.look.reason.call", "devices.look.reason.aim"] as const)
     .find((key) => languages.some((l) => translate(l, key) === reason));
   return proposed ? t(proposed) : reason;
 }
