@@ -4,10 +4,13 @@
 // stores are subscribed before they fetch their lists, so nothing falls between the two; after a
 // break the stream goes on with Last-Event-ID and the history that it belongs to, and what the hub no
 // longer keeps ("reset") is fetched anew by all stores. An event counts as seen when all its handlers have run;
-// a handler that throws keeps no other one, and no other event, from being handled.
+// a handler that throws keeps no other one, and no other event, from being handled. The tabs of a browser share a
+// stream (tabs.ts): each of them sees every event, or is told that it has missed some, which is a reset.
 import { EventParser, type ServerEvent } from "../api/sse";
 import type { Device, Edge, Incident, View } from "../api/types";
 import { session } from "./session.svelte";
+import { Silence } from "./silence";
+import { browserTabs, type Lead, type Message, type Standing, type Tabs } from "./tabs";
 
 export type LinkState = "connecting" | "live" | "reconnecting" | "offline";
 /** Why it is not live: no answer at all, silence on an open line, a refusal of the hub, this machine has no network. */
@@ -39,11 +42,13 @@ export interface Outside {
   random: () => number;
   /** gets what a handler has thrown */
   failed: (error: unknown) => void;
+  /** the tabs that share a stream; null: this one has its own */
+  tabs: (name: string, receive: (m: Message) => void) => Tabs | null;
 }
 
 const browser: Outside = {
   fetch: (...a) => fetch(...a), now: () => Date.now(), random: () => Math.random(),
-  failed: (error) => console.error("handling an event of the live stream:", error),
+  failed: (error) => console.error("handling an event of the live stream:", error), tabs: browserTabs,
 };
 
 export class Link {
@@ -55,7 +60,7 @@ export class Link {
   since = $state(0);
   /** when the hub was last heard, ms */
   heard = $state(0);
-  /** how often the stream has been opened since the start */
+  /** how often the stream has been opened since the start, by this tab; at least once where another tab has opened it */
   opened = $state(0);
 
   #handlers: { [K in keyof Events]: Set<Handler<K>> } = { incident: new Set(), device: new Set(), edge: new Set(), view: new Set() };
@@ -67,6 +72,9 @@ export class Link {
   #running: AbortController | null = null;
   #line: AbortController | null = null;
   #wake: (() => void) | null = null;
+  #tabs: Tabs | null = null;
+  #leads = true; // this tab reads the stream
+  #leader: Silence | null = null; // of the tab that does, as long as this one follows
   #p: Patience;
   #outside: Outside;
 
@@ -101,6 +109,8 @@ export class Link {
     this.#running = null;
     this.#line?.abort();
     this.#wake?.();
+    this.#tabs?.close();
+    this.#tabs = null;
     this.#lastId = "";
     this.#history = "";
     clearTimeout(this.#refresh);
@@ -111,7 +121,8 @@ export class Link {
 
   /** Tries at once instead of waiting; also what a click on the state does. */
   retry(): void {
-    this.#wake?.();
+    if (this.#leads) this.#wake?.();
+    else this.#tabs?.send({ kind: "retry" });
   }
 
   /** The machine says that its network is gone; it is believed at once, and not waited for when it is back. */
@@ -121,6 +132,101 @@ export class Link {
   }
 
   async #run(stopped: AbortSignal): Promise<void> {
+    // Whoever may see something else has a stream of their own.
+    const tabs = this.#outside.tabs(`gridpost.stream ${session.user} ${session.role}`, (m) => this.#receive(m));
+    this.#tabs = tabs;
+    this.#leads = tabs === null;
+    while (tabs) {
+      const lead = await this.#follow(tabs, stopped).catch((error: unknown) => { if (!stopped.aborted) this.#outside.failed(error); });
+      if (stopped.aborted) return lead?.end();
+      this.#leads = true;
+      if (!lead) break; // the browser refuses: this tab reads the stream for itself
+      await this.#lead(AbortSignal.any([stopped, lead.lost]));
+      lead.end();
+      if (stopped.aborted) return;
+      this.#leads = false;
+    }
+    await this.#lead(stopped);
+  }
+
+  /** Follows the leading tab until this one has the lead. Rejects when it is stopped before. */
+  async #follow(tabs: Tabs, stopped: AbortSignal): Promise<Lead> {
+    const queue = new AbortController();
+    const end = () => queue.abort();
+    stopped.addEventListener("abort", end);
+    let stuck = (): void => {};
+    const silent = new Promise<null>((resolve) => (stuck = () => resolve(null)));
+    const ask = async () => {
+      tabs.send({ kind: "ask" });
+      await new Promise((done) => setTimeout(done, this.#p.probe));
+      return false; // an answer has been heard by then, and this one is not asked for any more
+    };
+    const leader = (this.#leader = new Silence(this.#p, ask, stuck));
+    leader.start();
+    tabs.send({ kind: "ask" });
+    try {
+      const queued = tabs.lead(queue.signal);
+      const lead = await Promise.race([queued, silent]);
+      if (lead) return lead;
+      queued.then((late) => late.end(), () => {}); // it is given up
+      end();
+      return await tabs.steal();
+    } finally {
+      leader.stop();
+      if (this.#leader === leader) this.#leader = null;
+      stopped.removeEventListener("abort", end);
+    }
+  }
+
+  /** Takes in what another tab sends. */
+  #receive(m: Message): void {
+    if (this.#leads) {
+      if (m.kind === "ask") this.#tell();
+      else if (m.kind === "retry") this.retry();
+      return;
+    }
+    if (m.kind === "standing" || m.kind === "event") this.#leader?.heard();
+    if (m.kind === "standing") this.#adopt(m.standing);
+    else if (m.kind === "event" && this.opened > 0) this.#hear(m);
+  }
+
+  /** Tells the other tabs how the link stands. */
+  #tell(): void {
+    if (!this.#leads) return;
+    this.#tabs?.send({
+      kind: "standing",
+      standing: { state: this.state, cause: this.cause, status: this.status, since: this.since, lastId: this.#lastId, history: this.#history, greeted: this.#greeted },
+    });
+  }
+
+  #adopt(s: Standing): void {
+    [this.state, this.cause, this.status, this.since] = [s.state, s.cause, s.status, s.since];
+    if (s.state !== "live") return;
+    const first = this.opened === 0;
+    if (!first && s.history === this.#history && Number(s.lastId) <= Number(this.#lastId)) return;
+    [this.#lastId, this.#history, this.#greeted] = [s.lastId, s.history, s.greeted];
+    if (first) {
+      this.opened = 1;
+      this.#fetchAll();
+    } else this.#reset(); // what the leading tab has passed on was not received
+  }
+
+  /** Handles an event that the leading tab has passed on. */
+  #hear({ event, before, history }: Message & { kind: "event" }): void {
+    this.#greeted = history;
+    const numbered = event.id !== before;
+    if (numbered && before !== this.#lastId && event.name !== "reset") {
+      // A tab that takes the lead begins with what it has seen itself: others may have seen more, or less.
+      if (this.#history === history && Number(event.id) <= Number(this.#lastId)) return;
+      this.#reset();
+    }
+    this.#take(event);
+    if (numbered) this.#seen(event.id);
+  }
+
+  /** Reads the stream, again and again. */
+  async #lead(stopped: AbortSignal): Promise<void> {
+    stopped.addEventListener("abort", () => this.#wake?.(), { once: true });
     let tries = 0;
     while (!stopped.aborted) {
       const before = this.opened;
@@ -168,7 +274,7 @@ export class Link {
       }
       const first = this.opened === 0;
       this.opened += 1;
-      await this.#follow(response.body, watch, first);
+      await this.#readBody(response.body, watch, first);
       this.#lost("ended"); // the hub closed it: it stops, or the session is over
     } catch {
       if (!stopped.aborted && !line.signal.aborted) this.#lost(typeof navigator !== "undefined" && navigator.onLine === false ? "network" : "unreachable");
@@ -180,7 +286,7 @@ export class Link {
     if (!stopped.aborted && this.cause === "ended") await session.restore().catch(() => {});
   }
 
-  async #follow(body: ReadableStream<Uint8Array>, watch: Silence, first: boolean): Promise<void> {
+  async #readBody(body: ReadableStream<Uint8Array>, watch: Silence, first: boolean): Promise<void> {
     const parser = new EventParser(this.#lastId);
     const text = new TextDecoder();
     const reader = body.getReader();
@@ -196,15 +302,21 @@ export class Link {
         this.cause = "";
         this.status = 0;
         this.since = 0;
+        this.#tell();
         // Subscribed first, fetched then: what changes in between arrives by the stream.
         if (first) this.#fetchAll();
       }
-      for (const event of parser.push(text.decode(value, { stream: true }))) {
-        this.#take(event);
-        this.#seen(event.id);
-      }
-      this.#seen(parser.lastId);
+      for (const event of parser.push(text.decode(value, { stream: true }))) this.#handle(event);
+      if (parser.lastId !== this.#lastId) this.#handle({ id: parser.lastId, name: "", data: "" });
     }
+  }
+
+  /** Handles an event of the stream, and passes it on to the other tabs. */
+  #handle(event: ServerEvent): void {
+    const before = this.#lastId;
+    this.#take(event);
+    this.#seen(event.id);
+    this.#tabs?.send({ kind: "event", event, before, history: this.#greeted });
   }
 
   /** Continues after this event when the stream is interrupted. */
@@ -265,39 +377,7 @@ export class Link {
     this.cause = cause;
     if (this.opened === 0 && now - this.since < this.#p.offlineAfter) this.state = "connecting";
     else this.state = now - this.since >= this.#p.offlineAfter ? "offline" : "reconnecting";
-  }
-}
-
-/** Notices that nothing has come for a while, asks once, and gives up if there is no answer. */
-class Silence {
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #round = 0;
-
-  constructor(
-    private readonly p: Patience,
-    private readonly ask: () => Promise<boolean>,
-    private readonly giveUp: () => void,
-  ) {}
-
-  start(): void {
-    this.heard();
-  }
-
-  heard(): void {
-    this.#round += 1;
-    const round = this.#round;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(async () => {
-      const there = await this.ask();
-      if (round !== this.#round) return;
-      if (there) this.heard();
-      else this.giveUp();
-    }, this.p.silence);
-  }
-
-  stop(): void {
-    this.#round += 1;
-    clearTimeout(this.#timer);
+    this.#tell();
   }
 }
 

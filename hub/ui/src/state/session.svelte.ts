@@ -1,8 +1,11 @@
-// Who is signed in.
+// Who is signed in. The tabs of a browser have one session: what one of them does to it holds in all.
 import { api, ApiError, onSignedOut } from "../api/client";
 import type { Role, Session } from "../api/types";
 
 type Status = "unknown" | "out" | "in";
+
+/** What tabs tell each other: somebody has signed out here, or it may have become somebody else. */
+type Change = "out" | "changed";
 
 const ranks: Role[] = ["monitor", "dispatcher", "administrator"];
 
@@ -15,8 +18,31 @@ class SessionStore {
   /** it ended without the person's doing: the log-in page says so */
   ended = $state(false);
 
+  #tabs: BroadcastChannel | null = null;
+
   constructor() {
-    onSignedOut(() => this.#out(true));
+    onSignedOut(() => {
+      if (this.status === "in") this.#tell("changed");
+      this.#out(true);
+    });
+  }
+
+  /** Follows what other tabs of this browser do to the session. Returns what ends that. */
+  start(): () => void {
+    if (typeof BroadcastChannel === "undefined") return () => {};
+    const tabs = (this.#tabs = new BroadcastChannel("gridpost.session"));
+    tabs.onmessage = ({ data }: MessageEvent<Change>) => {
+      if (data === "out") this.#out(false);
+      else this.restore().catch(() => {}); // the hub is away: the link says so, and asks for the session when it is back
+    };
+    return () => {
+      tabs.close();
+      this.#tabs = null;
+    };
+  }
+
+  #tell(change: Change): void {
+    this.#tabs?.postMessage(change);
   }
 
   /** Whether the person may do what a role may. */
@@ -37,6 +63,7 @@ class SessionStore {
   /** Signs in; throws ApiError: 401 wrong (or, with the code totp_required, a code is needed too), 403 wrong code, 429 too often. */
   async signIn(user: string, password: string, code = ""): Promise<void> {
     this.#in(await api.post<Session>("/api/v1/session", { user, password, ...(code && { code }) }));
+    this.#tell("changed");
   }
 
   async signOut(): Promise<void> {
@@ -47,6 +74,7 @@ class SessionStore {
       if (!(error instanceof ApiError) || error.status !== 401) throw error;
     }
     this.#out(false);
+    this.#tell("out");
   }
 
   /** Changes the person's own password. */

@@ -1,0 +1,62 @@
+// The tabs of a browser share one live stream: over HTTP/1.1 a browser has six connections to a host, and each stream
+// takes one for good. One tab leads: it reads the stream and passes on what it gets; the others follow. When the
+// leading tab is closed, the next one takes the lead at once (Web Locks); when it no longer answers, too.
+import type { ServerEvent } from "../api/sse";
+import type { LinkCause, LinkState } from "./link.svelte";
+
+/** What the leading tab knows of the link. */
+export interface Standing {
+  state: LinkState;
+  cause: LinkCause;
+  status: number;
+  since: number;
+  lastId: string;
+  history: string; // that lastId belongs to
+  greeted: string; // history of the present stream
+}
+
+export type Message =
+  | { kind: "ask" } // to the leading tab, which answers with its standing
+  | { kind: "retry" } // to the leading tab: somebody does not want to wait
+  | { kind: "standing"; standing: Standing }
+  /** An event that the leading tab has handled; before is the ID before it, and history that of the stream. */
+  | { kind: "event"; event: ServerEvent; before: string; history: string };
+
+/** The lead, until lost is aborted or end is called. */
+export interface Lead {
+  lost: AbortSignal;
+  end: () => void;
+}
+
+export interface Tabs {
+  /** Waits for the lead; rejects when the signal is aborted before. */
+  lead(signal: AbortSignal): Promise<Lead>;
+  /** Takes the lead from the tab that has it. */
+  steal(): Promise<Lead>;
+  /** Sends to all other tabs. */
+  send(m: Message): void;
+  close(): void;
+}
+
+/** The tabs of this browser that have the same name; null where it has no means for it: each tab has its own stream then. */
+export function browserTabs(name: string, receive: (m: Message) => void): Tabs | null {
+  if (typeof window === "undefined" || !navigator.locks || typeof BroadcastChannel === "undefined") return null;
+  const channel = new BroadcastChannel(name);
+  channel.onmessage = (e: MessageEvent<Message>) => receive(e.data);
+  const request = (o: LockOptions): Promise<Lead> =>
+    new Promise((resolve, reject) => {
+      const lost = new AbortController();
+      // A lock is held until the promise of its callback settles; a lock that is stolen rejects the request.
+      const held = () => new Promise<void>((end) => resolve({ lost: lost.signal, end }));
+      navigator.locks.request(name, o, held).catch((error: unknown) => {
+        lost.abort();
+        reject(error as Error);
+      });
+    });
+  return {
+    lead: (signal) => request({ signal }),
+    steal: () => request({ steal: true }),
+    send: (m) => channel.postMessage(m),
+    close: () => channel.close(),
+  };
+}
