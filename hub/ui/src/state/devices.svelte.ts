@@ -1,6 +1,6 @@
 // Every device and edge that the hub knows.
 //
-// Devices carry no version: what the stream brings while a list is on its way wins over the list.
+// Devices and edges carry no version: what the stream brings while a list is on its way wins over the list.
 import { api, path } from "../api/client";
 import { type Device, type Edge, type Nearby, type Reading, deviceKey } from "../api/types";
 import { Collection } from "./collection.svelte";
@@ -48,8 +48,9 @@ class Devices {
   /** whether the lists have been fetched whole */
   loaded = $state(false);
   error: unknown = $state(null);
-  #asking = new Set<Set<string>>(); // for each list on its way: what the stream has brought since
+  #asking = new Set<Set<string>>(); // for each list on its way: what the stream has brought since, by key of a device or name of an edge
   #round = 0;
+  #whole = true; // the lists are fetched whole, or will be: nothing is fetched besides
   #stale = new Set<string>(); // edges whose devices may be others, or in another state
   #refetched = -Infinity; // when the last round began
   #timer: ReturnType<typeof setTimeout> | undefined; // until the next round
@@ -74,6 +75,7 @@ class Devices {
         this.#all.put(reading ? { ...d, reading } : d);
       }),
       link.on("edge", (e) => {
+        for (const touched of this.#asking) touched.add(e.name);
         const before = this.#edges.peek(e.name);
         this.#edges.put(e);
         if (!before || devicesChanged(before, e)) this.#again(e.name);
@@ -88,31 +90,47 @@ class Devices {
       this.#round += 1;
       this.#all.clear();
       this.#edges.clear();
+      this.#whole = true;
       this.loaded = false;
     };
   }
 
   async #load(): Promise<void> {
     const round = ++this.#round;
+    this.#whole = true;
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#stale.clear(); // they are in the list that is fetched now
+    const current = () => round === this.#round;
     try {
-      const edges = api.get<{ edges: Edge[] }>("/api/v1/edges");
-      await this.#list({}, () => round === this.#round);
-      const list = (await edges).edges;
-      if (round !== this.#round) return;
-      const names = new Set(list.map((e) => e.name));
-      for (const e of [...this.#edges.values()]) if (!names.has(e.name)) this.#edges.remove(e.name);
-      for (const e of list) this.#edges.put(e);
+      await Promise.all([this.#listEdges(current), this.#list({}, current)]);
+      if (!current()) return;
       this.#edges.flush();
       this.#all.flush();
       this.loaded = true;
       this.error = null;
+      this.#whole = false;
+      this.#schedule(); // edges that have changed after the hub had read its list
     } catch (error) {
-      if (round !== this.#round) return;
+      if (!current()) return;
       this.error = error;
-      this.#timer = setTimeout(() => round === this.#round && void this.#load(), 2000 + 2000 * Math.random());
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => current() && void this.#load(), 2000 + 2000 * Math.random());
+    }
+  }
+
+  /** Fetches all edges, and forgets those that are gone. */
+  async #listEdges(current: () => boolean): Promise<void> {
+    const touched = new Set<string>();
+    this.#asking.add(touched);
+    try {
+      const { edges } = await api.get<{ edges: Edge[] }>("/api/v1/edges");
+      if (!current()) return;
+      const names = new Set(edges.map((e) => e.name));
+      for (const { name } of [...this.#edges.values()]) if (!names.has(name) && !touched.has(name)) this.#edges.remove(name);
+      for (const e of edges) if (!touched.has(e.name)) this.#edges.put(e);
+    } finally {
+      this.#asking.delete(touched);
     }
   }
 
@@ -141,9 +159,12 @@ class Devices {
 
   /** Has the devices of an edge fetched soon, together with those of other edges that change meanwhile. */
   #again(edge: string): void {
-    if (!this.loaded) return; // all are on their way
     this.#stale.add(edge);
-    if (this.#timer !== undefined) return;
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#whole || this.#stale.size === 0 || this.#timer !== undefined) return;
     const soon = refetchAfter * (1 + Math.random());
     this.#timer = setTimeout(() => void this.#refetch(), Math.max(soon, this.#refetched + refetchEvery - performance.now()));
   }
@@ -159,12 +180,12 @@ class Devices {
       if (edges.length > few) await this.#list({}, current);
       else for (const edge of edges) await this.#list({ edge }, current);
     } catch {
-      // It needs no message here: the link shows it, and its return fetches everything.
+      // It needs no message here, the link shows it. The next round asks again.
+      if (current()) for (const edge of edges) this.#stale.add(edge);
     }
     if (!current()) return;
     this.#timer = undefined;
-    const [next] = this.#stale;
-    if (next !== undefined) this.#again(next);
+    this.#schedule();
   }
 
   /** The cameras near an incident or a place, best first. */

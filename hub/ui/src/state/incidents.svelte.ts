@@ -2,7 +2,7 @@
 //
 // What always holds: an incident is only ever replaced by a newer version of itself, whichever way
 // it came (stream, list, answer to an action), so the ways need no order among them.
-import { api, path } from "../api/client";
+import { api, type Options, path } from "../api/client";
 import { type Incident, type Severity, rankOf } from "../api/types";
 import { Collection } from "./collection.svelte";
 import { link } from "./link.svelte";
@@ -28,6 +28,8 @@ const firstPage = 100; // small, so that something is on the screen soon
 const page = 500; // the most that the hub gives at once
 const most = 20_000; // that are fetched unasked
 const batch = 100; // incidents that are asked for by ID in one request; 4 KB of address
+
+const mostTold = 1000; // an event comes twice only shortly after its first time
 
 const times = new WeakMap<Incident, number>();
 
@@ -66,9 +68,11 @@ class Incidents {
   error: unknown = $state(null);
   #closedNext: string | null | undefined = $state(undefined);
   #closedPages = $state(0);
+  #told = new Set<string>(); // the newest that have been told as new, by ID; without the oldest beyond mostTold
   #arrived = new Set<(i: Incident) => void>();
   #changed = new Set<(i: Incident, before: Incident | undefined) => void>();
   #round = 0;
+  #session = 0; // counts the sessions: answers to an earlier one are dropped
 
   /** all that are known, worst and newest first; reactive, a new array after each change */
   get sorted(): Incident[] { return this.#all.sorted; }
@@ -81,7 +85,7 @@ class Incidents {
 
   get(id: string): Incident | undefined { return this.#all.get(id); }
 
-  /** Calls f with each incident that happens from now on (not with those that a list brings). */
+  /** Calls f once with each incident that happens from now on, unless somebody has acknowledged it already. */
   onArrived(f: (i: Incident) => void): () => void {
     this.#arrived.add(f);
     return () => this.#arrived.delete(f);
@@ -99,7 +103,9 @@ class Incidents {
     return () => {
       for (const end of ends) end();
       this.#round += 1;
+      this.#session += 1;
       this.#all.clear();
+      this.#told.clear();
       this.loading = "no";
       this.#closedNext = undefined;
     };
@@ -108,9 +114,16 @@ class Incidents {
   #take(i: Incident): void {
     const before = this.#all.peek(i.id);
     const what = this.#all.put(strip(i));
-    if (what === "kept") return;
-    for (const f of this.#changed) f(i, before);
-    if (what === "added" && i.state === "open") for (const f of this.#arrived) f(i);
+    if (what !== "kept") for (const f of this.#changed) f(i, before);
+    if (this.#isNew(i) && this.#all.peek(i.id)?.state === "open") for (const f of this.#arrived) f(i);
+  }
+
+  /** Whether an event tells of an incident for the first time. While lists are being fetched, most of those that change are old. */
+  #isNew(i: Incident): boolean {
+    if (i.version !== 1 || this.#told.has(i.id)) return false;
+    this.#told.add(i.id);
+    if (this.#told.size > mostTold) for (const oldest of this.#told) { this.#told.delete(oldest); break; }
+    return true;
   }
 
   async #load(): Promise<void> {
@@ -153,8 +166,9 @@ class Incidents {
   }
 
   async #page(q: IncidentQuery): Promise<Page> {
+    const now = this.#session;
     const p = await api.get<Page>("/api/v1/incidents", { query: { ...q } });
-    for (const i of p.incidents) this.#all.put(strip(i));
+    if (now === this.#session) for (const i of p.incidents) this.#all.put(strip(i));
     return p;
   }
 
@@ -166,49 +180,63 @@ class Incidents {
   /** Fetches the next closed ones, newest first. */
   async fetchMoreClosed(): Promise<void> {
     if (this.#closedNext === null) return;
+    const now = this.#session;
     const p = await this.#page({ state: "closed", limit: page, next: this.#closedNext ?? undefined });
+    if (now !== this.#session) return;
     this.#closedNext = p.next;
     this.#closedPages += 1;
   }
 
   /** One incident with its timeline. */
-  async fetch(id: string, signal?: AbortSignal): Promise<Incident> {
-    return this.#keep(await api.get<Incident>(path`/api/v1/incidents/${id}`, signal ? { signal } : {}));
+  fetch(id: string, signal?: AbortSignal): Promise<Incident> {
+    return this.#keep(api.get<Incident>(path`/api/v1/incidents/${id}`, signal ? { signal } : {}));
   }
 
-  #keep(whole: Incident): Incident {
-    this.#all.put(strip(whole));
+  async #keep(answer: Promise<Incident>): Promise<Incident> {
+    const now = this.#session;
+    const whole = await answer;
+    if (now === this.#session) this.#all.put(strip(whole));
     this.#all.flush();
     return whole;
   }
 
-  async acknowledge(id: string): Promise<Incident> {
-    return this.#keep(await api.post<Incident>(path`/api/v1/incidents/${id}/acknowledge`));
+  // What people do. version is the one that a change is based on: the hub refuses it with 412 if it has a newer one.
+
+  acknowledge(id: string, version: number): Promise<Incident> {
+    return this.#keep(api.post<Incident>(path`/api/v1/incidents/${id}/acknowledge`, undefined, ifMatch(version)));
+  }
+
+  /** Back to open, and nobody's. */
+  unacknowledge(id: string, version: number): Promise<Incident> {
+    return this.#keep(api.delete<Incident>(path`/api/v1/incidents/${id}/acknowledge`, ifMatch(version)));
   }
 
   /** "" for nobody. */
-  async assign(id: string, assignee: string): Promise<Incident> {
-    return this.#keep(await api.post<Incident>(path`/api/v1/incidents/${id}/assign`, { assignee }));
+  assign(id: string, assignee: string, version: number): Promise<Incident> {
+    return this.#keep(api.post<Incident>(path`/api/v1/incidents/${id}/assign`, { assignee }, ifMatch(version)));
   }
 
-  async note(id: string, text: string): Promise<Incident> {
-    return this.#keep(await api.post<Incident>(path`/api/v1/incidents/${id}/notes`, { text }));
+  /** A note overwrites nothing: it needs no version. */
+  note(id: string, text: string): Promise<Incident> {
+    return this.#keep(api.post<Incident>(path`/api/v1/incidents/${id}/notes`, { text }));
   }
 
   /** With what came of it, "" if that is not said. */
-  async close(id: string, text = "", outcome = ""): Promise<Incident> {
-    return this.#keep(await api.post<Incident>(path`/api/v1/incidents/${id}/close`, { ...(text && { text }), ...(outcome && { outcome }) }));
+  close(id: string, version: number, text = "", outcome = ""): Promise<Incident> {
+    return this.#keep(api.post<Incident>(path`/api/v1/incidents/${id}/close`, { ...(text && { text }), ...(outcome && { outcome }) }, ifMatch(version)));
   }
 
-  async reopen(id: string): Promise<Incident> {
-    return this.#keep(await api.post<Incident>(path`/api/v1/incidents/${id}/reopen`));
+  reopen(id: string, version: number): Promise<Incident> {
+    return this.#keep(api.post<Incident>(path`/api/v1/incidents/${id}/reopen`, undefined, ifMatch(version)));
   }
 
   /** Opens one for what a person reports. */
-  async report(r: { title?: string; text?: string; kind?: string; severity?: Severity; place?: { lat: number; lon: number } | null; at?: string }): Promise<Incident> {
-    return this.#keep(await api.post<Incident>("/api/v1/reports", r));
+  report(r: { title?: string; text?: string; kind?: string; severity?: Severity; place?: { lat: number; lon: number } | null; at?: string }): Promise<Incident> {
+    return this.#keep(api.post<Incident>("/api/v1/reports", r));
   }
 }
+
+const ifMatch = (version: number): Options => ({ headers: { "If-Match": `"${version}"` } });
 
 /** The timeline is the page's affair; ten thousand of them are not kept. */
 function strip(i: Incident): Incident {
