@@ -34,11 +34,8 @@ export function silentFirst(a: Device, b: Device): number {
   return byName(a, b);
 }
 
-/** Whether the devices of an edge may be others, or in another state, than before. */
-function devicesChanged(before: Edge, after: Edge): boolean {
-  const of = (e: Edge) => [e.state, e.version, e.inventory].join();
-  return of(before) !== of(after);
-}
+/** What changes when the devices of an edge may be others, or in another state, than before. */
+const signature = (e: Edge): string => [e.state, e.version, e.inventory].join();
 
 class Devices {
   #all = new Collection<Device>({ key: deviceKey, compare: byName, newer: () => true, batch: 200 });
@@ -51,6 +48,7 @@ class Devices {
   #asking = new Set<Set<string>>(); // for each list on its way: what the stream has brought since, by key of a device or name of an edge
   #round = 0;
   #whole = true; // the lists are fetched whole, or will be: nothing is fetched besides
+  #listed = new Map<string, string>(); // by edge: its signature before its devices were asked for
   #stale = new Set<string>(); // edges whose devices may be others, or in another state
   #refetched = -Infinity; // when the last round began
   #timer: ReturnType<typeof setTimeout> | undefined; // until the next round
@@ -76,9 +74,9 @@ class Devices {
       }),
       link.on("edge", (e) => {
         for (const touched of this.#asking) touched.add(e.name);
-        const before = this.#edges.peek(e.name);
         this.#edges.put(e);
-        if (!before || devicesChanged(before, e)) this.#again(e.name);
+        this.#stale.add(e.name);
+        this.#schedule();
       }),
       link.onFresh(() => void this.#load()),
     ];
@@ -87,6 +85,7 @@ class Devices {
       clearTimeout(this.#timer);
       this.#timer = undefined;
       this.#stale.clear();
+      this.#listed.clear();
       this.#round += 1;
       this.#all.clear();
       this.#edges.clear();
@@ -103,7 +102,9 @@ class Devices {
     this.#stale.clear(); // they are in the list that is fetched now
     const current = () => round === this.#round;
     try {
-      await Promise.all([this.#listEdges(current), this.#list({}, current)]);
+      // One after the other: what has changed in a device list that is older than the list of edges would not be noticed.
+      await this.#listEdges(current);
+      if (current()) await this.#list({}, current);
       if (!current()) return;
       this.#edges.flush();
       this.#all.flush();
@@ -138,6 +139,7 @@ class Devices {
   async #list(of: { edge?: string }, current: () => boolean): Promise<void> {
     const touched = new Set<string>();
     this.#asking.add(touched);
+    const asked = [...this.#edges.values()].filter((e) => !of.edge || e.name === of.edge).map((e) => [e.name, signature(e)] as const);
     try {
       const gone = new Set([...this.#all.values()].filter((d) => !of.edge || d.edge === of.edge).map(deviceKey));
       let next: string | null = null;
@@ -152,18 +154,18 @@ class Devices {
         next = p.next;
       } while (next);
       for (const key of gone) if (!touched.has(key)) this.#all.remove(key);
+      for (const [edge, was] of asked) this.#listed.set(edge, was);
     } finally {
       this.#asking.delete(touched);
     }
   }
 
-  /** Has the devices of an edge fetched soon, together with those of other edges that change meanwhile. */
-  #again(edge: string): void {
-    this.#stale.add(edge);
-    this.#schedule();
-  }
-
+  /** Has the devices of the edges that have changed fetched soon, together with those of others that change meanwhile. */
   #schedule(): void {
+    for (const name of this.#stale) {
+      const edge = this.#edges.peek(name);
+      if (!edge || signature(edge) === this.#listed.get(name)) this.#stale.delete(name);
+    }
     if (this.#whole || this.#stale.size === 0 || this.#timer !== undefined) return;
     const soon = refetchAfter * (1 + Math.random());
     this.#timer = setTimeout(() => void this.#refetch(), Math.max(soon, this.#refetched + refetchEvery - performance.now()));

@@ -20,8 +20,9 @@ class Hub {
   devices: Device[] = [];
   edges: Edge[] = [];
   asked: string[] = [];
-  /** runs while a list is on its way, after the hub has read it */
+  /** runs while the list `of` is on its way, after the hub has read it */
   during: (() => Promise<void>) | null = null;
+  of = "/api/v1/incidents";
   #out: ReadableStreamDefaultController<Uint8Array> | null = null;
 
   fetch = async (path: RequestInfo | URL): Promise<Response> => {
@@ -30,7 +31,7 @@ class Hub {
     if (url.pathname === "/api/v1/stream") return new Response(new ReadableStream({ start: (out) => void (this.#out = out) }));
     const answer = this.#answer(url);
     const during = this.during;
-    if (during && url.pathname !== "/api/v1/edges") {
+    if (during && url.pathname === this.of) {
       this.during = null;
       await during();
     }
@@ -128,6 +129,23 @@ describe("incidents", () => {
     expect(arrived).toEqual(["now"]);
   });
 
+  it("announces nothing old that changes while the lists are being fetched, and what is new once, whichever way it came first", async () => {
+    const arrived: string[] = [];
+    const end = incidents.onArrived((i) => arrived.push(i.id));
+    hub.unclosed = [make("listed"), make("new")];
+    hub.during = async () => {
+      await hub.say("incident", 2, make("old", { version: 4 }));
+      await hub.say("incident", 3, make("taken", { version: 1 }));
+      await hub.say("incident", 4, make("taken", { version: 2, state: "acknowledged" }));
+    };
+    await hub.greet();
+    await hub.say("incident", 5, make("new")); // the list was quicker
+    await hub.say("incident", 6, make("listed", { version: 2 }));
+    await hub.say("incident", 5, make("new"));
+    end();
+    expect(arrived).toEqual(["taken", "new"]);
+  });
+
   it("lose nothing between the list and the stream", async () => {
     hub.unclosed = [make("a"), make("b")];
     // While the answer is on its way, a is acknowledged and c happens.
@@ -197,6 +215,7 @@ describe("incidents", () => {
 describe("devices", () => {
   it("let the stream win over a list that was on its way", async () => {
     hub.devices = [device("a"), device("b")];
+    hub.of = "/api/v1/devices";
     hub.during = async () => hub.say("device", 2, device("a", { state: "offline", cause: "no pictures for 10 s" }));
     await hub.greet();
     expect(devices.get("yard", "a")?.state).toBe("offline");

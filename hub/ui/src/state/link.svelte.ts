@@ -272,7 +272,7 @@ export class Link {
         if (response.status === 401) await session.restore().catch(() => {});
         return;
       }
-      const first = this.opened === 0;
+      const first = this.#lastId === ""; // also after a stream that broke before its greeting
       this.opened += 1;
       await this.#readBody(response.body, watch, first);
       this.#lost("ended"); // the hub closed it: it stops, or the session is over
