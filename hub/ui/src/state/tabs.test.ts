@@ -238,6 +238,18 @@ describe("six tabs", () => {
     expect(tabs[0]!.seen.at(-1)).toBe("last");
   });
 
+  it("notice with the next event that one of them has missed some, and fetch the lists there alone", async () => {
+    const { hub, tabs } = await six();
+    tabs[2]!.frozen = true;
+    hub.happens("missed");
+    await pass(50);
+    tabs[2]!.frozen = false;
+    hub.happens("next");
+    await pass(1000);
+    for (const t of tabs) expect(t.seen).toEqual(["missed", "next"]);
+    expect(tabs.map((t) => t.fresh)).toEqual([1, 1, 2, 1, 1, 1]);
+  });
+
   it("leave a quiet leading tab its lead", async () => {
     const { hub } = await six();
     await pass(120_000);
