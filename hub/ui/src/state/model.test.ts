@@ -117,7 +117,7 @@ class Hub {
     const edge = this.edges.get(name);
     if (!edge) return;
     for (const d of this.devices.values()) if (d.edge === name) this.devices.delete(deviceKey(d));
-    this.edges.set(name, { ...edge, state: "offline", inventory: String(this.last) } as Edge);
+    this.edges.set(name, { ...edge, state: "offline", inventory: String(this.last) } as unknown as Edge);
     this.#publish("edge", this.edges.get(name));
   }
 
