@@ -20,7 +20,7 @@ import (
 
 const usage = `usage: hub COMMAND
 
-  run     [--config FILE] [--data DIR] [--database URL] [--listen ADDR] [--edge-listen ADDR] [--media-listen ADDR]
+  run     [--config FILE] [--data DIR] [--database URL] [--listen ADDR] [--edge-listen ADDR] [--media-listen ADDR] [--demo]
   demo    [--data DIR] [--listen ADDR] [--video FILE] [--camera URL]...   a hub, an edge and simulated devices
   check   [--config FILE] [--data DIR] [--database URL]   reports errors in a configuration, and what a hub lacks on this machine
   edge    add NAME | list | revoke NAME                 [--data DIR] [--database URL]

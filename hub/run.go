@@ -18,6 +18,7 @@ func (p program) run(ctx context.Context, args []string) error {
 	listen := fs.String("listen", "", "address of the console and the API")
 	edges := fs.String("edge-listen", "", "address of the edges' port")
 	media := fs.String("media-listen", "", "address of live video")
+	demo := fs.Bool("demo", false, "the devices are simulated: the console says so at the first visit")
 	level := fs.String("log-level", "info", "debug, info, warn or error")
 	rest, err := p.parse(fs, args)
 	if err != nil {
@@ -37,6 +38,7 @@ func (p program) run(ctx context.Context, args []string) error {
 			*o.to = *o.from
 		}
 	}
+	c.Demo = c.Demo || *demo
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(*level)); err != nil {
 		return err

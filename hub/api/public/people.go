@@ -42,6 +42,8 @@ type AuditEntry struct {
 // before it.
 type AuditState struct {
 	Last       int64      `json:"last" doc:"number of the newest entry"`
+	LastAt     *time.Time `json:"last_at" doc:"when it was written; null: it is not there"`
+	Hash       string     `json:"hash" doc:"of the newest entry, in hexadecimal digits: who keeps it elsewhere can tell later whether the log was changed"`
 	Verified   int64      `json:"verified" doc:"every entry up to this one has been verified"`
 	VerifiedAt *time.Time `json:"verified_at" doc:"when new entries were last looked for and verified; null: never"`
 	Broken     int64      `json:"broken" doc:"the first entry that was ever found changed or missing; 0: none"`

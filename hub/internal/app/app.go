@@ -253,7 +253,7 @@ func (h *hub) prepare(ctx context.Context, version string) (err error) {
 		Feed:   h.feed, Hub: rand.Text(),
 		DB: h.db, Edges: h.edges, Telemetry: h.telemetry, Incidents: h.incidents, Alerts: h.alerts, Evidence: h.evidence, Auth: h.auth, Access: h.access, People: h.people, Leases: h.leaseRecords, Audit: h.audit, Media: h.relay, Files: ui.Files(), Policy: ui.ContentSecurityPolicy(h.config.Relays), Origins: h.config.apiOrigins(),
 		Credentials: credentials, RelayOf: h.config.relayOf,
-		Heads: h.heads.State, MonitorEvidence: h.config.MonitorEvidence,
+		Heads: h.heads.State, MonitorEvidence: h.config.MonitorEvidence, Demo: h.config.Demo,
 		Registry: registry, Logger: h.log, Version: version, AllowPrivateWebhooks: h.config.AllowPrivateWebhooks,
 		EnrolToken:  h.enrolToken,
 		EdgeAddress: func() string { return h.edgePort.Addr().String() },

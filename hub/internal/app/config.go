@@ -65,6 +65,9 @@ type Config struct {
 	// Limits bound what one user or token uses at the same time.
 	Limits access.Limits `yaml:"limits"`
 
+	// Demo says that the devices are simulated. The console then explains at the first visit what is being seen.
+	Demo bool `yaml:"demo"`
+
 	Retention retention.Config `yaml:"retention"`
 
 	Audit AuditConfig `yaml:"audit"`

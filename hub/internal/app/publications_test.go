@@ -20,7 +20,7 @@ import (
 // publicationsOf returns the entries about publications, oldest first.
 func publicationsOf(t *testing.T, d *db.DB) (got []audit.Entry) {
 	t.Helper()
-	all, err := audit.New(d).List(t.Context(), 0, 500)
+	all, err := audit.New(d).List(t.Context(), audit.Query{Limit: 500})
 	if err != nil {
 		t.Fatal(err)
 	}

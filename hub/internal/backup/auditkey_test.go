@@ -56,7 +56,7 @@ func TestAuditKeyAndLogAreRestored(t *testing.T) {
 						t.Fatal(err)
 					}
 					made := mustBackup(t, Options{From: from, Dir: dir, AuditKey: keyFile, Now: clock(), Progress: progress})
-					if all, err := r.List(t.Context(), 0, 1); err != nil || all[0].Action != "backup" || all[0].Object != filepath.Base(made) {
+					if all, err := r.List(t.Context(), audit.Query{Limit: 1}); err != nil || all[0].Action != "backup" || all[0].Object != filepath.Base(made) {
 						t.Errorf("the backup is not on record: %+v, %v", all, err)
 					}
 					if err := r.Record(t.Context(), audit.Entry{Who: "li", Action: "after"}, audit.Entry{Who: "li", Action: "after"}); err != nil {

@@ -69,26 +69,33 @@ func TestOwnPassword(t *testing.T) {
 	}
 }
 
-func TestDuty(t *testing.T) {
+func TestRoster(t *testing.T) {
 	p := newPort(t)
 	names := func(header ...string) string {
-		var out struct{ Duty []OnDuty }
-		p.send(t, "GET", "/api/v1/duty", nil, header...).decode(t, &out)
+		var out struct{ Roster []RosterEntry }
+		p.send(t, "GET", "/api/v1/roster", nil, header...).decode(t, &out)
 		all := []string{}
-		for _, o := range out.Duty {
-			all = append(all, o.User+" "+string(o.Role))
+		for _, o := range out.Roster {
+			text := o.User + " " + string(o.Role)
+			if o.Online {
+				text += " online"
+			}
+			if o.Online != (o.Seen != nil) || o.ID == "" {
+				t.Errorf("%+v", o)
+			}
+			all = append(all, text)
 		}
 		return strings.Join(all, ", ")
 	}
 	li := p.logIn(t, "li", auth.Dispatcher)
 	wang := p.logIn(t, "wang", auth.Administrator)
-	if got := names("Authorization", "Bearer "+p.tokens[auth.Monitor]); got != "" {
-		t.Errorf("%q: programs are not on duty, and who logged in has no page open yet", got)
+	if got := names("Authorization", "Bearer "+p.tokens[auth.Monitor]); got != "li dispatcher, wang administrator" {
+		t.Errorf("%q: programs are not on the roster, and who logged in has no page open yet", got)
 	}
-	if got := names(li...); got != "li dispatcher" {
+	if got := names(li...); got != "li dispatcher online, wang administrator" {
 		t.Errorf("%q", got)
 	}
-	if got := names(wang...); got != "li dispatcher, wang administrator" {
+	if got := names(wang...); got != "li dispatcher online, wang administrator online" {
 		t.Errorf("%q", got)
 	}
 	if got := p.send(t, "PUT", "/api/v1/users/li/role", map[string]string{"role": "monitor"}, wang...); got.status != http.StatusNoContent {
@@ -102,15 +109,41 @@ func TestDuty(t *testing.T) {
 	}
 	bare(t, "one who is kept out", p.send(t, "GET", "/api/v1/session", nil, li...), http.StatusUnauthorized)
 	bare(t, "one who is kept out logs in", p.send(t, "POST", "/api/v1/session", map[string]string{"user": "li", "password": "long enough"}), http.StatusUnauthorized)
-	if got := names(wang...); got != "wang administrator" {
+	if got := names(wang...); got != "wang administrator online" {
 		t.Errorf("%q", got)
 	}
 	if got := p.send(t, "PUT", "/api/v1/users/wang/disabled", map[string]bool{"disabled": true}, wang...); got.status != http.StatusConflict {
 		t.Errorf("the last administrator: %d", got.status)
 	}
 	p.send(t, "DELETE", "/api/v1/session", nil, wang...)
-	if got := p.server.duty.list(scope.All()); len(got) != 0 {
+	if got := p.server.presence.online(); len(got) != 0 {
 		t.Errorf("after logging out: %+v", got)
+	}
+}
+
+// TestRosterOfASite: a caller sees who shares one of the caller's sites, and nobody else.
+func TestRosterOfASite(t *testing.T) {
+	p := newPort(t)
+	for name, sites := range map[string][]string{"of-all": nil, "of-gate": {"gate-7"}, "of-bridge": {"bridge"}, "of-both": {"bridge", "gate-7"}} {
+		if _, err := p.auth.AddUserIn(t.Context(), "test", name, "long enough", auth.Dispatcher, scope.Of(sites)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for want, sites := range map[string][]string{"of-all of-both of-bridge of-gate": nil, "of-all of-both of-gate": {"gate-7"}, "of-all": {"elsewhere"}} {
+		in := scope.Of(sites)
+		text, _, err := p.auth.CreateToken(t.Context(), auth.NewToken{By: "test", Name: "x", Role: auth.Monitor, Scope: &in})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out struct{ Roster []RosterEntry }
+		p.send(t, "GET", "/api/v1/roster", nil, "Authorization", "Bearer "+text).decode(t, &out)
+		got := []string{}
+		for _, o := range out.Roster {
+			got = append(got, o.User)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("of %v: %q, want %q", sites, got, want)
+		}
 	}
 }
 

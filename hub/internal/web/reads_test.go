@@ -9,12 +9,13 @@ import (
 
 	"gridpost/hub/internal/auth"
 	"gridpost/hub/internal/db"
+	"gridpost/hub/internal/store/audit"
 )
 
 // readsOnRecord returns who has read which evidence, the newest first.
 func readsOnRecord(t *testing.T, p *port) (out []string) {
 	t.Helper()
-	all, err := p.audit.List(t.Context(), 0, 1000)
+	all, err := p.audit.List(t.Context(), audit.Query{Limit: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}

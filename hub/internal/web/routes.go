@@ -70,7 +70,7 @@ func routes() []route {
 		{"begin-totp", "POST", totpPath, monitor, anySite, ""},
 		{"enable-totp", "PUT", totpPath, monitor, anySite, ""},
 		{"disable-totp", "POST", totpPath + "/disable", monitor, anySite, ""},
-		{"list-duty", "GET", "/api/v1/duty", monitor, filtered, ""},
+		{"list-roster", "GET", "/api/v1/roster", monitor, filtered, ""},
 
 		{"list-incidents", "GET", "/api/v1/incidents", monitor, filtered, ""},
 		{"count-incidents", "GET", "/api/v1/incidents/counts", monitor, filtered, ""},
@@ -110,8 +110,10 @@ func routes() []route {
 		{"revoke-token", "DELETE", "/api/v1/tokens/{id}", administrator, allSites, ""},
 
 		{"list-views", "GET", "/api/v1/views", administrator, filtered, ""},
+		{"export-views", "GET", "/api/v1/views.csv", administrator, filtered, ""},
 		{"end-view", "DELETE", "/api/v1/views/{id}", administrator, named, ""},
 		{"list-audit", "GET", "/api/v1/audit", administrator, allSites, ""},
+		{"export-audit", "GET", "/api/v1/audit.csv", administrator, allSites, ""},
 		{"verify-audit", "POST", "/api/v1/audit/verify", administrator, allSites, ""},
 
 		{"list-webhooks", "GET", "/api/v1/webhooks", administrator, allSites, ""},

@@ -97,6 +97,7 @@ type Options struct {
 	AllowPrivateWebhooks bool
 	MonitorEvidence      MonitorEvidence           // which evidence monitors see; empty: all
 	Heads                func() []headexport.State // where heads of the audit log are written; nil: nowhere
+	Demo                 bool                      // the devices are simulated
 	KeepAlive            time.Duration             // of idle live streams; 15 s unless set
 }
 
@@ -113,9 +114,9 @@ type Server struct {
 
 	eventSchema []byte // of the data of events
 
-	streams atomic.Int64 // live streams that are open
-	duty    duty
-	reads   reads // of evidence
+	streams  atomic.Int64 // live streams that are open
+	presence presence
+	reads    reads // of evidence
 }
 
 // maxBody bounds every body in bytes; the API's own are bounded tighter.

@@ -18,6 +18,7 @@ type sessionBody struct {
 	Role    auth.Role  `json:"role" enum:"monitor,dispatcher,administrator"`
 	Sites   []string   `json:"sites" nullable:"true" doc:"that the user or the token may see; null: all"`
 	Expires *time.Time `json:"expires_at" doc:"null for a token"`
+	Demo    bool       `json:"demo,omitempty" doc:"the devices of this hub are simulated"`
 }
 
 type sessionOutput struct {
@@ -56,7 +57,7 @@ func (s *Server) registerSession() {
 	register(s, huma.Operation{
 		OperationID: "get-session", Tags: tags, Summary: "The session of the request: who is logged in",
 	}, func(ctx context.Context, _ *struct{}) (*sessionInfo, error) {
-		return &sessionInfo{Body: sessionOf(who(ctx))}, nil
+		return &sessionInfo{Body: s.sessionOf(who(ctx))}, nil
 	})
 	register(s, huma.Operation{
 		OperationID: "log-out", Tags: tags, Summary: "Log out", DefaultStatus: http.StatusNoContent,
@@ -64,7 +65,7 @@ func (s *Server) registerSession() {
 		if err := s.o.Auth.Logout(ctx, who(ctx)); err != nil {
 			return nil, err
 		}
-		s.duty.leave(who(ctx).ID)
+		s.presence.leave(who(ctx).ID)
 		return &logoutOutput{SetCookie: cookie(ctx, "", -1)}, nil
 	})
 	register(s, huma.Operation{
@@ -74,8 +75,8 @@ func (s *Server) registerSession() {
 	}, s.changePassword)
 }
 
-func sessionOf(p auth.Principal) sessionBody {
-	body := sessionBody{ID: p.ID, User: p.Name, Role: p.Role, Sites: p.Scope.Names()}
+func (s *Server) sessionOf(p auth.Principal) sessionBody {
+	body := sessionBody{Demo: s.o.Demo, ID: p.ID, User: p.Name, Role: p.Role, Sites: p.Scope.Names()}
 	if p.Session {
 		at := p.Expires.UTC().Truncate(time.Millisecond)
 		body.Expires = &at
@@ -99,7 +100,7 @@ func (s *Server) logIn(ctx context.Context, in *loginInput) (*sessionOutput, err
 	case err != nil:
 		return nil, err
 	}
-	return &sessionOutput{SetCookie: cookie(ctx, value, int(auth.SessionLife.Seconds())), Body: sessionOf(p)}, nil
+	return &sessionOutput{SetCookie: cookie(ctx, value, int(auth.SessionLife.Seconds())), Body: s.sessionOf(p)}, nil
 }
 
 func (s *Server) changePassword(ctx context.Context, in *ownPasswordInput) (*struct{}, error) {

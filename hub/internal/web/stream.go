@@ -19,7 +19,7 @@ const (
 	maxStreams = 2000             // live streams at the same time
 	writeLimit = 15 * time.Second // for one write to a client
 
-	noteDutyEvery = 20 * time.Second
+	notePresenceEvery = 20 * time.Second
 )
 
 // stream sends every change as a server-sent event. Its number is the event's ID: with
@@ -98,10 +98,10 @@ func (c *client) run(ctx context.Context) error {
 	if err := c.greet(); err != nil {
 		return err
 	}
-	duty, alive := time.NewTicker(noteDutyEvery), time.NewTicker(c.s.o.KeepAlive)
-	defer duty.Stop()
+	presence, alive := time.NewTicker(notePresenceEvery), time.NewTicker(c.s.o.KeepAlive)
+	defer presence.Stop()
 	defer alive.Stop()
-	c.s.duty.note(c.principal)
+	c.s.presence.note(c.principal)
 	for {
 		wake := c.reader.Wait()
 		b, err := c.reader.Read(ctx)
@@ -123,8 +123,8 @@ func (c *client) run(ctx context.Context) error {
 		case <-c.reader.Stopped():
 			return nil
 		case <-wake:
-		case <-duty.C:
-			c.s.duty.note(c.principal)
+		case <-presence.C:
+			c.s.presence.note(c.principal)
 		case <-alive.C:
 			if err := c.write([]byte(": alive\n\n")); err != nil {
 				return err

@@ -156,7 +156,7 @@ func (s *Server) registerUserChanges(tags []string) {
 		if err != nil {
 			return err
 		}
-		s.duty.leave(u.ID)
+		s.presence.leave(u.ID)
 		return nil
 	})
 }

@@ -1,6 +1,7 @@
 package dbtest
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,11 +40,22 @@ func PlanIn(t testing.TB, e db.Engine, r db.Reader, text string, args ...any) []
 // order.
 func ByIndex(t testing.TB, d *db.DB, text string, args ...any) {
 	t.Helper()
+	check(t, d, []string{"Seq Scan", "TEMP B-TREE FOR ORDER BY", "Sort Key"}, text, args...)
+}
+
+// NoScan fails the test when a query reads a whole table. It may sort what an index finds.
+func NoScan(t testing.TB, d *db.DB, text string, args ...any) {
+	t.Helper()
+	check(t, d, []string{"Seq Scan"}, text, args...)
+}
+
+// check fails the test when the plan of a query has one of the signs, or is a scan without an index on SQLite.
+func check(t testing.TB, d *db.DB, signs []string, text string, args ...any) {
+	t.Helper()
 	lines := Plan(t, d, text, args...)
 	for _, line := range lines {
-		scans := strings.Contains(line, "Seq Scan") || strings.Contains(line, "SCAN ") && !strings.Contains(line, "INDEX")
-		sorts := strings.Contains(line, "TEMP B-TREE FOR ORDER BY") || strings.Contains(line, "Sort Key")
-		if scans || sorts {
+		scans := strings.Contains(line, "SCAN ") && !strings.Contains(line, "INDEX")
+		if scans || slices.ContainsFunc(signs, func(sign string) bool { return strings.Contains(line, sign) }) {
 			t.Errorf("%s\n%s", text, strings.Join(lines, "\n"))
 			return
 		}

@@ -164,21 +164,3 @@ type Repository struct {
 
 // New returns the repository of a database, for who needs no keys; see Open.
 func New(d *db.DB) *Repository { return &Repository{db: d, log: slog.Default()} }
-
-// List returns entries before a number, the newest first and limit of them at most; before 0 it begins at
-// the newest.
-func (r *Repository) List(ctx context.Context, before int64, limit int) ([]Entry, error) {
-	if before == 0 {
-		before = 1<<63 - 1
-	}
-	all, err := db.Collect(func(scan func(...any) error) (Entry, error) {
-		stored, err := scanRow(scan)
-		return stored.entry(), err
-	})(r.db.Read(ctx).Rows(listQuery, before, limit))
-	if err != nil {
-		return nil, fmt.Errorf("reading the audit log: %w", err)
-	}
-	return all, nil
-}
-
-const listQuery = `SELECT ` + columns + ` FROM audit WHERE id < ? ORDER BY id DESC LIMIT ?`

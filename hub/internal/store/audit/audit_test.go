@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -156,11 +157,12 @@ func testConcurrentWriters(t *testing.T, both [2]*db.DB) {
 	if s, err := r.Verify(t.Context(), "test"); err != nil || s.Broken != 0 || s.Verified != s.Last || s.Full == nil || s.VerifiedAt == nil {
 		t.Errorf("%+v, %v", s, err)
 	}
-	all, err := r.List(t.Context(), 0, 10_000)
+	all, err := r.List(t.Context(), audit.Query{Limit: 10_000})
 	if err != nil {
 		t.Fatal(err)
 	}
-	slices.Reverse(all)
+	// In the order of the chain; the list is by time, which a transaction that waits for another one has earlier.
+	slices.SortFunc(all, func(a, b audit.Entry) int { return cmp.Compare(a.ID, b.ID) })
 	for i, e := range all {
 		if e.ID != int64(i+1) {
 			t.Fatalf("entry %d has the number %d: numbers are not dense", i+1, e.ID)
@@ -306,7 +308,7 @@ func TestDeletingTheOldest(t *testing.T) {
 		if s, err := r.Verify(t.Context(), "test"); err != nil || s.Broken != 0 || s.Last != 31 {
 			t.Errorf("%+v, %v", s, err)
 		}
-		all, err := r.List(t.Context(), 0, 100)
+		all, err := r.List(t.Context(), audit.Query{Limit: 100})
 		if err != nil || len(all) != 11 || all[10].ID != 21 {
 			t.Errorf("%d entries, %v", len(all), err)
 		}
@@ -325,8 +327,8 @@ func TestPages(t *testing.T) {
 		r := audit.New(d)
 		add(t, d, 25)
 		var ids []string
-		for before := int64(0); ; {
-			page, err := r.List(t.Context(), before, 10)
+		for after := (audit.Position{}); ; {
+			page, err := r.List(t.Context(), audit.Query{After: after, Limit: 10})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -336,7 +338,8 @@ func TestPages(t *testing.T) {
 			if len(page) < 10 {
 				break
 			}
-			before = page[len(page)-1].ID
+			last := page[len(page)-1]
+			after = audit.Position{At: last.At, ID: last.ID}
 		}
 		if got := strings.Join(ids, " "); got != "24 23 22 21 20 19 18 17 16 15 14 13 12 11 10 9 8 7 6 5 4 3 2 1 0" {
 			t.Errorf("%s", got)

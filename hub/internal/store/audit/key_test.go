@@ -225,7 +225,7 @@ func TestUnkeyedEntriesStayVerifiable(t *testing.T) {
 			t.Fatalf("entry %d", n)
 		}
 		open(t, d, audit.Options{Dir: dir}) // writes nothing
-		all, err := r.List(t.Context(), 0, 100)
+		all, err := r.List(t.Context(), audit.Query{Limit: 100})
 		if err != nil || len(all) != 12 || all[6].Action != "audit key" || all[6].Object != r.KeyID() {
 			t.Fatalf("%+v, %v", all, err)
 		}
@@ -351,7 +351,7 @@ func TestLostKeyIsReplaced(t *testing.T) {
 	if err != nil || report.Broken != 0 || report.Missing != 1 || r.KeyID() == lost {
 		t.Errorf("%+v, %v", report, err)
 	}
-	all, err := r.List(t.Context(), 0, 2)
+	all, err := r.List(t.Context(), audit.Query{Limit: 2})
 	if err != nil || !strings.Contains(all[1].Detail, lost) {
 		t.Errorf("%+v, %v", all, err)
 	}

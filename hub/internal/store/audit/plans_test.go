@@ -2,6 +2,7 @@ package audit
 
 import (
 	"testing"
+	"time"
 
 	"gridpost/hub/internal/db"
 	"gridpost/hub/internal/db/dbtest"
@@ -17,7 +18,10 @@ func TestPlans(t *testing.T) {
 		err := d.Update(t.Context(), "test", func(tx *db.Tx) error {
 			for _, text := range []string{
 				`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000)
-				INSERT INTO audit(id, at, who, user_id, action, object, detail, hash) SELECT i, i, 'li', '', 'test', '', '', ` + hash + ` FROM n`,
+				INSERT INTO audit(id, at, who, user_id, action, object, detail, hash) SELECT i, i, 'user-' || (i % 50), '', 'action-' || (i % 40), 'object-' || (i % 60), '', ` + hash + ` FROM n`,
+				`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+				INSERT INTO users(id, name, role, created_at) SELECT 'id-' || i, 'user-' || i, 'monitor', i FROM n`,
+				`INSERT INTO user_names(name, user_id) SELECT name, id FROM users`,
 				`ANALYZE`,
 			} {
 				if _, err := tx.Exec(text); err != nil {
@@ -29,7 +33,20 @@ func TestPlans(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		dbtest.ByIndex(t, d, listQuery, 40_000, 100)
+		day := Query{Since: time.UnixMilli(20_000), Until: time.UnixMilli(30_000), Limit: 20}
+		for _, q := range []Query{
+			{Limit: 20}, day, {Who: "user-7", Limit: 20}, {Action: "action-7", Limit: 20}, {Object: "object-7", Limit: 20},
+			{Who: "user-7", Since: day.Since, Until: day.Until, Limit: 20},
+		} {
+			for _, q.After = range []Position{{}, {At: time.UnixMilli(40_000), ID: 40_000}} {
+				text, args := q.text()
+				dbtest.ByIndex(t, d, text, args...)
+			}
+		}
+		// Of what is rare, all is read by an index and sorted.
+		text, args := Query{Who: "user-7", Action: "action-7", Object: "object-7", Since: day.Since, Until: day.Until, Limit: 20}.text()
+		dbtest.NoScan(t, d, text, args...)
+		dbtest.ByIndex(t, d, namesQuery, "id-7", "user-7", maxNames)
 		dbtest.ByIndex(t, d, followQuery, 100, 50_000, batch)
 		dbtest.ByIndex(t, d, `SELECT hash FROM audit WHERE id = ?`, 5)
 		dbtest.ByIndex(t, d, `DELETE FROM audit WHERE id <= ?`, 100)

@@ -21,6 +21,8 @@ const fullEvery = 24 * time.Hour
 // State is what is known of the log's integrity.
 type State struct {
 	Last       int64      // number of the newest entry
+	Hash       []byte     // of the newest entry; empty: there is none
+	LastAt     *time.Time // when the newest entry was written; nil: it is not there
 	Verified   int64      // every entry up to this one has been verified once
 	VerifiedAt *time.Time // when new entries were verified last; nil: never
 	Broken     int64      // the first entry that was ever found changed or missing; 0: none
@@ -36,9 +38,11 @@ func (r *Repository) State(ctx context.Context) (s State, err error) {
 	if err != nil {
 		return s, fmt.Errorf("reading the state of the audit log: %w", err)
 	}
-	if err := r.db.Read(ctx).One(`SELECT last FROM audit_head WHERE id = 1`)(&s.Last); err != nil {
+	var at sql.NullInt64
+	if err := r.db.Read(ctx).One(`SELECT last, hash, (SELECT at FROM audit WHERE audit.id = last) FROM audit_head WHERE id = 1`)(&s.Last, &s.Hash, &at); err != nil {
 		return s, fmt.Errorf("reading the state of the audit log: %w", err)
 	}
+	s.LastAt = db.TimePtr(at)
 	s.Missing = c.missing
 	s.Verified, s.Broken, s.Full, s.Running, s.Position = c.verified.id, c.broken, db.TimePtr(c.full), c.began.Valid, c.pass.id
 	if c.verifiedAt > 0 {

@@ -36,7 +36,7 @@ func TestEndsOfViewsAreOnRecord(t *testing.T) {
 		if err := NewKeeper(r, "hub-1", slog.New(slog.DiscardHandler)).Start(t.Context()); err != nil { // nothing is open any more
 			t.Fatal(err)
 		}
-		all, err := audit.New(d).List(t.Context(), 0, 100)
+		all, err := audit.New(d).List(t.Context(), audit.Query{Limit: 100})
 		if err != nil || len(all) != 4 {
 			t.Fatalf("%+v, %v", all, err)
 		}

@@ -209,27 +209,6 @@ func (r *Repository) Ended(ctx context.Context, ids []string) (map[string]device
 
 const endedQuery = `SELECT ` + columns + ` FROM leases WHERE ended_at IS NOT NULL AND ended_code != ? AND id `
 
-// List returns leases of a scope, the newest first, that began before a time and ID; limit of them at
-// most. A zero time begins at the newest.
-func (r *Repository) List(ctx context.Context, s scope.Scope, before time.Time, beforeID string, limit int) ([]Lease, error) {
-	if before.IsZero() {
-		before = r.db.Now().Add(24 * time.Hour)
-	}
-	text, args := listQuery(s, before, beforeID, limit)
-	all, err := db.Collect(scan)(r.db.Read(ctx).Rows(text, args...))
-	if err != nil {
-		return nil, fmt.Errorf("listing leases: %w", err)
-	}
-	return all, nil
-}
-
-func listQuery(s scope.Scope, before time.Time, beforeID string, limit int) (string, []any) {
-	condition, args := s.Where("site")
-	args = append([]any{db.Millis(before), beforeID}, append(args, limit)...)
-	return `SELECT ` + columns + ` FROM leases WHERE (began_at, id) < (?, ?) AND ` + condition +
-		` ORDER BY began_at DESC, id DESC LIMIT ?`, args
-}
-
 // DeleteBefore removes leases that began before a time and have ended, the oldest first, and limit of
 // them at most.
 func (r *Repository) DeleteBefore(ctx context.Context, before time.Time, limit int) (deleted int, err error) {

@@ -51,7 +51,7 @@ func keeper(r *leases.Repository, hub string) *leases.Keeper {
 // states returns the leases of a scope, the newest first, as "edge: open" or "edge: why it ended".
 func states(t *testing.T, r *leases.Repository, s scope.Scope) []string {
 	t.Helper()
-	all, err := r.List(t.Context(), s, time.Time{}, "", 100)
+	all, err := r.List(t.Context(), leases.Query{Scope: s, Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,9 +96,8 @@ func TestLeasesOfAScopeByPages(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 		seen := map[string]bool{}
-		var before time.Time
-		for id := ""; ; {
-			page, err := r.List(t.Context(), scope.All(), before, id, 3)
+		for after := (leases.Position{}); ; {
+			page, err := r.List(t.Context(), leases.Query{Scope: scope.All(), After: after, Limit: 3})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -108,7 +107,7 @@ func TestLeasesOfAScopeByPages(t *testing.T) {
 			if len(page) < 3 {
 				break
 			}
-			before, id = page[2].Began, page[2].ID
+			after = leases.Position{Began: page[2].Began, ID: page[2].ID}
 		}
 		if len(seen) != 10 {
 			t.Errorf("%d leases on all pages", len(seen))
@@ -148,7 +147,7 @@ func TestEndsAreStoredLater(t *testing.T) {
 		again := time.Now()
 		exec(t, d, `ALTER TABLE leases_away RENAME TO leases`)
 		wait(t, func() bool { return k.Waiting() == 0 })
-		all, err := r.List(t.Context(), scope.All(), time.Time{}, "", 10)
+		all, err := r.List(t.Context(), leases.Query{Scope: scope.All(), Limit: 10})
 		if err != nil || len(all) != 2 {
 			t.Fatalf("%+v, %v", all, err)
 		}

@@ -16,7 +16,7 @@ func TestPlans(t *testing.T) {
 			for _, text := range []string{
 				`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000)
 				INSERT INTO leases(id, edge, device, site, who, incident, reason, began_at, until, ended_at, hub)
-				SELECT 'id-' || i, 'edge', 'device', 'site-' || (i % 20), 'li', '', '', i, i, CASE WHEN i > 49990 THEN NULL ELSE i END, 'hub-' || (i % 2) FROM n`,
+				SELECT 'id-' || i, 'edge-' || (i % 20), 'device-' || (i % 7), 'site-' || (i % 20), 'user-' || (i % 50), CASE WHEN i % 2 = 0 THEN '' ELSE 'incident-' || (i % 61) END, '', i, i, CASE WHEN i > 49990 THEN NULL ELSE i END, 'hub-' || (i % 2) FROM n`,
 				`ANALYZE`,
 			} {
 				if _, err := tx.Exec(text); err != nil {
@@ -29,7 +29,25 @@ func TestPlans(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, s := range []scope.Scope{scope.All(), scope.Sites("site-7")} {
-			text, args := listQuery(s, time.UnixMilli(40_000), "x", 100)
+			after := Position{Began: time.UnixMilli(40_000), ID: "x"}
+			for _, q := range []Query{{}, {After: after}, {NoIncident: true, After: after}, {Since: time.UnixMilli(20_000), Until: time.UnixMilli(30_000)}} {
+				q.Scope, q.Limit = s, 20
+				text, args := q.text()
+				dbtest.ByIndex(t, d, text, args...)
+			}
+			// Of what is rare, all may be read by an index and sorted.
+			for _, q := range []Query{
+				{Who: "user-7"}, {Edge: "edge-7", Device: "device-3"}, {Incident: "incident-7"}, {NoIncident: true},
+				{Who: "user-7", NoIncident: true, Since: time.UnixMilli(20_000), After: after},
+			} {
+				q.Scope, q.Limit = s, 20
+				text, args := q.text()
+				dbtest.NoScan(t, d, text, args...)
+			}
+		}
+		for _, q := range []Query{{Who: "user-7"}, {Edge: "edge-7", Device: "device-3"}, {Incident: "incident-7"}, {NoIncident: true}} {
+			q.Scope, q.Limit = scope.All(), 20
+			text, args := q.text()
 			dbtest.ByIndex(t, d, text, args...)
 		}
 		dbtest.ByIndex(t, d, `SELECT id FROM leases WHERE began_at < ? AND ended_at IS NOT NULL ORDER BY began_at LIMIT ?`, 1000, 100)

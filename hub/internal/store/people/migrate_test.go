@@ -139,7 +139,7 @@ func checkMigrated(t *testing.T, d *db.DB) {
 	if err != nil || len(tokens) != 2 || tokens[0].CreatedByID != wang.ID || tokens[1].CreatedByID != "" {
 		t.Errorf("%+v, %v", tokens, err)
 	}
-	all, err := leases.New(d, func(leases.Lease) any { return nil }).List(ctx, scope.Sites("gate-7"), time.Time{}, "", 10)
+	all, err := leases.New(d, func(leases.Lease) any { return nil }).List(ctx, leases.Query{Scope: scope.Sites("gate-7"), Limit: 10})
 	if err != nil || len(all) != 2 || all[0].ID != "v2" || all[0].Why.Text != "done" || all[0].UserID != "" || all[1].UserID != wang.ID || all[1].Ended != nil {
 		t.Errorf("%+v, %v", all, err)
 	}

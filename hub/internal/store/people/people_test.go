@@ -34,7 +34,7 @@ func addUser(t *testing.T, r *people.Repository, name, role string) people.User 
 // log returns the newest entries of the audit log as text, the newest first.
 func log(t *testing.T, d *db.DB, n int) []string {
 	t.Helper()
-	all, err := audit.New(d).List(t.Context(), 0, n)
+	all, err := audit.New(d).List(t.Context(), audit.Query{Limit: n})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestNamesChangeAndIDsStay(t *testing.T) {
 		if err := r.RenameUser(ctx, "test", "li.wei", "li"); err != nil {
 			t.Errorf("back to the own former name: %v", err)
 		}
-		all, err := audit.New(d).List(ctx, 0, 100)
+		all, err := audit.New(d).List(ctx, audit.Query{Limit: 100})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -66,7 +66,7 @@ func TestSecondFactor(t *testing.T) {
 		must("an administrator removes it", r.RemoveTOTP(ctx, "boss", "li"), nil)
 		must("a log-in after that", session("8", people.Factor{}), nil)
 
-		entries, err := audit.New(d).List(ctx, 0, 100)
+		entries, err := audit.New(d).List(ctx, audit.Query{Limit: 100})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -24,6 +24,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/audit.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who did what, as a table (CSV), newest first; the export is recorded itself
+         * @description Needs the role administrator of all sites.
+         */
+        get: operations["export-audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit/verify": {
         parameters: {
             query?: never;
@@ -96,26 +116,6 @@ export interface paths {
          * @description Needs the role monitor; answers with what belongs to the caller's sites.
          */
         get: operations["list-readings"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/duty": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Who is on duty at the sites of the request: whose console has been open within the last minute
-         * @description Needs the role monitor; answers with what belongs to the caller's sites.
-         */
-        get: operations["list-duty"];
         put?: never;
         post?: never;
         delete?: never;
@@ -592,6 +592,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/roster": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who may log in and shares a site with the request, and whose console is open
+         * @description Needs the role monitor; answers with what belongs to the caller's sites.
+         */
+        get: operations["list-roster"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/schemas/incident-event-2.json": {
         parameters: {
             query?: never;
@@ -1016,6 +1036,26 @@ export interface paths {
          * @description Needs the role administrator; answers with what belongs to the caller's sites.
          */
         get: operations["list-views"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/views.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who watched which camera, and why, as a table (CSV), newest first; the export is recorded itself
+         * @description Needs the role administrator; answers with what belongs to the caller's sites.
+         */
+        get: operations["export-views"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1449,6 +1489,8 @@ export interface components {
              * @description when the whole log was last verified again; null: never
              */
             full_at: string | null;
+            /** @description of the newest entry, in hexadecimal digits: who keeps it elsewhere can tell later whether the log was changed */
+            hash: string;
             /** @description where this hub writes signed heads of the log */
             heads: components["schemas"]["AuditHead"][] | null;
             /** @description ID of the key of new entries */
@@ -1460,6 +1502,11 @@ export interface components {
              * @description number of the newest entry
              */
             last: number;
+            /**
+             * Format: date-time
+             * @description when it was written; null: it is not there
+             */
+            last_at: string | null;
             /**
              * Format: int64
              * @description the first entry whose key is not known here, so that it cannot be verified; 0: none
@@ -1584,9 +1631,6 @@ export interface components {
         };
         DisabledInputBody: {
             disabled: boolean;
-        };
-        DutyOutputBody: {
-            duty: components["schemas"]["OnDuty"][] | null;
         };
         EdgeHealth: {
             counters: {
@@ -1985,13 +2029,6 @@ export interface components {
         NoteInputBody: {
             text: string;
         };
-        OnDuty: {
-            id: string;
-            role: string;
-            /** Format: date-time */
-            seen_at: string;
-            user: string;
-        };
         OwnPasswordInputBody: {
             current: string;
             next: string;
@@ -2106,6 +2143,23 @@ export interface components {
             /** @enum {string} */
             role: "monitor" | "dispatcher" | "administrator";
         };
+        RosterEntry: {
+            id: string;
+            /** @description the user's console was open within the last minute */
+            online: boolean;
+            /** @enum {string} */
+            role: "monitor" | "dispatcher" | "administrator";
+            /**
+             * Format: date-time
+             * @description when it was open last; null: not within the last minute
+             */
+            seen_at: string | null;
+            user: string;
+        };
+        RosterOutputBody: {
+            /** @description by name */
+            roster: components["schemas"]["RosterEntry"][] | null;
+        };
         Rule: {
             classes?: string[] | null;
             direction?: string;
@@ -2136,6 +2190,8 @@ export interface components {
             to: string;
         };
         SessionBody: {
+            /** @description the devices of this hub are simulated */
+            demo?: boolean;
             /**
              * Format: date-time
              * @description null for a token
@@ -2422,6 +2478,15 @@ export interface operations {
                 limit?: number;
                 /** @description the last answer's next, for the page after it */
                 next?: string;
+                /** @description a name; a user is found by every name that the user has or had */
+                who?: string;
+                action?: string;
+                /** @description what it was done to, such as edge/device or the ID of an incident */
+                object?: string;
+                /** @description written then or later */
+                since?: string;
+                /** @description written before */
+                until?: string;
             };
             header?: never;
             path?: never;
@@ -2437,6 +2502,70 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["AuditOutputBody"];
                 };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "export-audit": {
+        parameters: {
+            query?: {
+                /** @description a name; a user is found by every name that the user has or had */
+                who?: string;
+                action?: string;
+                /** @description what it was done to, such as edge/device or the ID of an incident */
+                object?: string;
+                /** @description written then or later */
+                since?: string;
+                /** @description written before */
+                until?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Unauthorized */
             401: {
@@ -2706,53 +2835,6 @@ export interface operations {
             };
             /** @description Unprocessable Entity */
             422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ErrorModel"];
-                };
-            };
-            /** @description Internal Server Error */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ErrorModel"];
-                };
-            };
-        };
-    };
-    "list-duty": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["DutyOutputBody"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ErrorModel"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4408,6 +4490,53 @@ export interface operations {
             };
         };
     };
+    "list-roster": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RosterOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     "incident-event-schema": {
         parameters: {
             query?: never;
@@ -5935,6 +6064,18 @@ export interface operations {
                 limit?: number;
                 /** @description the last answer's next, for the page after it */
                 next?: string;
+                /** @description a name; a user is found by every name that the user has or had */
+                who?: string;
+                edge?: string;
+                device?: string;
+                /** @description the ID of the incident that they were for */
+                incident?: string;
+                /** @description only those that were for no incident */
+                no_incident?: boolean;
+                /** @description began then or later */
+                since?: string;
+                /** @description began before */
+                until?: string;
             };
             header?: never;
             path?: never;
@@ -5950,6 +6091,73 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ViewsOutputBody"];
                 };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "export-views": {
+        parameters: {
+            query?: {
+                /** @description a name; a user is found by every name that the user has or had */
+                who?: string;
+                edge?: string;
+                device?: string;
+                /** @description the ID of the incident that they were for */
+                incident?: string;
+                /** @description only those that were for no incident */
+                no_incident?: boolean;
+                /** @description began then or later */
+                since?: string;
+                /** @description began before */
+                until?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Unauthorized */
             401: {

@@ -31,6 +31,8 @@ export type Webhook = Schemas["Webhook"];
 export type Delivery = Schemas["DeliveryRecord"];
 export type Gap = Schemas["Gap"];
 export type AuditEntry = Schemas["AuditEntry"];
+export type AuditState = Schemas["AuditState"];
+export type RosterEntry = Schemas["RosterEntry"];
 
 export interface Nearby {
   nearby: Ranked[];

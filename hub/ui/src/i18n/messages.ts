@@ -14,6 +14,8 @@ import incidentsEn from "./incidents.en.json";
 import incidentsZh from "./incidents.zh-CN.json";
 import mapEn from "./map.en.json";
 import mapZh from "./map.zh-CN.json";
+import peopleEn from "./people.en.json";
+import peopleZh from "./people.zh-CN.json";
 import refusalsEn from "./refusals.en.json";
 import refusalsZh from "./refusals.zh-CN.json";
 import reportEn from "./report.en.json";
@@ -26,10 +28,10 @@ import wordsEn from "./words.en.json";
 import wordsZh from "./words.zh-CN.json";
 
 const en = {
-  ...shellEn, ...wordsEn, ...incidentsEn, ...incidentEn, ...mapEn, ...videoEn, ...devicesEn, ...adminEn, ...reportEn, ...refusalsEn, ...codesEn,
+  ...shellEn, ...wordsEn, ...incidentsEn, ...incidentEn, ...mapEn, ...videoEn, ...devicesEn, ...adminEn, ...peopleEn, ...reportEn, ...refusalsEn, ...codesEn,
 };
 const zh = {
-  ...shellZh, ...wordsZh, ...incidentsZh, ...incidentZh, ...mapZh, ...videoZh, ...devicesZh, ...adminZh, ...reportZh, ...refusalsZh, ...codesZh,
+  ...shellZh, ...wordsZh, ...incidentsZh, ...incidentZh, ...mapZh, ...videoZh, ...devicesZh, ...adminZh, ...peopleZh, ...reportZh, ...refusalsZh, ...codesZh,
 };
 
 export const languages = ["zh-CN", "en"] as const;
@@ -50,6 +52,7 @@ export const parts: Record<string, Record<Language, Record<string, string>>> = {
   video: { en: videoEn, "zh-CN": videoZh },
   devices: { en: devicesEn, "zh-CN": devicesZh },
   admin: { en: adminEn, "zh-CN": adminZh },
+  people: { en: peopleEn, "zh-CN": peopleZh },
   report: { en: reportEn, "zh-CN": reportZh },
   refusals: { en: refusalsEn, "zh-CN": refusalsZh },
   codes: { en: codesEn, "zh-CN": codesZh },

@@ -1,19 +1,23 @@
-// Who else is signed in: people whose page has been open within the last minute.
+// Who works at the caller's sites, and who of them is signed in: whose page has been open within the last minute.
 import { api, ApiError } from "../api/client";
-import type { Role } from "../api/types";
-
-export interface Present {
-  user: string;
-  role: Role;
-  seen_at: string;
-}
+import type { RosterEntry } from "../api/types";
+import { t } from "../i18n/i18n.svelte";
 
 const every = 20_000; // ms
 
 class Presence {
-  people: Present[] = $state.raw([]);
+  /** everybody who may log in and shares a site, by name */
+  people: RosterEntry[] = $state.raw([]);
+  /** those whose page is open */
+  readonly online: RosterEntry[] = $derived(this.people.filter((p) => p.online));
   /** the hub's answer is there */
   known = $state(false);
+
+  /** The name of somebody, and whether the person is away. */
+  label(user: string): string {
+    const away = this.known && this.people.some((p) => p.user === user && !p.online);
+    return away ? t("incident.assign.away", { user }) : user;
+  }
 
   /** Asks again and again; asking is also what says that one is here oneself. */
   start(): () => void {
@@ -22,7 +26,7 @@ class Presence {
     const ask = async () => {
       let again = every;
       try {
-        this.people = (await api.get<{ duty: Present[] }>("/api/v1/duty")).duty;
+        this.people = (await api.get<{ roster: RosterEntry[] }>("/api/v1/roster")).roster;
         this.known = true;
       } catch (error) {
         this.known = false; // an old list would be a claim about now

@@ -15,6 +15,8 @@ class SessionStore {
   role: Role = $state("monitor");
   /** when it ends by itself; null for never */
   expires: Date | null = $state(null);
+  /** the devices of this hub are simulated */
+  demo = $state(false);
   /** it ended without the person's doing: the log-in page says so */
   ended = $state(false);
 
@@ -86,6 +88,7 @@ class SessionStore {
     this.user = s.user;
     this.role = s.role;
     this.expires = s.expires_at ? new Date(s.expires_at) : null;
+    this.demo = s.demo ?? false;
     this.ended = false;
     this.status = "in";
   }

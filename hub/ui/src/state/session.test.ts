@@ -38,7 +38,7 @@ describe("session", () => {
     answer = () => json(kim);
     await session.restore();
     answer = () => json({}, 401);
-    await expect(api.get("/api/v1/duty")).rejects.toBeInstanceOf(ApiError);
+    await expect(api.get("/api/v1/roster")).rejects.toBeInstanceOf(ApiError);
     await session.restore();
     expect([session.status, session.ended, session.user]).toEqual(["out", true, ""]);
   });
