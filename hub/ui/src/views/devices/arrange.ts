@@ -2,6 +2,7 @@
 import { type Device, type Edge, deviceKey } from "../../api/types";
 import { silentFirst } from "../../state/devices.svelte";
 import { causeOf, named } from "../../i18n/words";
+import { offsets } from "../../ui/virtual";
 
 export const shows = ["all", "silent", "camera", "sensor"] as const;
 export type Show = (typeof shows)[number];
@@ -89,19 +90,5 @@ export function ranksOf(lines: readonly Line[]): Ranks {
 
 /** The height of everything above each line, and of everything, in px. */
 export function tops(lines: readonly Line[], group: number, row: number): Float64Array {
-  const out = new Float64Array(lines.length + 1);
-  for (let i = 0; i < lines.length; i += 1) out[i + 1] = out[i]! + (lines[i]!.kind === "group" ? group : row);
-  return out;
-}
-
-/** The line at a height. */
-export function lineAt(all: Float64Array, y: number): number {
-  let low = 0;
-  let high = all.length - 2;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if (all[middle]! <= y) low = middle;
-    else high = middle - 1;
-  }
-  return Math.max(0, low);
+  return offsets(lines.length, (n) => (lines[n]!.kind === "group" ? group : row));
 }

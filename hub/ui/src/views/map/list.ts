@@ -14,10 +14,5 @@ export function pick<T extends { place: Device["place"] }>(list: readonly T[], b
   });
 }
 
-/** The rows that are drawn of so many, when those between top and top + height (px) are seen. */
-export function drawnRows(all: number, top: number, height: number, row: number, spare = 6): [from: number, to: number] {
-  return [Math.max(0, Math.min(all, Math.floor(top / row)) - spare), Math.min(all, Math.ceil((top + height) / row) + spare)];
-}
-
 export const incidentName = (i: Incident): string => `${incidentTitle(i)} ${named(i.device)} ${i.id}`;
 export const deviceName = (d: Device): string => `${named(d.name)} ${d.name} ${d.edge}`;
