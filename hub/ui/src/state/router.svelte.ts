@@ -11,7 +11,7 @@ export type Route =
   | { name: "welcome"; params: Record<string, never> }
   | { name: "missing"; params: { path: string } };
 
-export const adminPages = ["users", "tokens", "boxes", "webhooks", "views"] as const;
+export const adminPages = ["users", "tokens", "boxes", "webhooks", "views", "audit"] as const;
 export type AdminPage = (typeof adminPages)[number];
 
 function decoded(part: string): string {

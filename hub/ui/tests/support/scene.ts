@@ -60,6 +60,7 @@ export async function setScene(stage: Stage): Promise<Scene> {
       tokens: "/admin/tokens",
       boxes: "/admin/boxes",
       webhooks: "/admin/webhooks",
+      audit: "/admin/audit",
       welcome: "/welcome",
       missing: "/no/such/view",
     },

@@ -20,8 +20,10 @@ export function hubAddress(listen: string, page: string): string {
   return `https://${name.includes(":") && !name.startsWith("[") ? `[${name}]` : name}:${port}`;
 }
 
+/** What is run on the box. The address has been checked (address.ts); shells take brackets for a pattern. */
 export function enrolCommand(address: string, token: string): string {
-  return `edge enrol ${address.trim()} ${token}`;
+  const url = address.trim();
+  return `edge enrol ${url.includes("[") ? `'${url}'` : url} ${token}`;
 }
 
 /** What is typed as a name, as names are: [a-z0-9-], at most 40. */
