@@ -121,7 +121,7 @@ func (s *demonstration) run(ctx context.Context) (err error) {
 		return err
 	}
 	s.printf("Starting the hub")
-	hub, err := s.start(fail, "hub", "run", "--data", s.hubData(), "--listen", s.Listen,
+	hub, err := s.start(fail, "hub", "run", "--demo", "--data", s.hubData(), "--listen", s.Listen,
 		"--edge-listen", "127.0.0.1:0", "--media-listen", mediaListen(s.Listen))
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import { errorText } from "../i18n/words";
 import { toast } from "../state/announce.svelte";
 import type { Command } from "../state/commands.svelte";
 import { link } from "../state/link.svelte";
+import { notifications } from "../state/notify.svelte";
 import { palette } from "../state/palette.svelte";
 import { prefs } from "../state/prefs.svelte";
 import { navigate } from "../state/router.svelte";
@@ -39,6 +40,7 @@ export function shellCommands(): Command[] {
     { id: "sound.unmute", group: "general", label: () => t("sound.unmute"), when: () => sound.muted, run: () => sound.unmute() },
     { id: "sound.try", group: "general", label: () => t("sound.try"), run: () => sound.play("severe", true) },
     ...mutes,
+    { id: "notify", group: "general", label: () => t(notifications.on ? "notify.turnOff" : "notify.turnOn"), when: () => ["default", "granted"].includes(notifications.permission), run: () => void (notifications.on ? notifications.turnOff() : notifications.turnOn()) },
     { id: "link.retry", group: "general", label: () => t("link.retry"), when: () => link.state !== "live", run: () => link.retry() },
     { id: "password", group: "general", label: () => t("password.title"), run: () => (shell.passwordOpen = true) },
     { id: "totp", group: "general", label: () => t("totp.title"), run: () => (shell.totpOpen = true) },

@@ -1,4 +1,5 @@
 // What one person has set on this machine. Kept in the browser; public/first.js reads the same key.
+import { type Severity, severities } from "../api/types";
 import { type Language, languages } from "../i18n/messages";
 
 export type Theme = "dark" | "light";
@@ -8,6 +9,9 @@ interface Kept {
   theme: Theme;
   sound: boolean;
   volume: number; // 0..1
+  soundFrom: Severity; // the mildest that sounds
+  notify: boolean; // by the desktop, as far as the browser allows it
+  notifyFrom: Severity; // the mildest that notifies
   keys: boolean; // keys of one letter work (WCAG 2.1.4 wants that to be optional)
 }
 
@@ -24,7 +28,7 @@ function preferred(): Language {
 
 /** What has been kept, as far as it makes sense; the defaults for the rest. */
 export function readPrefs(text: string | null): Kept {
-  const kept: Kept = { language: preferred(), theme: "dark", sound: true, volume: 0.7, keys: true };
+  const kept: Kept = { language: preferred(), theme: "dark", sound: true, volume: 0.7, soundFrom: "minor", notify: false, notifyFrom: "moderate", keys: true };
   let found: Partial<Record<keyof Kept, unknown>> = {};
   try {
     const value: unknown = JSON.parse(text ?? "{}");
@@ -36,6 +40,8 @@ export function readPrefs(text: string | null): Kept {
   if (found.theme === "light" || found.theme === "dark") kept.theme = found.theme;
   if (typeof found.sound === "boolean") kept.sound = found.sound;
   if (typeof found.volume === "number" && found.volume >= 0 && found.volume <= 1) kept.volume = found.volume;
+  for (const key of ["soundFrom", "notifyFrom"] as const) if (severities.includes(found[key] as Severity)) kept[key] = found[key] as Severity;
+  if (typeof found.notify === "boolean") kept.notify = found.notify;
   if (typeof found.keys === "boolean") kept.keys = found.keys;
   return kept;
 }
@@ -59,6 +65,12 @@ class Prefs {
   set sound(v: boolean) { this.#put({ sound: v }); }
   get volume(): number { return this.#kept.volume; }
   set volume(v: number) { this.#put({ volume: Math.min(1, Math.max(0, v)) }); }
+  get soundFrom(): Severity { return this.#kept.soundFrom; }
+  set soundFrom(v: Severity) { this.#put({ soundFrom: v }); }
+  get notify(): boolean { return this.#kept.notify; }
+  set notify(v: boolean) { this.#put({ notify: v }); }
+  get notifyFrom(): Severity { return this.#kept.notifyFrom; }
+  set notifyFrom(v: Severity) { this.#put({ notifyFrom: v }); }
   get keys(): boolean { return this.#kept.keys; }
   set keys(v: boolean) { this.#put({ keys: v }); }
 

@@ -7,15 +7,15 @@ afterEach(() => void vi.useRealTimers());
 
 describe("prefs", () => {
   it("are what was kept", () => {
-    expect(readPrefs('{"language":"zh-CN","theme":"light","sound":false,"volume":0.2,"keys":false}')).toEqual({
-      language: "zh-CN", theme: "light", sound: false, volume: 0.2, keys: false,
+    expect(readPrefs('{"language":"zh-CN","theme":"light","sound":false,"volume":0.2,"keys":false,"soundFrom":"severe","notify":true,"notifyFrom":"extreme"}')).toEqual({
+      language: "zh-CN", theme: "light", sound: false, volume: 0.2, keys: false, soundFrom: "severe", notify: true, notifyFrom: "extreme",
     });
   });
   it("are the defaults where what was kept makes no sense", () => {
-    for (const text of [null, "", "null", "[]", "{", '{"language":"tlh","theme":3,"volume":7,"sound":"yes"}']) {
+    for (const text of [null, "", "null", "[]", "{", '{"language":"tlh","theme":3,"volume":7,"sound":"yes","soundFrom":"loud","notifyFrom":0,"notify":"yes"}']) {
       const p = readPrefs(text);
       expect(["en", "zh-CN"]).toContain(p.language);
-      expect(p).toMatchObject({ theme: "dark", sound: true, volume: 0.7, keys: true });
+      expect(p).toMatchObject({ theme: "dark", sound: true, volume: 0.7, keys: true, soundFrom: "minor", notify: false, notifyFrom: "moderate" });
     }
   });
 });

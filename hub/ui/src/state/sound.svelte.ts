@@ -1,5 +1,6 @@
-// Tones by severity, made by WebAudio: nothing to load, nothing to decode. A mute always ends by itself.
-import type { Severity } from "../api/types";
+// Tones by severity, made by WebAudio: nothing to load, nothing to decode. A mute always ends by itself. Nothing that
+// decides whether a tone sounds is left to a timer: those of a tab in the background run a minute late.
+import { rankOf, type Severity } from "../api/types";
 import { prefs } from "./prefs.svelte";
 
 /** One tone: Hz, when it begins and how long it sounds, in s. */
@@ -27,6 +28,7 @@ const tunes: Record<Severity, { gain: number; notes: Note[] }> = {
 /** The choices for how long a mute lasts, minutes. */
 export const muteChoices = [5, 15, 30, 60] as const;
 
+const late = 1000; // ms after which an alarm is not worth a tone any more
 const place = "gridpost.muted";
 
 class Sound {
@@ -36,6 +38,7 @@ class Sound {
   blocked = $state(false);
   #context: AudioContext | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #playing = { rank: -1, until: 0 }; // in seconds of the context's clock
 
   constructor() {
     if (typeof localStorage === "undefined") return;
@@ -112,10 +115,22 @@ class Sound {
 
   /** Sounds for an incident. trial: because the person wants to hear it, also while muted. */
   play(severity: Severity, trial = false): void {
-    if (!trial && (!prefs.sound || this.muted)) return;
+    if (this.muted && Date.now() >= this.mutedUntil) this.unmute();
+    if (!trial && (!prefs.sound || this.muted || rankOf(severity) < rankOf(prefs.soundFrom))) return;
     const context = this.#ready();
-    if (!context || context.state !== "running") return;
+    if (!context) return;
+    if (context.state === "running") return this.#tune(context, severity, trial);
+    // The browser may have suspended it in the background. What it lets sound too late is no alarm any more.
+    const asked = performance.now();
+    void context.resume().then(() => performance.now() - asked < late && this.#tune(context, severity, trial), () => this.#check());
+  }
+
+  /** One tune at a time: in a storm a worse one cuts in, others are left out. */
+  #tune(context: AudioContext, severity: Severity, trial: boolean): void {
+    const rank = rankOf(severity);
+    if (!trial && context.currentTime < this.#playing.until && rank <= this.#playing.rank) return;
     const tune = tunes[severity];
+    this.#playing = { rank, until: context.currentTime + Math.max(...tune.notes.map((n) => n.at + n.long)) };
     for (const note of tune.notes) this.#note(context, note, tune.gain * prefs.volume * 0.3);
   }
 
