@@ -13,7 +13,7 @@ export interface Room {
   sits: (look?: Look) => Promise<Person>;
 }
 
-export function room(o: { town?: boolean }, furnish: (stage: Stage) => Promise<void>): Room {
+export function room(o: { town?: boolean; config?: string }, furnish: (stage: Stage) => Promise<void>): Room {
   const present: Person[] = [];
   const r = {
     sits: async (look: Look = {}) => {
