@@ -21,8 +21,11 @@ import (
 
 // Document is one edge's configuration.
 type Document struct {
-	Edge      string    `yaml:"edge"` // [a-z0-9-]{1,40}
-	Hub       Hub       `yaml:"hub"`
+	Edge string `yaml:"edge"` // [a-z0-9-]{1,40}
+	Hub  Hub    `yaml:"hub"`
+
+	Title devices.Title `yaml:"title"` // of the site
+
 	MQTT      MQTT      `yaml:"mqtt"`
 	Detection Detection `yaml:"detection"`
 	Cameras   []Camera  `yaml:"cameras"`
@@ -58,13 +61,18 @@ type Camera struct {
 	Transport string         `yaml:"transport"` // auto (TCP first, UDP if the camera refuses it), tcp or udp; auto unless set
 	Place     *devices.Place `yaml:"place"`
 	Rules     []rules.Spec   `yaml:"rules"`
+	Title     devices.Title  `yaml:"title"`
 
 	Fingerprint string `yaml:"fingerprint"` // of the camera's certificate, see address.ParseFingerprint; empty: it must be trusted by the system
 }
 
 // Sensor is one value in the messages of a topic.
 type Sensor struct {
-	Name         string   `yaml:"name"`
+	Name string `yaml:"name"`
+
+	Title devices.Title `yaml:"title"`
+	Class devices.Class `yaml:"class"` // of the values 1 and 0
+
 	Format       string   `yaml:"format"`       // of format.Standard; empty: plain
 	Topic        string   `yaml:"topic"`        // base topic of the device, as its format returns it
 	Broker       string   `yaml:"broker"`       // Broker.Source of the broker that it is at, or EmbeddedBroker; empty: any

@@ -26,6 +26,7 @@ func (p *parser) document(v value, doc *Document) {
 	names := firsts{}
 	v.fields(
 		must("edge", func(v value) { v.name(&doc.Edge) }),
+		may("title", func(v value) { v.title(&doc.Title) }),
 		may("hub", func(v value) {
 			v.fields(
 				may("url", addressOf(&doc.Hub.URL, address.ParseHub)),
@@ -58,6 +59,7 @@ func (p *parser) camera(v value, names firsts) Camera {
 			v.name(&c.Name)
 			names.once(v, c.Name, "device")
 		}),
+		may("title", func(v value) { v.title(&c.Title) }),
 		must("url", addressOf(&c.URL, address.ParseStream)),
 		may("detect", addressOf(&c.Detect, address.ParseStream)),
 		may("transport", by(param.OneOf(&c.Transport, "auto", "tcp", "udp"))),
@@ -71,13 +73,18 @@ func (p *parser) camera(v value, names firsts) Camera {
 
 // sensor reads a sensor, or a template of sensors.
 func (p *parser) sensor(v value, names firsts) (s Sensor, template bool) {
-	var name, topic value
+	var name, topic, title value
 	v.fields(append(p.valueFields(&s.ValueMapping),
 		must("name", func(v value) {
 			name = v
 			v.sensorName(&s.Name)
 			names.once(v, s.Name, "device")
 		}),
+		may("title", func(v value) {
+			title = v
+			v.title(&s.Title)
+		}),
+		may("class", by(param.OneOf(&s.Class, devices.Classes()...))),
 		may("format", func(v value) { v.sensorFormat(&s.Format) }),
 		must("topic", func(v value) {
 			topic = v
@@ -90,8 +97,13 @@ func (p *parser) sensor(v value, names firsts) (s Sensor, template bool) {
 		may("rules", func(v value) { s.Rules = p.rules(v, devices.Sensor) }),
 	)...)
 	v.checkValues(&s.ValueMapping)
+	v.checkClass(s)
 	s.deviceTopic(topic)
-	return s, s.isTemplate(name, topic)
+	template = s.isTemplate(name, topic)
+	if template && !s.Title.IsZero() {
+		title.checkTemplateTitle(s.Title)
+	}
+	return s, template
 }
 
 // place reads where a device stands. The keys about what a device sees are for cameras only.

@@ -84,6 +84,7 @@ func (t Template) Instance(base string, taken func(name string) bool) (Sensor, b
 	for i := range s.Availability {
 		s.Availability[i] = fill(s.Availability[i])
 	}
+	s.Title = filled(t.Title, fill)
 	s.Name = SafeName(fill(t.Name))
 	if s.Name == "" || taken(s.Name) {
 		sum := sha256.Sum256([]byte(t.Name + "\x00" + base))

@@ -76,6 +76,18 @@ func (v value) checkValues(m *decode.ValueMapping) {
 	}
 }
 
+// checkClass reports keys of a sensor that contradict its class.
+func (v value) checkClass(s Sensor) {
+	if s.Class == "" {
+		return
+	}
+	for _, key := range []string{"unit", "type"} {
+		if c, given := v.child(key); given && (key == "unit" && s.Unit != "" && s.Unit != "1" || key == "type" && s.Text) {
+			c.fail("expected the values 1 and 0 without a unit beside class, found %s", c.found())
+		}
+	}
+}
+
 // readText reads a text with a parser whose error says what was expected.
 func readText(v value, parse func(string) error) {
 	s, ok := v.Text()

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"math"
+	"strings"
 	"time"
 
 	"gridpost/detection"
@@ -45,10 +46,21 @@ func lineKind() Kind {
 		Terms: func() Terms {
 			return &lineTerms{tracked: tracked{clear: defaultClear}, direction: detection.AnyDirection}
 		},
-		Title: func(inc detection.Incident) string {
-			return classOf(inc) + " across the line " + spaced(inc.Rule)
-		},
+		Title: lineTitle,
 	}
+}
+
+// lineTitle returns "road line crossed (car)"; without a class where any movement counts.
+func lineTitle(inc detection.Incident, n Names) string {
+	title := n.Rule.Or(inc.Rule)
+	if lower := strings.ToLower(title); lower != "line" && !strings.HasSuffix(lower, " line") {
+		title += " line"
+	}
+	title += " crossed"
+	if class := classOf(inc); class != detection.Motion {
+		title += " (" + class + ")"
+	}
+	return title
 }
 
 type lineTerms struct {

@@ -49,8 +49,9 @@ type Kind struct {
 	// Terms returns the terms of a new rule of this kind, with their defaults.
 	Terms func() Terms
 
-	// Title returns a short English description of an incident; nil: that of all other kinds.
-	Title func(inc detection.Incident) string
+	// Title returns a short English description of an incident, as within a sentence; nil: that of all other
+	// kinds.
+	Title func(inc detection.Incident, n Names) string
 }
 
 // Fits reports whether rules of this kind may stand on a device.
@@ -85,6 +86,7 @@ type Description struct {
 // Spec is one rule of a device.
 type Spec struct {
 	Name     string // [a-z0-9-]{1,40}, unique on its device
+	Title    devices.Title
 	Kind     detection.RuleKind
 	Severity detection.Severity
 	Terms    Terms

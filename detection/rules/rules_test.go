@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"gridpost/detection"
 	"gridpost/devices"
@@ -228,18 +230,55 @@ func TestRegistry(t *testing.T) {
 
 func TestTitles(t *testing.T) {
 	value := func(v float64) *float64 { return &v }
-	for want, inc := range map[string]detection.Incident{
-		"motion in the yard":              {Kind: detection.Zone, Rule: "yard", Device: "gate", Class: detection.Motion},
-		"person in the back yard":         {Kind: detection.Zone, Rule: "back-yard", Device: "gate", Class: "person"},
-		"car across the line gate":        {Kind: detection.Line, Rule: "gate", Device: "street", Class: "car"},
-		"river above 3.2 m: 3.4 m":        {Kind: detection.Above, Rule: "flood", Device: "river", Value: value(3.4), Limit: value(3.2), Unit: "m"},
-		"smoke above 0.3: 0.333":          {Kind: detection.Above, Rule: "fire", Device: "smoke", Value: value(1.0 / 3), Limit: value(0.3), Unit: "1"},
-		"cold store below -18 °C: -20 °C": {Kind: detection.Below, Rule: "warm", Device: "cold-store", Value: value(-20), Limit: value(-18), Unit: "°C"},
-		"river is silent":                 {Kind: detection.Silence, Rule: "silent", Device: "river"},
-		"tamper at yard":                  {Kind: "tamper", Rule: "tamper", Device: "yard"},
+	plain := Names{}
+	for want, c := range map[string]struct {
+		inc   detection.Incident
+		names Names
+	}{
+		"Motion in zone yard":                {detection.Incident{Kind: detection.Zone, Rule: "yard", Device: "gate", Class: detection.Motion}, plain},
+		"Person in zone back yard":           {detection.Incident{Kind: detection.Zone, Rule: "back-yard", Device: "gate", Class: "person"}, plain},
+		"Loitering: bus station":             {detection.Incident{Kind: detection.Zone, Rule: "r", Device: "d"}, Names{Device: devices.Title{En: "bus station", Zh: "汽车站"}, Rule: devices.Title{En: "loitering"}}},
+		"Gate line crossed (car)":            {detection.Incident{Kind: detection.Line, Rule: "gate", Device: "street", Class: "car"}, plain},
+		"Road line crossed":                  {detection.Incident{Kind: detection.Line, Rule: "r", Device: "street"}, Names{Rule: devices.Title{En: "road line"}}},
+		"River 3.4 m (limit 3.2)":            {detection.Incident{Kind: detection.Above, Rule: "flood", Device: "river", Value: value(3.4), Limit: value(3.2), Unit: "m"}, plain},
+		"High water: weir 3.4 m (limit 3.2)": {detection.Incident{Kind: detection.Above, Rule: "flood", Device: "river", Value: value(3.4), Limit: value(3.2), Unit: "m"}, Names{Device: devices.Title{En: "weir"}, Rule: devices.Title{En: "high water"}}},
+		"Smoke 0.333 (limit 0.3)":            {detection.Incident{Kind: detection.Above, Rule: "fire", Device: "smoke", Value: value(1.0 / 3), Limit: value(0.3), Unit: "1"}, plain},
+		"Cold store -20 °C (limit -18)":      {detection.Incident{Kind: detection.Below, Rule: "warm", Device: "cold-store", Value: value(-20), Limit: value(-18), Unit: "°C"}, plain},
+		"River above 3.2 m":                  {detection.Incident{Kind: detection.Above, Rule: "flood", Device: "river", Limit: value(3.2), Unit: "m"}, plain},
+		"Door open":                          {detection.Incident{Kind: detection.Above, Rule: "left-open", Device: "door", Value: value(1), Limit: value(0.5), Unit: "1"}, Names{Class: devices.Opening}},
+		"Left open: side door":               {detection.Incident{Kind: detection.Above, Rule: "r", Device: "door", Value: value(1)}, Names{Class: devices.Opening, Device: devices.Title{En: "side door"}, Rule: devices.Title{En: "left open"}}},
+		"No data: river":                     {detection.Incident{Kind: detection.Silence, Rule: "silent", Device: "river"}, plain},
+		"Tamper: yard":                       {detection.Incident{Kind: "tamper", Rule: "tamper", Device: "yard"}, plain},
 	} {
-		if got := Standard().Title(inc); got != want {
+		if got := Standard().Title(c.inc, c.names); got != want {
 			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// Of every kind and with every combination of names, a title begins with a capital, says the names that there
+// are, and no identifier in their place.
+func TestTitlesOfAllNames(t *testing.T) {
+	one, half := 1.0, 0.5
+	titles := []devices.Title{{}, {En: "north gate"}, {Zh: "北门"}, {En: "north gate", Zh: "北门"}}
+	for _, kind := range append(Standard().Names(), "kind-of-tomorrow") {
+		for _, device := range titles {
+			for _, rule := range titles {
+				for _, class := range append(devices.Classes(), "") {
+					for _, value := range []*float64{nil, &half, &one} {
+						for _, limit := range []*float64{nil, &half} {
+							inc := detection.Incident{Kind: kind, Rule: "rule-id", Device: "device-id", Class: "car", Value: value, Limit: limit, Unit: "1"}
+							n := Names{Device: device, Rule: rule, Class: class}
+							got := Standard().Title(inc, n)
+							first, _ := utf8.DecodeRuneInString(got)
+							if unicode.IsLower(first) || strings.Contains(got, "  ") || strings.TrimSpace(got) != got ||
+								!device.IsZero() && strings.Contains(strings.ToLower(got), "device id") || !rule.IsZero() && strings.Contains(strings.ToLower(got), "rule id") {
+								t.Errorf("%+v with %+v: %q", inc, n, got)
+							}
+						}
+					}
+				}
+			}
 		}
 	}
 }

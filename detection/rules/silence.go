@@ -18,7 +18,9 @@ func silenceKind() Kind {
 		Name:    detection.Silence,
 		Devices: []devices.Kind{devices.Camera, devices.Sensor},
 		Terms:   func() Terms { return &silenceTerms{} },
-		Title:   func(inc detection.Incident) string { return spaced(inc.Device) + " is silent" },
+		Title: titled(func(inc detection.Incident, n Names) string {
+			return "no data: " + n.Device.Or(inc.Device)
+		}),
 	}
 }
 

@@ -36,17 +36,38 @@ func belowKind() Kind {
 	}
 }
 
-func thresholdTitle(inc detection.Incident) string {
-	title := spaced(inc.Device) + " " + string(inc.Kind) + " "
-	if inc.Limit == nil {
-		title += "its limit"
-	} else {
-		title += quantity(*inc.Limit, inc.Unit)
+// thresholdTitle returns "smoke 146 ppm (limit 60)"; "door open" for a sensor with a class.
+func thresholdTitle(inc detection.Incident, n Names) string {
+	title := n.Device.Or(inc.Device)
+	if n.Class.Known() {
+		if !n.Rule.IsZero() {
+			return ruleAt(inc, n)
+		}
+		return title + " " + n.Class.Word(binary(inc))
 	}
-	if inc.Value != nil {
-		title += ": " + quantity(*inc.Value, inc.Unit)
+	if !n.Rule.IsZero() {
+		title = ruleAt(inc, n)
 	}
-	return title
+	switch {
+	case inc.Value != nil && inc.Limit != nil:
+		return title + " " + quantity(*inc.Value, inc.Unit) + " (limit " + quantity(*inc.Limit, "") + ")"
+	case inc.Value != nil:
+		return title + " " + quantity(*inc.Value, inc.Unit)
+	case inc.Limit != nil:
+		return title + " " + string(inc.Kind) + " " + quantity(*inc.Limit, inc.Unit)
+	}
+	return title + " " + string(inc.Kind) + " its limit"
+}
+
+// binary returns the value of a sensor with the values 1 and 0, by the kind of the rule where it is not known.
+func binary(inc detection.Incident) float64 {
+	switch {
+	case inc.Value != nil:
+		return *inc.Value
+	case inc.Kind == detection.Above:
+		return 1
+	}
+	return 0
 }
 
 type thresholdTerms struct {

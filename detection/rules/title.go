@@ -3,18 +3,43 @@ package rules
 import (
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"gridpost/detection"
+	"gridpost/devices"
 )
 
-// Title returns a short English description of an incident, such as "motion in the yard" or
-// "river above 3.2 m: 3.4 m". Incidents of kinds that are not in r, which newer edges may have, are
+// Names are what people call the device and the rule of an incident, where the site's document says so.
+type Names struct {
+	Device devices.Title
+	Rule   devices.Title // what has happened ("loitering"); of a line, what the line is called
+	Class  devices.Class // of a sensor with the values 1 and 0
+}
+
+// Title returns a short English description of an incident, such as "Loitering: bus station" or
+// "Smoke 146 ppm (limit 60)". Incidents of kinds that are not in r, which newer edges may have, are
 // described by rule and device.
-func (r Registry) Title(inc detection.Incident) string {
+func (r Registry) Title(inc detection.Incident, n Names) string {
 	if k, ok := r.Find(inc.Kind); ok && k.Title != nil {
-		return k.Title(inc)
+		return capital(k.Title(inc, n))
 	}
-	return spaced(inc.Rule) + " at " + spaced(inc.Device)
+	return capital(ruleAt(inc, n))
+}
+
+// ruleAt describes an incident by its rule and its device: "loitering: bus station".
+func ruleAt(inc detection.Incident, n Names) string {
+	return n.Rule.Or(inc.Rule) + ": " + n.Device.Or(inc.Device)
+}
+
+// titled returns the description of all incidents whose rule has a name for people, and plain's for others.
+func titled(plain func(inc detection.Incident, n Names) string) func(detection.Incident, Names) string {
+	return func(inc detection.Incident, n Names) string {
+		if n.Rule.IsZero() {
+			return plain(inc, n)
+		}
+		return ruleAt(inc, n)
+	}
 }
 
 // classOf returns the class of the object that an incident is about.
@@ -23,6 +48,11 @@ func classOf(inc detection.Incident) string {
 		return detection.Motion
 	}
 	return inc.Class
+}
+
+func capital(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(first)) + text[size:]
 }
 
 // spaced writes a name with spaces.

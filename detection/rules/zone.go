@@ -24,9 +24,9 @@ func zoneKind() Kind {
 		Name:    detection.Zone,
 		Devices: []devices.Kind{devices.Camera},
 		Terms:   func() Terms { return &zoneTerms{tracked: tracked{clear: defaultClear}} },
-		Title: func(inc detection.Incident) string {
-			return classOf(inc) + " in the " + spaced(inc.Rule)
-		},
+		Title: titled(func(inc detection.Incident, _ Names) string {
+			return classOf(inc) + " in zone " + spaced(inc.Rule)
+		}),
 	}
 }
 

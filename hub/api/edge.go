@@ -204,22 +204,26 @@ const (
 // Inventory is every device of an edge, sent when it starts and when its document changes.
 // Devices that are missing from it are gone.
 type Inventory struct {
-	Version string   `json:"version"` // of the edge's program
-	Devices []Device `json:"devices"`
+	Version string         `json:"version"`         // of the edge's program
+	Title   *devices.Title `json:"title,omitempty"` // of the site; hubs before titles do not read it
+	Devices []Device       `json:"devices"`
 }
 
 // Device is one camera or sensor as its edge describes it. It never carries a URL or a secret.
 type Device struct {
 	Name  string         `json:"name"`
+	Title *devices.Title `json:"title,omitempty"`
 	Kind  devices.Kind   `json:"kind"`
 	Place *devices.Place `json:"place,omitempty"`
-	Unit  string         `json:"unit,omitempty"` // of a sensor's readings
+	Unit  string         `json:"unit,omitempty"`  // of a sensor's readings
+	Class devices.Class  `json:"class,omitempty"` // of a sensor with the values 1 and 0
 	Rules []Rule         `json:"rules,omitempty"`
 }
 
 // Rule is what a person at the hub needs to know of a rule.
 type Rule struct {
 	Name     string             `json:"name"`
+	Title    *devices.Title     `json:"title,omitempty"`
 	Kind     detection.RuleKind `json:"kind"`
 	Severity detection.Severity `json:"severity"`
 

@@ -27,6 +27,7 @@ type syntheticEdge struct {
 // edgeRequest describes a synthetic edge.
 type edgeRequest struct {
 	Name     string            `json:"name"`
+	Title    *devices.Title    `json:"title"` // of its site
 	Devices  []api.Device      `json:"devices"`
 	States   []devices.Status  `json:"states"` // of the devices; online since now if not given
 	Readings []devices.Reading `json:"readings"`
@@ -45,7 +46,7 @@ func (s *testbed) edge(ctx context.Context, o edgeRequest) (any, error) {
 	go b.beat(beating)
 	s.edges[o.Name] = b
 	given := map[string]bool{}
-	events := []rig.EdgeEvent{{Lane: api.LaneState, Kind: api.KindInventory, Data: api.Inventory{Version: "v1.4.0", Devices: o.Devices}}}
+	events := []rig.EdgeEvent{{Lane: api.LaneState, Kind: api.KindInventory, Data: api.Inventory{Version: "v1.4.0", Title: o.Title, Devices: o.Devices}}}
 	for _, st := range o.States {
 		given[st.Device] = true
 		events = append(events, rig.EdgeEvent{Lane: api.LaneState, Kind: api.KindStatus, Data: st})

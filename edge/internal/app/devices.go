@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gridpost/detection"
+	"gridpost/detection/rules"
 	"gridpost/devices"
 	"gridpost/edge/internal/camera"
 	"gridpost/edge/internal/reconcile"
@@ -17,7 +18,7 @@ import (
 
 func (h hub) Client() (*http.Client, error) { return h.e.link.Client() }
 
-// cameraSpec is all that a camera is made of. A change of its place restarts nothing.
+// cameraSpec is all that a camera is made of. A change of its place or of a title restarts nothing.
 type cameraSpec struct {
 	config    firmwareconfig.Camera
 	detection firmwareconfig.Detection
@@ -27,7 +28,7 @@ type cameraSpec struct {
 func (e *edge) wantedCameras(doc *firmwareconfig.Document) []reconcile.Wanted {
 	var all []reconcile.Wanted
 	for _, c := range doc.Cameras {
-		c.Place = nil
+		c.Place, c.Title, c.Rules = nil, devices.Title{}, untitled(c.Rules)
 		spec := cameraSpec{config: c}
 		if camera.NeedsWorker(c) {
 			spec.detection = doc.Detection
@@ -40,6 +41,15 @@ func (e *edge) wantedCameras(doc *firmwareconfig.Document) []reconcile.Wanted {
 		}})
 	}
 	return all
+}
+
+// untitled returns rules without their titles, which only the inventory has.
+func untitled(specs []rules.Spec) []rules.Spec {
+	specs = slices.Clone(specs)
+	for i := range specs {
+		specs[i].Title = devices.Title{}
+	}
+	return specs
 }
 
 func (e *edge) newCamera(spec cameraSpec, last reconcile.Component) (*camera.Camera, error) {
@@ -69,7 +79,7 @@ func (e *edge) newCamera(spec cameraSpec, last reconcile.Component) (*camera.Cam
 func (e *edge) wantedSensors(doc *firmwareconfig.Document) []reconcile.Wanted {
 	var all []reconcile.Wanted
 	for _, s := range doc.Sensors {
-		s.Place = nil
+		s.Place, s.Title, s.Class, s.Rules = nil, devices.Title{}, "", untitled(s.Rules)
 		all = append(all, reconcile.Wanted{Name: s.Name, Spec: s, New: func(last reconcile.Component) (reconcile.Component, error) {
 			return e.newSensor(s, last)
 		}})

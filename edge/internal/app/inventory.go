@@ -10,23 +10,25 @@ import (
 
 // inventory lists the document's devices for the hub: no addresses, no secrets.
 func inventory(doc *firmwareconfig.Document, version string) api.Inventory {
-	inv := api.Inventory{Version: version, Devices: []api.Device{}}
+	inv := api.Inventory{Version: version, Title: doc.Title.Pointer(), Devices: []api.Device{}}
 	describe := func(specs []rules.Spec) []api.Rule {
 		var out []api.Rule
 		for _, s := range specs {
 			d := s.Terms.Describe()
 			out = append(out, api.Rule{
-				Name: s.Name, Kind: s.Kind, Severity: s.Severity,
+				Name: s.Name, Title: s.Title.Pointer(), Kind: s.Kind, Severity: s.Severity,
 				Value: d.Value, Direction: d.Direction, Classes: d.Classes, ForMS: d.For.Milliseconds(),
 			})
 		}
 		return out
 	}
 	for _, c := range doc.Cameras {
-		inv.Devices = append(inv.Devices, api.Device{Name: c.Name, Kind: devices.Camera, Place: c.Place, Rules: describe(c.Rules)})
+		inv.Devices = append(inv.Devices, api.Device{Name: c.Name, Title: c.Title.Pointer(), Kind: devices.Camera, Place: c.Place, Rules: describe(c.Rules)})
 	}
 	for _, s := range doc.Sensors {
-		inv.Devices = append(inv.Devices, api.Device{Name: s.Name, Kind: devices.Sensor, Place: s.Place, Unit: s.Unit, Rules: describe(s.Rules)})
+		inv.Devices = append(inv.Devices, api.Device{
+			Name: s.Name, Title: s.Title.Pointer(), Kind: devices.Sensor, Place: s.Place, Unit: s.Unit, Class: s.Class, Rules: describe(s.Rules),
+		})
 	}
 	return inv
 }

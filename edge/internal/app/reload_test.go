@@ -149,6 +149,36 @@ sensors:
 	}
 }
 
+// A change of titles, or of what the values of a sensor mean, restarts nothing and leaves incidents open.
+func TestReloadOfTitles(t *testing.T) {
+	server := cameras(t, "one")
+	doc := func(en, class string) string {
+		return withHub(`
+edge: gate-7
+title: {en: ` + en + `}
+mqtt: {listen: "127.0.0.1:0", users: [{name: u, password: p, topics: ["#"]}]}
+cameras:
+  - {name: one, title: {en: ` + en + `}, url: "` + server.URL("one") + `", rules: [{name: silent, title: {en: ` + en + `}, kind: silence, for: 1m, severity: minor}]}
+sensors:
+  - {name: door, title: {en: ` + en + `}, class: ` + class + `, topic: door, rules: [{name: open, title: {zh: 门}, kind: above, value: 0.5, severity: minor}]}
+`)
+	}
+	r := start(t, Options{Files: site(t, doc("before", "power"))})
+	p, err := mqtt.NewPublisher(mqtt.Server{Address: address.Broker{Host: <-r.broker}, ClientID: "x", Username: "u", Password: "p"})
+	must(t, err)
+	defer p.Close()
+	must(t, p.Publish(t.Context(), "door", []byte("open"), false))
+	until(t, r, "an incident", func(k kept) bool { return len(k.incidents) == 1 })
+	var changes Changes
+	must(t, status.Apply(t.Context(), r.dir, "new.yml", []byte(doc("after", "opening")), &changes))
+	if !changes.Cameras.IsZero() || !changes.Sensors.IsZero() {
+		t.Errorf("changed: %+v", changes)
+	}
+	if all := look(t, r).incidents; len(all) != 1 || all[0].State != detection.Open {
+		t.Errorf("incidents: %+v", all)
+	}
+}
+
 func TestApplyWithoutAnEdge(t *testing.T) {
 	for _, dir := range []string{t.TempDir(), "/nowhere"} {
 		if err := status.Apply(t.Context(), dir, "x", nil, &Changes{}); !errors.Is(err, status.ErrNotRunning) {

@@ -39,6 +39,7 @@ const (
 // Rule is a rule of a device, as far as it can be shown to a person.
 type Rule struct {
 	Name     string             `json:"name"`
+	Title    *devices.Title     `json:"title,omitempty" doc:"what people call it; absent: its name"`
 	Kind     detection.RuleKind `json:"kind"`
 	Severity detection.Severity `json:"severity"`
 
@@ -50,11 +51,18 @@ type Rule struct {
 
 // Incident is an incident as the public API returns it.
 type Incident struct {
-	ID        string                  `json:"id"`
-	Edge      string                  `json:"edge" doc:"edge that opened it; empty for a report"`
-	Device    string                  `json:"device"`
-	Rule      string                  `json:"rule"`
-	Kind      string                  `json:"kind" doc:"kind of the rule, or the kind of a report"`
+	ID     string `json:"id"`
+	Edge   string `json:"edge" doc:"edge that opened it; empty for a report"`
+	Device string `json:"device"`
+	Rule   string `json:"rule"`
+	Kind   string `json:"kind" doc:"kind of the rule, or the kind of a report"`
+
+	// What people called them when it opened, or call them since.
+	EdgeTitle   *devices.Title `json:"edge_title,omitempty" doc:"of the edge's site; absent: the identifier has to do"`
+	DeviceTitle *devices.Title `json:"device_title,omitempty"`
+	RuleTitle   *devices.Title `json:"rule_title,omitempty"`
+	DeviceClass devices.Class  `json:"device_class,omitempty" doc:"of a sensor with the values 1 and 0: opening, power, leak, smoke, gas, motion, alarm"`
+
 	Title     string                  `json:"title" doc:"what happened, in words"`
 	Severity  detection.Severity      `json:"severity" enum:"minor,moderate,severe,extreme"`
 	State     string                  `json:"state" enum:"open,acknowledged,closed" doc:"where it stands with the people at the hub"`
@@ -187,8 +195,12 @@ type LastReading struct {
 
 // DeviceRecord is a camera or sensor as the hub knows it.
 type DeviceRecord struct {
-	Edge  string        `json:"edge"`
-	Name  string        `json:"name"`
+	Edge string `json:"edge"`
+	Name string `json:"name"`
+
+	Title *devices.Title `json:"title,omitempty" doc:"what people call it; absent: its name"`
+	Class devices.Class  `json:"class,omitempty" doc:"of a sensor with the values 1 and 0: opening, power, leak, smoke, gas, motion, alarm"`
+
 	Kind  devices.Kind  `json:"kind" enum:"camera,sensor"`
 	State devices.State `json:"state" enum:"online,offline,unknown"`
 	Cause string        `json:"cause" doc:"why it is not online, in English"`
@@ -214,6 +226,8 @@ type EdgeRecord struct {
 	Revoked  *time.Time  `json:"revoked_at,omitempty"`
 	Token    *time.Time  `json:"token_until,omitempty" doc:"until when its newest enrolment token can be or could have been redeemed; absent once that was used"`
 	Health   *EdgeHealth `json:"health,omitempty"`
+
+	Title *devices.Title `json:"title,omitempty" doc:"what people call its site; absent: its name"`
 
 	Inventory int64 `json:"inventory" doc:"grows whenever the list of the edge's devices changes"`
 }

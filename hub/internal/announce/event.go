@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"gridpost/devices"
 	"gridpost/hub/api/public"
 )
 
@@ -41,12 +42,27 @@ func Presenter(base func() string) func(json.RawMessage) (json.RawMessage, strin
 // where returns the names of an incident's device, edge and site; an edge and a site of one name are named once.
 func where(inc public.Incident) string {
 	var names []string
-	for _, name := range []string{inc.Device, inc.Edge, inc.Site} {
+	for _, of := range []struct {
+		title *devices.Title
+		name  string
+	}{{inc.DeviceTitle, inc.Device}, {inc.EdgeTitle, inc.Edge}, {siteTitle(inc), inc.Site}} {
+		name := of.name
+		if of.title != nil {
+			name = of.title.Or(name)
+		}
 		if name != "" && (len(names) == 0 || names[len(names)-1] != name) {
 			names = append(names, name)
 		}
 	}
 	return strings.Join(names, ", ")
+}
+
+// siteTitle returns the title of an incident's site, which is known where the edge is the site's only one.
+func siteTitle(inc public.Incident) *devices.Title {
+	if inc.Site != inc.Edge {
+		return nil
+	}
+	return inc.EdgeTitle
 }
 
 // Schema returns the JSON Schema (draft 2020-12) of the data of an event.

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"gridpost/detection"
+	"gridpost/detection/rules"
 	"gridpost/hub/api"
 	"gridpost/hub/internal/db"
 	"gridpost/hub/internal/scope"
@@ -312,7 +313,29 @@ func (w *writer) alert(a incidents.Alert) (*refusal, error) {
 	if a.Place, err = w.devices.Place(a.Incident.Device); err != nil {
 		return nil, err
 	}
+	if a.Names, err = w.names(a.Incident.Device, a.Incident.Rule); err != nil {
+		return nil, err
+	}
+	a.Title = title(a.Incident, a.Names)
 	return foreign(w.o.Incidents.ApplyAlert(w.t, w.edge, w.site, a))
+}
+
+// names returns what people call a device of the edge and one of its rules.
+func (w *writer) names(device, rule string) (incidents.Names, error) {
+	n, err := w.devices.Names(device)
+	return incidents.Names{Edge: n.Edge, Device: n.Device, Rule: n.Rules[rule], Class: n.Class}, err
+}
+
+func title(inc detection.Incident, n incidents.Names) string {
+	return rules.Standard().Title(inc, rules.Names{Device: n.Device, Rule: n.Rule, Class: n.Class})
+}
+
+// describe returns the names of a stored incident and its title by them.
+func (w *writer) describe(inc incidents.Incident) (incidents.Names, string, error) {
+	n, err := w.names(inc.Device, inc.Rule)
+	return n, title(detection.Incident{
+		Device: inc.Device, Rule: inc.Rule, Kind: detection.RuleKind(inc.Kind), Class: inc.Class, Value: inc.Value, Limit: inc.Limit, Unit: inc.Unit,
+	}, n), err
 }
 
 func (w *writer) inventory(inv api.Inventory) error {
@@ -324,6 +347,9 @@ func (w *writer) inventory(inv api.Inventory) error {
 		if err := w.o.Incidents.SetPlace(w.t, w.edge, p.Device, p.Place); err != nil {
 			return err
 		}
+	}
+	if w.devices.Renamed() {
+		return w.o.Incidents.Rename(w.t, w.edge, w.describe)
 	}
 	return nil
 }

@@ -115,10 +115,13 @@ func (c checks) inventory(v *api.Inventory) error {
 	if len(v.Devices) > maxDevices {
 		return tooMany("devices", maxDevices)
 	}
-	v.Version = clip(v.Version)
+	v.Version, v.Title = clip(v.Version), clipTitle(v.Title)
 	for i := range v.Devices {
 		d := &v.Devices[i]
-		d.Unit = clip(d.Unit)
+		d.Unit, d.Title = clip(d.Unit), clipTitle(d.Title)
+		if !d.Class.Known() {
+			d.Class = "" // of a newer edge
+		}
 		err := errors.Join(c.device(d.Name), oneOf("kind", d.Kind, devices.Camera, devices.Sensor))
 		if p := d.Place; p != nil && !(p.Lat >= -90 && p.Lat <= 90 && p.Lon >= -180 && p.Lon <= 180) {
 			err = errors.Join(err, wrongValue("place of "+clip(d.Name), fmt.Sprintf("%v, %v", p.Lat, p.Lon), "on the Earth"))
@@ -136,11 +139,27 @@ func (c checks) inventory(v *api.Inventory) error {
 	return nil
 }
 
+// clipTitle leaves out what is not usable of a title.
+func clipTitle(t *devices.Title) *devices.Title {
+	if t == nil {
+		return nil
+	}
+	usable := *t
+	if devices.CheckTitle(usable.En) != nil {
+		usable.En = ""
+	}
+	if devices.CheckTitle(usable.Zh) != nil {
+		usable.Zh = ""
+	}
+	return usable.Pointer()
+}
+
 // rule bounds what is shown of a rule.
 func rule(r *api.Rule) error {
 	if len(r.Classes) > maxRules {
 		return tooMany("classes of "+clip(r.Name), maxRules)
 	}
+	r.Title = clipTitle(r.Title)
 	r.Name, r.Direction = clip(r.Name), detection.Direction(clip(string(r.Direction)))
 	r.Kind, r.Severity = detection.RuleKind(clip(string(r.Kind))), detection.Severity(clip(string(r.Severity)))
 	for i := range r.Classes {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"gridpost/detection"
-	"gridpost/detection/rules"
 	"gridpost/devices"
 	"gridpost/hub/api"
 	"gridpost/hub/internal/store/edges"
@@ -174,7 +173,7 @@ func parse[T any](data json.RawMessage) (v T, err error) {
 // alert adds the times by the hub's clock to an incident.
 func alert(v detection.Incident, clock eventClock) incidents.Alert {
 	out := incidents.Alert{
-		Title: rules.Standard().Title(v), Clock: clock.grade, Clamped: clock.wrong(v.Opened),
+		Clock: clock.grade, Clamped: clock.wrong(v.Opened),
 		Occurred: clock.at(v.Opened), Changed: clock.at(v.Updated),
 	}
 	if v.State == detection.Closed {

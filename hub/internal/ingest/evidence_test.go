@@ -73,7 +73,7 @@ func TestEventsAreAppliedOnceAndPoisonIsPassedOver(t *testing.T) {
 		}
 	}
 	inc, err := p.incidents.Get(t.Context(), scope.All(), someIncident)
-	if err != nil || inc.Title != "motion in the yard" || inc.Version != 1 || len(inc.Box) != 4 {
+	if err != nil || inc.Title != "Motion in zone "+inc.Rule || inc.Version != 1 || len(inc.Box) != 4 {
 		t.Errorf("%+v, %v", inc, err)
 	}
 }

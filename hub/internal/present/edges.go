@@ -10,7 +10,7 @@ import (
 func Edge(e edges.Edge) public.EdgeRecord {
 	out := public.EdgeRecord{
 		Name: e.Name, State: string(e.State), LastSeen: e.LastSeen, Version: e.Version, SkewMS: e.Skew.Milliseconds(),
-		Created: e.Created, Revoked: e.Revoked, Token: e.TokenUntil, Inventory: e.Inventory,
+		Created: e.Created, Revoked: e.Revoked, Token: e.TokenUntil, Inventory: e.Inventory, Title: e.Title.Pointer(),
 	}
 	if h := e.Health; h != nil {
 		out.Health = &public.EdgeHealth{Time: h.Time, Problems: make([]string, len(h.Problems)), Causes: h.Problems, Counters: h.Counters}
@@ -24,7 +24,7 @@ func Edge(e edges.Edge) public.EdgeRecord {
 // Device returns the public form of a device, without its newest reading.
 func Device(d edges.Device) public.DeviceRecord {
 	out := public.DeviceRecord{
-		Edge: d.Edge, Name: d.Name, Kind: d.Kind, State: d.State, Cause: d.Cause.Text, CauseCode: d.Cause.Code, CauseParams: d.Cause.Params,
+		Edge: d.Edge, Name: d.Name, Title: d.Title.Pointer(), Class: d.Class, Kind: d.Kind, State: d.State, Cause: d.Cause.Text, CauseCode: d.Cause.Code, CauseParams: d.Cause.Params,
 		Since: d.Since, Place: d.Place, Unit: d.Unit, Rules: make([]public.Rule, len(d.Rules)),
 	}
 	for i, r := range d.Rules {

@@ -21,6 +21,8 @@ func Incident(inc incidents.Incident) public.Incident {
 		Limit: inc.Limit, Unit: inc.Unit, Count: inc.Count, Version: inc.Version, Assignee: inc.Assignee, StateBy: inc.StateBy,
 		Outcome: string(inc.Outcome), Held: inc.Held, Evidence: make([]public.EvidenceFile, len(inc.Evidence)),
 	}
+	n := inc.Names
+	out.EdgeTitle, out.DeviceTitle, out.RuleTitle, out.DeviceClass = n.Edge.Pointer(), n.Device.Pointer(), n.Rule.Pointer(), n.Class
 	for i, f := range inc.Evidence {
 		out.Evidence[i] = public.EvidenceFile{
 			Name: f.Name, URL: EvidenceURL(f), ContentType: f.ContentType, Size: f.Size, SHA256: f.SHA256, Time: f.Time, Complete: f.Complete,

@@ -16,17 +16,17 @@ import (
 )
 
 const (
-	deviceColumns = `d.edge, e.site, d.name, d.kind, d.place, d.unit, d.rules, d.state, d.cause, d.cause_code, d.cause_params, d.since, e.online, e.last_seen_at`
+	deviceColumns = `d.edge, e.site, d.name, d.kind, d.place, d.unit, d.rules, d.state, d.cause, d.cause_code, d.cause_params, d.since, d.title, d.class, e.online, e.last_seen_at`
 	deviceFrom    = ` FROM devices d JOIN edges e ON e.name = d.edge `
 )
 
 func scanDevice(scan func(...any) error) (Device, error) {
 	var d Device
 	var place sql.NullString
-	var rules, code, params, text string
+	var rules, code, params, text, title string
 	var since, seen sql.NullInt64
 	var online int64
-	err := scan(&d.Edge, &d.Site, &d.Name, &d.Kind, &place, &d.Unit, &rules, &d.State, &text, &code, &params, &since, &online, &seen)
+	err := scan(&d.Edge, &d.Site, &d.Name, &d.Kind, &place, &d.Unit, &rules, &d.State, &text, &code, &params, &since, &title, &d.Class, &online, &seen)
 	if err != nil {
 		return d, err
 	}
@@ -36,6 +36,9 @@ func scanDevice(scan func(...any) error) (Device, error) {
 	d.Since = db.TimePtr(since)
 	if d.Place, err = decodePlace(place); err != nil {
 		return d, fmt.Errorf("reading the place of %s/%s: %w", d.Edge, d.Name, err)
+	}
+	if err := json.Unmarshal([]byte(title), &d.Title); err != nil {
+		return d, fmt.Errorf("reading the title of %s/%s: %w", d.Edge, d.Name, err)
 	}
 	if err := json.Unmarshal([]byte(rules), &d.Rules); err != nil {
 		return d, fmt.Errorf("reading the rules of %s/%s: %w", d.Edge, d.Name, err)

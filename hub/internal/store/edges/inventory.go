@@ -34,18 +34,26 @@ type DeviceWriter struct {
 	edge, site string
 
 	rows    map[string]*deviceRow // nil: not read yet
+	title   string                // of the edge's site, as JSON; read with rows
 	touched map[string]bool       // to be published
-	listed  bool                  // the list of devices, or the version of the edge's program, has changed
+	listed  bool                  // the list of devices, or what is known of the edge itself, has changed
+	renamed bool                  // names of the site, of devices or of rules may have changed
 }
 
 // deviceRow is a device as it is stored.
 type deviceRow struct {
 	id                  int64
 	kind, unit, rules   string
+	title, class        string // title: JSON
 	place               sql.NullString
 	state               string
 	cause, code, params string
 	since, reported     sql.NullInt64 // by the hub's clock, by the edge's
+}
+
+// described returns what the inventory says of the device.
+func (d *deviceRow) described() [6]string {
+	return [...]string{d.kind, d.unit, d.rules, d.title, d.class, d.place.String}
 }
 
 // WriteDevices returns a writer of an edge's devices in a transaction that has locked the edge.
@@ -57,8 +65,11 @@ func (w *DeviceWriter) load() error {
 	if w.rows != nil {
 		return nil
 	}
+	if err := w.t.One(`SELECT title FROM edges WHERE name = ?`, w.edge)(&w.title); err != nil {
+		return fmt.Errorf("reading the title of %s: %w", w.edge, err)
+	}
 	all := map[string]*deviceRow{}
-	rows, err := w.t.Rows(`SELECT id, name, kind, place, unit, rules, state, cause, cause_code, cause_params, since, since_reported
+	rows, err := w.t.Rows(`SELECT id, name, kind, place, unit, rules, title, class, state, cause, cause_code, cause_params, since, since_reported
 		FROM devices WHERE edge = ?`, w.edge)
 	if err != nil {
 		return fmt.Errorf("reading the devices of %s: %w", w.edge, err)
@@ -67,7 +78,7 @@ func (w *DeviceWriter) load() error {
 	for rows.Next() {
 		d := new(deviceRow)
 		var name string
-		if err := rows.Scan(&d.id, &name, &d.kind, &d.place, &d.unit, &d.rules, &d.state, &d.cause, &d.code, &d.params, &d.since, &d.reported); err != nil {
+		if err := rows.Scan(&d.id, &name, &d.kind, &d.place, &d.unit, &d.rules, &d.title, &d.class, &d.state, &d.cause, &d.code, &d.params, &d.since, &d.reported); err != nil {
 			return fmt.Errorf("reading the devices of %s: %w", w.edge, err)
 		}
 		all[name] = d
@@ -95,6 +106,40 @@ func (w *DeviceWriter) Place(device string) (*devices.Place, error) {
 	return p, nil
 }
 
+// Names are what people call a device and what belongs to it.
+type Names struct {
+	Edge   devices.Title // of the edge's site
+	Device devices.Title
+	Class  devices.Class
+	Rules  map[string]devices.Title // by the rule's name; rules without a title are left out
+}
+
+// Names returns what people call a device. Of a device that the inventory does not have, only the name of
+// the site is known.
+func (w *DeviceWriter) Names(device string) (n Names, err error) {
+	if err := w.load(); err != nil {
+		return n, err
+	}
+	d := w.rows[device]
+	if d == nil {
+		d = &deviceRow{title: "{}", rules: "[]"}
+	}
+	var rules []Rule
+	if err := errors.Join(json.Unmarshal([]byte(w.title), &n.Edge), json.Unmarshal([]byte(d.title), &n.Device), json.Unmarshal([]byte(d.rules), &rules)); err != nil {
+		return n, fmt.Errorf("reading the names of %s/%s: %w", w.edge, device, err)
+	}
+	n.Class, n.Rules = devices.Class(d.class), map[string]devices.Title{}
+	for _, r := range rules {
+		if r.Title != nil {
+			n.Rules[r.Name] = *r.Title
+		}
+	}
+	return n, nil
+}
+
+// Renamed says whether names of the site, of devices or of rules may have changed in this transaction.
+func (w *DeviceWriter) Renamed() bool { return w.renamed }
+
 // Placed is a device whose place has become known, or has changed.
 type Placed struct {
 	Device string
@@ -107,7 +152,7 @@ func (w *DeviceWriter) Inventory(inv api.Inventory) ([]Placed, error) {
 	if err := w.load(); err != nil {
 		return nil, err
 	}
-	if err := w.version(inv.Version); err != nil {
+	if err := w.described(inv); err != nil {
 		return nil, err
 	}
 	var placed []Placed
@@ -134,13 +179,30 @@ func (w *DeviceWriter) Inventory(inv api.Inventory) ([]Placed, error) {
 	return placed, nil
 }
 
-func (w *DeviceWriter) version(version string) error {
-	n, err := w.t.Count(`UPDATE edges SET version = ? WHERE name = ? AND version != ?`, version, w.edge, version)
+// described stores what the inventory says of the edge itself.
+func (w *DeviceWriter) described(inv api.Inventory) error {
+	title, err := titleText(inv.Title)
 	if err != nil {
-		return fmt.Errorf("storing the version of %s: %w", w.edge, err)
+		return fmt.Errorf("encoding the title of %s: %w", w.edge, err)
 	}
+	n, err := w.t.Count(`UPDATE edges SET version = ?, title = ? WHERE name = ? AND (version != ? OR title != ?)`,
+		inv.Version, title, w.edge, inv.Version, title)
+	if err != nil {
+		return fmt.Errorf("storing the version and the title of %s: %w", w.edge, err)
+	}
+	w.renamed = w.renamed || w.title != title
+	w.title = title
 	w.listed = w.listed || n > 0
 	return nil
+}
+
+// titleText returns a title as it is stored.
+func titleText(t *devices.Title) (string, error) {
+	if t == nil {
+		t = new(devices.Title)
+	}
+	text, err := json.Marshal(t)
+	return string(text), err
 }
 
 // put stores a device of the inventory, unless it is stored as it is. moved says that its place is
@@ -158,9 +220,12 @@ func (w *DeviceWriter) put(d api.Device) (moved bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	next.kind, next.unit, next.rules = string(d.Kind), d.Unit, string(rules)
+	next.kind, next.unit, next.rules, next.class = string(d.Kind), d.Unit, string(rules), string(d.Class)
+	if next.title, err = titleText(d.Title); err != nil {
+		return false, err
+	}
 	old := w.rows[d.Name]
-	if old != nil && old.kind == next.kind && old.unit == next.unit && old.rules == next.rules && old.place == next.place {
+	if old != nil && old.described() == next.described() {
 		return false, nil
 	}
 	next.state, next.params = string(devices.Unknown), "{}"
@@ -168,11 +233,13 @@ func (w *DeviceWriter) put(d api.Device) (moved bool, err error) {
 		next.state, next.cause, next.code, next.params = old.state, old.cause, old.code, old.params
 		next.since, next.reported = old.since, old.reported
 	}
-	if err := w.t.One(`INSERT INTO devices(edge, name, kind, place, unit, rules) VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT(edge, name) DO UPDATE SET kind = excluded.kind, place = excluded.place, unit = excluded.unit, rules = excluded.rules
-		RETURNING id`, w.edge, d.Name, next.kind, next.place, next.unit, next.rules)(&next.id); err != nil {
+	if err := w.t.One(`INSERT INTO devices(edge, name, kind, place, unit, rules, title, class) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT(edge, name) DO UPDATE SET kind = excluded.kind, place = excluded.place, unit = excluded.unit, rules = excluded.rules,
+		title = excluded.title, class = excluded.class
+		RETURNING id`, w.edge, d.Name, next.kind, next.place, next.unit, next.rules, next.title, next.class)(&next.id); err != nil {
 		return false, err
 	}
+	w.renamed = w.renamed || old == nil || old.title != next.title || old.class != next.class || old.rules != next.rules
 	w.rows[d.Name] = &next
 	w.listed, w.touched[d.Name] = true, true
 	if old == nil && d.Place == nil || old != nil && old.place == next.place {
@@ -279,11 +346,11 @@ func (w *DeviceWriter) Flush() error {
 
 // device returns a row as a device whose edge is connected.
 func (d *deviceRow) device(edge, site, name string) (Device, error) {
-	out := Device{Edge: edge, Site: site, Name: name, Kind: devices.Kind(d.kind), State: devices.State(d.state), Unit: d.unit, Since: db.TimePtr(d.since)}
+	out := Device{Edge: edge, Site: site, Name: name, Kind: devices.Kind(d.kind), State: devices.State(d.state), Unit: d.unit, Class: devices.Class(d.class), Since: db.TimePtr(d.since)}
 	var errCause, errPlace error
 	out.Cause, errCause = decodeCause(d.code, d.params, d.cause)
 	out.Place, errPlace = decodePlace(d.place)
-	if err := errors.Join(errCause, errPlace, json.Unmarshal([]byte(d.rules), &out.Rules)); err != nil {
+	if err := errors.Join(errCause, errPlace, json.Unmarshal([]byte(d.rules), &out.Rules), json.Unmarshal([]byte(d.title), &out.Title)); err != nil {
 		return out, fmt.Errorf("reading device %s/%s: %w", edge, name, err)
 	}
 	return out, nil

@@ -60,7 +60,7 @@ func (r *Repository) Revoke(ctx context.Context, who, name string) error {
 	})
 }
 
-const edgeColumns = `e.name, e.site, e.created_at, e.revoked_at, e.last_seen_at, e.online, e.version, e.skew_ms, e.health, e.inventory,
+const edgeColumns = `e.name, e.site, e.created_at, e.revoked_at, e.last_seen_at, e.online, e.version, e.skew_ms, e.health, e.inventory, e.title,
 	(SELECT max(t.expires_at) FROM edge_tokens t WHERE t.edge = e.name AND t.burnt_at IS NULL)`
 
 func scanEdge(scan func(...any) error) (Edge, error) {
@@ -69,8 +69,12 @@ func scanEdge(scan func(...any) error) (Edge, error) {
 	var revoked, seen, token sql.NullInt64
 	var online int64
 	var health sql.NullString
-	if err := scan(&e.Name, &e.Site, &created, &revoked, &seen, &online, &e.Version, &skew, &health, &e.Inventory, &token); err != nil {
+	var title string
+	if err := scan(&e.Name, &e.Site, &created, &revoked, &seen, &online, &e.Version, &skew, &health, &e.Inventory, &title, &token); err != nil {
 		return e, err
+	}
+	if err := json.Unmarshal([]byte(title), &e.Title); err != nil {
+		return e, fmt.Errorf("reading the title of edge %s: %w", e.Name, err)
 	}
 	e.Created, e.Revoked, e.LastSeen, e.TokenUntil = db.FromMillis(created), db.TimePtr(revoked), db.TimePtr(seen), db.TimePtr(token)
 	e.Skew = time.Duration(skew) * time.Millisecond

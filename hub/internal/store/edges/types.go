@@ -22,6 +22,7 @@ const (
 type Edge struct {
 	Name       string
 	Site       string
+	Title      devices.Title // of its site
 	State      State
 	LastSeen   *time.Time // to within FlushInterval while it is online
 	Version    string     // of its program
@@ -49,18 +50,21 @@ type Device struct {
 	Edge  string
 	Site  string
 	Name  string
+	Title devices.Title
 	Kind  devices.Kind
 	State devices.State
 	Cause devices.Cause
 	Since *time.Time // by the hub's clock
 	Place *devices.Place
 	Unit  string
+	Class devices.Class // of a sensor with the values 1 and 0
 	Rules []Rule
 }
 
 // Rule is what people need to know of a rule.
 type Rule struct {
 	Name      string              `json:"name"`
+	Title     *devices.Title      `json:"title,omitempty"`
 	Kind      detection.RuleKind  `json:"kind"`
 	Severity  detection.Severity  `json:"severity"`
 	Value     *float64            `json:"value,omitempty"`

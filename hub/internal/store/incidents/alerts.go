@@ -3,6 +3,7 @@ package incidents
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"gridpost/detection"
@@ -15,6 +16,7 @@ import (
 type Alert struct {
 	Incident detection.Incident // its times are by the edge's clock
 	Title    string
+	Names    Names
 
 	Occurred time.Time // when it opened, by the hub's clock; zero: not known
 	Changed  time.Time // when this alert was made, by the hub's clock; zero: not known
@@ -28,6 +30,10 @@ type Alert struct {
 const (
 	// maxPlaced bounds the incidents that a new inventory gives a place: more than a device has open.
 	maxPlaced = 100
+
+	// maxRenamed bounds the incidents that take over new names: more than an edge has open. Others keep the
+	// names that they have.
+	maxRenamed = 500
 
 	// maxMissing bounds the incidents that are asked for in one answer.
 	maxMissing = 10_000
@@ -152,7 +158,7 @@ func fill(inc *row, in detection.Incident) {
 func (r *Repository) openIncident(tx *db.Tx, edge, site string, a Alert) error {
 	in := a.Incident
 	inc := row{edgeVersion: in.Version, Incident: Incident{
-		ID: in.ID, Edge: edge, Device: in.Device, Rule: in.Rule, Kind: string(in.Kind), Title: a.Title, Site: site,
+		ID: in.ID, Edge: edge, Device: in.Device, Rule: in.Rule, Kind: string(in.Kind), Title: a.Title, Names: a.Names, Site: site,
 		State: Open, Condition: detection.Open, Source: FromEdge, OpenedAt: in.Opened, Clock: string(a.Clock), Place: a.Place,
 		OccurredAt: bounded(a.Occurred, in.Opened, tx.Now()),
 	}}
@@ -227,6 +233,34 @@ func (r *Repository) SetPlace(tx *db.Tx, edge, device string, p devices.Place) e
 		}
 		after := before
 		after.Place = &p
+		if err := r.save(tx, before, &after, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Rename gives the edge's newest incidents that are not closed the names, and the titles of them, that describe
+// returns. Those that have them are left alone.
+func (r *Repository) Rename(tx *db.Tx, edge string, describe func(Incident) (Names, string, error)) error {
+	ids, err := db.Collect(db.ScanText)(tx.Rows(`SELECT id FROM incidents WHERE edge = ? AND state IN ('open', 'acknowledged') ORDER BY number DESC LIMIT ?`,
+		edge, maxRenamed))
+	if err != nil {
+		return fmt.Errorf("looking for the incidents of %s that are not closed: %w", edge, err)
+	}
+	slices.Sort(ids) // locked in the order of their IDs, as everywhere
+	for _, id := range ids {
+		before, err := lockRow(tx, id)
+		if err != nil {
+			return fmt.Errorf("reading incident %s: %w", id, err)
+		}
+		after := before
+		if after.Names, after.Title, err = describe(before.Incident); err != nil {
+			return err
+		}
+		if after.Names == before.Names {
+			continue
+		}
 		if err := r.save(tx, before, &after, ""); err != nil {
 			return err
 		}

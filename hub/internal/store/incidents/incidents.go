@@ -88,6 +88,7 @@ type Incident struct {
 	Rule      string
 	Kind      string // of the rule, or of the report
 	Title     string
+	Names     Names
 	Severity  detection.Severity
 	State     State
 	Condition detection.IncidentState // whether what opened it still holds, as its edge says
@@ -120,6 +121,14 @@ type Incident struct {
 	Evidence []File
 	Facts    []Fact   // only of an incident that is read alone
 	Reports  []Report // likewise
+}
+
+// Names are what people call what an incident is about: as they were when it was closed, or are now.
+type Names struct {
+	Edge   devices.Title `json:"edge,omitzero"` // of the edge's site
+	Device devices.Title `json:"device,omitzero"`
+	Rule   devices.Title `json:"rule,omitzero"`
+	Class  devices.Class `json:"class,omitempty"` // of a sensor with the values 1 and 0
 }
 
 // File is one file of evidence.

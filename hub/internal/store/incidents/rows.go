@@ -17,7 +17,7 @@ type row struct {
 	endedBy     string // why the hub ended its condition; empty: it did not
 }
 
-const columns = `i.number, i.id, i.edge, i.device, i.rule, i.kind, i.title, i.severity, i.state, i.condition, i.source, i.site, i.group_id,
+const columns = `i.number, i.id, i.edge, i.device, i.rule, i.kind, i.title, i.names, i.severity, i.state, i.condition, i.source, i.site, i.group_id,
 	i.opened_at, i.occurred_at, i.received_at, i.updated_at, i.closed_at, i.ended_at, i.clock, i.place, i.class, i.box, i.value, i.lim,
 	i.unit, i.count, i.edge_version, i.ended_by, i.version, i.assignee, i.state_by, i.outcome, i.held`
 
@@ -26,9 +26,10 @@ func scanRow(scan func(...any) error) (row, error) {
 	var opened, occurred, received, updated int64
 	var closed, ended sql.NullInt64
 	var place, box sql.NullString
+	var names string
 	var value, limit sql.NullFloat64
 	var held int64
-	err := scan(&r.Number, &r.ID, &r.Edge, &r.Device, &r.Rule, &r.Kind, &r.Title, &r.Severity, &r.State, &r.Condition, &r.Source, &r.Site,
+	err := scan(&r.Number, &r.ID, &r.Edge, &r.Device, &r.Rule, &r.Kind, &r.Title, &names, &r.Severity, &r.State, &r.Condition, &r.Source, &r.Site,
 		&r.Group, &opened, &occurred, &received, &updated, &closed, &ended, &r.Clock, &place, &r.Class, &box, &value, &limit,
 		&r.Unit, &r.Count, &r.edgeVersion, &r.endedBy, &r.Version, &r.Assignee, &r.StateBy, &r.Outcome, &held)
 	if err != nil {
@@ -42,6 +43,9 @@ func scanRow(scan func(...any) error) (row, error) {
 	}
 	if limit.Valid {
 		r.Limit = &limit.Float64
+	}
+	if err := json.Unmarshal([]byte(names), &r.Names); err != nil {
+		return r, fmt.Errorf("reading the names of incident %s: %w", r.ID, err)
 	}
 	if r.Place, err = readPlace(place); err != nil {
 		return r, fmt.Errorf("reading the place of incident %s: %w", r.ID, err)
@@ -104,12 +108,16 @@ func insert(tx *db.Tx, r *row) error {
 	if err != nil {
 		return err
 	}
-	rows, err := db.Collect(scanNumber)(tx.Rows(`INSERT INTO incidents(id, edge, device, rule, kind, title, severity, state, condition, source, site, group_id,
+	names, err := json.Marshal(r.Names)
+	if err != nil {
+		return fmt.Errorf("encoding the names of incident %s: %w", r.ID, err)
+	}
+	rows, err := db.Collect(scanNumber)(tx.Rows(`INSERT INTO incidents(id, edge, device, rule, kind, title, names, severity, state, condition, source, site, group_id,
 		opened_at, occurred_at, received_at, updated_at, closed_at, ended_at, clock, place, class, box, value, lim,
 		unit, count, edge_version, ended_by, version, assignee, state_by, outcome, held, indexed)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
 		ON CONFLICT(id) DO NOTHING RETURNING number`,
-		r.ID, r.Edge, r.Device, r.Rule, r.Kind, r.Title, string(r.Severity), string(r.State), string(r.Condition), string(r.Source), r.Site, r.Group,
+		r.ID, r.Edge, r.Device, r.Rule, r.Kind, r.Title, string(names), string(r.Severity), string(r.State), string(r.Condition), string(r.Source), r.Site, r.Group,
 		db.Millis(r.OpenedAt), db.Millis(r.OccurredAt), db.Millis(r.ReceivedAt), db.Millis(r.UpdatedAt), nullTime(r.ClosedAt), nullTime(r.EndedAt),
 		r.Clock, place, r.Class, box, number(r.Value), number(r.Limit),
 		r.Unit, r.Count, r.edgeVersion, r.endedBy, r.Version, r.Assignee, r.StateBy, string(r.Outcome), flag(r.Held)))
@@ -149,10 +157,14 @@ func update(tx *db.Tx, r *row) error {
 	if err != nil {
 		return err
 	}
-	err = tx.Affected(`UPDATE incidents SET severity = ?, state = ?, condition = ?, updated_at = ?, closed_at = ?, ended_at = ?, place = ?,
+	names, err := json.Marshal(r.Names)
+	if err != nil {
+		return fmt.Errorf("encoding the names of incident %s: %w", r.ID, err)
+	}
+	err = tx.Affected(`UPDATE incidents SET title = ?, names = ?, severity = ?, state = ?, condition = ?, updated_at = ?, closed_at = ?, ended_at = ?, place = ?,
 		class = ?, box = ?, value = ?, lim = ?, unit = ?, count = ?, edge_version = ?, ended_by = ?, version = ?, assignee = ?, state_by = ?,
 		outcome = ?, held = ? WHERE number = ?`,
-		string(r.Severity), string(r.State), string(r.Condition), db.Millis(r.UpdatedAt), nullTime(r.ClosedAt), nullTime(r.EndedAt), place,
+		r.Title, string(names), string(r.Severity), string(r.State), string(r.Condition), db.Millis(r.UpdatedAt), nullTime(r.ClosedAt), nullTime(r.EndedAt), place,
 		r.Class, box, number(r.Value), number(r.Limit), r.Unit, r.Count, r.edgeVersion, r.endedBy, r.Version, r.Assignee, r.StateBy,
 		string(r.Outcome), flag(r.Held), r.Number)
 	if err != nil {

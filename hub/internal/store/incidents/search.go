@@ -97,7 +97,8 @@ func filterTokens(inc Incident) []string {
 
 // filterChanged says whether a change of an incident changes its tokens.
 func filterChanged(a, b Incident) bool {
-	return a.Severity != b.Severity || a.State != b.State || a.Condition != b.Condition || a.Assignee != b.Assignee
+	return a.Severity != b.Severity || a.State != b.State || a.Condition != b.Condition || a.Assignee != b.Assignee ||
+		a.Title != b.Title || a.Names != b.Names
 }
 
 // searchable says whether a fact has a text that a person wrote.
@@ -128,7 +129,9 @@ func writtenTexts(r db.Reader, e db.Engine, ids []string) (map[string][]string, 
 func documentTokens(inc Incident, written []string) []string {
 	doc := filterTokens(inc)
 	seen := make(map[string]bool, 64)
-	for _, text := range append([]string{inc.Title, inc.Rule, inc.Device, inc.Edge, inc.Site, inc.Kind, inc.Class, inc.Assignee}, written...) {
+	n := inc.Names
+	named := []string{n.Edge.En, n.Edge.Zh, n.Device.En, n.Device.Zh, n.Rule.En, n.Rule.Zh}
+	for _, text := range slices.Concat([]string{inc.Title, inc.Rule, inc.Device, inc.Edge, inc.Site, inc.Kind, inc.Class, inc.Assignee}, named, written) {
 		for _, token := range tokens(text, true) {
 			if !seen[token] && len(doc) < maxTokens {
 				seen[token] = true

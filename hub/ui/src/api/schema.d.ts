@@ -1604,6 +1604,8 @@ export interface components {
             cause_params?: {
                 [key: string]: string;
             };
+            /** @description of a sensor with the values 1 and 0: opening, power, leak, smoke, gas, motion, alarm */
+            class?: string;
             edge: string;
             /** @enum {string} */
             kind: "camera" | "sensor";
@@ -1618,6 +1620,8 @@ export interface components {
             since: string | null;
             /** @enum {string} */
             state: "online" | "offline" | "unknown";
+            /** @description what people call it; absent: its name */
+            title?: components["schemas"]["Title"];
             unit?: string;
         };
         DevicesOutputBody: {
@@ -1664,6 +1668,8 @@ export interface components {
             skew_ms: number;
             /** @enum {string} */
             state: "pending" | "online" | "offline" | "revoked";
+            /** @description what people call its site; absent: its name */
+            title?: components["schemas"]["Title"];
             /**
              * Format: date-time
              * @description until when its newest enrolment token can be or could have been redeemed; absent once that was used
@@ -1799,8 +1805,13 @@ export interface components {
              */
             count: number;
             device: string;
+            /** @description of a sensor with the values 1 and 0: opening, power, leak, smoke, gas, motion, alarm */
+            device_class?: string;
+            device_title?: components["schemas"]["Title"];
             /** @description edge that opened it; empty for a report */
             edge: string;
+            /** @description of the edge's site; absent: the identifier has to do */
+            edge_title?: components["schemas"]["Title"];
             evidence: components["schemas"]["EvidenceFile"][] | null;
             /** @description ID of its group: repeated incidents of one edge, device and rule */
             group: string;
@@ -1835,6 +1846,7 @@ export interface components {
             /** @description that opened or joined it, with its timeline */
             reports?: components["schemas"]["Report"][] | null;
             rule: string;
+            rule_title?: components["schemas"]["Title"];
             /** @enum {string} */
             severity: "minor" | "moderate" | "severe" | "extreme";
             /** @description of its edge; empty for a report */
@@ -2168,6 +2180,8 @@ export interface components {
             kind: string;
             name: string;
             severity: string;
+            /** @description what people call it; absent: its name */
+            title?: components["schemas"]["Title"];
             /** Format: double */
             value?: number;
         };
@@ -2250,6 +2264,12 @@ export interface components {
             text: string;
             /** @description user, token or edge */
             who: string;
+        };
+        Title: {
+            /** @description in English, as within a sentence: bus station, Mill Street */
+            en?: string;
+            /** @description in Chinese */
+            zh?: string;
         };
         Token: {
             /** Format: date-time */

@@ -12,6 +12,7 @@ export type TimelineEntry = Schemas["TimelineEntry"];
 // The description cannot say of an object that it may be null, the hub's answers can.
 export type Incident = Omit<Schemas["Incident"], "place"> & { place: Place | null };
 export type Reading = Schemas["Reading"];
+export type Title = Schemas["Title"];
 export type LastReading = Schemas["LastReading"];
 export type Rule = Schemas["Rule"];
 export type Device = Omit<Schemas["DeviceRecord"], "place" | "reading"> & { place: Place | null; reading?: LastReading | null };
