@@ -34,8 +34,8 @@ const words = {
     quarantine: "detection is off for 10 minutes after 2 crashes in a row: the detector was ended by signal 11", gap: "1,240 readings", why: "the box's store was full",
   },
   "zh-CN": {
-    full: "摄像机无法再接受新的观看者（错误 453）", memory: "3 条告警尚未保存，断电会丢失：边缘盒磁盘已满",
-    quarantine: "检测程序连续崩溃 2 次，停用10分钟：检测程序被信号 11 终止", gap: "1,240 条读数", why: "边缘盒存储已满",
+    full: "摄像机无法再接受新的连接（错误453）", memory: "3条告警尚未保存，断电会丢失：边缘盒磁盘已满",
+    quarantine: "检测程序连续崩溃2次，停用10分钟：检测程序被信号11终止", gap: "1,240条读数", why: "边缘盒存储已满",
   },
 };
 

@@ -6,11 +6,14 @@ import type { Reason } from "../api/client";
 import type { components } from "../api/schema";
 import { fmt } from "./formats.svelte";
 import { maybe } from "./i18n.svelte";
+import { deviceName, siteName } from "./names";
 
-export type Cause = Reason;
+/** edge: whose devices it names. */
+export type Cause = Reason & { edge?: string | undefined };
 
 /** What has a cause in the hub's API: a device, a camera of the ranking. */
 export interface Caused {
+  edge?: string | undefined;
   cause: string;
   cause_code?: string | undefined;
   cause_params?: Record<string, string> | undefined;
@@ -33,11 +36,11 @@ export function causeText(c: Cause): string {
 export const knownCode = (code: string): boolean => maybe(`code.${code}`) !== null;
 
 /** Why a device is as it is, in the reader's language; "" if there is nothing to say. */
-export const causeOf = (d: Caused): string => causeText({ code: d.cause_code ?? "", params: d.cause_params, text: d.cause });
+export const causeOf = (d: Caused): string => causeText({ code: d.cause_code ?? "", params: d.cause_params, text: d.cause, edge: d.edge });
 
 /** What is wrong with a box, worst first, in the reader's language. */
-export function problemsOf(h: components["schemas"]["EdgeHealth"] | undefined): string[] {
-  return [...new Set((h?.problem_codes ?? h?.problems?.map((text) => ({ code: "", text })) ?? []).map(causeText))];
+export function problemsOf(h: components["schemas"]["EdgeHealth"] | undefined, edge?: string): string[] {
+  return [...new Set((h?.problem_codes ?? h?.problems?.map((text) => ({ code: "", text })) ?? []).map((c) => causeText({ ...c, edge })))];
 }
 
 /** Why something was lost: the code of a gap. */
@@ -59,7 +62,7 @@ function readable(c: Cause, name: string, value: string): string {
     case "cause": {
       const params = within(c.params ?? {});
       const { code = "", ...rest } = params;
-      return causeText({ code, params: rest, text: value });
+      return causeText({ code, params: rest, text: value, edge: c.edge });
     }
     case "since":
       return Number.isNaN(Date.parse(value)) ? value : fmt.moment(value);
@@ -70,8 +73,9 @@ function readable(c: Cause, name: string, value: string): string {
     case "state":
       return maybe(`state.${value}`) ?? value;
     case "edge":
+      return siteName(value);
     case "device":
-      return value.replaceAll("-", " ");
+      return deviceName(c.edge ?? "", value);
   }
   return value;
 }

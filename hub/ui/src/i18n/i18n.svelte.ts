@@ -26,11 +26,22 @@ export function translate(language: Language, key: Key, params?: Params): string
     text = all[`${key}#${form}`] ?? all[`${key}#other`] ?? key;
   }
   if (!params) return text;
-  return text.replace(/\{(\w+)\}/g, (blank, name: string) => {
-    const value = params[name];
-    if (value === undefined) return blank;
-    return typeof value === "number" ? counts[language].format(value) : value;
-  });
+  let out = "";
+  let done = 0;
+  for (const { 0: blank, 1: name, index } of text.matchAll(/\{(\w+)\}/g)) {
+    out = joined(out, text.slice(done, index));
+    const value = params[name!];
+    out = joined(out, value === undefined ? blank : typeof value === "number" ? counts[language].format(value) : value);
+    done = index + blank.length;
+  }
+  return joined(out, text.slice(done));
+}
+
+const latin = /[\p{Script=Latin}\d]/u;
+
+/** Puts a space between two pieces that would run together: a Chinese message has none between its blanks. */
+function joined(before: string, after: string): string {
+  return latin.test(before.slice(-1)) && latin.test(after.slice(0, 1)) ? `${before} ${after}` : before + after;
 }
 
 /** The message in the reader's language. */

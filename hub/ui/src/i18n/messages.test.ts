@@ -30,6 +30,28 @@ describe.each(Object.entries(parts))("%s", (_name, files) => {
   });
 });
 
+describe("Chinese", () => {
+  const all = Object.values(parts).flatMap((p) => Object.entries(p["zh-CN"])).filter(([key]) => key !== "shell.language.other"); // which is English
+  it.each([
+    ["no space between Chinese and Latin, digits or blanks", /\p{sc=Han} +[A-Za-z\d{]|[A-Za-z\d}%] +\p{sc=Han}|\p{sc=Han} +\p{sc=Han}/u],
+    ["no space beside a full-width mark", /[，。；：？！、（）“”] | [，。；：？！、）”]/u],
+    ["full-width marks beside Chinese", /\p{sc=Han}[,:;?!()"]|[,:;?!()"]\p{sc=Han}/u],
+    ["an ellipsis of six dots", /(?<!…)…(?!…)|\.\.\./u],
+  ])("has %s", (_, wrong) => {
+    expect(all.filter(([, text]) => wrong.test(text))).toEqual([]);
+  });
+});
+
+it("sentences end with a stop in both languages", () => {
+  for (const files of Object.values(parts)) {
+    for (const [key, text] of Object.entries(files.en)) {
+      const zh = files["zh-CN"][key] ?? files["zh-CN"][`${base(key)}#other`]!;
+      expect(`${key}: ${zh.endsWith("。")}`).toBe(`${key}: ${text.endsWith(".")}`);
+      expect(/[.?!] \p{Lu}/u.test(text.replace(/^\d\. /, "")) && !/[.?!:}\]]$/u.test(text), `${key}: ${text}`).toBe(false);
+    }
+  }
+});
+
 it("no key stands in two parts", () => {
   const all = Object.values(parts).flatMap((p) => Object.keys(p.en));
   expect(all.filter((k, i) => all.indexOf(k) !== i)).toEqual([]);

@@ -10,39 +10,75 @@ beforeEach(() => void (prefs.language = "en"));
 const make = (more: Partial<Incident>) => ({ source: "edge", kind: "zone", rule: "back-yard", device: "river-gauge", title: "as reported", ...more }) as Incident;
 
 describe("titles", () => {
+  const station = { en: "bus station", zh: "汽车站" };
   it.each([
-    [make({ class: "person" }), "Person in the back yard", "back yard 内出现人员"],
-    [make({ kind: "line", class: "car", rule: "gate" }), "Car across the line gate", "汽车越过 gate"],
-    [make({ kind: "above", limit: 3.2, value: 3.4006, unit: "m" }), "River gauge above 3.2\u00a0m: 3.4\u00a0m", "River gauge 高于 3.2\u00a0m：3.4\u00a0m"],
-    [make({ kind: "below", limit: 3.2, unit: "m" }), "River gauge below 3.2\u00a0m", "River gauge 低于 3.2\u00a0m"],
-    [make({ kind: "silence" }), "River gauge is silent", "River gauge 无数据"],
+    [make({ rule_title: { en: "loitering", zh: "逗留" }, device_title: station, class: "person" }), "Loitering: bus station", "汽车站逗留"],
+    [make({ kind: "line", rule_title: { en: "road", zh: "道路" }, device_title: station, class: "motion" }), "Road line crossed", "越线：道路"],
+    [make({ kind: "line", rule: "road-line", class: "car" }), "Road line crossed (car)", "越线：road line（汽车）"],
+    [make({ kind: "line", rule: "line" }), "Line crossed", "越线：line"],
+    [make({ kind: "above", device_title: { en: "door", zh: "门" }, device_class: "opening", limit: 0.5, value: 1, unit: "1" }), "Door open", "门打开"],
+    [make({ kind: "above", device_title: { en: "side door", zh: "侧门" }, rule_title: { en: "left open", zh: "久开未关" }, device_class: "opening", limit: 0.5, value: 1 }), "Left open: side door", "侧门久开未关"],
+    [make({ kind: "below", device: "pump", device_class: "power", limit: 0.5 }), "Pump off", "Pump关闭"],
+    [make({ kind: "above", device: "smoke", device_title: { en: "smoke", zh: "烟雾" }, limit: 60, value: 146, unit: "ppm" }), "Smoke 146\u00a0ppm (limit 60)", "烟雾146\u00a0ppm（限值60）"],
+    [make({ kind: "above", rule_title: { en: "high water", zh: "超警戒水位" }, device_title: { en: "river", zh: "河道" }, limit: 3.2, value: 3.4006, unit: "m" }), "High water: river 3.4\u00a0m (limit 3.2)", "河道超警戒水位：3.4\u00a0m（限值3.2）"],
+    [make({ kind: "below", limit: 3.2, unit: "m" }), "River gauge below 3.2\u00a0m", "River gauge低于3.2\u00a0m"],
+    [make({ kind: "silence" }), "No data: river gauge", "River gauge无数据"],
+    [make({ kind: "silence", device_title: station }), "No data: bus station", "汽车站无数据"],
+    [make({ kind: "tamper" }), "Back yard: river gauge", "River gauge：back yard"],
+    [make({ class: "person" }), "Person in zone back yard", "Back yard区域出现人员"],
+    [make({ class: "forklift-truck" }), "Forklift truck in zone back yard", "Back yard区域出现forklift truck"],
     [make({ source: "report", kind: "report" }), "as reported", "as reported"],
-    [make({ class: "forklift-truck" }), "forklift truck in the back yard", "back yard 内出现forklift truck"],
   ])("%#", (incident, en, zh) => {
     expect(incidentTitle(incident)).toBe(en);
     prefs.language = "zh-CN";
     expect(incidentTitle(incident)).toBe(zh);
+  });
+
+  const names = [undefined, { en: "north gate" }, { zh: "北门" }, { en: "north gate", zh: "北门" }];
+  const kinds = ["zone", "line", "above", "below", "silence", "kind-of-tomorrow"];
+  const all = kinds.flatMap((kind) => names.flatMap((device_title) => names.flatMap((rule_title) =>
+    [undefined, "opening"].flatMap((device_class) => [undefined, 0, 1].flatMap((value) => [undefined, 0.5].map((limit) =>
+      make({ kind, class: "car", ...(device_title && { device_title }), ...(rule_title && { rule_title }), ...(device_class && { device_class }), ...(value !== undefined && { value }), ...(limit && { limit }) })))))));
+  it.each(["en", "zh-CN"] as const)("of every kind, with every combination of names, in %s", (language) => {
+    prefs.language = language;
+    for (const i of all) {
+      const title = incidentTitle(i);
+      const about = `${title}: ${JSON.stringify(i)}`;
+      expect(title, about).toMatch(/^[^a-z\s].*\S$/s); // begins with a capital
+      expect(title, about).not.toMatch(/[{}]|undefined|NaN| {2}|: *:|：.*：/);
+      // What has a name is never shown by its identifier.
+      if (i.device_title) expect(title, about).not.toMatch(/river gauge/i);
+      if (i.rule_title) expect(title, about).not.toMatch(/back yard/i);
+      // Where both names are in the reader's language, all of the title is.
+      const own = language === "en" ? i.device_title?.en && i.rule_title?.en : i.device_title?.zh && i.rule_title?.zh;
+      if (own) expect(title, about).not.toMatch(language === "en" ? /\p{sc=Han}/u : /[a-z]/i);
+      if (i.device_class === "opening" && (i.kind === "above" || i.kind === "below")) expect(title, about).not.toMatch(/\d/);
+      expect(title, about).not.toMatch(/[a-z]\d|\d[a-z]/i); // words and numbers that run together
+      if (language === "zh-CN") expect(title, about).not.toMatch(/\p{sc=Han} |[a-z\d] \p{sc=Han}/iu);
+    }
   });
 });
 
 it("shows a text as it is", () => {
   expect(readingText({ value: 0, text: "pump 2 on" }, "m")).toBe("pump 2 on");
   expect(readingText({ value: 3.4 }, "m")).toBe("3.4\u00a0m");
+  expect(readingText({ value: 0 }, "1", "opening")).toBe("closed");
+  expect(readingText({ value: 1 }, "1", "class-of-tomorrow")).toBe("1");
 });
 
 describe("causes", () => {
   const full = { cause: "the camera has no room for another viewer (453)", cause_code: "camera_full", cause_params: { status: "453" } };
   const exited = { cause: "the worker exited with status 2", cause_code: "worker_exited", cause_status: "2" };
   it.each([
-    [full, "the camera has no room for another viewer (error 453)", "摄像机无法再接受新的观看者（错误 453）"],
+    [full, "the camera has no room for another viewer (error 453)", "摄像机无法再接受新的连接（错误453）"],
     [{ cause: "x", cause_code: "sensor_silent", cause_params: { seconds: "90", every_seconds: "0.5" } }, "no reading for more than 1 minute, expected every 500\u00a0ms", "超过1分钟没有读数，正常应每500\u00a0ms一次"],
     [{ cause: "x", cause_code: "detection_stopped", cause_params: { device: "back-yard", ...exited, cause_retry_in: "300" } },
       "back yard: nothing is detected: the detector ended with status 2; it fails so often that it is started again only in 5 minutes",
-      "back yard：检测已停止：检测程序已退出（状态 2）；因频繁失败，5分钟后才重新启动"],
+      "back yard：检测已停止：检测程序已退出（状态2）；因频繁失败，5分钟后才重新启动"],
     // A cause within a cause within a cause.
     [{ cause: "x", cause_code: "detection_stopped", cause_params: { device: "yard", cause: "y", cause_code: "worker_quarantined", cause_retry_in: "600", cause_crashes: "2", cause_cause: "z", cause_cause_code: "worker_signal", cause_cause_signal: "11" } },
       "yard: nothing is detected: detection is off for 10 minutes after 2 crashes in a row: the detector was ended by signal 11",
-      "yard：检测已停止：检测程序连续崩溃 2 次，停用10分钟：检测程序被信号 11 终止"],
+      "yard：检测已停止：检测程序连续崩溃2次，停用10分钟：检测程序被信号11终止"],
     // Of a box before there were codes, of a code that is not known here, and of one without its parameters.
     [{ cause: "the camera hung up" }, "the camera hung up", "the camera hung up"],
     [{ cause: "the moon is too bright", cause_code: "camera_moonlight" }, "the moon is too bright", "the moon is too bright"],
@@ -65,7 +101,7 @@ describe("sights", () => {
   it("say why a camera stands where it does", () => {
     const r = { sight: "in_view", distance: 23.4, state: "online", cause: "", reason: "" } as Ranked;
     expect(sightOf(r)).toBe("sees the place from 23 m");
-    expect(sightOf({ ...r, state: "offline", cause: "x", cause_code: "camera_closed_connection" })).toBe("sees the place from 23 m, but is offline: the camera closed the connection");
+    expect(sightOf({ ...r, state: "offline", cause: "x", cause_code: "camera_closed_connection" })).toBe("sees the place from 23 m, but offline: the camera closed the connection");
   });
 });
 
@@ -81,7 +117,7 @@ describe("errors", () => {
     expect(coded("login_throttled", { seconds: "90" })).toBe("Too many attempts. Please wait 1 minute.");
     expect(coded("a_code_of_tomorrow")).toBe("The hub does not accept this. English");
     prefs.language = "zh-CN";
-    expect(coded("input_too_long", { field: "title", count: "200" })).toBe("标题最多 200 个字符。");
+    expect(coded("input_too_long", { field: "title", count: "200" })).toBe("标题最多200个字符。");
     prefs.language = "en";
     expect(errorText(new ApiError(429, "", "", 90))).toBe("Too many attempts. Please wait 1 minute.");
     expect(errorText(new ApiError(418, ""))).toBe("The hub answered 418.");

@@ -1,22 +1,26 @@
 // What things are called, in the reader's language: the hub's own titles, reasons and causes are
 // English sentences, and everything they say is in fields or in a known form too.
+//
+// A title is made of the kind of the rule, of what people call the rule and the device, and of what was
+// measured: "Loitering: bus station", "Road line crossed (car)", "Smoke 146 ppm (limit 60)", "Door open".
 import { ApiError } from "../api/client";
 import type { Incident, Ranked } from "../api/types";
+import { prefs } from "../state/prefs.svelte";
 import { causeOf, causeText, knownCode } from "./causes";
 import { fmt } from "./formats.svelte";
 import { maybe, t } from "./i18n.svelte";
+import { capital, inSentence, named, siteName } from "./names";
 
 export { causeOf, problemsOf } from "./causes";
+export { named } from "./names";
 
-/** A name made for machines as people read it: river-gauge -> river gauge. */
-export const named = (name: string): string => name.replaceAll("-", " ");
+/** What a value of a sensor with the values 1 and 0 means: open, closed. null: the sensor has no such class. */
+export const valueWord = (deviceClass: string | undefined, value: number): string | null =>
+  deviceClass ? maybe(`value.${deviceClass}.${value >= 0.5 ? "on" : "off"}`) : null;
 
-function capital(text: string): string {
-  return text.charAt(0).toLocaleUpperCase() + text.slice(1);
-}
-
-/** A value of a sensor: a quantity, or the text that it sent. */
-export const readingText = (r: { value: number; text?: string }, unit?: string): string => r.text || fmt.quantity(r.value, unit);
+/** A value of a sensor: a word, a quantity, or the text that it sent. */
+export const readingText = (r: { value: number; text?: string }, unit?: string, deviceClass?: string): string =>
+  r.text || (valueWord(deviceClass, r.value) ?? fmt.quantity(r.value, unit));
 
 /** What a detection calls the thing: person, car, motion. */
 export function className(name: string | undefined): string {
@@ -27,36 +31,56 @@ export function className(name: string | undefined): string {
 export function whoText(who: string): string {
   const [, kind, name] = who.match(/^(token|edge) (.+)$/) ?? [];
   if (who === "command line") return t("who.commandLine"); // of the hub's own machine
-  if (kind === "edge") return t("who.box", { name: named(name!) });
+  if (kind === "edge") return t("who.box", { name: siteName(name!) });
   if (kind === "token") return name === "unnamed" ? t("who.program") : t("who.token", { name: name! }); // the default of `hub token create`
   return who;
 }
 
 /** The sites that somebody may see; null: all. */
-export const sitesText = (sites: readonly string[] | null): string => (sites ? sites.map(named).join(", ") : t("admin.sites.all"));
+export const sitesText = (sites: readonly string[] | null): string => (sites ? sites.map(siteName).join(t("list.and")) : t("admin.sites.all"));
 
 /** What came of an incident. */
 export const outcomeText = (outcome: string): string => maybe(`outcome.${outcome}`) ?? named(outcome);
 
 /** What happened, in words. A report keeps the title that its reporter gave it. */
 export function incidentTitle(i: Incident): string {
-  if (i.source === "report") return i.title;
-  const params = { device: named(i.device), rule: named(i.rule), class: className(i.class) };
+  return i.source === "report" ? i.title : capital(plainTitle(i));
+}
+
+function plainTitle(i: Incident): string {
+  const device = inSentence(i.device_title, i.device);
+  const rule = inSentence(i.rule_title, i.rule);
+  const ruled = Boolean(i.rule_title?.en || i.rule_title?.zh);
   switch (i.kind) {
-    case "zone":
-      return t("title.zone", params);
     case "line":
-      return t("title.line", params);
+      return lineTitle(rule, i.class);
     case "above":
     case "below": {
-      const limit = i.limit === undefined ? t("title.itsLimit") : fmt.setting(i.limit, i.unit);
-      if (i.value === undefined) return capital(t(`title.${i.kind}`, { ...params, limit }));
-      return capital(t(`title.${i.kind}Value`, { ...params, limit, value: fmt.quantity(i.value, i.unit, i.limit) }));
+      const word = valueWord(i.device_class, i.value ?? Number(i.kind === "above"));
+      if (word !== null) return ruled ? t("title.ruleAt", { rule, device }) : t("title.state", { device, word });
+      return levelTitle(i, device, ruled ? rule : "");
     }
+    case "zone":
+      if (!ruled) return t("title.zone", { rule, class: className(i.class) });
+      break;
     case "silence":
-      return capital(t("title.silence", params));
+      if (!ruled) return t("title.silence", { device });
   }
-  return capital(t("title.other", params));
+  return ruled ? t("title.ruleAt", { rule, device }) : t("title.other", { rule, device });
+}
+
+/** "Road line crossed": a rule that is called a line itself is not called so twice. */
+function lineTitle(rule: string, of: string | undefined): string {
+  const line = prefs.language === "en" ? rule.replace(/(^| )line$/i, "") : rule;
+  if (!of || of === "motion") return t("title.line", { rule: line }).trim();
+  return t("title.lineClass", { rule: line, class: className(of).toLocaleLowerCase() }).trim();
+}
+
+function levelTitle(i: Incident, device: string, rule: string): string {
+  const what = rule ? t("title.ruleLevel", { rule, device }) : device;
+  if (i.value === undefined) return t(i.kind === "above" ? "title.above" : "title.below", { what, limit: i.limit === undefined ? t("title.itsLimit") : fmt.setting(i.limit, i.unit) });
+  const value = fmt.quantity(i.value, i.unit, i.limit);
+  return i.limit === undefined ? t("title.value", { what, value }) : t("title.valueLimit", { what, value, limit: fmt.setting(i.limit) });
 }
 
 /** Why a camera stands where it does in the ranking: "sees the place from 23 m". */

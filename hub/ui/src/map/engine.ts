@@ -180,6 +180,7 @@ export class Engine {
         }
       }
     }
+    this.#arrange(this.#devicesAt.keys()); // devices may have a name in this language
   }
 
   setDevices(list: readonly Device[]): void {

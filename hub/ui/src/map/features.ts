@@ -7,7 +7,7 @@
 import type { Feature } from "geojson";
 import type { GeoJSONSourceDiff } from "maplibre-gl";
 import { type Device, type Incident, deviceKey, rankOf } from "../api/types";
-import { named } from "../i18n/words";
+import { deviceTitle } from "../i18n/names";
 import { sector } from "./geo";
 
 /** A feature and what it was made of: as long as that is the same, so is the feature. */
@@ -83,6 +83,9 @@ export class Places<T extends { place: Device["place"] }> {
     return touched;
   }
 
+  /** The places where something stands. */
+  keys(): Set<string> { return new Set(this.#at.keys()); }
+
   #take(item: T, touched: Set<string>): void {
     if (!item.place) return;
     const key = placeKey(item.place);
@@ -113,7 +116,7 @@ export function remake(features: Features, places: Iterable<string>, devices: Pl
     const open = shown.filter((i) => i.state !== "closed").length;
     const properties = {
       key, devices: here.length, code: here.length === 1 ? codeOf(here[0]!) : 0, bad: here.filter((d) => d.state === "offline").length,
-      name: here.slice(0, 3).map((d) => named(d.name)).join("\n"), weight: first ? weight(first) : -1, count: open || shown.length,
+      name: here.slice(0, 3).map((d) => deviceTitle(d)).join("\n"), weight: first ? weight(first) : -1, count: open || shown.length,
     };
     const from = Object.values(properties).join(" ");
     if (had?.from === from) continue;

@@ -3,7 +3,8 @@
 // the worst.
 import type { Incident } from "../api/types";
 import { rankOf } from "../api/types";
-import { named, incidentTitle } from "../i18n/words";
+import { incidentSite } from "../i18n/names";
+import { incidentTitle } from "../i18n/words";
 import { t } from "../i18n/i18n.svelte";
 import { announce } from "../state/announce.svelte";
 import { incidents } from "../state/incidents.svelte";
@@ -20,7 +21,7 @@ export function raiseAlarms(): () => void {
   const raise = () => {
     clearTimeout(timer);
     const worst = waiting.reduce((a, b) => (rankOf(b.severity) > rankOf(a.severity) ? b : a));
-    const params = { severity: t(`severity.${worst.severity}`), title: incidentTitle(worst), site: named(worst.edge) };
+    const params = { severity: t(`severity.${worst.severity}`), title: incidentTitle(worst), site: incidentSite(worst) };
     const more = waiting.length - 1;
     const text = worst.edge ? t("alarm.one", params) : t("alarm.report", params);
     announce(more > 0 ? t("alarm.more", { text, count: more }) : text, rankOf(worst.severity) >= 2 ? "assertive" : "polite");

@@ -37,12 +37,12 @@ describe("a code of a site", () => {
     prefs.language = "zh-CN";
     const c = refused("camera_not_online", { device: "yard", cause: "the camera has no room for another viewer (453)", cause_code: "camera_full", cause_status: "453" }, "yard is offline: the camera has no room");
     expect(c.code).toBe("camera.offline");
-    expect(causeWords(c)).toContain("摄像机无法再接受新的观看者（错误 453）");
+    expect(causeWords(c)).toContain("摄像机无法再接受新的连接（错误453）");
     expect(refused("publications_full", { count: "16" }, "this edge already sends 16 cameras")).toEqual({ code: "site.full", n: 16 });
     expect(causeWords(refused("command_failed", { reason: "no memory" }, "x"))).toBe("命令执行失败：no memory");
     const bframes = refused("video_b_frames", {}, "the camera sends B-frames");
     expect(refusal(bframes)).toBe("for good");
-    expect(causeWords(bframes)).toContain("摄像机发送 B 帧");
+    expect(causeWords(bframes)).toContain("摄像机发送B帧");
     prefs.language = "en";
     const h265 = causeOfAnswer(new ApiError(406, "Not Acceptable", "no coding in common", null, false, { code: "codec_not_playable", params: { codec: "H.265" }, text: "x" }));
     expect(causeWords(h265)).toBe("the camera sends H.265, which this browser cannot play");

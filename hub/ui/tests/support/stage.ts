@@ -10,6 +10,7 @@ import { footage, programs, stageProgram, town } from "./programs";
 export type Role = "monitor" | "dispatcher" | "administrator";
 export type Place = { lat: number; lon: number; heading?: number; fov?: number; range?: number; height?: number };
 export type Rule = Record<string, unknown>;
+export type Title = { en?: string; zh?: string };
 
 export interface SiteOrder {
   name: string;
@@ -42,7 +43,8 @@ export type CauseOrder = { code: string; params?: Record<string, string>; text: 
 
 export interface BoxOrder {
   name: string;
-  devices: { name: string; kind: "camera" | "sensor"; unit?: string; place?: Place; rules?: Rule[] }[];
+  title?: Title;
+  devices: { name: string; title?: Title; class?: string; kind: "camera" | "sensor"; unit?: string; place?: Place; rules?: Rule[] }[];
   states?: { device: string; state: string; cause: CauseOrder; since: string }[];
   readings?: { device: string; time: string; value: number; unit: string; quality: string }[];
   problems?: CauseOrder[];

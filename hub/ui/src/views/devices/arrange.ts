@@ -1,7 +1,8 @@
 // Which devices are shown, in which groups and order. Pure, but for the language in which causes are searched.
 import { type Device, type Edge, deviceKey } from "../../api/types";
 import { silentFirst } from "../../state/devices.svelte";
-import { causeOf, named } from "../../i18n/words";
+import { deviceWords } from "../../i18n/names";
+import { causeOf } from "../../i18n/words";
 import { offsets } from "../../ui/virtual";
 
 export const shows = ["all", "silent", "camera", "sensor"] as const;
@@ -38,7 +39,7 @@ function words(text: string): string[] {
 /** Whether every word is found in what is known of a device. */
 export function matches(d: Device, wanted: string[]): boolean {
   if (wanted.length === 0) return true;
-  const known = `${d.name} ${named(d.name)} ${d.edge} ${named(d.edge)} ${d.cause && causeOf(d)} ${d.unit ?? ""}`.toLocaleLowerCase();
+  const known = `${deviceWords(d)} ${d.cause && causeOf(d)} ${d.unit ?? ""}`.toLocaleLowerCase();
   return wanted.every((w) => known.includes(w));
 }
 

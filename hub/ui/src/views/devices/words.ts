@@ -2,25 +2,29 @@
 import type { Place, Rule } from "../../api/types";
 import { fmt } from "../../i18n/formats.svelte";
 import { maybe, t } from "../../i18n/i18n.svelte";
-import { className, named } from "../../i18n/words";
+import { capital, ruleTitle } from "../../i18n/names";
+import { className, valueWord } from "../../i18n/words";
 
 /** What makes a rule open an incident: "above 3.2 m for 10 s". */
-export function ruleText(r: Rule, unit = ""): string {
+export function ruleText(r: Rule, unit = "", deviceClass?: string): string {
   const lasting = r.for_ms ? t("devices.rule.for", { span: fmt.spanLong(r.for_ms) }) : "";
   const things = (r.classes ?? []).map(className).join(t("devices.rule.or"));
   const what = things || t("devices.rule.anything");
   switch (r.kind) {
     case "above":
-    case "below":
+    case "below": {
+      const word = valueWord(deviceClass, Number(r.kind === "above"));
+      if (word !== null) return t("devices.rule.state", { word: capital(word), lasting });
       return t(`devices.rule.${r.kind}`, { limit: r.value === undefined ? t("devices.rule.limit") : fmt.setting(r.value, unit), lasting });
+    }
     case "zone":
-      return t("devices.rule.zone", { what, lasting, rule: named(r.name) });
+      return t("devices.rule.zone", { what, lasting });
     case "line":
-      return t("devices.rule.line", { what, rule: named(r.name), way: maybe(`devices.rule.way.${r.direction ?? "any"}`) ?? "" });
+      return t("devices.rule.line", { what, way: maybe(`devices.rule.way.${r.direction ?? "any"}`) ?? "" });
     case "silence":
       return r.for_ms ? t("devices.rule.silence", { span: fmt.spanLong(r.for_ms) }) : t("devices.rule.silent");
   }
-  return maybe(`kind.${r.kind}`) ?? named(r.name);
+  return maybe(`kind.${r.kind}`) ?? ruleTitle(r);
 }
 
 const winds = ["n", "ne", "e", "se", "s", "sw", "w", "nw"] as const;

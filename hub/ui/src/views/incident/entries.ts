@@ -2,7 +2,8 @@
 import type { Incident, TimelineEntry } from "../../api/types";
 import { fmt } from "../../i18n/formats.svelte";
 import { maybe, t } from "../../i18n/i18n.svelte";
-import { named, outcomeText, whoText } from "../../i18n/words";
+import { alone } from "../../i18n/names";
+import { outcomeText, valueWord, whoText } from "../../i18n/words";
 import type { IconName } from "../../ui/icons";
 import { type ReportFields, parseFields } from "../report/draft";
 
@@ -24,10 +25,11 @@ export function entryWords(e: TimelineEntry, i: Incident, me: string): Words {
   const who = e.who === me ? t("incident.who.you", { who: e.who }) : whoText(e.who);
   const spoken = ["noted", "closed", "reopened"].includes(e.kind) ? e.text : "";
   const fields = e.kind === "reported" && e.text ? parseFields(e.text) : null;
-  let text = maybe(`incident.entry.${e.kind}`, { text: e.text, rule: named(i.rule) });
+  let text = maybe(`incident.entry.${e.kind}`, { text: e.text, rule: alone(i.rule_title, i.rule) });
   const data = (e.data ?? {}) as Data;
-  if (e.kind === "changed" && data.value !== undefined) text = t("incident.entry.changedTo", { value: fmt.quantity(data.value, i.unit, i.limit) });
-  if (data.reason) text = [text, maybe(`incident.reason.${data.reason}`)].filter(Boolean).join(" ");
+  if (e.kind === "changed" && data.value !== undefined) text = t("incident.entry.changedTo", { value: valueWord(i.device_class, data.value) ?? fmt.quantity(data.value, i.unit, i.limit) });
+  const reason = data.reason ? maybe(`incident.reason.${data.reason}`) : null;
+  if (reason) text = text ? t("incident.entry.because", { text, reason }) : reason;
   if (e.kind === "closed" && i.outcome) text = t("incident.entry.closedAs", { outcome: outcomeText(i.outcome) });
   if (e.kind === "assigned") text = e.text === "" ? t("incident.entry.freed") : e.text === e.who ? t("incident.entry.took") : t("incident.entry.assigned", { text: whoText(e.text) });
   return { text: text ?? [e.kind, e.text].filter(Boolean).join(": "), quote: spoken, fields, who, icon: icons[e.kind] ?? "info", person: !e.who.startsWith("edge ") };

@@ -8,12 +8,12 @@ const over = (s: number) => ({ condition: "closed" as const, closed_at: new Date
 afterEach(() => { prefs.language = "en"; });
 
 describe.each([
-  ["zone that goes on", make(), "Motion in the yard", "yard 内出现移动物体"],
-  ["zone that is over", make({ class: "person", rule: "back-yard", ...over(4) }), "Person in the back yard for 4s", "back yard 内出现人员，持续4秒"],
-  ["line", make({ kind: "line", class: "car", rule: "gate", ...over(3) }), "Car across the line gate", "汽车越过 gate"],
-  ["above", make({ kind: "above", device: "river", value: 3.4, limit: 3.2, unit: "m" }), "River above 3.2\u00a0m: 3.4\u00a0m", "River 高于 3.2\u00a0m：3.4\u00a0m"],
-  ["above that is over", make({ kind: "above", device: "river", value: 3.4, limit: 3.2, unit: "m", ...over(300) }), "River above 3.2\u00a0m: 3.4\u00a0m, for 5m", "River 高于 3.2\u00a0m：3.4\u00a0m，持续5分钟"],
-  ["silence that is over", make({ kind: "silence", device: "river", ...over(60) }), "River is silent for 1m", "River 无数据，持续1分钟"],
+  ["zone that goes on", make(), "Motion in zone yard", "Yard区域出现移动物体"],
+  ["zone that is over", make({ class: "person", rule: "back-yard", ...over(4) }), "Person in zone back yard, for 4s", "Back yard区域出现人员，持续4秒"],
+  ["line", make({ kind: "line", class: "car", rule: "gate", ...over(3) }), "Gate line crossed (car)", "越线：gate（汽车）"],
+  ["above", make({ kind: "above", device: "river", value: 3.4, limit: 3.2, unit: "m" }), "River 3.4\u00a0m (limit 3.2)", "River 3.4\u00a0m（限值3.2）"],
+  ["above that is over", make({ kind: "above", device: "river", value: 3.4, limit: 3.2, unit: "m", ...over(300) }), "River 3.4\u00a0m (limit 3.2), for 5m", "River 3.4\u00a0m（限值3.2），持续5分钟"],
+  ["silence that is over", make({ kind: "silence", device: "river", ...over(60) }), "No data: river, for 1m", "River无数据，持续1分钟"],
   ["report", make({ source: "report", kind: "report", title: "桥上有烟", ...over(60) }), "桥上有烟", "桥上有烟"],
 ])("%s", (_, incident, en, zh) => {
   test("in English", () => { prefs.language = "en"; expect(titleWords(incident)).toBe(en); });

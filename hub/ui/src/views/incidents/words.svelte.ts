@@ -3,11 +3,12 @@
 // through meanwhile is what is known.
 import type { Incident } from "../../api/types";
 import type { Language } from "../../i18n/i18n.svelte";
+import { incidentWords } from "../../i18n/names";
 import { titleWords } from "./title";
 
 /** What a text is made of: also the hub's own title and the names as they are written, in either language. */
 export function textOf(i: Incident): string {
-  return [titleWords(i), i.title, i.edge, i.device, i.rule, i.assignee, i.state_by, i.id].join("\n").toLocaleLowerCase();
+  return [titleWords(i), i.title, incidentWords(i), i.assignee, i.state_by, i.id].join("\n").toLocaleLowerCase();
 }
 
 export interface World {

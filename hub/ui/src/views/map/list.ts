@@ -1,6 +1,7 @@
 // What stands in the list beside the map. Pure.
 import type { Device, Incident } from "../../api/types";
-import { incidentTitle, named } from "../../i18n/words";
+import { deviceWords, incidentWords } from "../../i18n/names";
+import { incidentTitle } from "../../i18n/words";
 import { type Box, within } from "../../map/geo";
 
 /** Those in sight, or, when something was typed, those that are called that, wherever they stand. */
@@ -14,5 +15,5 @@ export function pick<T extends { place: Device["place"] }>(list: readonly T[], b
   });
 }
 
-export const incidentName = (i: Incident): string => `${incidentTitle(i)} ${named(i.device)} ${i.id}`;
-export const deviceName = (d: Device): string => `${named(d.name)} ${d.name} ${d.edge}`;
+export const incidentName = (i: Incident): string => `${incidentTitle(i)} ${incidentWords(i)} ${i.id}`;
+export const deviceName = (d: Device): string => deviceWords(d);

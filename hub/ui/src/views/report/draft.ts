@@ -89,4 +89,7 @@ export function parseFields(text: string): ReportFields {
   return fields;
 }
 
-const starts = (key: Key & `report.said.${string}`): string[] => languages.map((l) => translate(l, key, { where: "", who: "" }).trim());
+/** How the lines began in reports of earlier versions. */
+const former = { "report.said.where": ["地点："], "report.said.who": ["上报人："] };
+
+const starts = (key: Key & keyof typeof former): string[] => [...languages.map((l) => translate(l, key, { where: "", who: "" }).trim()), ...former[key]];

@@ -4,7 +4,7 @@ import type { Feature, Geometry, Position } from "geojson";
 import { api } from "../../api/client";
 import type { Device } from "../../api/types";
 import type { Language } from "../../i18n/messages";
-import { named } from "../../i18n/words";
+import { deviceTitle, deviceWords } from "../../i18n/names";
 
 export interface Named {
   key: string;
@@ -74,7 +74,7 @@ export function fromFeatures(features: readonly Feature[], language: Language): 
 
 export function fromDevices(devices: readonly Device[]): Named[] {
   return devices.flatMap((d) =>
-    d.place ? [{ key: `${d.edge}/${d.name}`, kind: d.kind, names: [named(d.name), d.name, `${named(d.edge)} ${named(d.name)}`], lat: d.place.lat, lon: d.place.lon }] : [],
+    d.place ? [{ key: `${d.edge}/${d.name}`, kind: d.kind, names: [deviceTitle(d), d.name, deviceWords(d)], lat: d.place.lat, lon: d.place.lon }] : [],
   );
 }
 

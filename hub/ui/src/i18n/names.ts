@@ -1,0 +1,47 @@
+// What people call sites, devices and rules: their titles in the reader's language, else in the other
+// one, else their identifiers. Titles are written as within a sentence; alone, they begin with a capital.
+import type { Device, Incident, Rule, Title } from "../api/types";
+import { devices } from "../state/devices.svelte";
+import { prefs } from "../state/prefs.svelte";
+
+/** A name made for machines as people read it: river-gauge -> river gauge. */
+export const named = (name: string): string => name.replaceAll("-", " ");
+
+export function capital(text: string): string {
+  return text.charAt(0).toLocaleUpperCase() + text.slice(1);
+}
+
+/** A title as within a sentence. */
+export function inSentence(title: Title | undefined, name: string): string {
+  const own = prefs.language === "en" ? title?.en || title?.zh : title?.zh || title?.en;
+  return own || named(name);
+}
+
+/** A title that stands alone: in a list, on a button. */
+export const alone = (title: Title | undefined, name: string): string => (title?.en || title?.zh ? capital(inSentence(title, name)) : named(name));
+
+export const deviceTitle = (d: Device): string => alone(d.title, d.name);
+export const ruleTitle = (r: Rule): string => alone(r.title, r.name);
+
+/** What the site of an edge is called. */
+export const siteName = (edge: string): string => alone(devices.edge(edge)?.title, edge);
+export const deviceName = (edge: string, device: string): string => alone(devices.get(edge, device)?.title, device);
+
+export function ruleName(edge: string, device: string, rule: string): string {
+  return alone(devices.get(edge, device)?.rules?.find((r) => r.name === rule)?.title, rule);
+}
+
+// An incident keeps the names that it had: its device may be gone.
+export const incidentSite = (i: Incident): string => (i.edge_title ? alone(i.edge_title, i.edge) : siteName(i.edge));
+export const incidentDevice = (i: Incident): string => (i.device_title ? alone(i.device_title, i.device) : deviceName(i.edge, i.device));
+
+/** Everything by which a device is found: its names and those of its site, in both languages. */
+export function deviceWords(d: Device): string {
+  const site = devices.edge(d.edge)?.title;
+  return [d.name, named(d.name), d.title?.en, d.title?.zh, d.edge, named(d.edge), site?.en, site?.zh].filter(Boolean).join(" ");
+}
+
+/** Everything that an incident's site, device and rule are called, in both languages. */
+export function incidentWords(i: Incident): string {
+  return [i.edge_title, i.device_title, i.rule_title].flatMap((title) => [title?.en, title?.zh]).concat(i.edge, i.device, i.rule).filter(Boolean).join("\n");
+}
