@@ -26,9 +26,16 @@ type site struct {
 	Sensors []sensor
 }
 
+// title is what people call a site, a device or a rule.
+type title struct {
+	En string `yaml:"en"`
+	Zh string `yaml:"zh"`
+}
+
 // camera is one camera of the document.
 type camera struct {
 	Name  string `yaml:"name"`
+	Title *title `yaml:"title,omitempty"`
 	URL   string `yaml:"url"`
 	Place place  `yaml:"place"`
 	Rules []rule `yaml:"rules"`
@@ -51,18 +58,24 @@ type rule map[string]any
 // than one sees an incident anywhere on the square.
 type cameraPosition struct {
 	name    string
+	title   title
 	lat     float64
 	lon     float64
 	heading float64
+	view    footage.View // of the footage, so that the cameras show different places
 }
 
-// cameraPositions returns the names and positions of the cameras.
+// cameraPositions returns the names, positions and views of the cameras.
 func cameraPositions() []cameraPosition {
 	return []cameraPosition{
-		{"market", 30.92010, 120.93020, 45},
-		{"bridge", 30.92055, 120.93075, 225},
-		{"school", 30.92060, 120.93015, 135},
-		{"station", 30.91995, 120.93090, 315},
+		{"market", title{"market square", "集市广场"}, 30.92010, 120.93020, 45,
+			footage.View{X: 0, Y: 0.27, Width: 0.73, Height: 0.73, Brightness: 0.04, Saturation: 1.3, Warmth: 0.06}},
+		{"bridge", title{"bridge road", "大桥路口"}, 30.92055, 120.93075, 225,
+			footage.View{X: 0.48, Y: 0.07, Width: 0.52, Height: 0.52, Mirror: true, Saturation: 0.7, Warmth: -0.1}},
+		{"school", title{"school gate", "学校门口"}, 30.92060, 120.93015, 135,
+			footage.View{X: 0, Y: 0.10, Width: 0.52, Height: 0.52, Brightness: 0.05, Saturation: 1, Warmth: 0.15}},
+		{"station", title{"bus station", "汽车站"}, 30.91995, 120.93090, 315,
+			footage.View{X: 0.40, Y: 0.32, Width: 0.60, Height: 0.60, Mirror: true, Brightness: -0.18, Saturation: 0.4, Warmth: -0.05}},
 	}
 }
 
@@ -70,23 +83,27 @@ func (at cameraPosition) place() place {
 	return place{Lat: at.lat, Lon: at.lon, Heading: at.heading, FOV: 100, Range: 120, Height: 4}
 }
 
-// cameraRules returns the rules of camera i for the footage of pedestrians: a zone on the lawn in front,
-// a line across the road at the upper right, and a zone on the walkway that reports only people who
-// stay.
+// cameraRules returns the rules of camera i for its view of the footage. The footage lasts 80 s and is repeated:
+// what clears later than that is one incident that goes on, and not one in each repetition.
 func cameraRules(i int) []rule {
-	lawn := rule{
-		"name": "lawn", "kind": "zone", "severity": "moderate", "min_size": 0.004, "for": "1s", "clear": "5s",
-		"polygon": [][2]float64{{0, 0.48}, {0.3, 0.5}, {0.55, 0.66}, {0.92, 0.97}, {0, 0.97}},
-	}
-	road := rule{
-		"name": "road", "kind": "line", "severity": "minor", "direction": "any",
-		"line": [][2]float64{{0.72, 0.42}, {0.99, 0.42}},
-	}
-	staying := rule{
-		"name": "staying", "kind": "zone", "severity": "minor", "min_size": 0.003, "for": "8s", "clear": "5s",
-		"polygon": [][2]float64{{0.05, 0.33}, {0.7, 0.33}, {0.7, 0.6}, {0.05, 0.45}},
-	}
-	return [][]rule{{lawn}, {road}, {lawn, road}, {staying}}[i%4]
+	return [][]rule{
+		{{
+			"name": "lawn", "title": title{"person on the lawn", "有人进入草坪"}, "kind": "zone", "severity": "moderate", "min_size": 0.004, "for": "1s", "clear": "2m",
+			"polygon": [][2]float64{{0, 0.30}, {0.3, 0.36}, {0.6, 0.54}, {0.98, 0.72}, {0.98, 0.98}, {0, 0.98}},
+		}},
+		{{
+			"name": "road", "title": title{"road", "道路"}, "kind": "line", "severity": "minor", "direction": "up", "min_size": 0.006,
+			"line": [][2]float64{{0.10, 0.45}, {0.50, 0.45}},
+		}},
+		{{
+			"name": "waiting", "title": title{"long stay", "有人久留"}, "kind": "zone", "severity": "minor", "min_size": 0.004, "for": "10s", "clear": "2m",
+			"polygon": [][2]float64{{0, 0.40}, {0.98, 0.45}, {0.98, 0.85}, {0.5, 0.72}, {0, 0.62}},
+		}},
+		{{
+			"name": "loitering", "title": title{"loitering", "逗留"}, "kind": "zone", "severity": "moderate", "min_size": 0.004, "for": "12s", "clear": "2m",
+			"polygon": [][2]float64{{0.05, 0.15}, {0.95, 0.15}, {0.75, 0.55}, {0.05, 0.90}},
+		}},
+	}[i%4]
 }
 
 // startDevices starts the simulated cameras and sensors and returns their site. They run until stop is
@@ -136,23 +153,24 @@ func (s *demonstration) cameras(ctx context.Context, run func(string, func(conte
 	if len(s.Cameras) > 0 {
 		// The scenes of these cameras are not known: one rule reports any movement in the lower part of the frame.
 		anywhere := rule{
-			"name": "movement", "kind": "zone", "severity": "minor", "min_size": 0.01, "for": "2s", "clear": "10s",
+			"name": "movement", "title": title{"movement", "有移动物体"}, "kind": "zone", "severity": "minor", "min_size": 0.01, "for": "2s", "clear": "10s",
 			"polygon": [][2]float64{{0, 0.4}, {1, 0.4}, {1, 1}, {0, 1}},
 		}
 		for i, url := range s.Cameras {
 			at := cameraPositions()[i%len(cameraPositions())]
 			at.lat += 0.002 * float64(i/len(cameraPositions()))
 			at.name = fmt.Sprintf("camera-%d", i+1)
-			all = append(all, camera{Name: at.name, URL: escape(url), Place: at.place(), Rules: []rule{anywhere}})
+			called := title{fmt.Sprintf("camera %d", i+1), fmt.Sprintf("%d号摄像机", i+1)}
+			all = append(all, camera{Name: at.name, Title: &called, URL: escape(url), Place: at.place(), Rules: []rule{anywhere}})
 		}
 		return all, nil
 	}
-	file, err := s.footageFile(ctx)
-	if err != nil {
-		return nil, err
-	}
 	played := make([]simcam.Camera, 0, len(cameraPositions()))
 	for i, at := range cameraPositions() {
+		file, err := s.footageFile(ctx, at.view)
+		if err != nil {
+			return nil, err
+		}
 		played = append(played, simcam.Camera{Path: at.name, File: file, Offset: offset(i)})
 	}
 	server, err := simcam.NewServer(simcam.Options{Cameras: played, User: cameraUser, Password: s.secrets.Cameras, Logger: s.Logger})
@@ -161,19 +179,19 @@ func (s *demonstration) cameras(ctx context.Context, run func(string, func(conte
 	}
 	run("simulating the cameras", server.Run)
 	for i, at := range cameraPositions() {
-		all = append(all, camera{Name: at.name, URL: escape(server.URL(at.name)), Place: at.place(), Rules: cameraRules(i)})
+		all = append(all, camera{Name: at.name, Title: &at.title, URL: escape(server.URL(at.name)), Place: at.place(), Rules: cameraRules(i)})
 	}
 	return all, nil
 }
 
-// footageFile returns the path of the video that the cameras play. It converts the video at the first
-// start.
-func (s *demonstration) footageFile(ctx context.Context) (string, error) {
-	video := s.Video
+// footageFile returns the path of the video that a camera plays. It converts the video at the first start. A video of
+// the user is shown as it is.
+func (s *demonstration) footageFile(ctx context.Context, view footage.View) (string, error) {
+	video, format := s.Video, footage.Format{}
 	if video == "" {
-		video = footage.Pedestrians
+		video, format = footage.Pedestrians, footage.Format{Width: 640, Height: 480, View: view}
 	}
-	file, err := footage.Cached(ctx, video, s.Footage, footage.Format{}, func() {
+	file, err := footage.Cached(ctx, video, s.Footage, format, func() {
 		s.printf("Converting %s to H.264 (only at the first start)", video)
 	})
 	if errors.Is(err, os.ErrNotExist) && s.Video == "" {
@@ -185,8 +203,9 @@ func (s *demonstration) footageFile(ctx context.Context) (string, error) {
 // writeDocument writes the site's document and returns its path.
 func (s *demonstration) writeDocument(st site) (string, error) {
 	document := map[string]any{
-		"edge": edgeName,
-		"hub":  map[string]any{"url": st.Hub},
+		"edge":  edgeName,
+		"title": title{"Old Town", "古镇"},
+		"hub":   map[string]any{"url": st.Hub},
 		"mqtt": map[string]any{
 			"listen": st.Broker,
 			"users":  []map[string]any{{"name": sensorUser, "password": escape(st.Secret), "topics": []string{"sensors/#"}}},

@@ -7,6 +7,7 @@ package footage
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -29,9 +30,39 @@ type Format struct {
 	Bitrate       int // kbit/s, nearly constant; 0: what good quality needs
 	Seconds       int // maximum length
 
+	View View // zero: all of the video, as it is
+
 	// Still repeats the first frame with sensor noise: a place where nothing happens. Seconds
 	// must be set.
 	Still bool
+}
+
+// View is the part of a video that a camera sees, and its light: one video serves as several places.
+type View struct {
+	X, Y, Width, Height float64 // of the part, in fractions of the video; no width: all of it
+
+	Mirror     bool    // left and right are exchanged
+	Brightness float64 // that is added, -1..1
+	Saturation float64 // factor of the colours; 0: as they are
+	Warmth     float64 // from colder to warmer, -1..1
+}
+
+// filters returns the filters of ffmpeg that make the view.
+func (v View) filters() string {
+	var all string
+	if v.Width > 0 && v.Height > 0 {
+		all += fmt.Sprintf("crop=iw*%g:ih*%g:iw*%g:ih*%g,", v.Width, v.Height, v.X, v.Y)
+	}
+	if v.Mirror {
+		all += "hflip,"
+	}
+	if v.Brightness != 0 || v.Saturation != 0 {
+		all += fmt.Sprintf("eq=brightness=%g:saturation=%g,", v.Brightness, cmp.Or(v.Saturation, 1))
+	}
+	if v.Warmth != 0 {
+		all += fmt.Sprintf("colorbalance=rm=%g:bm=%g,", v.Warmth, -v.Warmth)
+	}
+	return all
 }
 
 // Cached returns the path of the recording of video in the format f in the folder dir. It creates the
@@ -89,6 +120,7 @@ func arguments(video, path string, f Format) []string {
 	if f.Width > 0 && f.Height > 0 {
 		filter = fmt.Sprintf("scale=%[1]d:%[2]d:force_original_aspect_ratio=decrease:force_divisible_by=2,pad=%[1]d:%[2]d:(ow-iw)/2:(oh-ih)/2", f.Width, f.Height)
 	}
+	filter = f.View.filters() + filter
 	if f.Still {
 		filter += ",loop=loop=-1:size=1,noise=alls=6:allf=t"
 	}
