@@ -74,7 +74,7 @@ it("says who was quicker with an acknowledgement", async () => {
   const seen = now;
   happens("acknowledged", "anna", taken("anna"));
   expect(await actions.acknowledge(seen)).toBe(false);
-  expect(message().text).toContain("anna was quicker");
+  expect(message().text).toContain("anna has already acknowledged it");
   expect(now.state_by).toBe("anna");
 });
 
