@@ -35,6 +35,7 @@ type Report struct {
 	Key      string         // reports of one person under one key are one report; empty: each is its own
 	Join     string         // incident that it joins; empty: it opens one
 	Site     string         // of the incident that it opens; empty: of no site, which only those who see all sites see
+	Taken    bool           // the reporter deals with the incident that it opens: it begins acknowledged and assigned to them
 }
 
 // Report adds a report, and opens an incident for it unless it joins one.
@@ -64,7 +65,7 @@ func (d *Desk) Report(ctx context.Context, who string, s scope.Scope, r Report) 
 	if err != nil {
 		return incidents.Incident{}, fmt.Errorf("making the ID of a report: %w", err)
 	}
-	n := incidents.NewReport{Scope: s, Join: r.Join, Site: r.Site, Allow: allowReport, Report: incidents.Report{
+	n := incidents.NewReport{Scope: s, Join: r.Join, Site: r.Site, Taken: r.Taken, Allow: allowReport, Report: incidents.Report{
 		ID: id.String(), Who: who, Title: title, Text: text, Kind: r.Kind, Severity: r.Severity, OccurredAt: r.At,
 	}}
 	if r.Place != nil {

@@ -114,6 +114,26 @@ func TestAReportOpensAnIncident(t *testing.T) {
 	}
 }
 
+// TestAPersonsReportIsTheirs: what a person reports they have in hand, what a program reports waits for somebody.
+func TestAPersonsReportIsTheirs(t *testing.T) {
+	p := newPort(t)
+	report := func(header ...string) (inc public.Incident) {
+		t.Helper()
+		got := p.send(t, "POST", "/api/v1/reports", map[string]any{"title": "a tree"}, header...)
+		if got.status != http.StatusCreated {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+		got.decode(t, &inc)
+		return inc
+	}
+	if inc := report(p.logIn(t, "li", auth.Dispatcher)...); inc.State != public.StateAcknowledged || inc.Assignee != "li" || inc.StateBy != "li" || kinds(inc) != "reported assigned" {
+		t.Errorf("of a person: %+v", inc)
+	}
+	if inc := report("Authorization", "Bearer "+p.tokens[auth.Dispatcher]); inc.State != public.StateOpen || inc.Assignee != "" || kinds(inc) != "reported" {
+		t.Errorf("of a program: %+v", inc)
+	}
+}
+
 func TestListsGoOnWhereTheyEnded(t *testing.T) {
 	p := newPort(t)
 	p.fill(t)

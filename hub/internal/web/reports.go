@@ -45,6 +45,7 @@ func (s *Server) registerReports(tags []string) {
 	register(s, huma.Operation{
 		OperationID: "report", Tags: tags, DefaultStatus: http.StatusCreated,
 		Summary: "Open an incident for what a person or another system reports, or add the report to one",
+		Description: "The incident that a person opens begins acknowledged and assigned to them; that of a program, which reports with a token, begins open.",
 		Errors:  []int{http.StatusNotFound, http.StatusConflict},
 	}, s.report)
 }
@@ -65,8 +66,10 @@ func (s *Server) report(ctx context.Context, in *reportInput) (*reportOutput, er
 	if err != nil {
 		return nil, err
 	}
-	inc, err := s.desk.Report(ctx, who(ctx).Name, who(ctx).Scope, desk.Report{
+	caller := who(ctx)
+	inc, err := s.desk.Report(ctx, caller.Name, caller.Scope, desk.Report{
 		Title: b.Title, Text: b.Text, Kind: b.Kind, Severity: b.Severity, Place: b.Place, At: b.At, Key: in.Key, Join: b.Join, Site: site,
+		Taken: caller.ID != "", // a person has seen what they report; a program cannot deal with it
 	})
 	if err != nil {
 		return nil, err

@@ -73,6 +73,7 @@ type NewReport struct {
 	Scope  scope.Scope
 	Join   string                   // the incident that it joins; empty: it opens one of its own ID
 	Site   string                   // of the incident that it opens; empty: of no site
+	Taken  bool                     // the incident that it opens is acknowledged by and assigned to the reporter
 	Allow  func(inc Incident) error // says whether it may join an incident
 }
 
@@ -98,7 +99,7 @@ func (r *Repository) AddReport(ctx context.Context, n NewReport) (incident strin
 		}
 		incident = rep.Incident
 		if n.Join == "" {
-			return r.openReport(tx, rep, n.Site)
+			return r.openReport(tx, rep, n)
 		}
 		if err := n.Allow(before.Incident); err != nil {
 			return err
@@ -130,16 +131,24 @@ func addReport(tx *db.Tx, rep Report) (fresh bool, incident string, err error) {
 	return err == nil, "", err
 }
 
-// openReport opens an incident of a site for a report.
-func (r *Repository) openReport(tx *db.Tx, rep Report, site string) error {
+// openReport opens an incident for a report. Its alert says "opened" also when the reporter has taken it.
+func (r *Repository) openReport(tx *db.Tx, rep Report, n NewReport) error {
 	inc := row{Incident: Incident{
 		ID: rep.ID, Kind: rep.Kind, Title: rep.Title, Severity: rep.Severity, State: Open, Condition: detection.Open, Source: FromReport,
-		Site: site, Group: rep.ID, OpenedAt: rep.OccurredAt, OccurredAt: rep.OccurredAt, Place: rep.Place, Count: 1,
+		Site: n.Site, Group: rep.ID, OpenedAt: rep.OccurredAt, OccurredAt: rep.OccurredAt, Place: rep.Place, Count: 1,
 	}}
-	if err := r.create(tx, &inc, rep.fact()); err != nil {
+	facts := []Fact{rep.fact()}
+	if n.Taken {
+		inc.State, inc.StateBy, inc.Assignee = Acknowledged, rep.Who, rep.Who
+		facts = append(facts, Fact{Kind: FactAssigned, Who: rep.Who, Text: rep.Who})
+	}
+	if err := r.create(tx, &inc, facts...); err != nil {
 		return err
 	}
 	audit.Append(tx, rep.Who, "report", rep.ID, rep.Title)
+	if n.Taken {
+		audit.Append(tx, rep.Who, "incident "+string(FactAssigned), rep.ID, rep.Who)
+	}
 	return nil
 }
 

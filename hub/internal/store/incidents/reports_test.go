@@ -2,6 +2,7 @@ package incidents
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -201,6 +202,39 @@ func TestBacklogIsIndexed(t *testing.T) {
 		}
 		if all, err := r.List(t.Context(), Query{Scope: scope.All(), Text: "yard", Limit: 500}); err != nil || len(all) != n {
 			t.Errorf("%d incidents, %v", len(all), err)
+		}
+	})
+}
+
+// TestAReportThatIsTaken: its incident is its reporter's from the first version, is announced as opened all the
+// same, and counts as acknowledged; sending it again and joining change nothing of that.
+func TestAReportThatIsTaken(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		var alerts []AlertKind
+		r := New(d, Hooks{Alert: func(_ *db.Tx, _ int64, kind AlertKind, inc Incident) error {
+			alerts = append(alerts, kind)
+			return nil
+		}})
+		id := newID(t)
+		for range 2 {
+			if _, err := r.AddReport(t.Context(), NewReport{Scope: scope.All(), Taken: true, Allow: allow, Report: Report{ID: id, Who: "li", Title: "a tree", Kind: "report", Severity: detection.Severe}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := r.AddReport(t.Context(), NewReport{Scope: scope.All(), Join: id, Taken: true, Allow: allow, Report: Report{ID: newID(t), Who: "wang", Title: "a tree", Kind: "report", Severity: detection.Severe}}); err != nil {
+			t.Fatal(err)
+		}
+		inc := get(t, r, id)
+		if inc.State != Acknowledged || inc.StateBy != "li" || inc.Assignee != "li" || inc.Version != 2 || kinds(inc) != "reported assigned reported" {
+			t.Errorf("%+v", inc)
+		}
+		if !slices.Equal(alerts, []AlertKind{AlertOpened, AlertChanged}) {
+			t.Errorf("alerts %v", alerts)
+		}
+		var acknowledged, open int
+		err := d.Read(t.Context()).One(`SELECT COALESCE(SUM(CASE WHEN state = 'acknowledged' THEN n END), 0), COALESCE(SUM(CASE WHEN state = 'open' THEN n END), 0) FROM incident_counts`)(&acknowledged, &open)
+		if err != nil || acknowledged != 1 || open != 0 {
+			t.Errorf("%d acknowledged, %d open, %v", acknowledged, open, err)
 		}
 	})
 }

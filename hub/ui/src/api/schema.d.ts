@@ -583,7 +583,7 @@ export interface paths {
         put?: never;
         /**
          * Open an incident for what a person or another system reports, or add the report to one
-         * @description Needs the role dispatcher; answers with what belongs to the caller's sites.
+         * @description The incident that a person opens begins acknowledged and assigned to them; that of a program, which reports with a token, begins open. Needs the role dispatcher; answers with what belongs to the caller's sites.
          */
         post: operations["report"];
         delete?: never;
