@@ -28,10 +28,16 @@ describe("times", () => {
 
 describe("span", () => {
   it.each([
-    [-5000, "0s"], [0, "0s"], [999, "0s"], [1000, "1s"], [59_999, "59s"], [60_000, "1m"], [61_000, "1m"], [3_599_000, "59m"],
-    [3_600_000, "1h"], [4_800_000, "1h 20m"], [36_000_000, "10h"], [90_000_000, "1d 1h"], [864_000_000, "10d"],
+    [-5000, "0 s"], [0, "0 s"], [999, "0 s"], [1000, "1 s"], [59_999, "59 s"], [60_000, "1 min"], [61_000, "1 min"], [3_599_000, "59 min"],
+    [3_600_000, "1 h"], [4_800_000, "1 h 20 min"], [36_000_000, "10 h"], [90_000_000, "1 d 1 h"], [864_000_000, "10 d"],
   ])("%d ms is %s", (ms, text) => {
-    expect(f.span("en", ms)).toBe(text);
+    expect(f.span("en", ms).replaceAll("\u00a0", " ")).toBe(text);
+  });
+  it("keeps each number and its unit together, and has no unit that is a length's", () => {
+    for (const ms of [4000, 60_000, 4_800_000, 90_000_000]) {
+      expect(f.span("en", ms)).not.toMatch(/\d (?!\d)|\dm\b|\u00a0m\b/);
+    }
+    expect(f.span("en", 4_800_000, "long")).toBe("1 hour 20 minutes");
   });
   it("is written as Chinese does", () => {
     expect(f.span("zh-CN", 4_800_000)).toBe("1小时20分钟");

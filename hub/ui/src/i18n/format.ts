@@ -75,13 +75,17 @@ const units: [Intl.NumberFormatOptions["unit"] & string, number][] = [
   ["second", 1],
 ];
 
-function unit(language: Language, name: string, value: number, style: "narrow" | "long"): string {
-  return figure(language, { style: "unit", unit: name, unitDisplay: style }).format(value);
+/** The symbols of SI, after a space that does not break: "m" would be metres. */
+const symbols: Record<string, string> = { day: "d", hour: "h", minute: "min", second: "s" };
+
+function unit(language: Language, name: string, value: number, style: "short" | "long"): string {
+  if (language === "en" && style === "short") return withUnit(figure(language, {}).format(value), symbols[name]!);
+  // Chinese writes it in one way for all purposes.
+  return figure(language, { style: "unit", unit: name, unitDisplay: language === "en" ? "long" : "narrow" }).format(value);
 }
 
-/** A span in its largest unit, and the next one below ten: 4s, 12m, 1h 20m, 3d 4h. ms, negative counts as 0. */
-export function span(language: Language, ms: number, wanted: "narrow" | "long" = "narrow"): string {
-  const style = language === "en" ? wanted : "narrow"; // Chinese writes it in one way for all purposes
+/** A span in its largest unit, and the next one below ten: 4 s, 12 min, 1 h 20 min, 3 d 4 h. ms, negative counts as 0. */
+export function span(language: Language, ms: number, style: "short" | "long" = "short"): string {
   let left = Math.max(0, Math.floor(ms / 1000));
   const i = Math.max(0, units.findIndex(([, size]) => left >= size));
   if (left === 0) return unit(language, "second", 0, style);

@@ -9,11 +9,11 @@ afterEach(() => { prefs.language = "en"; });
 
 describe.each([
   ["zone that goes on", make(), "Motion in zone yard", "Yard区域出现移动物体"],
-  ["zone that is over", make({ class: "person", rule: "back-yard", ...over(4) }), "Person in zone back yard, for 4s", "Back yard区域出现人员，持续4秒"],
+  ["zone that is over", make({ class: "person", rule: "back-yard", ...over(4) }), "Person in zone back yard, for 4\u00a0s", "Back yard区域出现人员，持续4秒"],
   ["line", make({ kind: "line", class: "car", rule: "gate", ...over(3) }), "Gate line crossed (car)", "越线：gate（汽车）"],
   ["above", make({ kind: "above", device: "river", value: 3.4, limit: 3.2, unit: "m" }), "River 3.4\u00a0m (limit 3.2)", "River 3.4\u00a0m（限值3.2）"],
-  ["above that is over", make({ kind: "above", device: "river", value: 3.4, limit: 3.2, unit: "m", ...over(300) }), "River 3.4\u00a0m (limit 3.2), for 5m", "River 3.4\u00a0m（限值3.2），持续5分钟"],
-  ["silence that is over", make({ kind: "silence", device: "river", ...over(60) }), "No data: river, for 1m", "River无数据，持续1分钟"],
+  ["above that is over", make({ kind: "above", device: "river", value: 3.4, limit: 3.2, unit: "m", ...over(300) }), "River 3.4\u00a0m (limit 3.2), for 5\u00a0min", "River 3.4\u00a0m（限值3.2），持续5分钟"],
+  ["silence that is over", make({ kind: "silence", device: "river", ...over(60) }), "No data: river, for 1\u00a0min", "River无数据，持续1分钟"],
   ["report", make({ source: "report", kind: "report", title: "桥上有烟", ...over(60) }), "桥上有烟", "桥上有烟"],
 ])("%s", (_, incident, en, zh) => {
   test("in English", () => { prefs.language = "en"; expect(titleWords(incident)).toBe(en); });
