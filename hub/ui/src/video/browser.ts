@@ -2,6 +2,7 @@
 import { api, send } from "../api/client";
 import type { LiveSource } from "../api/types";
 import { HubClock } from "./age";
+import { Hub } from "./box";
 import type { Machine } from "./machine";
 import { iceServers } from "./ice";
 import { Reach } from "./line";
@@ -16,6 +17,9 @@ export const turns = new Turns(4);
 
 /** The difference between this machine's clock and the hub's. */
 export const hubClock = new HubClock();
+
+/** Whether the hub answers, and what stands between each edge and its tiles. */
+export const hub = new Hub();
 
 /** Which way the page's video takes. */
 export const reach = new Reach("MediaSource" in globalThis);

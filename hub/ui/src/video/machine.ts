@@ -4,10 +4,13 @@
 //   after ten minutes a view is over; in the last of them it can be renewed without a gap
 //
 // What always holds: "live" is said only while pictures come; every other state has its cause; every
-// try that fails is followed by another one, later each time, but after a No that stays No.
+// try that fails is followed by another one, later each time, but after a No that stays No. What a reader
+// is told is the phase: after the first frame, a tile without a new one is lost until a new one comes,
+// whichever step of reconnecting it has come to.
 // Nothing here knows of Svelte or of the page.
 import { Ages, type Frame, type HubClock, type Moment, type Source } from "./age";
 import { type Cause, refusal } from "./causes";
+import type { Box } from "./box";
 import { HttpLine } from "./http";
 import { type Line, type Picture, Reach, type Step, type Way } from "./line";
 import type { Environment } from "./environment";
@@ -21,6 +24,9 @@ export type State =
   | { name: "lost"; cause: Cause; retryAt: number }
   | { name: "refused"; cause: Cause; retryAt: number | null } // null: asking again is of no use
   | { name: "over" };
+
+/** none: no frame has come, and the last try has failed; lost: frames came, and no new one does */
+export type Phase = "idle" | "connecting" | "live" | "lost" | "none" | "refused" | "over";
 
 export interface Times {
   tick: number; // between looks, ms
@@ -50,6 +56,7 @@ const none: Frame = {};
 export interface Wishes {
   source: string; // the path at which the hub says where the camera is watched, with the purpose
   priority: number;
+  box: Box; // what it shares with the other cameras of its edge
 }
 
 export interface Hooks {
@@ -89,6 +96,7 @@ export class Machine {
   #measured = -Infinity; // when the age's sources were asked last
   #asked = -Infinity; // when the line's figures were
   #cancelTick: (() => void) | null = null;
+  #leaveBox: (() => void) | null = null;
   #ages: Ages;
   #frame: Frame = none; // the last
   #presented = 0;
@@ -108,6 +116,7 @@ export class Machine {
 
   /** Begins to watch; again after over or a refusal. */
   start(): void {
+    this.#leaveBox ??= this.wishes.box.join({ changed: () => this.hooks.changed(), nudge: () => this.nudge() });
     this.#began = this.environment.now();
     this.#tries = 0;
     this.frames = 0;
@@ -121,6 +130,8 @@ export class Machine {
     this.#set({ name: "idle" });
     this.#cancelTick?.();
     this.#cancelTick = null;
+    this.#leaveBox?.();
+    this.#leaveBox = null;
   }
 
   /** The one key: goes on watching when the view ends soon or is over, and tries at once where a pause goes on. */
@@ -145,6 +156,29 @@ export class Machine {
     if (this.state.name !== "lost" && !(this.state.name === "refused" && this.state.retryAt !== null)) return;
     this.state = { ...this.state, retryAt: Math.min(this.state.retryAt!, this.environment.now() + this.environment.random() * 500) };
     this.hooks.changed();
+  }
+
+  /** What a reader is told. */
+  get phase(): Phase {
+    const s = this.state;
+    if (s.name === "live" || s.name === "idle" || s.name === "over") return s.name;
+    if (s.name === "refused" && s.retryAt === null) return "refused";
+    if (this.last !== null) return "lost";
+    return s.name === "connecting" && s.after === null && this.wishes.box.cause === null ? "connecting" : "none";
+  }
+
+  /** Why there is no new frame: what stands between all cameras of the edge and this page, or else what this view has met. */
+  get cause(): Cause | null {
+    const s = this.state;
+    if (s.name === "live" || s.name === "idle" || s.name === "over") return null;
+    if (s.name === "refused" && s.retryAt === null) return s.cause;
+    return this.wishes.box.cause ?? (s.name === "connecting" ? s.after : s.cause);
+  }
+
+  /** What is waited for while it connects; null otherwise. Where the hub does not answer, that is the hub. */
+  get step(): Step | null {
+    if (this.state.name !== "connecting") return null;
+    return this.wishes.box.hubAway ? "hub" : this.state.step;
   }
 
   /** ms until the view ends by itself, in its last minute; else null. */
@@ -191,6 +225,7 @@ export class Machine {
     }
     this.#liveAt = now;
     this.#set({ name: "live" });
+    this.wishes.box.frame();
   }
 
   /** The page is hidden: browsers show no pictures then, and nothing follows from that. */
@@ -216,7 +251,10 @@ export class Machine {
     const way = this.reach.way(this.environment.now());
     const { cause } = this.reach;
     const events = {
-      step,
+      step: (s: Step) => {
+        if (s === "line") this.wishes.box.answered();
+        step(s);
+      },
       connected: (receiver: RTCRtpReceiver | null, picture: Picture) => {
         this.way = way;
         this.wayCause = cause;
@@ -270,6 +308,7 @@ export class Machine {
 
   #ended(cause: Cause): void {
     this.#hangUp();
+    this.wishes.box.failed(cause);
     if (cause.code === "over") return this.#set({ name: "over" });
     const now = this.environment.now();
     const no = refusal(cause);

@@ -3,7 +3,7 @@ import { fmt } from "../i18n/formats.svelte";
 import { maybe, t } from "../i18n/i18n.svelte";
 import { causeText } from "../i18n/causes";
 import type { Cause } from "./causes";
-import type { State } from "./machine";
+import type { Machine, Phase } from "./machine";
 
 /** A cause in words; the sentence of the hub or the site where it has no code. */
 export function causeWords(c: Cause): string {
@@ -12,10 +12,9 @@ export function causeWords(c: Cause): string {
   return maybe(`video.cause.${c.code}`, { n: c.n ?? 0, detail }) ?? detail;
 }
 
-/** What the state is called. */
-export function stateWords(s: State): string {
-  if (s.name === "connecting") return t(`video.step.${s.step}`);
-  return t(`video.state.${s.name}`);
+/** What the phase is called: "LOST"; while a tile connects for the first time, what it waits for. */
+export function phaseWords(m: Pick<Machine, "phase" | "step">): string {
+  return m.phase === "connecting" ? t(`video.step.${m.step ?? "turn"}`) : t(`video.state.${m.phase satisfies Phase}`);
 }
 
 /** "0.2 s", "14 s", "3 min" */
