@@ -3,13 +3,17 @@
 import { SvelteMap } from "svelte/reactivity";
 import { api } from "../../api/client";
 import type { Device } from "../../api/types";
-import { deviceKey } from "../../api/types";
 import type { components } from "../../api/schema";
 
 type Described = components["schemas"]["Series"];
 // The description cannot say of a list that it is never null; the hub's are not.
 export type Series = Omit<Described, "at" | "mean" | "low" | "high"> & Record<"at" | "mean" | "low" | "high", number[]>;
 export type Picture = components["schemas"]["Picture"];
+
+/** What is needed of a device to ask for its preview. */
+export type Previewed = Pick<Device, "kind" | "edge" | "name">;
+
+const keyOf = (d: Previewed): string => `${d.edge}/${d.name}`;
 
 const fresh = 60_000; // ms
 const pause = 120; // ms from what is shown to asking for it: what is only scrolled past is not asked for
@@ -21,13 +25,13 @@ class Previews {
   readonly series = new SvelteMap<string, Series>();
   readonly pictures = new SvelteMap<string, Picture | null>();
   #asked = new Map<string, number>(); // when, by key
-  #shown = new Set<readonly Device[]>();
+  #shown = new Set<readonly Previewed[]>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #due = 0; // when the timer looks
   #asking = false;
 
   /** Keeps what belongs to these devices fresh until the returned function is called. */
-  show(devices: readonly Device[]): () => void {
+  show(devices: readonly Previewed[]): () => void {
     this.#shown.add(devices);
     this.#later(pause);
     return () => this.#shown.delete(devices);
@@ -55,8 +59,8 @@ class Previews {
 
   async #ask(): Promise<void> {
     const now = performance.now();
-    const old = [...this.#shown].flat().filter((d) => now - (this.#asked.get(deviceKey(d)) ?? -Infinity) > fresh);
-    const wanted = [...new Map(old.map((d) => [deviceKey(d), d.kind]))];
+    const old = [...this.#shown].flat().filter((d) => now - (this.#asked.get(keyOf(d)) ?? -Infinity) > fresh);
+    const wanted = [...new Map(old.map((d) => [keyOf(d), d.kind]))];
     if (wanted.length === 0) return;
     for (const [key] of wanted) this.#asked.set(key, now);
     const of = (kind: string) => wanted.filter(([, k]) => k === kind).map(([key]) => key);
@@ -85,3 +89,6 @@ function* parts(keys: string[]): Generator<string[]> {
 }
 
 export const previews = new Previews();
+
+/** The last picture of a camera that is shown somewhere; reactive. */
+export const pictureOf = (camera: { edge: string; device: string }): Picture | null => previews.pictures.get(`${camera.edge}/${camera.device}`) ?? null;
