@@ -10,6 +10,7 @@ import { announce } from "../state/announce.svelte";
 import { incidents } from "../state/incidents.svelte";
 import { notifications } from "../state/notify.svelte";
 import { to } from "../state/router.svelte";
+import { session } from "../state/session.svelte";
 import { sound } from "../state/sound.svelte";
 
 const together = 150; // ms
@@ -31,6 +32,7 @@ export function raiseAlarms(): () => void {
     timer = undefined;
   };
   const end = incidents.onArrived((i) => {
+    if (i.assignee === session.user) return; // one's own report
     waiting.push(i);
     // In the background, where timers are late, what has come in one piece is one alarm.
     if (!document.hidden) timer ??= setTimeout(raise, together);

@@ -29,7 +29,7 @@ const page = 500; // the most that the hub gives at once
 const most = 20_000; // that are fetched unasked
 const batch = 100; // incidents that are asked for by ID in one request; 4 KB of address
 
-const mostTold = 1000; // an event comes twice only shortly after its first time
+const mostAnnounced = 1000; // an event comes twice only shortly after its first time
 
 const times = new WeakMap<Incident, number>();
 
@@ -43,10 +43,11 @@ export function openedAt(i: Incident): number {
   return at;
 }
 
-/** Not closed before closed, worst first, newest first. */
+/** Not closed before closed, what goes on before what has ended, worst first, newest first. */
 export function worstFirst(a: Incident, b: Incident): number {
   return (
     Number(a.state === "closed") - Number(b.state === "closed") ||
+    Number(a.condition === "closed") - Number(b.condition === "closed") ||
     rankOf(b.severity) - rankOf(a.severity) ||
     openedAt(b) - openedAt(a) ||
     (a.id < b.id ? 1 : a.id > b.id ? -1 : 0)
@@ -68,7 +69,7 @@ class Incidents {
   error: unknown = $state(null);
   #closedNext: string | null | undefined = $state(undefined);
   #closedPages = $state(0);
-  #told = new Set<string>(); // the newest that have been told as new, by ID; without the oldest beyond mostTold
+  #announced = new Set<string>(); // the newest that have been told as new, by ID; without the oldest beyond mostAnnounced
   #arrived = new Set<(i: Incident) => void>();
   #changed = new Set<(i: Incident, before: Incident | undefined) => void>();
   #round = 0;
@@ -105,7 +106,7 @@ class Incidents {
       this.#round += 1;
       this.#session += 1;
       this.#all.clear();
-      this.#told.clear();
+      this.#announced.clear();
       this.loading = "no";
       this.#closedNext = undefined;
     };
@@ -115,14 +116,16 @@ class Incidents {
     const before = this.#all.peek(i.id);
     const what = this.#all.put(strip(i));
     if (what !== "kept") for (const f of this.#changed) f(i, before);
-    if (this.#isNew(i) && this.#all.peek(i.id)?.state === "open") for (const f of this.#arrived) f(i);
+    // A person's report is in hand from its first version, and is new all the same.
+    const isOpen = i.source === "report" || this.#all.peek(i.id)?.state === "open";
+    if (this.#isNew(i) && isOpen) for (const f of this.#arrived) f(i);
   }
 
   /** Whether an event tells of an incident for the first time. While lists are being fetched, most of those that change are old. */
   #isNew(i: Incident): boolean {
-    if (i.version !== 1 || this.#told.has(i.id)) return false;
-    this.#told.add(i.id);
-    if (this.#told.size > mostTold) for (const oldest of this.#told) { this.#told.delete(oldest); break; }
+    if (i.version !== 1 || this.#announced.has(i.id)) return false;
+    this.#announced.add(i.id);
+    if (this.#announced.size > mostAnnounced) for (const oldest of this.#announced) { this.#announced.delete(oldest); break; }
     return true;
   }
 
