@@ -3,6 +3,7 @@ import { t } from "../i18n/i18n.svelte";
 import { errorText } from "../i18n/words";
 import { toast } from "../state/announce.svelte";
 import type { Command } from "../state/commands.svelte";
+import { openScreen } from "../state/follow.svelte";
 import { link } from "../state/link.svelte";
 import { notifications } from "../state/notify.svelte";
 import { palette } from "../state/palette.svelte";
@@ -21,6 +22,11 @@ export async function signOut(): Promise<void> {
   }
 }
 
+/** Opens the second window, which follows this one. */
+export function showScreen(): void {
+  if (!openScreen()) toast(t("screen.refused"), { kind: "bad" });
+}
+
 export function shellCommands(): Command[] {
   const go: Command[] = places.map((p) => ({
     id: `go.${p.id}`, group: "go", keys: [p.keys], label: () => t("shell.go.to", { view: t(p.label) }),
@@ -32,9 +38,11 @@ export function shellCommands(): Command[] {
   }));
   return [
     ...go,
+    { id: "go.screen", group: "go", keys: ["g w"], label: () => t("screen.open"), when: () => session.may("dispatcher"), run: showScreen },
     { id: "palette", group: "general", keys: ["Ctrl+k", "/"], label: () => t("shell.palette"), palette: false, inFields: true, run: () => palette.toggle() },
     { id: "keys", group: "general", keys: ["?"], label: () => t("shell.keys"), run: () => palette.toggleKeys() },
-    { id: "theme", group: "general", label: () => t(prefs.theme === "dark" ? "shell.theme.toLight" : "shell.theme.toDark"), run: () => (prefs.theme = prefs.theme === "dark" ? "light" : "dark") },
+    { id: "theme", group: "general", label: () => t(prefs.theme === "dark" ? "shell.theme.toLight" : "shell.theme.toDark"), run: () => (prefs.themeChoice = prefs.theme === "dark" ? "light" : "dark") },
+    { id: "theme.system", group: "general", label: () => t("shell.theme.toSystem"), when: () => prefs.themeChoice !== "system", run: () => (prefs.themeChoice = "system") },
     { id: "language", group: "general", label: () => t("shell.language.other"), find: () => "language 语言 中文 english", run: () => (prefs.language = prefs.language === "en" ? "zh-CN" : "en") },
     { id: "sound", group: "general", label: () => t(prefs.sound ? "sound.turnOff" : "sound.turnOn"), run: () => (prefs.sound = !prefs.sound) },
     { id: "sound.unmute", group: "general", label: () => t("sound.unmute"), when: () => sound.muted, run: () => sound.unmute() },

@@ -3,10 +3,12 @@ import { type Severity, severities } from "../api/types";
 import { type Language, languages } from "../i18n/messages";
 
 export type Theme = "dark" | "light";
+/** system: as the operating system has it, and as it changes */
+export type ThemeChoice = "system" | Theme;
 
 interface Kept {
   language: Language;
-  theme: Theme;
+  theme: ThemeChoice;
   sound: boolean;
   volume: number; // 0..1
   soundFrom: Severity; // the mildest that sounds
@@ -28,7 +30,7 @@ function preferred(): Language {
 
 /** What has been kept, as far as it makes sense; the defaults for the rest. */
 export function readPrefs(text: string | null): Kept {
-  const kept: Kept = { language: preferred(), theme: "dark", sound: true, volume: 0.7, soundFrom: "minor", notify: false, notifyFrom: "moderate", keys: true };
+  const kept: Kept = { language: preferred(), theme: "system", sound: true, volume: 0.7, soundFrom: "minor", notify: false, notifyFrom: "moderate", keys: true };
   let found: Partial<Record<keyof Kept, unknown>> = {};
   try {
     const value: unknown = JSON.parse(text ?? "{}");
@@ -37,7 +39,7 @@ export function readPrefs(text: string | null): Kept {
     /* somebody else's text: the defaults hold */
   }
   if (languages.includes(found.language as Language)) kept.language = found.language as Language;
-  if (found.theme === "light" || found.theme === "dark") kept.theme = found.theme;
+  if (found.theme === "light" || found.theme === "dark" || found.theme === "system") kept.theme = found.theme;
   if (typeof found.sound === "boolean") kept.sound = found.sound;
   if (typeof found.volume === "number" && found.volume >= 0 && found.volume <= 1) kept.volume = found.volume;
   for (const key of ["soundFrom", "notifyFrom"] as const) if (severities.includes(found[key] as Severity)) kept[key] = found[key] as Severity;
@@ -54,13 +56,19 @@ function stored(): string | null {
   }
 }
 
+/** What the operating system is set to; null where there is none, as in tests. */
+const system = typeof matchMedia === "undefined" ? null : matchMedia("(prefers-color-scheme: light)");
+
 class Prefs {
   #kept: Kept = $state(readPrefs(stored()));
+  #systemLight = $state(system?.matches ?? false);
 
   get language(): Language { return this.#kept.language; }
   set language(v: Language) { this.#put({ language: v }); }
-  get theme(): Theme { return this.#kept.theme; }
-  set theme(v: Theme) { this.#put({ theme: v }); }
+  /** the theme that is shown */
+  get theme(): Theme { return this.#kept.theme === "system" ? (this.#systemLight ? "light" : "dark") : this.#kept.theme; }
+  get themeChoice(): ThemeChoice { return this.#kept.theme; }
+  set themeChoice(v: ThemeChoice) { this.#put({ theme: v }); }
   get sound(): boolean { return this.#kept.sound; }
   set sound(v: boolean) { this.#put({ sound: v }); }
   get volume(): number { return this.#kept.volume; }
@@ -84,15 +92,24 @@ class Prefs {
     this.apply();
   }
 
-  /** Takes over what another tab of this browser sets. Returns what ends that. */
+  /** Follows what another tab of this browser sets, and the operating system's theme. Returns what ends that. */
   start(): () => void {
     const changed = (e: StorageEvent) => {
       if (e.key !== place) return;
       this.#kept = readPrefs(e.newValue);
       this.apply();
     };
+    const turned = () => {
+      this.#systemLight = system?.matches ?? false;
+      this.apply();
+    };
+    turned();
     addEventListener("storage", changed);
-    return () => removeEventListener("storage", changed);
+    system?.addEventListener("change", turned);
+    return () => {
+      removeEventListener("storage", changed);
+      system?.removeEventListener("change", turned);
+    };
   }
 
   /** Puts language and theme on the document. */

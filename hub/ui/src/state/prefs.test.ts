@@ -15,7 +15,7 @@ describe("prefs", () => {
     for (const text of [null, "", "null", "[]", "{", '{"language":"tlh","theme":3,"volume":7,"sound":"yes","soundFrom":"loud","notifyFrom":0,"notify":"yes"}']) {
       const p = readPrefs(text);
       expect(["en", "zh-CN"]).toContain(p.language);
-      expect(p).toMatchObject({ theme: "dark", sound: true, volume: 0.7, keys: true, soundFrom: "minor", notify: false, notifyFrom: "moderate" });
+      expect(p).toMatchObject({ theme: "system", sound: true, volume: 0.7, keys: true, soundFrom: "minor", notify: false, notifyFrom: "moderate" });
     }
   });
 });

@@ -9,6 +9,7 @@ export type Route =
   | { name: "report"; params: Record<string, never> }
   | { name: "admin"; params: { page: AdminPage } }
   | { name: "welcome"; params: Record<string, never> }
+  | { name: "screen"; params: Record<string, never> } // the second window: see state/follow.svelte.ts
   | { name: "missing"; params: { path: string } };
 
 export const adminPages = ["users", "tokens", "boxes", "webhooks", "views", "audit"] as const;
@@ -35,7 +36,7 @@ export function match(path: string): Route {
   if (first === "admin" && n === 1) return { name: "admin", params: { page: "users" } };
   const page = adminPages.find((p) => p === second);
   if (first === "admin" && n === 2 && page) return { name: "admin", params: { page } };
-  if (n === 1 && (first === "map" || first === "wall" || first === "report" || first === "welcome")) return { name: first, params: {} };
+  if (n === 1 && (first === "map" || first === "wall" || first === "report" || first === "welcome" || first === "screen")) return { name: first, params: {} };
   return { name: "missing", params: { path } };
 }
 
