@@ -90,15 +90,16 @@ afterEach(() => {
 const ids = () => incidents.sorted.map((i) => i.id);
 
 describe("order", () => {
-  it("is what waits, then the worst, then the newest", () => {
+  it("is what waits, then what goes on, then the worst, then the newest", () => {
     const list = [
       make("old", { severity: "severe", opened_at: "2026-05-03T06:00:00Z" }),
       make("closed", { severity: "extreme", state: "closed" }),
       make("mild", { severity: "minor", opened_at: "2026-05-03T09:00:00Z" }),
       make("new", { severity: "severe", opened_at: "2026-05-03T06:00:00.5Z" }),
       make("worst", { severity: "extreme" }),
+      make("ended", { severity: "extreme", condition: "closed" }),
     ];
-    expect(list.sort(worstFirst).map((i) => i.id)).toEqual(["worst", "new", "old", "mild", "closed"]);
+    expect(list.sort(worstFirst).map((i) => i.id)).toEqual(["worst", "new", "old", "mild", "ended", "closed"]);
   });
   it("takes a newer version only", () => {
     expect(isNewer(make("a", { version: 2 }), make("a", { version: 1, updated_at: "2027-01-01T00:00:00Z" }))).toBe(false);
@@ -125,8 +126,10 @@ describe("incidents", () => {
     await hub.greet();
     await hub.say("incident", 2, make("now"));
     await hub.say("incident", 3, make("now", { version: 2 }));
+    await hub.say("incident", 4, make("report", { source: "report", state: "acknowledged" })); // in hand from the start
+    await hub.say("incident", 5, make("old", { source: "report", state: "acknowledged", version: 4 })); // has only come into sight
     end();
-    expect(arrived).toEqual(["now"]);
+    expect(arrived).toEqual(["now", "report"]);
   });
 
   it("announces nothing old that changes while the lists are being fetched, and what is new once, whichever way it came first", async () => {

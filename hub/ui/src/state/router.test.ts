@@ -15,6 +15,8 @@ describe("match", () => {
     ["/admin", "admin", { page: "users" }],
     ["/admin/webhooks", "admin", { page: "webhooks" }],
     ["/welcome", "welcome", {}],
+    ["/screen", "screen", {}],
+    ["/screen/x", "missing", { path: "/screen/x" }],
     ["/admin/nothing", "missing", { path: "/admin/nothing" }],
     ["/devices/yard", "missing", { path: "/devices/yard" }],
     ["/map/x", "missing", { path: "/map/x" }],
