@@ -154,8 +154,12 @@ describe.each(ways)("a dispatcher, %s, by %s", (language, hand) => {
     const id = await hall.stage.tell("gate-7", { device: "yard", rule: "fence", kind: "line", severity: "moderate" });
     const p = await (await hall.sits({ language, hand })).signIn("li", `/incidents/${id}`);
     await p.press(p.page.getByRole("button", { name: p.say("incident.assign"), exact: true }));
-    await p.press(p.page.getByRole("menuitemradio", { name: p.say("incident.assign.away", { user: "away" }) }));
+    const away = p.page.getByRole("menuitemradio", { name: p.say("incident.assign.away", { user: "away" }) });
+    await p.page.keyboard.type("aw"); // letters go to a name, and are no commands: "a" would acknowledge
+    await until("the name", () => away.evaluate((e) => e === document.activeElement));
+    await p.press(away);
     await until("the assignment", async () => (await hall.stage.api<{ assignee: string }>(`/incidents/${id}`)).assignee === "away");
+    expect((await hall.stage.api<{ timeline: { kind: string }[] }>(`/incidents/${id}`)).timeline.map((f) => f.kind)).not.toContain("acknowledged");
   });
 
   it("is called by tone and notification while the console is in the background, without a timer", async () => {
