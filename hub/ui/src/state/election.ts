@@ -7,7 +7,6 @@ export interface Vote {
   kind: "vote";
   what: "claim" | "held" | "free";
   by: number; // the smaller one goes before
-  stolen: boolean; // taken from a tab that did not answer
 }
 
 const claimFor = 200; // ms within which the leading tab, or one that goes before, answers a claim
@@ -17,7 +16,6 @@ export class Election {
   #by = 0; // of the present claim
   #claims = false;
   #holds: AbortController | null = null;
-  #stolen = false;
   #refuse = (): void => {};
   #freed = (): void => {};
 
@@ -27,8 +25,7 @@ export class Election {
   receive(v: Vote): void {
     if (v.what === "free") return this.#freed();
     if (this.#holds) {
-      const before = v.stolen === this.#stolen ? v.by < this.#by : v.stolen;
-      if (v.what === "held" && before) this.#lose();
+      if (v.what === "held" && v.by < this.#by) this.#lose();
       else this.#say("held");
     } else if (v.what === "held" || v.by < this.#by) this.#refuse();
     else if (this.#claims) this.#say("claim"); // the other one began later, and has not heard it
@@ -39,7 +36,7 @@ export class Election {
     if (this.#holds) this.#say("held");
   }
 
-  /** Waits for the lead; rejects when the signal is aborted before. */
+  /** Waits for the lead, which a tab has that does not answer a claim; rejects when the signal is aborted before. */
   async lead(signal: AbortSignal): Promise<Lead> {
     const aborted = new Promise<never>((_, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true }));
     aborted.catch(() => {}); // also where nothing waits for it any more
@@ -51,13 +48,9 @@ export class Election {
       this.#claims = true;
       this.#say("claim");
       const won = await Promise.race([refused, new Promise<boolean>((done) => setTimeout(() => done(true), claimFor)), aborted]).finally(() => (this.#claims = false));
-      if (won) return this.#hold(false);
+      if (won) return this.#hold();
       await Promise.race([freed, aborted]);
     }
-  }
-
-  steal(): Lead {
-    return this.#hold(true);
   }
 
   /** The tab is closed. */
@@ -67,9 +60,8 @@ export class Election {
     this.#say("free");
   }
 
-  #hold(stolen: boolean): Lead {
+  #hold(): Lead {
     const mine = (this.#holds = new AbortController());
-    this.#stolen = stolen;
     this.#say("held");
     return { lost: mine.signal, end: () => void (this.#holds === mine && this.leave()) };
   }
@@ -77,11 +69,10 @@ export class Election {
   #lose(): void {
     const lost = this.#holds;
     this.#holds = null;
-    this.#stolen = false;
     lost?.abort();
   }
 
   #say(what: Vote["what"]): void {
-    this.post({ kind: "vote", what, by: this.#by, stolen: this.#stolen });
+    this.post({ kind: "vote", what, by: this.#by });
   }
 }

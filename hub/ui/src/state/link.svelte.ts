@@ -139,6 +139,7 @@ export class Link {
     while (tabs) {
       const lead = await this.#follow(tabs, stopped).catch((error: unknown) => { if (!stopped.aborted) this.#outside.failed(error); });
       if (stopped.aborted) return lead?.end();
+      if (lead === null) continue;
       this.#leads = true;
       if (!lead) break; // the browser refuses: this tab reads the stream for itself
       await this.#lead(AbortSignal.any([stopped, lead.lost]));
@@ -149,8 +150,8 @@ export class Link {
     await this.#lead(stopped);
   }
 
-  /** Follows the leading tab until this one has the lead. Rejects when it is stopped before. */
-  async #follow(tabs: Tabs, stopped: AbortSignal): Promise<Lead> {
+  /** Follows the leading tab until this one has the lead; null: it does not answer, and another one will lead. Rejects when it is stopped. */
+  async #follow(tabs: Tabs, stopped: AbortSignal): Promise<Lead | null> {
     const queue = new AbortController();
     const end = () => queue.abort();
     stopped.addEventListener("abort", end);

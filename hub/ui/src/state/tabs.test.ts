@@ -145,7 +145,7 @@ class Tab {
       const election = (this.election = new Election((m) => this.#send(m), () => false));
       this.receive = (m) => take(election, m, receive);
       return {
-        lead: (signal) => election.lead(signal), steal: () => Promise.resolve(election.steal()), send: (m) => this.#send(m),
+        lead: (signal) => election.lead(signal), steal: () => Promise.resolve(null), send: (m) => this.#send(m),
         close: () => { election.leave(); this.open = false; },
       };
     }

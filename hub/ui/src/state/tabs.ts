@@ -34,8 +34,8 @@ export interface Lead {
 export interface Tabs {
   /** Waits for the lead; rejects when the signal is aborted before. */
   lead(signal: AbortSignal): Promise<Lead>;
-  /** Takes the lead from the tab that has it. */
-  steal(): Promise<Lead>;
+  /** Takes the lead from the tab that has it; null where a further lead() does that, as nobody answers. */
+  steal(): Promise<Lead | null>;
   /** Sends to all other tabs. */
   send(m: Message): void;
   close(): void;
@@ -80,7 +80,7 @@ function elected(channel: BroadcastChannel, send: (m: Message) => void, receive:
   addEventListener("pagehide", leave);
   return {
     lead: (signal) => election.lead(signal),
-    steal: () => Promise.resolve(election.steal()),
+    steal: () => Promise.resolve(null),
     send,
     close: () => {
       leave();

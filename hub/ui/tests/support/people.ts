@@ -50,6 +50,7 @@ export class Person {
     });
     if (look.hand === "keyboard") await context.addInitScript(() => addEventListener("pointerdown", (e) => console.error(`a pointer was used: ${(e.target as Element).outerHTML.slice(0, 100)}`), true));
     await context.addInitScript(({ theme, language }) => {
+      if (location.protocol === "about:") return; // a new tab, before it goes anywhere
       const kept = JSON.parse(localStorage.getItem("gridpost.prefs") ?? "{}") as Record<string, unknown>;
       if (!("theme" in kept)) localStorage.setItem("gridpost.prefs", JSON.stringify({ language, theme, ...kept }));
       addEventListener("securitypolicyviolation", (e) => console.error(`policy broken: ${e.effectiveDirective} ${e.blockedURI} ${e.sourceFile}:${e.lineNumber} ${e.sample}`));
