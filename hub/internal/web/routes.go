@@ -73,6 +73,7 @@ func routes() []route {
 		{"list-roster", "GET", "/api/v1/roster", monitor, filtered, ""},
 
 		{"list-incidents", "GET", "/api/v1/incidents", monitor, filtered, ""},
+		{"export-incidents", "GET", "/api/v1/incidents.csv", dispatcher, filtered, ""},
 		{"count-incidents", "GET", "/api/v1/incidents/counts", monitor, filtered, ""},
 		{"list-noise", "GET", "/api/v1/incidents/noise", monitor, filtered, ""},
 		{"list-transitions", "GET", "/api/v1/incidents/transitions", monitor, anySite, ""},

@@ -239,7 +239,7 @@ func TestListsOfIncidents(t *testing.T) {
 			t.Errorf("%s: %d incidents, want %d", query, len(l.Incidents), want)
 		}
 	}
-	for query, want := range map[string]string{"grouped=true&q=x": "groups_filter", "q=%21": "search_empty"} {
+	for query, want := range map[string]string{"grouped=true&q=x": "groups_filter", "grouped=true&sort=severity": "groups_filter", "grouped=true&outcome=other": "groups_filter", "sort=device&q=x": "search_sort", "q=%21": "search_empty"} {
 		got := p.call(t, auth.Monitor, "GET", "/api/v1/incidents?"+query, nil)
 		if code, _ := got.code(t); got.status != http.StatusUnprocessableEntity || code != want {
 			t.Errorf("%s: %d %s", query, got.status, got.body)

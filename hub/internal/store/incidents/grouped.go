@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"gridpost/detection"
@@ -12,7 +13,7 @@ import (
 )
 
 // ErrNotGrouped says that a filter does not apply to groups: it would need every incident of each group.
-var ErrNotGrouped = errors.New("groups cannot be filtered by text, assignee, group or IDs")
+var ErrNotGrouped = errors.New("groups cannot be sorted, or filtered by text, assignee, outcome, group or IDs")
 
 // Group is a row of the grouped list.
 type Group struct {
@@ -45,9 +46,10 @@ type GroupPosition struct {
 
 // Groups returns a page of groups, those with the newest incident first. State and Condition match groups
 // that have such an incident, Severity those of which it is the highest, Since and Until those that have
-// incidents on both sides of the period's bounds or within. Text, Assignee, Group and IDs are refused.
+// incidents on both sides of the period's bounds or within. Text, Assignee, Outcome, Group, IDs and another
+// order are refused.
 func (r *Repository) Groups(ctx context.Context, q Query, after GroupPosition) ([]Group, error) {
-	if q.Text != "" || q.Assignee != "" || q.Group != "" || q.IDs != nil {
+	if q.Text != "" || q.Assignee != "" || q.Outcome != "" || q.Group != "" || q.IDs != nil || q.Sort != ByTime || q.Ascending {
 		return nil, ErrNotGrouped
 	}
 	reader := r.db.Read(ctx)
@@ -96,8 +98,12 @@ func (r *Repository) groupQuery(q Query, after GroupPosition) (text string, args
 	c.equal("g.rule", q.Rule)
 	c.equal("g.kind", q.Kind)
 	c.equal("g.source", string(q.Source))
-	if q.Severity != "" {
-		c.add("g.severity = ?", rank(q.Severity))
+	if severities := q.severities(); len(severities) > 0 {
+		ranks := make([]any, len(severities))
+		for i, s := range severities {
+			ranks[i] = rank(s)
+		}
+		c.add("g.severity IN (?"+strings.Repeat(", ?", len(ranks)-1)+")", ranks...)
 	}
 	if !q.Since.IsZero() {
 		c.add("g.last_at >= ?", db.Millis(q.Since))

@@ -20,28 +20,26 @@ type Query struct {
 	Device    string
 	Rule      string
 	Kind      string
-	Severity  detection.Severity
 	Site      string
 	Source    Source
 	Assignee  string
+	Outcome   Outcome
 	Group     string
 	Since     time.Time // occurred then or later
 	Until     time.Time // occurred before
 	Text      string    // words that all have to be found
 	IDs       []string  // nil: any
 
-	After Position // where the page before ended; zero: the first page
-	Limit int
+	Severities []detection.Severity // one of them
+
+	Sort      Sort
+	Ascending bool
+	After     Position // where the page before ended; zero: the first page
+	Limit     int
 }
 
 // Unclosed is a Query.State that matches open and acknowledged incidents.
 const Unclosed State = "unclosed"
-
-// Position is a place in a list: that of its last row.
-type Position struct {
-	At     time.Time
-	Number int64
-}
 
 // conditions are those of a WHERE clause, with their arguments.
 type conditions struct {
@@ -66,8 +64,8 @@ func (c *conditions) String() string {
 	return strings.Join(c.text, " AND ")
 }
 
-// List returns a page of incidents with their evidence, without timelines: newest first by OccurredAt
-// or, when it is a search, by arrival.
+// List returns a page of incidents with their evidence, without timelines, in the order of Query.Sort:
+// newest first by OccurredAt or, when it is a search, by arrival, unless it says otherwise.
 func (r *Repository) List(ctx context.Context, q Query) ([]Incident, error) {
 	reader := r.db.Read(ctx)
 	rows, err := r.page(reader, q)
@@ -81,8 +79,8 @@ func (r *Repository) List(ctx context.Context, q Query) ([]Incident, error) {
 	return all, addEvidence(reader, r.db.Engine(), all)
 }
 
-// page returns the rows of a page.
-func (r *Repository) page(reader db.Reader, q Query) ([]row, error) {
+// timed returns the rows of a page that is sorted by time alone.
+func (r *Repository) timed(reader db.Reader, q Query) ([]row, error) {
 	read := func(text string, args []any, err error) ([]row, error) {
 		if err != nil {
 			return nil, err
@@ -90,14 +88,14 @@ func (r *Repository) page(reader db.Reader, q Query) ([]row, error) {
 		return db.Collect(scanRow)(reader.Rows(text, args...))
 	}
 	if strings.TrimSpace(q.Text) != "" {
-		if r.db.Engine() == db.Postgres {
+		if r.db.Engine() == db.Postgres && !q.Ascending {
 			if rows, err := read(r.newestQuery(q)); err != nil || len(rows) >= q.Limit {
 				return rows, err
 			}
 		}
 		return read(r.searchQuery(reader, q))
 	}
-	few, match, err := r.few(reader, q)
+	few, match, err := r.few(reader, q, q.filterMatch())
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +106,13 @@ func (r *Repository) page(reader db.Reader, q Query) ([]row, error) {
 	return read(r.walkQuery(reader, q))
 }
 
-const byTime = ` ORDER BY i.occurred_at DESC, i.number DESC LIMIT ?`
+// byTime orders by time.
+func (q Query) byTime() string {
+	if q.Ascending {
+		return ` ORDER BY i.occurred_at, i.number LIMIT ?`
+	}
+	return ` ORDER BY i.occurred_at DESC, i.number DESC LIMIT ?`
+}
 
 // walkQuery walks an index by time until a page is full.
 func (r *Repository) walkQuery(reader db.Reader, q Query) (text string, args []any, err error) {
@@ -117,21 +121,29 @@ func (r *Repository) walkQuery(reader db.Reader, q Query) (text string, args []a
 		return "", nil, err
 	}
 	c := q.after(r.db.Engine())
-	return `SELECT ` + columns + ` FROM incidents i` + hint + ` WHERE ` + c.String() + byTime, append(c.args, q.Limit), nil
+	return `SELECT ` + columns + ` FROM incidents i` + hint + ` WHERE ` + c.String() + q.byTime(), append(c.args, q.Limit), nil
 }
 
 // fewQuery sorts the incidents that the full-text index finds. Only SQLite needs it.
 func (r *Repository) fewQuery(q Query, match string) (text string, args []any) {
 	c := q.after(r.db.Engine())
-	return `SELECT ` + columns + ` FROM incident_search s JOIN incidents i ON i.number = s.rowid WHERE s.incident_search MATCH ? AND ` + c.String() + byTime,
+	return `SELECT ` + columns + ` FROM incident_search s JOIN incidents i ON i.number = s.rowid WHERE s.incident_search MATCH ? AND ` + c.String() + q.byTime(),
 		append(append([]any{match}, c.args...), q.Limit)
+}
+
+// beyond compares what comes later in a list with its position.
+func (q Query) beyond() string {
+	if q.Ascending {
+		return ">"
+	}
+	return "<"
 }
 
 // after is filters for the page after a position.
 func (q Query) after(e db.Engine) *conditions {
 	c := q.filters(e)
 	if q.After.Number != 0 {
-		c.add("(i.occurred_at, i.number) < (?, ?)", db.Millis(q.After.At), q.After.Number)
+		c.add("(i.occurred_at, i.number) "+q.beyond()+" (?, ?)", db.Millis(q.After.At), q.After.Number)
 	}
 	return c
 }
@@ -169,12 +181,25 @@ func (q Query) filters(e db.Engine) *conditions {
 	if q.Assignee != "" {
 		c.add("i.assignee != '' AND i.assignee = ?", q.Assignee)
 	}
+	if q.Outcome != "" {
+		c.add("i.outcome != '' AND i.outcome = ?", string(q.Outcome))
+	}
 	c.equal("i.group_id", q.Group)
 	c.equal("i.edge", q.Edge)
 	c.equal("i.device", q.Device)
 	c.equal("i.rule", q.Rule)
 	c.equal("i.kind", q.Kind)
-	c.equal("i.severity", string(q.Severity))
+	switch severities := q.severities(); len(severities) {
+	case 0:
+	case 1:
+		c.equal("i.severity", string(severities[0]))
+	default:
+		args := make([]any, len(severities))
+		for i, s := range severities {
+			args[i] = string(s)
+		}
+		c.add("i.severity IN (?"+strings.Repeat(", ?", len(args)-1)+")", args...)
+	}
 	c.equal("i.site", q.Site)
 	if !q.Since.IsZero() {
 		c.add("i.occurred_at >= ?", db.Millis(q.Since))
@@ -209,11 +234,18 @@ func (q Query) filterMatch() (m match) {
 		field byte
 		value string
 	}{
-		{'r', q.Rule}, {'k', q.Kind}, {'v', string(q.Severity)}, {'s', q.Site}, {'a', q.Assignee}, {'g', q.Group},
+		{'r', q.Rule}, {'k', q.Kind}, {'s', q.Site}, {'a', q.Assignee}, {'u', string(q.Outcome)}, {'g', q.Group},
 	} {
 		if f.value != "" {
 			add(filterToken(f.field, f.value))
 		}
+	}
+	if severities := q.severities(); len(severities) > 0 {
+		one := make([]string, len(severities))
+		for i, s := range severities {
+			one[i] = filterToken('v', string(s))
+		}
+		add(one...)
 	}
 	switch {
 	case q.Edge != "" && q.Device != "":
@@ -294,8 +326,12 @@ func (r *Repository) searchQuery(reader db.Reader, q Query) (text string, args [
 	}
 	c := q.filters(r.db.Engine())
 	if q.After.Number != 0 {
-		c.add(key+" < ?", q.After.Number)
+		c.add(key+" "+q.beyond()+" ?", q.After.Number)
 	}
-	return `SELECT ` + columns + ` FROM ` + from + ` WHERE ` + where + ` AND ` + c.String() + ` ORDER BY ` + key + ` DESC LIMIT ?`,
+	direction := ` DESC`
+	if q.Ascending {
+		direction = ``
+	}
+	return `SELECT ` + columns + ` FROM ` + from + ` WHERE ` + where + ` AND ` + c.String() + ` ORDER BY ` + key + direction + ` LIMIT ?`,
 		append(append([]any{match}, c.args...), q.Limit), nil
 }

@@ -22,7 +22,7 @@ func queries(now time.Time) map[string]Query {
 		"acknowledged":          {State: Acknowledged},
 		"closed":                {State: Closed},
 		"unclosed":              {State: Unclosed},
-		"unclosed extreme":      {State: Unclosed, Severity: detection.Extreme},
+		"unclosed extreme":      {State: Unclosed, Severities: []detection.Severity{detection.Extreme}},
 		"unclosed of an edge":   {State: Unclosed, Edge: "edge-7"},
 		"open of a device":      {State: Open, Edge: "edge-7", Device: "cam-2"},
 		"condition open":        {Condition: detection.Open},
@@ -32,16 +32,26 @@ func queries(now time.Time) map[string]Query {
 		"device and rule":       {Edge: "edge-7", Device: "cam-2", Rule: "rule-3"},
 		"rule":                  {Rule: "rare"},
 		"kind":                  {Kind: "silence"},
-		"severity":              {Severity: detection.Extreme},
-		"edge and severity":     {Edge: "edge-7", Severity: detection.Extreme},
+		"severity":              {Severities: []detection.Severity{detection.Extreme}},
+		"edge and severity":     {Edge: "edge-7", Severities: []detection.Severity{detection.Extreme}},
 		"site":                  {Site: "edge-3"},
 		"source report":         {Source: FromReport},
 		"source edge":           {Source: FromEdge},
 		"assignee":              {Assignee: "li"},
+		"outcome":               {Outcome: FalseAlarm},
+		"rare outcome":          {Outcome: HandedOn},
+		"outcome of an edge":    {Outcome: FalseAlarm, Edge: "edge-7"},
+		"search of an outcome":  {Text: "crossed", Outcome: HandedOn},
+		"severities":            {Severities: []detection.Severity{detection.Severe, detection.Extreme}},
+		"all severities":        {Severities: allSeverities},
+		"oldest first":          {Ascending: true},
+		"oldest of a day":       {Since: now.Add(-200 * 24 * time.Hour), Until: now.Add(-199 * 24 * time.Hour), Ascending: true},
+		"oldest of a search":    {Text: "crossed", Ascending: true},
+		"oldest of a device":    {Edge: "edge-7", Device: "cam-2", Ascending: true},
 		"group":                 {Group: "00000000-0000-7000-8000-000000000005"},
 		"since":                 {Since: now.Add(-10 * 24 * time.Hour)},
 		"a day":                 {Since: now.Add(-200 * 24 * time.Hour), Until: now.Add(-199 * 24 * time.Hour)},
-		"everything together":   {State: Closed, Edge: "edge-7", Device: "cam-2", Rule: "rule-3", Kind: "line", Severity: detection.Minor, Site: "edge-7", Source: FromEdge, Until: now},
+		"everything together":   {State: Closed, Edge: "edge-7", Device: "cam-2", Rule: "rule-3", Kind: "line", Severities: []detection.Severity{detection.Minor}, Site: "edge-7", Source: FromEdge, Until: now},
 		"IDs":                   {IDs: []string{"00000000-0000-7000-8000-000000000007", "00000000-0000-7000-8000-000000000003", "none"}},
 		"search":                {Text: "crossed"},
 		"search Chinese":        {Text: "水位"},
@@ -65,7 +75,7 @@ func (q Query) accepts(inc Incident) bool {
 	}
 	same := func(want, got string) bool { return want == "" || want == got }
 	return (same(string(q.State), string(inc.State)) || q.State == Unclosed && inc.State != Closed) && same(string(q.Condition), string(inc.Condition)) &&
-		same(q.Edge, inc.Edge) && same(q.Device, inc.Device) && same(q.Rule, inc.Rule) && same(q.Kind, inc.Kind) && same(string(q.Severity), string(inc.Severity)) &&
+		same(q.Edge, inc.Edge) && same(q.Device, inc.Device) && same(q.Rule, inc.Rule) && same(q.Kind, inc.Kind) && (q.Severities == nil || slices.Contains(q.Severities, inc.Severity)) && same(string(q.Outcome), string(inc.Outcome)) &&
 		same(q.Site, inc.Site) && same(string(q.Source), string(inc.Source)) && same(q.Assignee, inc.Assignee) && same(q.Group, inc.Group) &&
 		(q.Since.IsZero() || !inc.OccurredAt.Before(q.Since)) && (q.Until.IsZero() || inc.OccurredAt.Before(q.Until))
 }
@@ -84,7 +94,11 @@ func TestListsAndPlans(t *testing.T) {
 		for name, q := range queries(now) {
 			q.Scope, q.Limit = scope.All(), 100
 			var want, got []string
-			for _, inc := range everything { // newest first; arrival is the same order here
+			sorted := slices.Clone(everything) // newest first; arrival is the same order here
+			if q.Ascending {
+				slices.Reverse(sorted)
+			}
+			for _, inc := range sorted {
 				if q.accepts(inc) && len(want) < 250 {
 					want = append(want, inc.ID)
 				}
@@ -128,7 +142,7 @@ func TestListsAndPlans(t *testing.T) {
 		}
 		crowded(t, d, r)
 		if d.Engine() == db.SQLite {
-			text, args := r.fewQuery(Query{Rule: "rule-3", Severity: detection.Severe, Limit: 100}, "xr AND xv")
+			text, args := r.fewQuery(Query{Rule: "rule-3", Severities: []detection.Severity{detection.Severe}, Limit: 100}, "xr AND xv")
 			checkPlan(t, d, "few", text, args)
 		}
 		if counts, err := r.Counts(t.Context(), scope.All()); err != nil || total(counts) != seededIncidents {
@@ -164,7 +178,7 @@ func crowded(t *testing.T, d *db.DB, r *Repository) {
 		want   string
 	}{{0, "incidents_unclosed"}, {small, "incidents_severity"}, {-small, "incidents_unclosed"}} {
 		set(step.change)
-		got, err := r.hint(d.Read(t.Context()), Query{State: Open, Severity: detection.Extreme})
+		got, err := r.hint(d.Read(t.Context()), Query{State: Open, Severities: []detection.Severity{detection.Extreme}})
 		if err != nil || got != " INDEXED BY "+step.want {
 			t.Errorf("%+d unclosed incidents: %s, %v; want %s", step.change, got, err, step.want)
 		}

@@ -12,11 +12,14 @@ import (
 const sortable = 5000
 
 // few says whether so few incidents pass several filters that the full-text index, which has a token for
-// each, finds them faster than an index of one of the filters; then text is what they match. PostgreSQL
-// combines indexes by itself.
-func (r *Repository) few(reader db.Reader, q Query) (few bool, text string, err error) {
-	m := q.filterMatch()
-	if r.db.Engine() != db.SQLite || q.IDs != nil || len(m) < 2 {
+// each, finds them faster than an index of one of the filters; then text is what they match. m are the
+// tokens of the filters. PostgreSQL combines indexes by itself.
+func (r *Repository) few(reader db.Reader, q Query, m match) (few bool, text string, err error) {
+	least := 2
+	if len(q.severities()) > 1 || q.Sort == ByDevice { // no index has the filter and the order
+		least = 1
+	}
+	if r.db.Engine() != db.SQLite || q.IDs != nil || len(m) < least {
 		return false, "", nil
 	}
 	var backlog int // those of before the index are found without it
@@ -68,6 +71,8 @@ func (r *Repository) hint(reader db.Reader, q Query) (string, error) {
 		name = "incidents_edge"
 	case q.Source == FromReport:
 		name = "incidents_report"
+	case q.Outcome != "":
+		name = "incidents_outcome"
 	default:
 		var err error
 		if name, err = wide(reader, q, unclosed); err != nil {
@@ -79,7 +84,7 @@ func (r *Repository) hint(reader db.Reader, q Query) (string, error) {
 
 // wide names the index of a list over all edges.
 func wide(reader db.Reader, q Query, unclosed bool) (string, error) {
-	narrow := q.Rule != "" || q.Kind != "" || q.Site != "" || q.Severity != ""
+	narrow := q.Rule != "" || q.Kind != "" || q.Site != "" || len(q.severities()) == 1
 	if unclosed {
 		var n int
 		if err := reader.One(`SELECT coalesce(sum(n), 0) FROM incident_counts WHERE state != 'closed'`)(&n); err != nil {
@@ -96,7 +101,7 @@ func wide(reader db.Reader, q Query, unclosed bool) (string, error) {
 		return "incidents_site", nil
 	case q.Kind != "":
 		return "incidents_kind", nil
-	case q.Severity != "":
+	case len(q.severities()) == 1:
 		return "incidents_severity", nil
 	}
 	return "incidents_occurred", nil

@@ -90,7 +90,7 @@ func filterTokens(inc Incident) []string {
 	return []string{
 		filterToken('e', inc.Edge), filterToken('n', inc.Edge+"/"+inc.Device), filterToken('r', inc.Rule), filterToken('k', inc.Kind),
 		filterToken('v', string(inc.Severity)), filterToken('t', string(inc.State)), filterToken('c', string(inc.Condition)),
-		filterToken('o', string(inc.Source)), filterToken('s', inc.Site), filterToken('a', inc.Assignee), filterToken('g', inc.Group),
+		filterToken('o', string(inc.Source)), filterToken('s', inc.Site), filterToken('a', inc.Assignee), filterToken('u', string(inc.Outcome)), filterToken('g', inc.Group),
 		dayToken(inc.OccurredAt), monthToken(inc.OccurredAt),
 	}
 }
@@ -98,7 +98,7 @@ func filterTokens(inc Incident) []string {
 // filterChanged says whether a change of an incident changes its tokens.
 func filterChanged(a, b Incident) bool {
 	return a.Severity != b.Severity || a.State != b.State || a.Condition != b.Condition || a.Assignee != b.Assignee ||
-		a.Title != b.Title || a.Names != b.Names
+		a.Outcome != b.Outcome || a.Title != b.Title || a.Names != b.Names
 }
 
 // searchable says whether a fact has a text that a person wrote.

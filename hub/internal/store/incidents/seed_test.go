@@ -37,6 +37,13 @@ func seed(t testing.TB, d *db.DB, n int) {
 				case i%403 == 0:
 					inc.Edge, inc.Device, inc.Rule, inc.Kind, inc.Source, inc.Title = "", "", "", "report", FromReport, "西门水位超过警戒线"
 				}
+				switch {
+				case inc.State != Closed:
+				case i%1000 == 9:
+					inc.Outcome = HandedOn
+				case i%11 == 0:
+					inc.Outcome = FalseAlarm
+				}
 				if i%801 == 0 {
 					inc.Condition, inc.Kind, inc.Rule = detection.Open, "silence", "rare"
 				}

@@ -216,10 +216,30 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Incidents or groups of them, newest first
+         * Incidents or groups of them, newest first unless sorted otherwise
          * @description Needs the role monitor; answers with what belongs to the caller's sites.
          */
         get: operations["list-incidents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Incidents as CSV (RFC 4180, UTF-8 with a byte order mark), 100000 at most; the last row says when there are more
+         * @description Needs the role dispatcher; answers with what belongs to the caller's sites.
+         */
+        get: operations["export-incidents"];
         put?: never;
         post?: never;
         delete?: never;
@@ -3159,21 +3179,27 @@ export interface operations {
                 rule?: string;
                 /** @description kind of the rule, or of the report */
                 kind?: string;
-                severity?: "minor" | "moderate" | "severe" | "extreme";
+                /** @description one of these, separated by commas */
+                severity?: ("minor" | "moderate" | "severe" | "extreme")[] | null;
                 site?: string;
                 source?: "edge" | "report";
                 assignee?: string;
+                /** @description what came of it */
+                outcome?: "false_alarm" | "dealt_with" | "handed_on" | "other" | "joined";
                 /** @description incidents of one group */
                 group?: string;
                 /** @description occurred then or later */
                 since?: string;
                 /** @description occurred before */
                 until?: string;
-                /** @description words that are all found in its title, names, notes or reports; the order is then that of arrival */
+                /** @description words that are all found in its title, names, notes or reports; the order by time is then that of arrival */
                 q?: string;
+                /** @description device: by site, edge and device, not together with q; of the same severity or state the newest first */
+                sort?: "occurred" | "severity" | "state" | "device";
+                order?: "asc" | "desc";
                 /** @description only these, separated by commas; unknown ones are left out */
                 ids?: string[] | null;
-                /** @description groups instead of incidents; not together with q, assignee, group or ids */
+                /** @description groups instead of incidents; not together with q, assignee, outcome, group, ids or another order */
                 grouped?: boolean;
             };
             header?: never;
@@ -3189,6 +3215,91 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["IncidentsOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "export-incidents": {
+        parameters: {
+            query?: {
+                state?: "open" | "acknowledged" | "closed" | "unclosed";
+                /** @description whether what opened it still holds */
+                condition?: "open" | "closed";
+                edge?: string;
+                device?: string;
+                rule?: string;
+                /** @description kind of the rule, or of the report */
+                kind?: string;
+                /** @description one of these, separated by commas */
+                severity?: ("minor" | "moderate" | "severe" | "extreme")[] | null;
+                site?: string;
+                source?: "edge" | "report";
+                assignee?: string;
+                /** @description what came of it */
+                outcome?: "false_alarm" | "dealt_with" | "handed_on" | "other" | "joined";
+                /** @description incidents of one group */
+                group?: string;
+                /** @description occurred then or later */
+                since?: string;
+                /** @description occurred before */
+                until?: string;
+                /** @description words that are all found in its title, names, notes or reports; the order by time is then that of arrival */
+                q?: string;
+                /** @description device: by site, edge and device, not together with q; of the same severity or state the newest first */
+                sort?: "occurred" | "severity" | "state" | "device";
+                order?: "asc" | "desc";
+                /** @description IANA time zone of its times, such as Asia/Shanghai */
+                tz?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the first row has the names of the columns */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
                 };
             };
             /** @description Unauthorized */
