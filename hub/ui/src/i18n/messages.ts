@@ -13,6 +13,8 @@ import codesEn from "./codes.en.json";
 import codesZh from "./codes.zh-CN.json";
 import devicesEn from "./devices.en.json";
 import devicesZh from "./devices.zh-CN.json";
+import findEn from "./find.en.json";
+import findZh from "./find.zh-CN.json";
 import incidentEn from "./incident.en.json";
 import incidentZh from "./incident.zh-CN.json";
 import incidentsEn from "./incidents.en.json";
@@ -33,10 +35,10 @@ import wordsEn from "./words.en.json";
 import wordsZh from "./words.zh-CN.json";
 
 const en = {
-  ...shellEn, ...wordsEn, ...incidentsEn, ...incidentEn, ...mapEn, ...videoEn, ...devicesEn, ...adminEn, ...peopleEn, ...reportEn, ...refusalsEn, ...codesEn,
+  ...shellEn, ...wordsEn, ...incidentsEn, ...findEn, ...incidentEn, ...mapEn, ...videoEn, ...devicesEn, ...adminEn, ...peopleEn, ...reportEn, ...refusalsEn, ...codesEn,
 };
 const zh = {
-  ...shellZh, ...wordsZh, ...incidentsZh, ...incidentZh, ...mapZh, ...videoZh, ...devicesZh, ...adminZh, ...peopleZh, ...reportZh, ...refusalsZh, ...codesZh,
+  ...shellZh, ...wordsZh, ...incidentsZh, ...findZh, ...incidentZh, ...mapZh, ...videoZh, ...devicesZh, ...adminZh, ...peopleZh, ...reportZh, ...refusalsZh, ...codesZh,
 };
 
 export const languages = ["zh-CN", "en"] as const;
@@ -52,6 +54,7 @@ export const parts: Record<string, Record<Language, Record<string, string>>> = {
   shell: { en: shellEn, "zh-CN": shellZh },
   words: { en: wordsEn, "zh-CN": wordsZh },
   incidents: { en: incidentsEn, "zh-CN": incidentsZh },
+  find: { en: findEn, "zh-CN": findZh },
   incident: { en: incidentEn, "zh-CN": incidentZh },
   map: { en: mapEn, "zh-CN": mapZh },
   video: { en: videoEn, "zh-CN": videoZh },

@@ -16,7 +16,7 @@ export interface PlaceInShell {
 }
 
 export const places: PlaceInShell[] = [
-  { id: "incidents", path: "/incidents", label: "shell.go.incidents", icon: "incidents", keys: "g i", routes: ["incidents", "incident"], role: "monitor", phone: true },
+  { id: "incidents", path: "/incidents", label: "shell.go.incidents", icon: "incidents", keys: "g i", routes: ["incidents", "incident", "print"], role: "monitor", phone: true },
   { id: "map", path: "/map", label: "shell.go.map", icon: "map", keys: "g m", routes: ["map"], role: "monitor", phone: true },
   { id: "wall", path: "/wall", label: "shell.go.wall", icon: "wall", keys: "g v", routes: ["wall"], role: "dispatcher", phone: true },
   { id: "devices", path: "/devices", label: "shell.go.devices", icon: "devices", keys: "g d", routes: ["devices", "device"], role: "monitor", phone: true },

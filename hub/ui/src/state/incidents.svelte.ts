@@ -1,4 +1,5 @@
-// Every incident that is not closed, and as many closed ones as have been asked for.
+// Every incident that is not closed, and those that were closed or looked at last. Lists of closed ones are in
+// closed.svelte.ts.
 //
 // What always holds: an incident is only ever replaced by a newer version of itself, whichever way
 // it came (stream, list, answer to an action), so the ways need no order among them.
@@ -10,16 +11,24 @@ import { link } from "./link.svelte";
 /** What GET /api/v1/incidents filters by. */
 export interface IncidentQuery {
   state?: "open" | "acknowledged" | "closed" | "unclosed" | undefined;
-  severity?: Severity | undefined;
+  severity?: string | undefined; // one of these, separated by commas
   edge?: string | undefined;
   device?: string | undefined;
+  kind?: string | undefined;
+  source?: Incident["source"] | undefined;
+  assignee?: string | undefined;
+  outcome?: string | undefined;
   since?: Date | undefined;
+  until?: Date | undefined;
+  q?: string | undefined;
+  sort?: "severity" | "state" | "device" | undefined;
+  order?: "asc" | undefined;
   ids?: string | undefined; // separated by commas
   limit?: number | undefined;
   next?: string | undefined;
 }
 
-interface Page {
+export interface IncidentPage {
   incidents: Incident[];
   next: string | null;
 }
@@ -27,11 +36,13 @@ interface Page {
 const firstPage = 100; // small, so that something is on the screen soon
 const page = 500; // the most that the hub gives at once
 const most = 20_000; // that are fetched unasked
+export const keptClosed = 500; // closed ones that are kept; the oldest to come goes first
 const batch = 100; // incidents that are asked for by ID in one request; 4 KB of address
 
 const mostAnnounced = 1000; // an event comes twice only shortly after its first time
 
 const times = new WeakMap<Incident, number>();
+const occurrences = new WeakMap<Incident, number>();
 
 /** When it opened, ms. */
 export function openedAt(i: Incident): number {
@@ -39,6 +50,16 @@ export function openedAt(i: Incident): number {
   if (at === undefined) {
     at = Date.parse(i.opened_at);
     times.set(i, at);
+  }
+  return at;
+}
+
+/** When it occurred by the hub's clock, ms: what the hub's lists are filtered and sorted by. */
+export function occurredAt(i: Incident): number {
+  let at = occurrences.get(i);
+  if (at === undefined) {
+    at = i.occurred_at ? Date.parse(i.occurred_at) : openedAt(i);
+    occurrences.set(i, at);
   }
   return at;
 }
@@ -67,8 +88,7 @@ class Incidents {
   loading: Loading = $state("no");
   /** why the last fetch failed; null when it did not */
   error: unknown = $state(null);
-  #closedNext: string | null | undefined = $state(undefined);
-  #closedPages = $state(0);
+  #closed = new Set<string>(); // IDs of the closed ones, in the order in which they came
   #announced = new Set<string>(); // the newest that have been told as new, by ID; without the oldest beyond mostAnnounced
   #arrived = new Set<(i: Incident) => void>();
   #changed = new Set<(i: Incident, before: Incident | undefined) => void>();
@@ -78,12 +98,6 @@ class Incidents {
   /** all that are known, worst and newest first; reactive, a new array after each change */
   get sorted(): Incident[] { return this.#all.sorted; }
   get size(): number { return this.#all.size; }
-  /** whether the hub has closed ones that have not been fetched */
-  get moreClosed(): boolean { return this.#closedNext !== null; }
-
-  /** how many pages of closed ones have been fetched */
-  get closedPages(): number { return this.#closedPages; }
-
   get(id: string): Incident | undefined { return this.#all.get(id); }
 
   /** Calls f once with each incident that happens from now on, unless somebody has acknowledged it already. */
@@ -107,14 +121,14 @@ class Incidents {
       this.#session += 1;
       this.#all.clear();
       this.#announced.clear();
+      this.#closed.clear();
       this.loading = "no";
-      this.#closedNext = undefined;
     };
   }
 
   #take(i: Incident): void {
     const before = this.#all.peek(i.id);
-    const what = this.#all.put(strip(i));
+    const what = this.#put(i);
     if (what !== "kept") for (const f of this.#changed) f(i, before);
     // A person's report is in hand from its first version, and is new all the same.
     const isOpen = i.source === "report" || this.#all.peek(i.id)?.state === "open";
@@ -127,6 +141,21 @@ class Incidents {
     this.#announced.add(i.id);
     if (this.#announced.size > mostAnnounced) for (const oldest of this.#announced) { this.#announced.delete(oldest); break; }
     return true;
+  }
+
+  #put(i: Incident): "added" | "changed" | "kept" {
+    const what = this.#all.put(strip(i));
+    if (what === "kept") return what;
+    this.#closed.delete(i.id);
+    if (i.state !== "closed") return what;
+    this.#closed.add(i.id);
+    if (this.#closed.size > keptClosed) this.#forget(this.#closed.values().next().value!);
+    return what;
+  }
+
+  #forget(id: string): void {
+    this.#closed.delete(id);
+    this.#all.remove(id);
   }
 
   async #load(): Promise<void> {
@@ -147,7 +176,6 @@ class Incidents {
       } while (next && count < most);
       // What was not closed before and is not in the list has been closed or removed meanwhile.
       if (!next) await this.#recheck([...known], round);
-      if (this.#closedNext === undefined) await this.fetchMoreClosed();
       if (round !== this.#round) return;
       this.loading = "all";
       this.error = null;
@@ -164,30 +192,22 @@ class Incidents {
       const some = ids.slice(i, i + batch);
       const p = await this.#page({ ids: some.join(","), limit: some.length });
       const there = new Set(p.incidents.map((x) => x.id));
-      for (const id of some) if (!there.has(id)) this.#all.remove(id);
+      for (const id of some) if (!there.has(id)) this.#forget(id);
     }
   }
 
-  async #page(q: IncidentQuery): Promise<Page> {
+  async #page(q: IncidentQuery, signal?: AbortSignal): Promise<IncidentPage> {
     const now = this.#session;
-    const p = await api.get<Page>("/api/v1/incidents", { query: { ...q } });
-    if (now === this.#session) for (const i of p.incidents) this.#all.put(strip(i));
+    const p = await api.get<IncidentPage>("/api/v1/incidents", { query: { ...q }, ...(signal && { signal }) });
+    if (now !== this.#session) return p;
+    // Closed ones that are not known belong to whoever asked.
+    for (const i of p.incidents) if (i.state !== "closed" || this.#all.peek(i.id)) this.#put(i);
     return p;
   }
 
-  /** Fetches a part of the hub's list, newest first, into the store. */
-  fetchPage(q: IncidentQuery): Promise<Page> {
-    return this.#page(q);
-  }
-
-  /** Fetches the next closed ones, newest first. */
-  async fetchMoreClosed(): Promise<void> {
-    if (this.#closedNext === null) return;
-    const now = this.#session;
-    const p = await this.#page({ state: "closed", limit: page, next: this.#closedNext ?? undefined });
-    if (now !== this.#session) return;
-    this.#closedNext = p.next;
-    this.#closedPages += 1;
+  /** Fetches a part of the hub's list. What is not closed goes into the store too. */
+  fetchPage(q: IncidentQuery, signal?: AbortSignal): Promise<IncidentPage> {
+    return this.#page(q, signal);
   }
 
   /** One incident with its timeline. */
@@ -198,7 +218,7 @@ class Incidents {
   async #keep(answer: Promise<Incident>): Promise<Incident> {
     const now = this.#session;
     const whole = await answer;
-    if (now === this.#session) this.#all.put(strip(whole));
+    if (now === this.#session) this.#put(whole);
     this.#all.flush();
     return whole;
   }

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Device, Edge, Incident } from "../api/types";
 import { devices, silentFirst } from "./devices.svelte";
-import { incidents, isNewer, worstFirst } from "./incidents.svelte";
+import { incidents, isNewer, keptClosed, worstFirst } from "./incidents.svelte";
 import { link } from "./link.svelte";
 
 const make = (id: string, more: Partial<Incident> = {}): Incident => ({
@@ -109,13 +109,13 @@ describe("order", () => {
 });
 
 describe("incidents", () => {
-  it("come from the list, page after page, and closed ones after them", async () => {
+  it("come from the list, page after page, without the closed ones", async () => {
     hub.unclosed = Array.from({ length: 750 }, (_, n) => make(`i${n}`));
     hub.closed = [make("c", { state: "closed" })];
     await hub.greet();
     expect(incidents.loading).toBe("all");
-    expect(incidents.size).toBe(751);
-    expect(ids().at(-1)).toBe("c");
+    expect(incidents.size).toBe(750);
+    expect(hub.asked.some((a) => a.includes("state=closed"))).toBe(false);
     expect(hub.asked.filter((a) => a.includes("state=unclosed")).length).toBe(3);
   });
 
@@ -195,9 +195,25 @@ describe("incidents", () => {
     });
     await hub.say("reset", 900, {});
     await vi.advanceTimersByTimeAsync(10_000);
-    expect(incidents.sorted.filter((i) => i.state === "closed").length).toBe(5000);
+    expect(incidents.sorted.every((i) => i.state === "closed")).toBe(true);
+    expect(incidents.size).toBe(keptClosed);
     expect(hub.asked.filter((a) => a.includes("/incidents")).length).toBeLessThanOrEqual(51);
     expect(most).toBe(1);
+  });
+
+  it("that are closed are kept for a while, those that came last", async () => {
+    await hub.greet();
+    hub.unclosed = [make("open")];
+    await hub.say("incident", 2, make("open"));
+    for (let n = 0; n < keptClosed + 50; n += 1) await hub.say("incident", 3 + 2 * n, make(`c${n}`, { state: "closed" }));
+    await hub.say("incident", 5000, make("c50", { state: "open", version: 2 })); // open again: it stays
+    for (let n = 0; n < 10; n += 1) await hub.say("incident", 5001 + n, make(`d${n}`, { state: "closed" }));
+    await vi.advanceTimersByTimeAsync(100);
+    expect(incidents.get("open")).toBeDefined();
+    expect(incidents.get("c50")?.state).toBe("open");
+    expect(incidents.get("c49")).toBeUndefined();
+    expect(incidents.get("d9")).toBeDefined();
+    expect(incidents.sorted.filter((i) => i.state === "closed").length).toBe(keptClosed);
   });
 
   it("do not keep timelines", async () => {

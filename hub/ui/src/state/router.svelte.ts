@@ -2,6 +2,7 @@
 export type Route =
   | { name: "incidents"; params: Record<string, never> }
   | { name: "incident"; params: { id: string } }
+  | { name: "print"; params: { id: string } }
   | { name: "map"; params: Record<string, never> }
   | { name: "wall"; params: Record<string, never> }
   | { name: "devices"; params: Record<string, never> }
@@ -31,6 +32,7 @@ export function match(path: string): Route {
   if (n === 0) return { name: "incidents", params: {} };
   if (first === "incidents" && n === 1) return { name: "incidents", params: {} };
   if (first === "incidents" && n === 2) return { name: "incident", params: { id: second! } };
+  if (first === "incidents" && n === 3 && third === "print") return { name: "print", params: { id: second! } };
   if (first === "devices" && n === 1) return { name: "devices", params: {} };
   if (first === "devices" && n === 3) return { name: "device", params: { edge: second!, device: third! } };
   if (first === "admin" && n === 1) return { name: "admin", params: { page: "users" } };
@@ -121,6 +123,7 @@ export const navigate = (to: string, o?: NavigateOptions): void => router.naviga
 export const to = {
   incidents: (query = "") => `/incidents${query && `?${query}`}`,
   incident: (id: string) => `/incidents/${encodeURIComponent(id)}`,
+  print: (id: string) => `/incidents/${encodeURIComponent(id)}/print`,
   device: (edge: string, device: string) => `/devices/${encodeURIComponent(edge)}/${encodeURIComponent(device)}`,
   map: (lat?: number, lon?: number, zoom = 17, select = "") =>
     lat === undefined || lon === undefined

@@ -43,6 +43,8 @@ export async function setScene(stage: Stage): Promise<Scene> {
     picture, level, report,
     views: {
       incidents: "/incidents?state=all",
+      found: "/incidents?state=all&since=range&from=2026-01-01T00:00&assignee=li.wei&sort=severity",
+      print: `/incidents/${picture}/print`,
       none: "/incidents?severity=extreme&q=nothing+is+called+so",
       incident: `/incidents/${picture}`,
       level: `/incidents/${level}`,
