@@ -10,7 +10,7 @@ const totals: Total[] = [
 ];
 const counts = (part: Partial<Filter>, whole: Parameters<typeof shownCounts>[3] = null, of: Total[] | null = totals) => {
   const f = { ...noFilter, ...part };
-  return shownCounts(applyFilter(unclosed, f, 0, () => "").counts, f, of, whole);
+  return shownCounts(applyFilter(unclosed, f, 0, () => "").counts, f, of, whole, ["harbour"]);
 };
 
 describe("counts", () => {
@@ -23,8 +23,9 @@ describe("counts", () => {
   test("are not said where they are not known", () => {
     expect(counts({}, null, null).state).toMatchObject({ unclosed: 2, closed: null, all: null });
     expect(counts({ state: "closed", kind: "zone" }).state).toMatchObject({ unclosed: 2, closed: null });
-    expect([...counts({ state: "closed" }).kind.values()]).toEqual([]);
-    expect([...counts({ state: "all" }).kind]).toEqual([["zone", null]]);
+    expect([...counts({ state: "all" }).site]).toEqual([["~", null], ["harbour", null], ["yard", null]]);
+    expect(counts({ state: "closed" }).kind.get("silence")).toBeNull();
+    expect([...counts({}).site]).toEqual([["yard", 2]]);
   });
   test("of a list that is whole are those of the list", () => {
     const whole = [make({ state: "closed", severity: "minor" }), make({ state: "closed", severity: "severe" })];

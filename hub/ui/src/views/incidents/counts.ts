@@ -4,7 +4,7 @@
 import type { Incident, Severity } from "../../api/types";
 import { severities } from "../../api/types";
 import type { Total } from "../../state/closed.svelte";
-import { type Counts, type Filter, isNarrow, type StateChoice } from "./filter";
+import { type Counts, type Filter, isNarrow, noSite, type StateChoice } from "./filter";
 
 /** Counts of choices; null: not known. */
 export interface Shown {
@@ -15,7 +15,8 @@ export interface Shown {
 }
 
 const add = (a: number, b: number | null): number | null => (b === null ? null : a + b);
-const unknown = (of: Map<string, number>) => new Map<string, number | null>([...of.keys()].map((k) => [k, null]));
+const unknown = (...of: Iterable<string>[]) => new Map<string, number | null>(of.flatMap((keys) => [...keys].map((k) => [k, null] as const)));
+const kinds = ["zone", "line", "above", "below", "silence", "report"]; // of the rules, and reports
 
 /** How many closed incidents of each severity match the rest of a filter; null: not known. */
 function closedBySeverity(f: Filter, totals: readonly Total[] | null, whole: readonly Incident[] | null): Record<Severity, number | null> {
@@ -28,13 +29,16 @@ function closedBySeverity(f: Filter, totals: readonly Total[] | null, whole: rea
   return Object.fromEntries(severities.map((s) => [s, of(s)])) as Record<Severity, number | null>;
 }
 
-/** unclosed are the counts of what is not closed; whole are all closed ones that match, if they are known. */
-export function shownCounts(unclosed: Counts, f: Filter, totals: readonly Total[] | null, whole: readonly Incident[] | null): Shown {
+/**
+ * unclosed are the counts of what is not closed; whole are all closed ones that match, if they are known; sites are
+ * those that may have closed ones.
+ */
+export function shownCounts(unclosed: Counts, f: Filter, totals: readonly Total[] | null, whole: readonly Incident[] | null, sites: readonly string[]): Shown {
   const bySeverity = closedBySeverity(f, totals, whole);
   const chosen = severities.filter((s) => f.severity.length === 0 || f.severity.includes(s));
   const closed = chosen.reduce<number | null>((n, s) => (n === null ? null : add(n, bySeverity[s])), 0);
   const state = { ...unclosed.state, closed, all: add(unclosed.state.unclosed, closed) };
   if (f.state !== "closed" && f.state !== "all") return { ...unclosed, state };
   const severity = Object.fromEntries(severities.map((s) => [s, add(f.state === "all" ? unclosed.severity[s] : 0, bySeverity[s])])) as Shown["severity"];
-  return { state, severity, kind: unknown(unclosed.kind), site: unknown(unclosed.site) };
+  return { state, severity, kind: unknown(kinds, unclosed.kind.keys()), site: unknown([noSite], sites, unclosed.site.keys()) };
 }
