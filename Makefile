@@ -9,6 +9,8 @@
 #   make bench-relay  what relaying costs, as JSON
 #   make bench-hub  a hub under a town's load, with a million incidents, and two hubs that are killed, on
 #                SQLite and PostgreSQL, as JSON (BENCH_HUB="-only load -edges 100" measures less)
+#   make bench-console  how long a filter or a search takes on the screen, with a million incidents, as JSON
+#                (BENCH_CONSOLE="-incidents 100000" measures with fewer)
 #   make torture random faults for TORTURE=120 seconds (SEED=n repeats a plan, FAULTS=a,b only these),
 #                then one line of JSON: nothing acknowledged may be lost, doubled or wrong
 #   make console builds hub/ui/dist from its sources (dist is committed, so that building a hub needs
@@ -215,6 +217,14 @@ bench-hub: build deps-test
 	@$(GO) run ./edge/e2e/hubbench -programs bin $(BENCH_HUB)
 
 .PHONY: bench-hub
+
+# Readings are not looked at, so few are written.
+BENCH_CONSOLE ?=
+bench-console: build deps-test
+	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/hubseed ./hub/internal/hubseed
+	@$(GO) run ./edge/e2e/hubbench -programs bin -only console -engines sqlite -readings 1000000 $(BENCH_CONSOLE)
+
+.PHONY: bench-console
 
 # The relay alone: viewers, cameras, kbit/s of a camera, frames of a GOP, ms between two viewers who join. Then viewers behind
 # bad lines, a minute for each.

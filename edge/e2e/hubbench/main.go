@@ -24,13 +24,13 @@ import (
 type options struct {
 	programs rig.Programs
 	engines  []string // sqlite, postgres
-	parts    []string // load, scale, failover
+	parts    []string // load, scale, failover, console
 
 	edges    int
 	consoles int
 	seconds  int // of steady load
 
-	incidents, readings, devices int // rows of part scale
+	incidents, readings, devices int // rows of the parts scale and console
 
 	pruning  time.Duration // of part scale
 	failover time.Duration // of part failover
@@ -43,6 +43,7 @@ type report struct {
 	Load     []loadFigure     `json:"load,omitempty"`
 	Scale    []scaleFigure    `json:"scale,omitempty"`
 	Failover *failoverFigures `json:"failover,omitempty"`
+	Console  []consoleFigure  `json:"console,omitempty"`
 }
 
 type machine struct {
@@ -58,9 +59,9 @@ func main() {
 	flag.IntVar(&o.edges, "edges", 1000, "simulated edges")
 	flag.IntVar(&o.consoles, "consoles", 100, "live streams")
 	flag.IntVar(&o.seconds, "seconds", 60, "seconds of steady load")
-	flag.IntVar(&o.incidents, "incidents", 1_000_000, "incidents of part scale")
-	flag.IntVar(&o.readings, "readings", 30_000_000, "readings of part scale")
-	flag.IntVar(&o.devices, "devices", 2000, "devices of part scale")
+	flag.IntVar(&o.incidents, "incidents", 1_000_000, "incidents of the parts scale and console")
+	flag.IntVar(&o.readings, "readings", 30_000_000, "readings of the parts scale and console")
+	flag.IntVar(&o.devices, "devices", 2000, "devices of the parts scale and console")
 	flag.DurationVar(&o.pruning, "pruning", 2*time.Minute, "how long expired rows are deleted while alerts come")
 	flag.DurationVar(&o.failover, "failover", 10*time.Minute, "how long hubs are killed at random")
 	flag.Uint64Var(&o.seed, "seed", 0, "of the random kills; 0: a new one")
@@ -105,8 +106,14 @@ func measure(ctx context.Context, o options) (err error) {
 			})
 		case "failover":
 			r.Failover, err = measureFailover(ctx, o, filepath.Join(dir, "failover"))
+		case "console":
+			err = eachEngine(ctx, o, dir, func(e engine) error {
+				f, err := measureConsole(ctx, o, e)
+				r.Console = append(r.Console, f)
+				return err
+			})
 		default:
-			err = fmt.Errorf("there is no part %q: load, scale, failover", part)
+			err = fmt.Errorf("there is no part %q: load, scale, failover, console", part)
 		}
 		if err != nil {
 			return fmt.Errorf("measuring %s: %w", part, err)

@@ -124,7 +124,24 @@ func (f *scaleFigure) ask(ctx context.Context, h *rig.Hub) error {
 		"list_state_severity":    func() string { return list + "&state=closed&severity=" + some("minor", "extreme") },
 		"list_since":             func() string { return list + "&since=" + since() },
 		"list_since_edge_closed": func() string { return list + "&state=closed&edge=" + edgeName() + "&since=" + since() },
-		"list_grouped":           func() string { return list + "&grouped=true" },
+		"list_severities_closed": func() string {
+			return list + "&state=closed&severity=" + some("severe,extreme", "minor,extreme", "moderate,severe")
+		},
+		"list_outcome":        func() string { return list + "&outcome=" + some("false_alarm", "handed_on", "other") },
+		"list_outcome_edge":   func() string { return list + "&outcome=" + some("false_alarm", "handed_on") + "&edge=" + edgeName() },
+		"list_assignee":       func() string { return list + "&state=closed&assignee=" + some("li.wei", "user-1", "user-21") },
+		"list_oldest":         func() string { return list + "&order=asc&since=" + since() },
+		"list_by_severity":    func() string { return list + "&state=closed&sort=severity&order=" + some("asc", "desc") },
+		"list_by_state":       func() string { return list + "&sort=state&order=" + some("asc", "desc") },
+		"list_by_device":      func() string { return list + "&state=closed&sort=device&order=" + some("asc", "desc") },
+		"list_by_device_edge": func() string { return list + "&state=closed&sort=device&edge=" + edgeName() },
+		"list_by_device_since": func() string {
+			return list + "&state=closed&sort=device&since=" + since()
+		},
+		"search_closed_by_severity": func() string {
+			return list + "&state=closed&sort=severity&q=" + url.QueryEscape(some("smoke", "crossing", "水位"))
+		},
+		"list_grouped": func() string { return list + "&grouped=true" },
 		"search": func() string {
 			return list + "&q=" + url.QueryEscape(some("smoke", "river", "crossing", "水位", "fallen tree"))
 		},

@@ -112,7 +112,7 @@ func (t *town) writeIncidents(ctx context.Context, d *db.DB, r *incidents.Reposi
 	for from := 0; from < t.incidents; from += incidentsAtOnce {
 		if err := d.Update(ctx, "seed", func(tx *db.Tx) error {
 			_, err := tx.Exec(`INSERT INTO incidents(id, edge, device, rule, kind, title, severity, state, condition, source, site, group_id,
-				opened_at, occurred_at, received_at, updated_at, closed_at, ended_at, clock, place, class, count, edge_version, version, state_by)
+				opened_at, occurred_at, received_at, updated_at, closed_at, ended_at, clock, place, class, count, edge_version, version, state_by, assignee, outcome)
 			WITH RECURSIVE c(n) AS (SELECT CAST(?1 AS BIGINT) UNION ALL SELECT n + 1 FROM c WHERE n + 1 < CAST(?2 AS BIGINT)),
 			i AS (SELECT n, n / ?3 * ?3 AS g, n / ?3 * 7919 % ?4 AS device, CAST(?5 AS BIGINT) + n * CAST(?6 AS BIGINT) AS at FROM c)
 			SELECT '00000000-0000-7000-8000-' || `+pad+`, d.edge, d.name, CASE d.kind WHEN 'camera' THEN 'yard' ELSE 'flood' END,
@@ -123,7 +123,9 @@ func (t *town) writeIncidents(ctx context.Context, d *db.DB, r *incidents.Reposi
 				CASE WHEN at < ?8 THEN 'closed' WHEN n % 10 = 0 THEN 'acknowledged' ELSE 'open' END, CASE WHEN at < ?7 THEN 'closed' ELSE 'open' END,
 				'edge', d.edge, '00000000-0000-7000-8000-' || `+strings.ReplaceAll(pad, "n", "g")+`,
 				at, at, at, at, CASE WHEN at < ?7 THEN at + 60000 END, CASE WHEN at < ?7 THEN at + 60000 END, 'synchronized', d.place, 'person', 1, 2, 2,
-				CASE WHEN at < ?8 THEN 'li.wei' WHEN n % 10 = 0 THEN 'li.wei' ELSE '' END
+				CASE WHEN at < ?8 THEN 'li.wei' WHEN n % 10 = 0 THEN 'li.wei' ELSE '' END,
+				CASE WHEN n % 10 = 0 THEN 'li.wei' WHEN n % 10 < 4 AND at < ?8 THEN 'user-' || (n % 40) ELSE '' END,
+				CASE WHEN at >= ?8 THEN '' WHEN n % 2000 = 11 THEN 'handed_on' WHEN n % 3 = 0 THEN 'false_alarm' ELSE 'dealt_with' END
 			FROM i JOIN devices d ON d.id = (SELECT min(id) FROM devices WHERE edge = ?9) + i.device ORDER BY n`,
 				from, min(from+incidentsAtOnce, t.incidents), repeats, t.devices, begin, step, ended, closed, edgeName(0))
 			return err
