@@ -2,6 +2,7 @@
 // that are kept, the file of a list, and an incident on paper.
 import { readFile } from "node:fs/promises";
 import { beforeAll, describe, expect, it } from "vitest";
+import { faults } from "./support/axe";
 import { Keyboard } from "./support/hand";
 import { type Person, ways } from "./support/people";
 import { room } from "./support/room";
@@ -228,6 +229,23 @@ describe.each(ways)("%s, by %s", (language, hand) => {
     await p.page.waitForSelector("body[data-printed]");
     await p.page.keyboard.press("Escape");
     await p.page.waitForSelector("#incident-detail");
+  });
+});
+
+describe.each(["dark", "light"] as const)("axe, %s", (theme) => {
+  it("finds nothing in the filters, in what is saved and on paper", async () => {
+    const p = await (await hall.sits({ theme })).signIn("li.wei", "/incidents?state=all&apart=1&since=range&site=gate&sort=severity");
+    await p.page.locator("#incidents .incident").first().waitFor();
+    expect(await faults(p)).toEqual([]);
+    await p.page.keyboard.press("b");
+    await p.write("#filter-name", "All of the gate");
+    await p.press("#filter-save");
+    await p.page.locator("#saved-filters .apply").waitFor();
+    expect(await faults(p)).toEqual([]);
+    await p.page.keyboard.press("Escape");
+    await p.follow(`/incidents/${made["mine"]}/print`);
+    await p.page.waitForSelector("#sheet");
+    expect(await faults(p)).toEqual([]);
   });
 });
 
