@@ -90,6 +90,8 @@ type Incident struct {
 	Outcome string `json:"outcome,omitempty" enum:"false_alarm,dealt_with,handed_on,other,joined" doc:"what came of it, once it is closed; joined: its reports went to another incident"`
 	Held    bool   `json:"held,omitempty" doc:"it is not deleted, however old it becomes"`
 
+	MutedUntil *time.Time `json:"muted_until,omitempty" doc:"until when its rule is muted, unless that is ended before; absent: it is not muted"`
+
 	Version  int             `json:"version" doc:"grows by one with each change; its ETag"`
 	Assignee string          `json:"assignee"`
 	StateBy  string          `json:"state_by" doc:"who acknowledged, assigned or closed it last; empty while it is open"`
@@ -143,6 +145,22 @@ type NoisyRule struct {
 	Count  int       `json:"count" doc:"incidents"`
 	Groups int       `json:"groups" doc:"groups that they made"`
 	LastAt time.Time `json:"last_at" doc:"when the newest incident occurred"`
+}
+
+// Mute is a rule of a device that somebody has muted: its incidents are recorded and delivered as before, but the
+// console raises no alarm and leaves those that nobody has taken out of its list.
+type Mute struct {
+	ID      string     `json:"id"`
+	Edge    string     `json:"edge"`
+	Device  string     `json:"device"`
+	Rule    string     `json:"rule"`
+	Site    string     `json:"site"`
+	Reason  string     `json:"reason"`
+	Who     string     `json:"who" doc:"user or token"`
+	Began   time.Time  `json:"began_at"`
+	Until   time.Time  `json:"until" doc:"when it ends by itself"`
+	Ended   *time.Time `json:"ended_at" doc:"when somebody ended it before its time; null: nobody has"`
+	EndedBy string     `json:"ended_by,omitempty"`
 }
 
 // IncidentCount is how many incidents have a state and a severity.
@@ -272,6 +290,7 @@ const (
 	ChangeDevice   = "device"   // DeviceRecord
 	ChangeEdge     = "edge"     // EdgeRecord
 	ChangeView     = "view"     // ViewRecord
+	ChangeMute     = "mute"     // Mute: it takes the place of an earlier one of the same rule
 	ChangeReset    = "reset"    // what was missed is no longer kept: fetch everything again
 	ChangeHello    = "hello"    // Hello: the first event of each stream
 )

@@ -16,8 +16,9 @@ import (
 // Incidents returns the repository of incidents on a database, with its changes announced.
 func Incidents(d *db.DB) *incidents.Repository {
 	return incidents.New(d, incidents.Hooks{
-		Present: func(inc incidents.Incident) any { return present.Incident(inc) },
-		Alert:   enqueueAlert,
+		Present:     func(inc incidents.Incident) any { return present.Incident(inc) },
+		PresentMute: func(m incidents.Mute) any { return present.Mute(m) },
+		Alert:       enqueueAlert,
 	})
 }
 
@@ -34,6 +35,7 @@ func enqueueAlert(t *db.Tx, seq int64, kind incidents.AlertKind, inc incidents.I
 			if err != nil {
 				return nil, fmt.Errorf("reading incident %s: %w", inc.ID, err)
 			}
+			whole.MutedUntil = inc.MutedUntil
 			return json.Marshal(present.Incident(whole))
 		},
 	})

@@ -75,6 +75,7 @@ func hubDatabase() database {
 			{name: "incident_groups"},
 			{name: "group_summaries"},
 			{name: "incident_counts"},
+			{name: "mutes"},
 			{name: "users"},
 			{name: "user_names"},
 			{name: "identities"},

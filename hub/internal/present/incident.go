@@ -19,7 +19,7 @@ func Incident(inc incidents.Incident) public.Incident {
 		OpenedAt: inc.OpenedAt, OccurredAt: inc.OccurredAt, Clock: public.ClockGrade(inc.Clock), ReceivedAt: inc.ReceivedAt,
 		UpdatedAt: inc.UpdatedAt, ClosedAt: inc.ClosedAt, Place: inc.Place, Class: inc.Class, Box: inc.Box, Value: inc.Value,
 		Limit: inc.Limit, Unit: inc.Unit, Count: inc.Count, Version: inc.Version, Assignee: inc.Assignee, StateBy: inc.StateBy,
-		Outcome: string(inc.Outcome), Held: inc.Held, Evidence: make([]public.EvidenceFile, len(inc.Evidence)),
+		Outcome: string(inc.Outcome), Held: inc.Held, MutedUntil: inc.MutedUntil, Evidence: make([]public.EvidenceFile, len(inc.Evidence)),
 	}
 	n := inc.Names
 	out.EdgeTitle, out.DeviceTitle, out.RuleTitle, out.DeviceClass = n.Edge.Pointer(), n.Device.Pointer(), n.Rule.Pointer(), n.Class
@@ -60,5 +60,13 @@ func Group(g incidents.Group) public.IncidentGroup {
 func Noise(n incidents.Noise) public.NoisyRule {
 	return public.NoisyRule{
 		Edge: n.Edge, Device: n.Device, Rule: n.Rule, Kind: n.Kind, Site: n.Site, Count: n.Count, Groups: n.Groups, LastAt: n.LastAt,
+	}
+}
+
+// Mute returns the public form of a mute.
+func Mute(m incidents.Mute) public.Mute {
+	return public.Mute{
+		ID: m.ID, Edge: m.Edge, Device: m.Device, Rule: m.Rule, Site: m.Site, Reason: m.Reason, Who: m.Who,
+		Began: m.Began, Until: m.Until, Ended: m.Ended, EndedBy: m.EndedBy,
 	}
 }

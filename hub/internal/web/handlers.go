@@ -45,7 +45,7 @@ func (s *Server) registerHandlers() {
 	metrics := promhttp.HandlerFor(s.o.Registry, promhttp.HandlerOpts{})
 	s.handle("metrics", "Figures for Prometheus", metrics.ServeHTTP)
 	s.handle("stream",
-		"Live updates as server-sent events: incident, device, edge, view and reset; Last-Event-ID goes on where a stream broke off", s.stream)
+		"Live updates as server-sent events: incident, mute, device, edge, view and reset; Last-Event-ID goes on where a stream broke off", s.stream)
 	s.handle("get-evidence", "A file of an incident, with byte ranges", s.getEvidence)
 
 	viewer := "?incident=ID or ?reason=TEXT says what it is for"

@@ -105,6 +105,7 @@ func (s *Server) registerIncidents() {
 	}, s.noise)
 	s.registerTransitions(tags)
 	s.registerReports(tags)
+	s.registerMutes()
 }
 
 // whole answers with one incident and its entity tag.

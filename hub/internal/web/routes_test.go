@@ -53,6 +53,14 @@ func samples() map[string]sample {
 			return err
 		})
 	}
+	mute := func(t *testing.T, p *port) {
+		t.Helper()
+		if _, err := p.incidents.Mute(t.Context(), incidents.MuteRequest{
+			ID: "muted", Who: "x", Scope: scope.All(), Edge: "gate-7", Device: "yard", Rule: "yard", Reason: "rain", For: time.Hour,
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	names := func(field string, v any) any { return map[string]any{field: v} }
 	return map[string]sample{
 		"log-in":           {body: map[string]string{"user": "x", "password": "x"}, want: http.StatusUnauthorized},
@@ -86,6 +94,9 @@ func samples() map[string]sample {
 		"remove-user":      {ready: user},
 		"create-token":     {body: map[string]string{"name": "y", "role": "monitor"}},
 		"revoke-token":     {want: http.StatusNotFound},
+		"list-mutes":       {ready: mute, shows: "gate-7"},
+		"mute-rule":        {body: map[string]any{"edge": "gate-7", "device": "yard", "rule": "yard", "reason": "rain", "minutes": 5}},
+		"end-mute":         {path: "/api/v1/mutes/muted", ready: mute},
 		"end-view":         {path: "/api/v1/views/open", ready: view},
 		"add-webhook":      {body: names("url", "https://receiver.example/alerts")},
 		"switch-webhook":   {body: names("enabled", false), want: http.StatusNotFound},

@@ -162,6 +162,9 @@ func (r *Repository) addNewest(reader db.Reader, groups []Group) error {
 	if err := addEvidence(reader, r.db.Engine(), all); err != nil {
 		return err
 	}
+	if err := addMutes(reader, r.db.Now(), all); err != nil {
+		return err
+	}
 	for _, inc := range all {
 		groups[at[inc.ID]].Newest = inc
 	}

@@ -3,8 +3,8 @@
 //
 // What always holds: each change of an incident, whoever makes it, raises its version by one and appends
 // one entry to the change feed in the same transaction; facts are only ever appended; each incident is in
-// exactly one group; the counters agree with the rows. Lists sort by OccurredAt, which a wrong clock of an
-// edge cannot move beyond the time of receipt.
+// exactly one group; the counters agree with the rows; a mute changes no incident. Lists sort by OccurredAt,
+// which a wrong clock of an edge cannot move beyond the time of receipt.
 //
 // The package must not import other domains of the hub but the audit log: ingest hands in what it needs of
 // an edge.
@@ -118,6 +118,8 @@ type Incident struct {
 	Outcome  Outcome
 	Held     bool // retention deletes nothing of it
 
+	MutedUntil *time.Time // its rule is muted until then; nil: it is not. It is read with the incident and not a part of it
+
 	Evidence []File
 	Facts    []Fact   // only of an incident that is read alone
 	Reports  []Report // likewise
@@ -228,6 +230,9 @@ type Hooks struct {
 	// Present returns the public form of an incident, which the change feed holds as JSON.
 	Present func(Incident) any
 
+	// PresentMute is Present for a mute.
+	PresentMute func(Mute) any
+
 	// Alert enqueues what is sent to webhook targets, under the number of the change feed's entry.
 	// inc comes with its evidence and without its facts.
 	Alert func(tx *db.Tx, seq int64, kind AlertKind, inc Incident) error
@@ -244,6 +249,9 @@ type Repository struct {
 func New(d *db.DB, hooks Hooks) *Repository {
 	if hooks.Present == nil {
 		hooks.Present = func(inc Incident) any { return inc }
+	}
+	if hooks.PresentMute == nil {
+		hooks.PresentMute = func(m Mute) any { return m }
 	}
 	if hooks.Alert == nil {
 		hooks.Alert = func(*db.Tx, int64, AlertKind, Incident) error { return nil }

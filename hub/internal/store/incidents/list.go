@@ -76,7 +76,10 @@ func (r *Repository) List(ctx context.Context, q Query) ([]Incident, error) {
 	for i := range rows {
 		all[i] = rows[i].Incident
 	}
-	return all, addEvidence(reader, r.db.Engine(), all)
+	if err := addEvidence(reader, r.db.Engine(), all); err != nil {
+		return nil, err
+	}
+	return all, addMutes(reader, r.db.Now(), all)
 }
 
 // timed returns the rows of a page that is sorted by time alone.

@@ -11,14 +11,19 @@ import (
 
 // Get returns one incident with its evidence, its timeline and its reports.
 func (r *Repository) Get(ctx context.Context, s scope.Scope, id string) (Incident, error) {
-	inc, err := Read(r.db.Read(ctx), id)
+	reader := r.db.Read(ctx)
+	inc, err := Read(reader, id)
 	if err == nil && !s.Allows(inc.Site) {
 		err = db.ErrNotFound
+	}
+	one := []Incident{inc}
+	if err == nil {
+		err = addMutes(reader, r.db.Now(), one)
 	}
 	if err != nil {
 		return Incident{}, fmt.Errorf("reading incident %s: %w", id, err)
 	}
-	return inc, nil
+	return one[0], nil
 }
 
 // Closed returns those of the incidents that are closed or do not exist, in no order.
@@ -31,7 +36,7 @@ func (r *Repository) Closed(ctx context.Context, ids []string) ([]string, error)
 	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return slices.Contains(open, id) }), nil
 }
 
-// Read is Get for a transaction, of any site.
+// Read is Get for a transaction, of any site and without MutedUntil.
 func Read(reader db.Reader, id string) (Incident, error) {
 	found, err := scanRow(reader.One(`SELECT `+columns+` FROM incidents i WHERE i.id = ?`, id))
 	if err != nil {

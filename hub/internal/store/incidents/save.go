@@ -58,7 +58,12 @@ func (r *Repository) publish(tx *db.Tx, before *row, after row, kind AlertKind) 
 	if inc.Evidence, err = evidenceOf(tx.Reader, inc.ID, inc.Edge); err != nil {
 		return err
 	}
-	inc.Facts, inc.Reports = nil, nil
+	inc.Facts, inc.Reports, inc.MutedUntil = nil, nil, nil
+	one := []Incident{inc}
+	if err := addMutes(tx.Reader, tx.Now(), one); err != nil {
+		return err
+	}
+	inc = one[0]
 	if inc.State == Closed && before != nil && before.State != Closed {
 		tx.Notify(db.Access, "") // views of it end
 	}

@@ -552,6 +552,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/mutes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Rules that are muted now
+         * @description Needs the role monitor; answers with what belongs to the caller's sites.
+         */
+        get: operations["list-mutes"];
+        put?: never;
+        /**
+         * Mute a rule of a device for some time
+         * @description Its incidents are recorded and delivered as before. Consoles raise no alarm for them and leave those that nobody has taken out of the list. Needs the role dispatcher; what is not of the caller's sites does not exist.
+         */
+        post: operations["mute-rule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/mutes/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End a mute before its time
+         * @description Needs the role dispatcher; what is not of the caller's sites does not exist.
+         */
+        delete: operations["end-mute"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/nearby": {
         parameters: {
             query?: never;
@@ -824,7 +868,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Live updates as server-sent events: incident, device, edge, view and reset; Last-Event-ID goes on where a stream broke off
+         * Live updates as server-sent events: incident, mute, device, edge, view and reset; Last-Event-ID goes on where a stream broke off
          * @description Needs the role monitor; answers with what belongs to the caller's sites.
          */
         get: operations["stream"];
@@ -1844,6 +1888,11 @@ export interface components {
             limit?: number;
             /**
              * Format: date-time
+             * @description until when its rule is muted, unless that is ended before; absent: it is not muted
+             */
+            muted_until?: string;
+            /**
+             * Format: date-time
              * @description when it opened, by the hub's clock: right even when the edge's clock is wrong
              */
             occurred_at: string;
@@ -2017,6 +2066,45 @@ export interface components {
             base: components["schemas"]["MapFile"];
             /** @description GeoJSON, in the order in which they are drawn */
             layers: components["schemas"]["MapFile"][] | null;
+        };
+        Mute: {
+            /** Format: date-time */
+            began_at: string;
+            device: string;
+            edge: string;
+            /**
+             * Format: date-time
+             * @description when somebody ended it before its time; null: nobody has
+             */
+            ended_at: string | null;
+            ended_by?: string;
+            id: string;
+            reason: string;
+            rule: string;
+            site: string;
+            /**
+             * Format: date-time
+             * @description when it ends by itself
+             */
+            until: string;
+            /** @description user or token */
+            who: string;
+        };
+        MuteInputBody: {
+            device: string;
+            edge: string;
+            /**
+             * Format: int64
+             * @description from now on
+             */
+            minutes: number;
+            /** @description why: it is shown to everybody and recorded */
+            reason: string;
+            rule: string;
+        };
+        MutesOutputBody: {
+            mutes: components["schemas"]["Mute"][] | null;
+            next: string | null;
         };
         NearbyOutputBody: {
             nearby: components["schemas"]["Ranked"][] | null;
@@ -4403,6 +4491,201 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    "list-mutes": {
+        parameters: {
+            query?: {
+                /** @description entries at most */
+                limit?: number;
+                /** @description the last answer's next, for the page after it */
+                next?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MutesOutputBody"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "mute-rule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MuteInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Mute"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "end-mute": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
             };
         };
     };
