@@ -64,6 +64,8 @@ describe.each(languages)("%s", (language) => {
     await keys.press("Escape");
     await until("no video", async () => (await p.page.locator("figure.tile").count()) === 0);
     await keys.press("c");
+    await p.page.locator("[data-outcome]").first().waitFor();
+    await keys.press("1");
     await until("closed", async () => (await hall.stage.api<{ state: string }>(`/incidents/${id}`)).state === "closed");
     await keys.press("Escape");
     await at(/^\/incidents\?/);
@@ -122,7 +124,7 @@ describe.each(languages)("%s", (language) => {
     await shown(titles.minor);
     await until("it in the address", async () => new URL(p.page.url()).searchParams.get("q") === "LAMP");
     await keys.press("Escape");
-    await keys.press("x");
+    await keys.press("Shift+X");
     await shown(titles.moderate, titles.minor);
     await p.press('.filters [data-severity="minor"]');
     await shown(titles.minor);

@@ -78,7 +78,7 @@ async function search(p: Person, box: string, rows: number): Promise<Held & { ms
   });
   for (const row of await p.page.locator("#incidents .incident .where").allTextContents()) expect(row).toContain(box.replaceAll("-", " "));
   await p.page.keyboard.press("Escape");
-  await p.page.keyboard.press("x");
+  await p.page.keyboard.press("Shift+X");
   return { ms, ...stalls };
 }
 

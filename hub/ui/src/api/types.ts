@@ -27,6 +27,7 @@ export type BeginTOTP = Schemas["BeginTOTPOutputBody"];
 export type EnableTOTP = Schemas["EnableTOTPOutputBody"];
 export type Token = Schemas["Token"];
 export type View = Schemas["ViewRecord"];
+export type Mute = Schemas["Mute"];
 export type LiveSource = Schemas["LiveSource"];
 export type Webhook = Schemas["Webhook"];
 export type Delivery = Schemas["DeliveryRecord"];

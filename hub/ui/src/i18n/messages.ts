@@ -23,6 +23,8 @@ import mapEn from "./map.en.json";
 import mapZh from "./map.zh-CN.json";
 import peopleEn from "./people.en.json";
 import peopleZh from "./people.zh-CN.json";
+import quietEn from "./quiet.en.json";
+import quietZh from "./quiet.zh-CN.json";
 import refusalsEn from "./refusals.en.json";
 import refusalsZh from "./refusals.zh-CN.json";
 import reportEn from "./report.en.json";
@@ -35,10 +37,10 @@ import wordsEn from "./words.en.json";
 import wordsZh from "./words.zh-CN.json";
 
 const en = {
-  ...shellEn, ...wordsEn, ...incidentsEn, ...findEn, ...incidentEn, ...mapEn, ...videoEn, ...devicesEn, ...adminEn, ...peopleEn, ...reportEn, ...refusalsEn, ...codesEn,
+  ...shellEn, ...wordsEn, ...incidentsEn, ...findEn, ...incidentEn, ...mapEn, ...videoEn, ...devicesEn, ...adminEn, ...peopleEn, ...reportEn, ...quietEn, ...refusalsEn, ...codesEn,
 };
 const zh = {
-  ...shellZh, ...wordsZh, ...incidentsZh, ...findZh, ...incidentZh, ...mapZh, ...videoZh, ...devicesZh, ...adminZh, ...peopleZh, ...reportZh, ...refusalsZh, ...codesZh,
+  ...shellZh, ...wordsZh, ...incidentsZh, ...findZh, ...incidentZh, ...mapZh, ...videoZh, ...devicesZh, ...adminZh, ...peopleZh, ...reportZh, ...quietZh, ...refusalsZh, ...codesZh,
 };
 
 export const languages = ["zh-CN", "en"] as const;
@@ -62,6 +64,7 @@ export const parts: Record<string, Record<Language, Record<string, string>>> = {
   admin: { en: adminEn, "zh-CN": adminZh },
   people: { en: peopleEn, "zh-CN": peopleZh },
   report: { en: reportEn, "zh-CN": reportZh },
+  quiet: { en: quietEn, "zh-CN": quietZh },
   refusals: { en: refusalsEn, "zh-CN": refusalsZh },
   codes: { en: codesEn, "zh-CN": codesZh },
 };

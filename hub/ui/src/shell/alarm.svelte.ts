@@ -33,6 +33,7 @@ export function raiseAlarms(): () => void {
   };
   const end = incidents.onArrived((i) => {
     if (i.assignee === session.user) return; // one's own report
+    if (i.muted_until) return; // its rule is muted, as the hub says of this moment
     waiting.push(i);
     // In the background, where timers are late, what has come in one piece is one alarm.
     if (!document.hidden) timer ??= setTimeout(raise, together);

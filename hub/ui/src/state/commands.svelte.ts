@@ -96,8 +96,9 @@ class Commands {
       this.#prefix = "";
       return;
     }
-    // A button or link that has the focus keeps its own keys.
-    if ((name === "Enter" || name === "Space") && e.target instanceof Element && e.target.closest("button, a[href], summary, [role=menuitem]")) return;
+    // What has the focus keeps its own keys.
+    const own = { Enter: "button, a[href], summary, [role=menuitem]", Space: "button, input, summary, [role=menuitem]" }[name];
+    if (own && e.target instanceof Element && e.target.closest(own)) return;
     const sequence = this.#prefix && performance.now() - this.#prefixAt < sequenceWithin ? `${this.#prefix} ${name}` : "";
     const can = this.available.filter((c) => c.keys && ((!field && this.modal === 0) || c.inFields));
     const found = (sequence && can.find((c) => c.keys!.includes(sequence))) || can.find((c) => c.keys!.includes(name));

@@ -16,13 +16,13 @@ const builtIn = new Set([
 /** What an effect may call besides. Whoever adds something here has seen that it asks nobody. */
 const allowed = new Set([
   "$state.snapshot", "Number", "clearTimeout", "getComputedStyle", "setTimeout", "tick", "tick().then", "untrack", // Svelte and the page
-  "announce", "clock.exact", "commands.add", "deviceKey", "incidents.get", "page.focus", "page.name", "router.navigate", "router.query.get", "session.may", "t", // what is known here
+  "announce", "clock.exact", "commands.add", "deviceKey", "incidents.get", "mutes.hides", "page.focus", "page.name", "router.navigate", "router.query.get", "session.may", "t", // what is known here
   "fmt.marks", "fmt.minute", "fmt.shortDay",
   "Plot", "axisWidth", "chart.setData", "chart.setSize", "code.value.Plot", "made.destroy", "plot.set", "plot.size", "u.valToPos", // charts
   "engine.fit", "engine.restyle", "engine.setDevices", "engine.setIncidents", "engine.setInset", "engine.setMarks", "map.show", "parseView", "untrack(()=>engine).jump", // the map
-  "arrange", "hold", "ranksOf", "whoHas", "words.want", // made of what is known
+  "arrange", "headsOf", "hold", "ranksOf", "whoHas", "words.want", // made of what is known
   "keep", // the draft of a report, in this browser
-  "onhold", "again", // set a state of the component above
+  "onhold", "again", "selection.clear", // set a state of the component above
   "previews.show", // subscribes; its timer fetches
 ]);
 

@@ -7,7 +7,7 @@
 // a handler that throws keeps no other one, and no other event, from being handled. The tabs of a browser share a
 // stream (tabs.ts): each of them sees every event, or is told that it has missed some, which is a reset.
 import { EventParser, type ServerEvent } from "../api/sse";
-import type { Device, Edge, Incident, View } from "../api/types";
+import type { Device, Edge, Incident, Mute, View } from "../api/types";
 import { session } from "./session.svelte";
 import { Silence } from "./silence";
 import { browserTabs, type Lead, type Message, type Standing, type Tabs } from "./tabs";
@@ -21,6 +21,7 @@ export interface Events {
   device: Device;
   edge: Edge;
   view: View;
+  mute: Mute;
 }
 
 type Handler<K extends keyof Events> = (data: Events[K], id: number) => void;
@@ -63,7 +64,7 @@ export class Link {
   /** how often the stream has been opened since the start, by this tab; at least once where another tab has opened it */
   opened = $state(0);
 
-  #handlers: { [K in keyof Events]: Set<Handler<K>> } = { incident: new Set(), device: new Set(), edge: new Set(), view: new Set() };
+  #handlers: { [K in keyof Events]: Set<Handler<K>> } = { incident: new Set(), device: new Set(), edge: new Set(), view: new Set(), mute: new Set() };
   #fresh = new Set<() => void>();
   #lastId = "";
   #history = ""; // that #lastId belongs to

@@ -1,26 +1,29 @@
-// What a dispatcher does to an incident, from the list and from its page, with its words and its undo.
+// What a dispatcher does to an incident or to several, from the list and from the page, with its words and its undo.
 import { SvelteSet } from "svelte/reactivity";
+import { ApiError } from "../../api/client";
 import type { Incident } from "../../api/types";
-import { maybe, t } from "../../i18n/i18n.svelte";
-import { errorText, whoText } from "../../i18n/words";
+import { type Key, t } from "../../i18n/i18n.svelte";
+import { whoText } from "../../i18n/words";
 import { toast } from "../../state/announce.svelte";
-import { Changed, lastDecision, unlessChanged } from "../../state/conflict";
-import { incidents } from "../../state/incidents.svelte";
+import { Changed } from "../../state/conflict";
+import { prefs } from "../../state/prefs.svelte";
 import { session } from "../../state/session.svelte";
+import { acknowledging, assigning, causeOf, type Change, closing, meanwhile, noting, reopening, type What } from "./changes";
+import { each } from "./each";
 import { titleWords } from "./title";
 
 /** How long the last action can be undone by its message. */
 const undoWithin = 25_000; // ms
-
-type What = "acknowledge" | "assign" | "close" | "note" | "reopen";
-/** Takes an action back: before is the incident that it was based on, after what it has made of it. */
-type Undo = (before: Incident, after: Incident) => Promise<unknown>;
+const atOnce = 4; // requests for several incidents; a browser has six connections to the hub, and one is the live stream's
+const mostNamed = 3; // incidents that a message names
 
 class Actions {
-  /** incidents with a action on its way, by ID */
+  /** incidents with an action on its way, by ID */
   busy = new SvelteSet<string>();
   /** the last action that can be taken back */
   last: { label: string; run: () => void } | null = $state.raw(null);
+  /** those that somebody is about to close, and is asked for the outcome of; empty: nobody is */
+  closing: readonly Incident[] = $state.raw([]);
   #timer: ReturnType<typeof setTimeout> | undefined;
   #hush = (): void => {}; // takes the last message away: the next one says what holds now
 
@@ -35,51 +38,96 @@ class Actions {
   }
 
   acknowledge(i: Incident): Promise<boolean> {
-    return this.#do("acknowledge", i, (seen) => unlessChanged(seen, (v) => incidents.acknowledge(i.id, v)), (after) => {
+    return this.#do(acknowledging, i, (after) => {
       if (after.state_by !== session.user && after.state !== "open") return t("incidents.already.acknowledged", { who: whoText(after.state_by) });
       return t("incidents.done.acknowledged", { title: titleWords(i) });
-    }, (_, after) => untake(after));
+    });
   }
 
   /** Gives it to somebody; "" to nobody. */
   assign(i: Incident, who: string): Promise<boolean> {
     if (i.assignee === who) return Promise.resolve(true);
     const words = who === session.user ? "incidents.done.mine" : who ? "incidents.done.assigned" : "incidents.done.nobodys";
-    return this.#do("assign", i, (seen) => unlessChanged(seen, (v) => incidents.assign(i.id, who, v)), () => t(words, { title: titleWords(i), who }), (before, after) =>
-      before.state === "open" ? untake(after) : unlessChanged(after, (v) => incidents.assign(before.id, before.assignee, v)));
+    return this.#do(assigning(who), i, () => t(words, { title: titleWords(i), who }));
   }
 
   close(i: Incident, text = "", outcome = ""): Promise<boolean> {
     const goesOn = i.condition === "open" && i.source === "edge";
-    const words = () => t(goesOn ? "incidents.done.closedThough" : "incidents.done.closed", { title: titleWords(i) });
-    return this.#do("close", i, (seen) => unlessChanged(seen, (v) => incidents.close(i.id, v, text, outcome)), words, async (before, after) => {
-      const reopened = await unlessChanged(after, (v) => incidents.reopen(before.id, v));
-      if (before.state === "open") await untake(reopened);
-    });
+    return this.#do(closing(text, outcome), i, () => t(goesOn ? "incidents.done.closedThough" : "incidents.done.closed", { title: titleWords(i) }));
   }
 
   /** Opens a closed one again, however long ago it was closed. */
   reopen(i: Incident): Promise<boolean> {
-    return this.#do("reopen", i, (seen) => unlessChanged(seen, (v) => incidents.reopen(i.id, v)), () => t("incidents.done.reopened", { title: titleWords(i) }), (before, after) =>
-      unlessChanged(after, (v) => incidents.close(before.id, v, "", before.outcome === "joined" ? "" : before.outcome)));
+    return this.#do(reopening, i, () => t("incidents.done.reopened", { title: titleWords(i) }));
   }
 
   note(i: Incident, text: string): Promise<boolean> {
-    return this.#do("note", i, () => incidents.note(i.id, text), () => t("incidents.done.noted", { title: titleWords(i) }));
+    return this.#do(noting(text), i, () => t("incidents.done.noted", { title: titleWords(i) }));
   }
 
-  async #do(what: What, seen: Incident, change: (seen: Incident) => Promise<Incident>, words: (after: Incident) => string, undo?: Undo): Promise<boolean> {
+  /** Asks what came of them, to close them with that. */
+  askOutcome(all: readonly Incident[]): void {
+    this.closing = all.filter((i) => this.can("close", i));
+  }
+
+  /** Acknowledges one or several; those that cannot be are left out. The same holds for the other two. */
+  async acknowledgeAll(all: readonly Incident[]): Promise<void> {
+    const list = all.filter((i) => this.can("acknowledge", i));
+    if (list.length === 1) await this.acknowledge(list[0]!);
+    else await this.#several(acknowledging, list, "several.acknowledged");
+  }
+
+  async takeAll(all: readonly Incident[]): Promise<void> {
+    const me = session.user;
+    const list = all.filter((i) => this.can("assign", i) && i.assignee !== me);
+    if (list.length === 1) await this.assign(list[0]!, me);
+    else await this.#several(assigning(me), list, "several.mine");
+  }
+
+  async closeAll(all: readonly Incident[], text: string, outcome: string): Promise<void> {
+    const list = all.filter((i) => this.can("close", i));
+    if (list.length === 1) await this.close(list[0]!, text, outcome);
+    else await this.#several(closing(text, outcome), list, "several.closed");
+  }
+
+  async #several(change: Change, all: readonly Incident[], words: Key): Promise<void> {
+    const list = all.filter((i) => !this.busy.has(i.id));
+    if (list.length === 0) return;
+    for (const i of list) this.busy.add(i.id);
+    const changed: { before: Incident; after: Incident }[] = []; // by us, so that it can be undone
+    const { done, failed } = await each(list, atOnce, async (before) => {
+      try {
+        const after = await change.make(before);
+        if (after.version !== before.version) changed.push({ before, after });
+      } finally {
+        this.busy.delete(before.id);
+      }
+    }, gone);
+    for (const { item } of failed) this.busy.delete(item.id);
+    const label = t(words, { count: done.length });
+    const text = failed.length === 0 ? label : t("several.partly", { done: label, failed: failedText(failed) });
+    this.#offerUndo(text, label, failed.length > 0, changed.length > 0 ? () => this.#undoSeveral(change, changed) : null);
+  }
+
+  async #undoSeveral(change: Change, changed: readonly { before: Incident; after: Incident }[]): Promise<void> {
+    const { done, failed } = await each(changed, atOnce, async ({ before, after }) => void (await change.undo?.(before, after)), gone);
+    const label = t("several.undone", { count: done.length });
+    if (failed.length === 0) this.#say(label);
+    else this.#say(t("several.partly", { done: label, failed: failedText(failed.map((f) => ({ item: f.item.before, error: f.error }))) }), { kind: "bad" });
+  }
+
+  async #do(change: Change, seen: Incident, words: (after: Incident) => string): Promise<boolean> {
     if (this.busy.has(seen.id)) return false;
     this.busy.add(seen.id);
     try {
-      const after = await change(seen);
+      const after = await change.make(seen);
       const done = words(after);
       if (after.version === seen.version) this.#say(done); // somebody was quicker: there is nothing of one's own to undo
-      else this.#confirm(done, seen, after, undo);
+      else this.#confirm(done, change, seen, after);
       return true;
     } catch (error) {
-      if (error instanceof Changed) this.#refuse(what, error.now, () => void this.#do(what, error.now, change, words, undo));
-      else this.#say(t("incidents.failed", { title: titleWords(seen), cause: errorText(error) }), { kind: "bad" });
+      if (error instanceof Changed) this.#refuse(change.what, error.now, () => void this.#do(change, error.now, words));
+      else this.#say(t("incidents.failed", { title: titleWords(seen), cause: causeOf(error) }), { kind: "bad" });
       return false;
     } finally {
       this.busy.delete(seen.id);
@@ -93,19 +141,26 @@ class Actions {
     this.#say(words, { kind: "bad", ...(this.can(what, now) && { action: { label: t("incidents.anyway"), run: anyway }, ms: undoWithin }) });
   }
 
-  #confirm(done: string, before: Incident, after: Incident, undo?: Undo): void {
+  #confirm(done: string, { undo }: Change, before: Incident, after: Incident): void {
     if (!undo) return this.#say(done, { kind: "good" });
+    this.#offerUndo(done, done, false, () => undo(before, after).then(
+      () => this.#say(t("incidents.undone", { title: titleWords(before) })),
+      (error: unknown) => this.#say(t("incidents.notUndone", { title: titleWords(before), cause: causeOf(error) }), { kind: "bad" }),
+    ));
+  }
+
+  /** Says what was done, with what takes it back; null: nothing can be taken back. */
+  #offerUndo(text: string, label: string, bad: boolean, back: (() => Promise<void>) | null): void {
+    const kind = bad ? "bad" : "good";
+    if (!back) return this.#say(text, { kind });
     const run = () => {
       if (this.last?.run === run) this.last = null;
-      undo(before, after).then(
-        () => this.#say(t("incidents.undone", { title: titleWords(before) })),
-        (error: unknown) => this.#say(t("incidents.notUndone", { title: titleWords(before), cause: error instanceof Changed ? meanwhile(error.now) : errorText(error) }), { kind: "bad" }),
-      );
+      void back();
     };
-    this.last = { label: done, run };
+    this.last = { label, run };
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => (this.last = null), undoWithin);
-    this.#say(done, { kind: "good", action: { label: t("ui.undo"), run }, ms: undoWithin });
+    this.#say(text, { kind, action: { label: t("ui.undo"), run }, ms: undoWithin });
   }
 
   #say(...what: Parameters<typeof toast>): void {
@@ -114,17 +169,16 @@ class Actions {
   }
 }
 
-/** Back to open, and nobody's, unless somebody else has it by now. */
-const untake = (i: Incident): Promise<Incident> => unlessChanged(i, (v) => incidents.unacknowledge(i.id, v));
+/** Whether the hub does not answer, so that asking it again for the next incident is of no use. */
+const gone = (error: unknown): boolean => error instanceof ApiError && (error.status === 0 || error.status === 401);
 
-/** What somebody has done to an incident last: "Anna has closed it meanwhile." */
-export function meanwhile(i: Incident): string {
-  const e = lastDecision(i);
-  if (!e) return t("incidents.meanwhile.changed");
-  const who = e.who === session.user ? t("incident.who.you", { who: e.who }) : whoText(e.who);
-  if (e.kind !== "assigned") return maybe(`incidents.meanwhile.${e.kind}`, { who }) ?? t("incidents.meanwhile.changed");
-  if (e.text === "") return t("incidents.meanwhile.freed", { who });
-  return e.text === e.who ? t("incidents.meanwhile.took", { who }) : t("incidents.meanwhile.assigned", { who, to: whoText(e.text) });
+/** "2 incidents not changed: River above 2 m, Motion in the yard. The hub does not answer." */
+function failedText(failed: readonly { item: Incident; error: unknown }[]): string {
+  const titles = [...new Set(failed.map((f) => titleWords(f.item)))];
+  const named = titles.slice(0, mostNamed);
+  if (titles.length > named.length) named.push(t("several.more", { count: titles.length - named.length }));
+  const list = new Intl.ListFormat(prefs.language, { type: "unit", style: "short" }).format(named);
+  return t("several.failed", { count: failed.length, list, cause: causeOf(failed[0]!.error) });
 }
 
 export const actions = new Actions();

@@ -8,6 +8,10 @@ class Desk {
   selected = $state("");
   /** what the list shows, in its order */
   rows: Incident[] = $state.raw([]);
+  /** whether the rows that are seen must stay what they are */
+  held = false;
+  /** the incident that the row of a group shows, by group */
+  heads: ReadonlyMap<string, string> = new Map();
   /** px; for coming back */
   scrolled = 0;
   /** the query that scrolled belongs to */

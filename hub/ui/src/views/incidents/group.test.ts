@@ -1,28 +1,34 @@
 import { describe, expect, it } from "vitest";
+import { openedAt } from "../../state/incidents.svelte";
 import { groupRows } from "./group";
 import { make } from "../../../tests/fixtures/incident";
 
 const of = (id: string, group = "") => make({ id, group });
+const none = () => undefined;
 const ids = (rows: { id: string }[]) => rows.map((i) => i.id).join(" ");
 
 describe("a grouped list", () => {
   const busy = Array.from({ length: 70 }, (_, n) => of(`n${n}`, "line"));
   const list = [of("a"), ...busy.slice(0, 30), of("b", "other"), ...busy.slice(30), of("c")];
   it("has one row for a busy line, with its count, where its first incident stands", () => {
-    const { rows, groups } = groupRows(list, new Set(), "");
+    const { rows, groups } = groupRows(list, new Set(), none);
     expect(ids(rows)).toBe("a n0 b c");
-    expect(groups.get("n0")).toEqual({ id: "line", count: 70, head: true, open: false });
+    expect(groups.get("n0")).toEqual({ id: "line", count: 70, ids: busy.map((i) => i.id), last: openedAt(busy[0]!), head: true, open: false });
     expect(groups.size).toBe(1); // one of its own is no group
   });
   it("shows all of an opened group below its row, in their order", () => {
-    const { rows, groups } = groupRows(list, new Set(["line"]), "");
+    const { rows, groups } = groupRows(list, new Set(["line"]), none);
     expect(ids(rows)).toBe(`a ${ids(busy)} b c`);
-    expect(groups.get("n69")).toEqual({ id: "line", count: 70, head: false, open: true });
+    expect(groups.get("n69")).toMatchObject({ id: "line", count: 70, head: false, open: true });
   });
-  it("keeps the selected incident in its row when a newer one comes", () => {
-    const { rows } = groupRows([of("new", "line"), ...list], new Set(), "n0");
+  it("keeps the incident that its row shows when a newer one comes, and says when that happened", () => {
+    const newer = make({ id: "new", group: "line", opened_at: new Date(openedAt(busy[0]!) + 9000).toISOString() });
+    const kept = (id: string) => (group: string) => (group === "line" ? id : undefined);
+    const { rows, groups } = groupRows([newer, ...list], new Set(), kept("n0"));
     expect(ids(rows)).toBe("n0 a b c");
-    expect(ids(groupRows(list, new Set(["line"]), "n1").rows).startsWith("a n1 n0 n2 ")).toBe(true);
+    expect(groups.get("n0")).toMatchObject({ count: 71, last: openedAt(newer) });
+    expect(ids(groupRows([newer, ...list], new Set(), kept("gone")).rows)).toBe("new a b c");
+    expect(ids(groupRows(list, new Set(["line"]), kept("n1")).rows).startsWith("a n1 n0 n2 ")).toBe(true);
   });
-  it("takes incidents of a hub without groups as they are", () => expect(ids(groupRows([of("a"), of("b")], new Set(), "").rows)).toBe("a b"));
+  it("takes incidents of a hub without groups as they are", () => expect(ids(groupRows([of("a"), of("b")], new Set(), none).rows)).toBe("a b"));
 });

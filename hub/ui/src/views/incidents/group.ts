@@ -1,11 +1,14 @@
 // A list in which the incidents of one group are one row. A group is what the hub makes of the repeated
 // incidents of one rule of one device; one that has been opened shows its other incidents below its row.
 import type { Incident } from "../../api/types";
+import { openedAt } from "../../state/incidents.svelte";
 
 /** What a row of a group needs to know. */
 export interface InGroup {
   id: string;
   count: number; // incidents of the group in the list
+  ids: readonly string[]; // of these
+  last: number; // ms; when the newest of them happened
   head: boolean; // the row that stands for the group; the others are below it
   open: boolean;
 }
@@ -17,10 +20,11 @@ export interface Grouped {
 }
 
 /**
- * Groups a list. The row of a group stands where its first incident stands, and shows the incident kept, if that
- * is one of its own, or else the first one: what is selected does not change under the hand when a new one comes.
+ * Groups a list. The row of a group stands where its first incident stands, and shows the incident that kept gives
+ * for the group, if that is one of its own, or else the first one: a row that somebody is about to press stays what it
+ * is when a new incident comes, and only its count changes.
  */
-export function groupRows(all: readonly Incident[], opened: ReadonlySet<string>, kept: string): Grouped {
+export function groupRows(all: readonly Incident[], opened: ReadonlySet<string>, kept: (group: string) => string | undefined): Grouped {
   const members = new Map<string, Incident[]>();
   for (const i of all) {
     const id = i.group || i.id;
@@ -31,17 +35,30 @@ export function groupRows(all: readonly Incident[], opened: ReadonlySet<string>,
   const rows: Incident[] = [];
   const groups = new Map<string, InGroup>();
   for (const [id, incidents] of members) {
-    const head = incidents.find((i) => i.id === kept) ?? incidents[0]!;
+    const wanted = incidents.length > 1 ? kept(id) : undefined;
+    const head = (wanted !== undefined && incidents.find((i) => i.id === wanted)) || incidents[0]!;
     rows.push(head);
     if (incidents.length === 1) continue;
     const open = opened.has(id);
-    groups.set(head.id, { id, count: incidents.length, head: true, open });
+    const last = incidents.reduce((at, i) => Math.max(at, openedAt(i)), 0);
+    const group = { id, count: incidents.length, ids: incidents.map((i) => i.id), last, open };
+    groups.set(head.id, { ...group, head: true });
     if (!open) continue;
     for (const i of incidents) {
       if (i === head) continue;
       rows.push(i);
-      groups.set(i.id, { id, count: incidents.length, head: false, open });
+      groups.set(i.id, { ...group, head: false });
     }
   }
   return { rows, groups };
+}
+
+/** The incident that the row of each group shows, by group. */
+export function headsOf(rows: readonly Incident[], groups: ReadonlyMap<string, InGroup> = new Map()): ReadonlyMap<string, string> {
+  const heads = new Map<string, string>();
+  for (const i of rows) {
+    const group = groups.get(i.id);
+    if (group?.head) heads.set(group.id, i.id);
+  }
+  return heads;
 }
