@@ -154,14 +154,20 @@ func ruleSite(r db.Reader, q MuteRequest) (site string, err error) {
 // ruleKey names a rule of a device.
 type ruleKey struct{ edge, device, rule string }
 
+// mutedQuery reads which rules are muted, with mutedRule whether one of them is.
+const (
+	mutedQuery = `SELECT edge, device, rule, until FROM mutes WHERE until > ?`
+	mutedRule  = ` AND edge = ? AND device = ? AND rule = ?`
+)
+
 // addMutes sets MutedUntil of incidents.
 func addMutes(r db.Reader, now time.Time, all []Incident) error {
 	if len(all) == 0 || len(all) == 1 && all[0].Edge == "" {
 		return nil
 	}
-	text, args := `SELECT edge, device, rule, until FROM mutes WHERE until > ?`, []any{db.Millis(now)}
+	text, args := mutedQuery, []any{db.Millis(now)}
 	if len(all) == 1 {
-		text, args = text+` AND edge = ? AND device = ? AND rule = ?`, append(args, all[0].Edge, all[0].Device, all[0].Rule)
+		text, args = mutedQuery+mutedRule, append(args, all[0].Edge, all[0].Device, all[0].Rule)
 	}
 	until := map[ruleKey]time.Time{}
 	_, err := db.Collect(func(scan func(...any) error) (none struct{}, err error) {

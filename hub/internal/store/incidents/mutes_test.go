@@ -207,3 +207,27 @@ func TestMuteNeedsRule(t *testing.T) {
 		}
 	})
 }
+
+// TestMutePlans: what every reading and every change of an incident asks does not read the whole table.
+func TestMutePlans(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		if err := d.Update(t.Context(), "test", func(tx *db.Tx) error {
+			for _, text := range []string{
+				`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+				INSERT INTO mutes(edge, device, rule, id, site, reason, who, began_at, until)
+				SELECT 'edge-' || (i % 20), 'device-' || i, 'fence', 'id-' || i, 'site', '', 'li', i, i FROM n`,
+				`ANALYZE`,
+			} {
+				if _, err := tx.Exec(text); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		dbtest.ByIndex(t, d, mutedQuery, 19_990)
+		dbtest.ByIndex(t, d, mutedQuery+mutedRule, 19_990, "edge-1", "device-1", "fence")
+		dbtest.ByIndex(t, d, `DELETE FROM mutes WHERE until <= ?`, 10)
+	})
+}
