@@ -9,7 +9,7 @@ class Desk {
   /** what the list shows, in its order */
   rows: Incident[] = $state.raw([]);
   /** whether the rows that are seen must stay what they are */
-  held = false;
+  held = $state(false);
   /** the incident that the row of a group shows, by group */
   heads: ReadonlyMap<string, string> = new Map();
   /** px; for coming back */

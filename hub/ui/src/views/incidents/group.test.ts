@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { openedAt } from "../../state/incidents.svelte";
-import { groupRows } from "./group";
+import { groupRows, headsOf } from "./group";
 import { make } from "../../../tests/fixtures/incident";
 
 const of = (id: string, group = "") => make({ id, group });
@@ -29,6 +29,14 @@ describe("a grouped list", () => {
     expect(groups.get("n0")).toMatchObject({ count: 71, last: openedAt(newer) });
     expect(ids(groupRows([newer, ...list], new Set(), kept("gone")).rows)).toBe("new a b c");
     expect(ids(groupRows(list, new Set(["line"]), kept("n1")).rows).startsWith("a n1 n0 n2 ")).toBe(true);
+  });
+  it("keeps the row of what is repeated for the first time", () => {
+    const before = groupRows(list, new Set(), none);
+    const heads = headsOf(before.rows, before.groups);
+    expect([...heads]).toEqual([["a", "a"], ["line", "n0"], ["other", "b"], ["c", "c"]]);
+    expect(ids(groupRows([of("again", "other"), ...list], new Set(), (g) => heads.get(g)).rows)).toBe("b a n0 c");
+    const open = groupRows(list, new Set(["line"]), none);
+    expect(headsOf(open.rows, open.groups).get("line")).toBe("n0"); // not one of those below it
   });
   it("takes incidents of a hub without groups as they are", () => expect(ids(groupRows([of("a"), of("b")], new Set(), none).rows)).toBe("a b"));
 });

@@ -53,12 +53,13 @@ export function groupRows(all: readonly Incident[], opened: ReadonlySet<string>,
   return { rows, groups };
 }
 
-/** The incident that the row of each group shows, by group. */
+/** The incident that the row of each group shows, by group; also of what has not been repeated yet. */
 export function headsOf(rows: readonly Incident[], groups: ReadonlyMap<string, InGroup> = new Map()): ReadonlyMap<string, string> {
   const heads = new Map<string, string>();
   for (const i of rows) {
     const group = groups.get(i.id);
-    if (group?.head) heads.set(group.id, i.id);
+    const id = i.group || i.id;
+    if (group?.head || (!group && !heads.has(id))) heads.set(id, i.id);
   }
   return heads;
 }
