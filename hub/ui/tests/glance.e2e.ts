@@ -198,3 +198,18 @@ describe.each(ways)("%s, by %s", (language, hand) => {
     await p.page.locator("html[data-theme=dark]").waitFor({ state: "attached" });
   });
 });
+
+describe("a site that goes away", () => {
+  it("is told by all tiles of its box at once, in the same words", async () => {
+    const p = await (await hall.sits()).signIn("li.wei", `/incidents/${ids.flood}`);
+    await p.page.locator("#play-best").click();
+    await live(p.page, 2);
+    await hall.stage.order("site-stop", { name: "liuxi" });
+    await until("both tiles lost, for the box is away", async () => {
+      const all = await tiles(p.page);
+      return all.length === 2 && all.every((t) => t.state === "lost" && t.words.includes(p.say("video.cause.site.offline")));
+    }, 90_000);
+    expect(await p.page.locator("#link").getAttribute("data-state")).toBe("live"); // and the hub is not blamed
+    for (const t of await tiles(p.page)) expect(t.words).not.toContain(p.say("video.cause.hub.unreachable"));
+  });
+});
