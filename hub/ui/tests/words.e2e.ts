@@ -20,10 +20,10 @@ const hall = room({}, async (stage) => {
       { name: "zzcam", title: { en: "bus station", zh: "汽车站" }, kind: "camera", place, rules: [
         { name: "zzrule-stay", title: { en: "loitering", zh: "逗留" }, kind: "zone", severity: "severe" },
         { name: "zzrule-road", title: { en: "road", zh: "道路" }, kind: "line", severity: "minor" },
-        { name: "zzrule-lost", kind: "silence", severity: "minor" },
+        { name: "lost", kind: "silence", severity: "minor" },
       ] },
-      { name: "zzdoor", title: { en: "pump room door", zh: "泵房门" }, kind: "sensor", unit: "1", class: "opening", place: { lat: 30.9001, lon: 120.9002 }, rules: [{ name: "zzrule-open", kind: "above", value: 0.5, severity: "minor" }] },
-      { name: "zzsmoke", title: { en: "smoke", zh: "烟雾" }, kind: "sensor", unit: "ppm", rules: [{ name: "zzrule-smoke", kind: "above", value: 60, severity: "extreme" }] },
+      { name: "zzdoor", title: { en: "pump room door", zh: "泵房门" }, kind: "sensor", unit: "1", class: "opening", place: { lat: 30.9001, lon: 120.9002 }, rules: [{ name: "left-open", kind: "above", value: 0.5, severity: "minor" }] },
+      { name: "zzsmoke", title: { en: "smoke", zh: "烟雾" }, kind: "sensor", unit: "ppm", rules: [{ name: "too-much", kind: "above", value: 60, severity: "extreme" }] },
     ],
     readings: [
       { device: "zzdoor", time: new Date().toISOString(), value: 1, unit: "1", quality: "good" },
@@ -34,9 +34,9 @@ const hall = room({}, async (stage) => {
   });
   loitering = await stage.tell(site, { device: "zzcam", rule: "zzrule-stay", kind: "zone", severity: "severe", class: "person" });
   await stage.tell(site, { device: "zzcam", rule: "zzrule-road", kind: "line", severity: "minor", class: "motion" });
-  await stage.tell(site, { device: "zzcam", rule: "zzrule-lost", kind: "silence", severity: "minor" });
-  await stage.tell(site, { device: "zzdoor", rule: "zzrule-open", kind: "above", severity: "minor", value: 1, limit: 0.5, unit: "1" });
-  await stage.tell(site, { device: "zzsmoke", rule: "zzrule-smoke", kind: "above", severity: "extreme", value: 146, limit: 60, unit: "ppm" });
+  await stage.tell(site, { device: "zzcam", rule: "lost", kind: "silence", severity: "minor" });
+  await stage.tell(site, { device: "zzdoor", rule: "left-open", kind: "above", severity: "minor", value: 1, limit: 0.5, unit: "1" });
+  await stage.tell(site, { device: "zzsmoke", rule: "too-much", kind: "above", severity: "extreme", value: 146, limit: 60, unit: "ppm" });
 });
 
 const titles = {
@@ -101,8 +101,9 @@ describe.each(languages)("%s", (language) => {
     const p = await sits("/map?at=30.90000,120.90000,16");
     await named(p, name.camera.toLocaleLowerCase().slice(1));
     await p.follow("/wall");
-    await p.page.locator(".slot, .tile").first().waitFor();
-    await named(p);
+    await p.press(p.page.getByRole("button", { name: p.say("video.wall.choose") }));
+    await named(p, name.camera, name.site);
+    await p.page.keyboard.press("Escape");
     await p.page.keyboard.press("Control+k");
     for (const text of typed) {
       await p.page.locator("#palette input").fill(text);
