@@ -7,7 +7,9 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
 // ContentType is the media type of what a Writer writes.
@@ -48,13 +50,21 @@ func (w *Writer) Flush() error {
 	return nil
 }
 
-// formulas are the characters with which a formula begins, in either width, and those that programs skip before one.
-const formulas = "=+-@＝＋－＠\t\r\n"
+// A formula begins with one of these characters, in either width, or with a control character; programs skip blanks
+// before it.
+const (
+	formulas = "=+-@＝＋－＠\t\r\n"
+	blanks   = " \u00a0\u3000\ufeff"
+)
 
-// Text returns a text that spreadsheets show and do not calculate.
+// number is a number, which may begin with a sign.
+var number = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?$`)
+
+// Text returns a text that spreadsheets show and do not calculate. Numbers stay as they are.
 func Text(text string) string {
-	if i := strings.IndexAny(text, formulas); i >= 0 && strings.TrimSpace(text[:i]) == "" {
-		return "'" + text
+	first, _ := utf8.DecodeRuneInString(strings.TrimLeft(text, blanks))
+	if text == "" || number.MatchString(text) || !strings.ContainsRune(formulas, first) {
+		return text
 	}
-	return text
+	return "'" + text
 }

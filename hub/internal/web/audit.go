@@ -100,13 +100,13 @@ func (s *Server) exportAudit(ctx context.Context, in *AuditFilter) (*huma.Stream
 	q.Limit = exportPage
 	return s.export(ctx, exported{
 		action: "audit export", name: "audit", columns: []string{"number", "at", "who", "user_id", "action", "object", "detail"},
-		page: func(ctx context.Context) (rows [][]string, err error) {
+		page: func(ctx context.Context) (rows [][]string, last bool, err error) {
 			all, err := s.o.Audit.List(ctx, q)
 			for _, e := range all {
 				rows = append(rows, []string{strconv.FormatInt(e.ID, 10), moment(e.At), e.Who, e.UserID, e.Action, e.Object, e.Detail})
 				q.After = audit.Position{At: e.At, ID: e.ID}
 			}
-			return rows, err
+			return rows, len(all) < exportPage, err
 		},
 	})
 }

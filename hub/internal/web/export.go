@@ -2,11 +2,7 @@ package web
 
 import (
 	"context"
-	"encoding/csv"
 	"fmt"
-	"io"
-	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,14 +10,11 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"gridpost/hub/internal/problem"
-	"gridpost/hub/internal/store/audit"
 	"gridpost/hub/internal/store/incidents"
 )
 
-const (
-	exportPage = 500     // incidents that are read at once
-	exportMost = 100_000 // incidents of one export, about 40 MB
-)
+// exportMost is how many incidents one export has at most, about 40 MB.
+const exportMost = 100_000
 
 type exportInput struct {
 	IncidentFilter
@@ -38,32 +31,20 @@ func (s *Server) registerExport(tags []string) {
 	}, s.exportIncidents)
 }
 
-// exportIncidents answers with a file that is written page by page. What cannot be recorded is not exported, and
-// a list that cannot be read is refused before the file begins.
 func (s *Server) exportIncidents(ctx context.Context, in *exportInput) (*huma.StreamResponse, error) {
 	zone, err := time.LoadLocation(in.Zone)
 	if err != nil || in.Zone == "Local" {
 		return nil, problem.New("input_not_known", "field", "tz")
 	}
-	p := who(ctx)
-	q := in.query(p.Scope)
+	q := in.query(who(ctx).Scope)
 	q.Limit = exportPage
-	first, err := s.o.Incidents.List(ctx, q)
-	if err != nil {
-		return nil, listProblem(err)
+	names := make([]string, len(exportColumns))
+	for i, c := range exportColumns {
+		names[i] = c.name
 	}
-	if err := s.o.Audit.Record(ctx, audit.Entry{Who: p.Name, Action: "incidents exported", Detail: in.describe()}); err != nil {
-		return nil, err
-	}
-	return &huma.StreamResponse{Body: func(out huma.Context) {
-		out.SetHeader("Content-Type", "text/csv; charset=utf-8; header=present")
-		out.SetHeader("Content-Disposition", `attachment; filename="incidents.csv"`)
-		out.SetHeader("Cache-Control", "no-store")
-		if err := s.writeCSV(ctx, out.BodyWriter(), q, first, zone, exportMost); err != nil {
-			s.o.Logger.Warn("exporting incidents", "error", err)
-			panic(http.ErrAbortHandler) // the file must not look whole
-		}
-	}}, nil
+	return s.export(ctx, exported{
+		action: "incident export", detail: in.describe(), name: "incidents", columns: names, page: s.incidentRows(q, zone, exportMost),
+	})
 }
 
 // describe writes a filter for the audit log.
@@ -99,7 +80,7 @@ var exportColumns = []struct {
 	name string
 	cell func(inc incidents.Incident, zone *time.Location) string
 }{
-	{"id", func(inc incidents.Incident, _ *time.Location) string { return plain(inc.ID) }},
+	{"id", func(inc incidents.Incident, _ *time.Location) string { return inc.ID }},
 	{"occurred_at", func(inc incidents.Incident, zone *time.Location) string { return exportTime(&inc.OccurredAt, zone) }},
 	{"ended_at", func(inc incidents.Incident, zone *time.Location) string { return exportTime(inc.EndedAt, zone) }},
 	{"closed_at", func(inc incidents.Incident, zone *time.Location) string { return exportTime(inc.ClosedAt, zone) }},
@@ -109,17 +90,17 @@ var exportColumns = []struct {
 	{"condition", func(inc incidents.Incident, _ *time.Location) string { return string(inc.Condition) }},
 	{"outcome", func(inc incidents.Incident, _ *time.Location) string { return string(inc.Outcome) }},
 	{"source", func(inc incidents.Incident, _ *time.Location) string { return string(inc.Source) }},
-	{"site", func(inc incidents.Incident, _ *time.Location) string { return plain(inc.Site) }},
-	{"edge", func(inc incidents.Incident, _ *time.Location) string { return plain(inc.Edge) }},
-	{"device", func(inc incidents.Incident, _ *time.Location) string { return plain(inc.Device) }},
-	{"rule", func(inc incidents.Incident, _ *time.Location) string { return plain(inc.Rule) }},
-	{"kind", func(inc incidents.Incident, _ *time.Location) string { return plain(inc.Kind) }},
-	{"title", func(inc incidents.Incident, _ *time.Location) string { return plain(inc.Title) }},
+	{"site", func(inc incidents.Incident, _ *time.Location) string { return inc.Site }},
+	{"edge", func(inc incidents.Incident, _ *time.Location) string { return inc.Edge }},
+	{"device", func(inc incidents.Incident, _ *time.Location) string { return inc.Device }},
+	{"rule", func(inc incidents.Incident, _ *time.Location) string { return inc.Rule }},
+	{"kind", func(inc incidents.Incident, _ *time.Location) string { return inc.Kind }},
+	{"title", func(inc incidents.Incident, _ *time.Location) string { return inc.Title }},
 	{"value", func(inc incidents.Incident, _ *time.Location) string { return exportNumber(inc.Value) }},
 	{"limit", func(inc incidents.Incident, _ *time.Location) string { return exportNumber(inc.Limit) }},
-	{"unit", func(inc incidents.Incident, _ *time.Location) string { return plain(inc.Unit) }},
-	{"assignee", func(inc incidents.Incident, _ *time.Location) string { return plain(inc.Assignee) }},
-	{"state_by", func(inc incidents.Incident, _ *time.Location) string { return plain(inc.StateBy) }},
+	{"unit", func(inc incidents.Incident, _ *time.Location) string { return inc.Unit }},
+	{"assignee", func(inc incidents.Incident, _ *time.Location) string { return inc.Assignee }},
+	{"state_by", func(inc incidents.Incident, _ *time.Location) string { return inc.StateBy }},
 	{"lat", func(inc incidents.Incident, _ *time.Location) string {
 		if inc.Place == nil {
 			return ""
@@ -135,55 +116,29 @@ var exportColumns = []struct {
 	{"files", func(inc incidents.Incident, _ *time.Location) string { return strconv.Itoa(len(inc.Evidence)) }},
 }
 
-// writeCSV writes incidents, the first page of which has been read, up to a number of them. The times are by
-// the hub's clock.
-func (s *Server) writeCSV(ctx context.Context, w io.Writer, q incidents.Query, page []incidents.Incident, zone *time.Location, most int) error {
-	if _, err := io.WriteString(w, "\ufeff"); err != nil { // Excel takes a file without it for one in the machine's own code page
-		return fmt.Errorf("writing incidents: %w", err)
-	}
-	out := csv.NewWriter(w)
-	out.UseCRLF = true
-	record := make([]string, len(exportColumns))
-	for i, c := range exportColumns {
-		record[i] = c.name
-	}
-	// An error of the writer stays and is returned by its Error.
-	_ = out.Write(record)
-	for written := 0; ; {
+// incidentRows returns the pages of a table of incidents, up to a number of them. The times are by the hub's clock.
+func (s *Server) incidentRows(q incidents.Query, zone *time.Location, most int) func(context.Context) ([][]string, bool, error) {
+	written := 0
+	return func(ctx context.Context) (rows [][]string, last bool, err error) {
+		page, err := s.o.Incidents.List(ctx, q)
+		if err != nil {
+			return nil, true, listProblem(err)
+		}
 		for _, inc := range page {
+			cells := make([]string, len(exportColumns))
 			if written == most {
-				clear(record)
-				record[0] = fmt.Sprintf("more than %d incidents match: this file ends here", most)
-				_ = out.Write(record)
-				out.Flush()
-				return out.Error()
+				cells[0] = fmt.Sprintf("more than %d incidents match: this file ends here", most)
+				return append(rows, cells), true, nil
 			}
 			for i, c := range exportColumns {
-				record[i] = c.cell(inc, zone)
+				cells[i] = c.cell(inc, zone)
 			}
-			_ = out.Write(record)
+			rows = append(rows, cells)
+			q.After = incidents.PositionOf(inc)
 			written++
 		}
-		out.Flush()
-		if err := out.Error(); err != nil || len(page) < q.Limit {
-			return err
-		}
-		q.After = incidents.PositionOf(page[len(page)-1])
-		var err error
-		if page, err = s.o.Incidents.List(ctx, q); err != nil {
-			return err
-		}
+		return rows, len(page) < q.Limit, nil
 	}
-}
-
-// plain returns a text that a spreadsheet takes for a text: one that it would take for a formula gets an
-// apostrophe before it.
-func plain(text string) string {
-	trimmed := strings.TrimLeft(text, " \u00a0\u3000\ufeff")
-	if trimmed != "" && slices.Contains([]rune("=+-@\t\r\n＝＋－＠"), []rune(trimmed)[0]) {
-		return "'" + text
-	}
-	return text
 }
 
 // exportTime writes a time with its offset; nothing when there is none.

@@ -74,7 +74,7 @@ func (s *Server) exportViews(ctx context.Context, in *ViewsFilter) (*huma.Stream
 	return s.export(ctx, exported{
 		action: "view export", name: "views",
 		columns: []string{"began_at", "ended_at", "seconds", "who", "user_id", "site", "edge", "device", "incident", "reason", "ended_code", "ended_why", "id"},
-		page: func(ctx context.Context) (rows [][]string, err error) {
+		page: func(ctx context.Context) (rows [][]string, last bool, err error) {
 			all, err := s.o.Leases.List(ctx, q)
 			for _, l := range all {
 				ended, seconds := "", ""
@@ -84,7 +84,7 @@ func (s *Server) exportViews(ctx context.Context, in *ViewsFilter) (*huma.Stream
 				rows = append(rows, []string{moment(l.Began), ended, seconds, l.Who, l.UserID, l.Site, l.Edge, l.Device, l.Incident, l.Reason, l.Why.Code, l.Why.Text, l.ID})
 				q.After = leases.Position{Began: l.Began, ID: l.ID}
 			}
-			return rows, err
+			return rows, len(all) < exportPage, err
 		},
 	})
 }

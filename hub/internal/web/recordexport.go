@@ -18,9 +18,10 @@ const exportPage = 500
 // exported is a record that is exported as a table.
 type exported struct {
 	action  string // in the audit log
+	detail  string // likewise: what was chosen
 	name    string // of the file, before its day
 	columns []string
-	page    func(context.Context) (rows [][]string, err error) // the next rows: fewer than exportPage when they are the last
+	page    func(context.Context) (rows [][]string, last bool, err error) // the next rows
 }
 
 // moment returns a time as tables have it.
@@ -29,10 +30,10 @@ func moment(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000
 // export answers with a table. Who takes a copy is recorded before the first row is read. An export that fails on its
 // way breaks off, so that nobody takes it for whole.
 func (s *Server) export(ctx context.Context, e exported) (*huma.StreamResponse, error) {
-	if err := s.o.Audit.Record(ctx, audit.Entry{Who: who(ctx).Name, Action: e.action}); err != nil {
+	if err := s.o.Audit.Record(ctx, audit.Entry{Who: who(ctx).Name, Action: e.action, Detail: e.detail}); err != nil {
 		return nil, err
 	}
-	rows, err := e.page(ctx)
+	rows, last, err := e.page(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +41,7 @@ func (s *Server) export(ctx context.Context, e exported) (*huma.StreamResponse, 
 		hc.SetHeader("Content-Type", spreadsheet.ContentType)
 		hc.SetHeader("Content-Disposition", `attachment; filename="gridpost-`+e.name+`-`+time.Now().UTC().Format(time.DateOnly)+`.csv"`)
 		_, w := humago.Unwrap(hc)
-		if err := e.write(hc.Context(), w, rows); err != nil {
+		if err := e.write(hc.Context(), w, rows, last); err != nil {
 			s.o.Logger.Warn("an export broke off", "of", e.name, "who", who(hc.Context()).Name, "error", err)
 			panic(http.ErrAbortHandler)
 		}
@@ -48,7 +49,7 @@ func (s *Server) export(ctx context.Context, e exported) (*huma.StreamResponse, 
 }
 
 // write writes the first rows and those that follow. A client that takes nothing for writeLimit ends it.
-func (e exported) write(ctx context.Context, w http.ResponseWriter, rows [][]string) error {
+func (e exported) write(ctx context.Context, w http.ResponseWriter, rows [][]string, last bool) error {
 	control := http.NewResponseController(w)
 	table, err := spreadsheet.NewWriter(w, e.columns...)
 	for err == nil {
@@ -63,10 +64,10 @@ func (e exported) write(ctx context.Context, w http.ResponseWriter, rows [][]str
 		if err := table.Flush(); err != nil {
 			return err
 		}
-		if len(rows) < exportPage {
+		if last {
 			return control.SetWriteDeadline(time.Time{})
 		}
-		rows, err = e.page(ctx)
+		rows, last, err = e.page(ctx)
 	}
 	return err
 }

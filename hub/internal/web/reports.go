@@ -44,9 +44,9 @@ type reportOutput struct {
 func (s *Server) registerReports(tags []string) {
 	register(s, huma.Operation{
 		OperationID: "report", Tags: tags, DefaultStatus: http.StatusCreated,
-		Summary: "Open an incident for what a person or another system reports, or add the report to one",
+		Summary:     "Open an incident for what a person or another system reports, or add the report to one",
 		Description: "The incident that a person opens begins acknowledged and assigned to them; that of a program, which reports with a token, begins open.",
-		Errors:  []int{http.StatusNotFound, http.StatusConflict},
+		Errors:      []int{http.StatusNotFound, http.StatusConflict},
 	}, s.report)
 }
 

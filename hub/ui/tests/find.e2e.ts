@@ -197,7 +197,7 @@ describe.each(ways)("%s, by %s", (language, hand) => {
     expect(rows[1]).toContain("+08:00"); // the reader's zone
     expect(rows[1]).toContain("false_alarm");
     const { audit } = await hall.stage.api<{ audit: { who: string; action: string; detail: string }[] }>("/audit?limit=5");
-    expect(audit.find((e) => e.action === "incidents exported")).toMatchObject({ who: "li.wei", detail: "state=closed severity=severe,extreme" });
+    expect(audit.find((e) => e.action === "incident export")).toMatchObject({ who: "li.wei", detail: "state=closed severity=severe,extreme" });
   });
 
   it("puts an incident on paper, black on white", async () => {

@@ -1,11 +1,11 @@
-// What the console knows, when several people and tabs are at it: undo, the one stream of a browser, the language, clocks
-// that are wrong, and exact numbers.
+// What the console knows, when several people and tabs are at it: actions of two at once, undo, the one stream of a
+// browser, the language, clocks that are wrong, and views that are left before their first frame.
 import type { Page } from "playwright-core";
-import { describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { settle } from "./support/settle";
 import { room } from "./support/room";
 import { square, until } from "./support/stage";
-import { languages } from "./support/words";
+import { languages, type Say, speaker } from "./support/words";
 
 const cameras = ["market", "bridge"];
 const many = 1100; // incidents that wait
@@ -22,7 +22,39 @@ const opens = (rule: string) => desk.stage.tell("gate", { device: "level", rule,
 const assignee = async (id: string) => (await desk.stage.api<{ assignee: string }>(`/incidents/${id}`)).assignee;
 const toast = (page: Page, words: string) => page.locator(".toasts li", { hasText: words }).first();
 
+/** Holds the events of the live stream back from a page: it does not see what others do. */
+async function blind(page: Page): Promise<void> {
+  await page.evaluate(() => {
+    const read = ReadableStreamDefaultReader.prototype.read;
+    ReadableStreamDefaultReader.prototype.read = function (this: ReadableStreamDefaultReader<unknown>) {
+      return new Promise((done, failed) => setTimeout(() => read.call(this).then(done as (r: unknown) => void, failed), 15_000)) as ReturnType<typeof read>;
+    } as typeof read;
+  });
+}
+
 describe.each(languages)("%s", (language) => {
+  it("an incident that somebody else has taken meanwhile is not taken from them unseen, but can be", async () => {
+    const id = await opens(`two-${language}`);
+    const one = await (await desk.sits({ language })).signIn("li.wei", `/incidents/${id}`);
+    const assign = one.page.locator("#assign");
+    await assign.waitFor();
+    await blind(one.page);
+    const anna = await desk.stage.as("anna");
+    // The read that is under way still brings one event; what comes after it is held back.
+    const count = one.page.locator("nav .count");
+    const before = await count.textContent();
+    await opens(`other-${language}`);
+    await until("the last event that is seen", async () => (await count.textContent()) !== before);
+    await anna(`/incidents/${id}/assign`, { body: { assignee: "anna" } });
+    await assign.click();
+    const message = toast(one.page, one.say("incidents.meanwhile.took", { who: "anna" }));
+    await message.waitFor();
+    expect(await assignee(id)).toBe("anna");
+    await message.getByRole("button", { name: one.say("incidents.anyway") }).click();
+    await toast(one.page, one.say("incidents.done.mine", { title: "" }).trim()).waitFor();
+    expect(await assignee(id)).toBe("li.wei");
+  });
+
   it("undo takes back one's own action, and nobody else's", async () => {
     const [mine, taken] = [await opens(`own-${language}`), await opens(`taken-${language}`)];
     const p = await (await desk.sits({ language })).signIn("li.wei", `/incidents/${mine}`);
@@ -65,9 +97,10 @@ it("a change of the language begins no view anew, and fetches nothing", async ()
   expect(await p.page.locator("figure.tile[data-state=live]").count()).toBe(cameras.length);
 });
 
-describe("six tabs of a browser", () => {
+describe.each([["by Web Locks", true], ["by messages, as by plain HTTP from another machine", false]])("six tabs of a browser, %s,", (_, locks) => {
   it("have one stream, whichever of them is closed, and are signed out together", { timeout: 240_000 }, async () => {
     const p = await desk.sits();
+    if (!locks) await p.context.addInitScript(() => Object.defineProperty(Navigator.prototype, "locks", { value: undefined }));
     const streams: string[] = [];
     p.context.on("request", (r) => { if (new URL(r.url()).pathname === "/api/v1/stream") streams.push(r.headers()["last-event-id"] ?? "now"); });
     await p.signIn("li.wei", "/incidents");
@@ -145,4 +178,41 @@ it("the number of open incidents is exact, and seen whole", async () => {
     expect(cut, `${size.width} wide`).toBe(false);
     await p.leaves();
   }
+});
+
+describe("a view that is left before its first frame", () => {
+  interface View { id: string; who: string; reason: string; ended_at: string | null; ended_code?: string }
+  const views = async () => (await desk.stage.api<{ views: View[] }>("/views?limit=200")).views;
+  let before = new Set<string>();
+  beforeAll(async () => void (before = new Set((await views()).map((v) => v.id))));
+
+  it("is on record as left by the viewer, whether the view or the page is left", { timeout: 300_000 }, async () => {
+    const say: Say = speaker("en");
+    const reasons = { view: say("devices.look.reason.check"), page: say("devices.look.reason.aim") };
+    for (const ms of [0, 120, 400]) {
+      for (const way of ["view", "page"] as const) {
+        const p = await (await desk.sits()).signIn("anna", "/incidents");
+        let pending = 0; // requests of views
+        const counts = (by: number) => (r: { url: () => string }) => void (pending += /whep|\/live/.test(r.url()) ? by : 0);
+        p.page.on("request", counts(1)).on("requestfinished", counts(-1)).on("requestfailed", counts(-1));
+        await p.follow(`/wall?n=1&cams=liuxi/market&why=${encodeURIComponent(reasons[way])}`);
+        await p.page.waitForSelector("figure.tile");
+        await p.page.waitForTimeout(ms);
+        if (way === "view") {
+          await p.follow("/incidents");
+          await p.page.waitForSelector("#incidents");
+          for (let quiet = 0; quiet < 5; quiet = pending === 0 ? quiet + 1 : 0) await p.page.waitForTimeout(100);
+        }
+        await p.page.close({ runBeforeUnload: false });
+        await p.leaves();
+      }
+    }
+    const all = await until("the ends of all views", async () => {
+      const own = (await views()).filter((v) => v.who === "anna" && !before.has(v.id));
+      return own.length > 0 && own.every((v) => v.ended_at !== null) && own;
+    }, 60_000);
+    // A page that is closed while the answer is on its way to it cannot say so any more: it was never reached then.
+    const left = ["video_viewer_ended", "video_viewer_closed"];
+    expect(all.filter((v) => !(v.reason === reasons.page ? [...left, "video_viewer_unreachable"] : left).includes(v.ended_code ?? ""))).toEqual([]);
+  });
 });

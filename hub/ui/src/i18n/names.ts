@@ -35,6 +35,8 @@ export function ruleName(edge: string, device: string, rule: string): string {
 export const incidentSite = (i: Incident): string => (i.edge_title ? alone(i.edge_title, i.edge) : siteName(i.edge));
 export const incidentDevice = (i: Incident): string => (i.device_title ? alone(i.device_title, i.device) : deviceName(i.edge, i.device));
 
+export const incidentRule = (i: Incident): string => (i.rule_title ? alone(i.rule_title, i.rule) : ruleName(i.edge, i.device, i.rule));
+
 /** Everything by which a device is found: its names and those of its site, in both languages. */
 export function deviceWords(d: Device): string {
   const site = devices.edge(d.edge)?.title;

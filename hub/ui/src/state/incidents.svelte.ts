@@ -197,11 +197,12 @@ class Incidents {
   }
 
   async #page(q: IncidentQuery, signal?: AbortSignal): Promise<IncidentPage> {
-    const now = this.#session;
+    const [session, round] = [this.#session, this.#round];
     const p = await api.get<IncidentPage>("/api/v1/incidents", { query: { ...q }, ...(signal && { signal }) });
-    if (now !== this.#session) return p;
-    // Closed ones that are not known belong to whoever asked.
-    for (const i of p.incidents) if (i.state !== "closed" || this.#all.peek(i.id)) this.#put(i);
+    if (session !== this.#session) return p;
+    // Closed ones that are not known belong to whoever asked. Others that are not known may have ended since, if the
+    // lists were fetched anew after this was asked.
+    for (const i of p.incidents) if (this.#all.peek(i.id) || (i.state !== "closed" && round === this.#round)) this.#put(i);
     return p;
   }
 
@@ -211,8 +212,12 @@ class Incidents {
   }
 
   /** One incident with its timeline. */
-  fetch(id: string, signal?: AbortSignal): Promise<Incident> {
-    return this.#keep(api.get<Incident>(path`/api/v1/incidents/${id}`, signal ? { signal } : {}));
+  async fetch(id: string, signal?: AbortSignal): Promise<Incident> {
+    for (;;) {
+      const round = this.#round;
+      const whole = await api.get<Incident>(path`/api/v1/incidents/${id}`, signal ? { signal } : {});
+      if (round === this.#round) return this.#keep(Promise.resolve(whole)); // else it may have ended since: nothing will tell of it
+    }
   }
 
   async #keep(answer: Promise<Incident>): Promise<Incident> {

@@ -48,12 +48,12 @@ export const actions = {
   views: ["view", "view end", "view export", "evidence read", "publish", "publish end"],
   incidents: [
     "report", "report join", "incident acknowledged", "incident unacknowledged", "incident assigned", "incident noted", "incident closed", "incident reopened",
-    "incident joined", "incident held", "incident released",
+    "incident joined", "incident held", "incident released", "rule muted", "rule unmuted",
   ],
   signIn: ["log in", "log in failed", "log out", "user totp enable", "user totp remove"],
   people: ["user add", "user rename", "user password", "user role", "user disable", "user enable", "user remove", "token create", "token revoke"],
   system: [
-    "edge add", "edge enrol", "edge revoke", "webhook add", "webhook enable", "webhook disable", "webhook remove", "webhook test", "audit export", "audit verify",
+    "edge add", "edge enrol", "edge revoke", "webhook add", "webhook enable", "webhook disable", "webhook remove", "webhook test", "audit export", "incident export", "audit verify",
     "audit key", "backup", "restore",
   ],
 } as const;
