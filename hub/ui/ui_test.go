@@ -37,7 +37,7 @@ func TestPolicy(t *testing.T) {
 		t.Errorf("index.html names another host: %q", found)
 	}
 	code := regexp.MustCompile(`[^\w.$]eval\(|new Function\(|["'` + "`" + `]https?://(?:[a-z0-9-]+\.)+[a-z]+/?`)
-	known := regexp.MustCompile(`^.https?://(?:www\.w3\.org|svelte\.dev|maplibre\.org|github\.com|maplibre\.invalid|www\.webrtc\.org|docs\.mapbox\.com|docs\.maplibre\.org)`) // names of XML spaces and extensions, texts of errors and attributions
+	known := regexp.MustCompile(`^.https?://(?:www\.w3\.org|svelte\.dev|maplibre\.org|github\.com|maplibre\.invalid|www\.webrtc\.org|docs\.mapbox\.com|docs\.maplibre\.org|[a-z.]+\.example)`) // names of XML spaces and extensions, texts of errors and attributions, examples of addresses
 	link := regexp.MustCompile(`url\(["']?(?:https?:)?//|@import`)
 	walk(t, Files(), func(name, text string) {
 		switch filepath.Ext(name) {

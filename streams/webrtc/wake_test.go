@@ -18,10 +18,9 @@ func TestAlarm(t *testing.T) {
 			a := newAlarm(w)
 			defer a.stop()
 			rings, asked := 0, 0
-			due := time.Time{}
 			for range 200 {
 				wait := time.Duration(random.IntN(1000)) * time.Millisecond
-				due = time.Now().Add(wait)
+				due := time.Now().Add(wait)
 				asked++
 				a.ringIn(wait, time.Now())
 				if random.IntN(2) == 0 { // something else wakes it first

@@ -68,14 +68,30 @@ type cameraPosition struct {
 // cameraPositions returns the names, positions and views of the cameras.
 func cameraPositions() []cameraPosition {
 	return []cameraPosition{
-		{"market", title{"market square", "集市广场"}, 30.92010, 120.93020, 45,
-			footage.View{X: 0, Y: 0.27, Width: 0.73, Height: 0.73, Brightness: 0.04, Saturation: 1.3, Warmth: 0.06}},
-		{"bridge", title{"bridge road", "大桥路口"}, 30.92055, 120.93075, 225,
-			footage.View{X: 0.48, Y: 0.07, Width: 0.52, Height: 0.52, Mirror: true, Saturation: 0.7, Warmth: -0.1}},
-		{"school", title{"school gate", "学校门口"}, 30.92060, 120.93015, 135,
-			footage.View{X: 0, Y: 0.10, Width: 0.52, Height: 0.52, Brightness: 0.05, Saturation: 1, Warmth: 0.15}},
-		{"station", title{"bus station", "汽车站"}, 30.91995, 120.93090, 315,
-			footage.View{X: 0.40, Y: 0.32, Width: 0.60, Height: 0.60, Mirror: true, Brightness: -0.18, Saturation: 0.4, Warmth: -0.05}},
+		{
+			"market",
+			title{"market square", "集市广场"},
+			30.92010, 120.93020, 45,
+			footage.View{X: 0, Y: 0.27, Width: 0.73, Height: 0.73, Brightness: 0.04, Saturation: 1.3, Warmth: 0.06},
+		},
+		{
+			"bridge",
+			title{"bridge road", "大桥路口"},
+			30.92055, 120.93075, 225,
+			footage.View{X: 0.48, Y: 0.07, Width: 0.52, Height: 0.52, Mirror: true, Saturation: 0.7, Warmth: -0.1},
+		},
+		{
+			"school",
+			title{"school gate", "学校门口"},
+			30.92060, 120.93015, 135,
+			footage.View{X: 0, Y: 0.10, Width: 0.52, Height: 0.52, Brightness: 0.05, Saturation: 1, Warmth: 0.15},
+		},
+		{
+			"station",
+			title{"bus station", "汽车站"},
+			30.91995, 120.93090, 315,
+			footage.View{X: 0.40, Y: 0.32, Width: 0.60, Height: 0.60, Mirror: true, Brightness: -0.18, Saturation: 0.4, Warmth: -0.05},
+		},
 	}
 }
 

@@ -61,9 +61,21 @@ func (f *IncidentFilter) describe() string {
 	}
 	var all []string
 	for _, one := range [][2]string{
-		{"state", string(f.State)}, {"condition", string(f.Condition)}, {"edge", f.Edge}, {"device", f.Device}, {"rule", f.Rule}, {"kind", f.Kind},
-		{"severity", strings.Join(severities, ",")}, {"site", f.Site}, {"source", string(f.Source)}, {"assignee", f.Assignee},
-		{"outcome", string(f.Outcome)}, {"group", f.Group}, {"since", day(f.Since)}, {"until", day(f.Until)}, {"q", f.Text},
+		{"state", string(f.State)},
+		{"condition", string(f.Condition)},
+		{"edge", f.Edge},
+		{"device", f.Device},
+		{"rule", f.Rule},
+		{"kind", f.Kind},
+		{"severity", strings.Join(severities, ",")},
+		{"site", f.Site},
+		{"source", string(f.Source)},
+		{"assignee", f.Assignee},
+		{"outcome", string(f.Outcome)},
+		{"group", f.Group},
+		{"since", day(f.Since)},
+		{"until", day(f.Until)},
+		{"q", f.Text},
 	} {
 		if one[1] != "" {
 			all = append(all, one[0]+"="+one[1])

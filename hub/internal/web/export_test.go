@@ -61,7 +61,7 @@ func TestExport(t *testing.T) {
 		if got.status != http.StatusOK || !strings.HasPrefix(got.header.Get("Content-Type"), "text/csv") || !strings.Contains(got.header.Get("Content-Disposition"), "attachment") {
 			t.Fatalf("%s: %d %s %s", query, got.status, got.header, got.body)
 		}
-		return exportedRows(t, []byte(got.body))
+		return exportedRows(t, got.body)
 	}
 	all := get("")
 	list, err := p.server.o.Incidents.List(t.Context(), incidents.Query{Scope: scope.All(), Limit: 100})

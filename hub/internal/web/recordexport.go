@@ -27,14 +27,14 @@ type exported struct {
 // moment returns a time as tables have it.
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
 
-// export answers with a table. Who takes a copy is recorded before the first row is read. An export that fails on its
+// export answers with a table. Who takes a copy is recorded before the first row leaves, and nobody whose request is refused. An export that fails on its
 // way breaks off, so that nobody takes it for whole.
 func (s *Server) export(ctx context.Context, e exported) (*huma.StreamResponse, error) {
-	if err := s.o.Audit.Record(ctx, audit.Entry{Who: who(ctx).Name, Action: e.action, Detail: e.detail}); err != nil {
-		return nil, err
-	}
 	rows, last, err := e.page(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.o.Audit.Record(ctx, audit.Entry{Who: who(ctx).Name, Action: e.action, Detail: e.detail}); err != nil {
 		return nil, err
 	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {

@@ -35,7 +35,11 @@ func TestPlans(t *testing.T) {
 		}
 		day := Query{Since: time.UnixMilli(20_000), Until: time.UnixMilli(30_000), Limit: 20}
 		for _, q := range []Query{
-			{Limit: 20}, day, {Who: "user-7", Limit: 20}, {Action: "action-7", Limit: 20}, {Object: "object-7", Limit: 20},
+			{Limit: 20},
+			day,
+			{Who: "user-7", Limit: 20},
+			{Action: "action-7", Limit: 20},
+			{Object: "object-7", Limit: 20},
 			{Who: "user-7", Since: day.Since, Until: day.Until, Limit: 20},
 		} {
 			for _, q.After = range []Position{{}, {At: time.UnixMilli(40_000), ID: 40_000}} {

@@ -37,7 +37,10 @@ func TestPlans(t *testing.T) {
 			}
 			// Of what is rare, all may be read by an index and sorted.
 			for _, q := range []Query{
-				{Who: "user-7"}, {Edge: "edge-7", Device: "device-3"}, {Incident: "incident-7"}, {NoIncident: true},
+				{Who: "user-7"},
+				{Edge: "edge-7", Device: "device-3"},
+				{Incident: "incident-7"},
+				{NoIncident: true},
 				{Who: "user-7", NoIncident: true, Since: time.UnixMilli(20_000), After: after},
 			} {
 				q.Scope, q.Limit = s, 20

@@ -4,7 +4,7 @@
 // messages.test.ts holds that both languages have the same keys and blanks.
 //
 // How Chinese is written: no space stands between Chinese characters and Latin letters, digits or blanks
-// ("调看最近{count}路"); base.css lets the browser draw the gap there (text-autospace). Marks are full-width beside
+// (see map.best); base.css lets the browser draw the gap there (text-autospace). Marks are full-width beside
 // Chinese, an ellipsis is ……, and a middle dot that separates has a space on each side. In both languages
 // a sentence ends with a stop; names, buttons and causes, which stand within other sentences, have none.
 import adminEn from "./admin.en.json";

@@ -2,7 +2,7 @@
 // must not lose what the caller has said.
 import { type Severity, severities } from "../../api/types";
 import type { Point } from "../../map/geo";
-import { type Key, languages, translate } from "../../i18n/i18n.svelte";
+import { languages, translate } from "../../i18n/i18n.svelte";
 
 export interface Draft {
   what: string;
@@ -80,16 +80,15 @@ export interface ReportFields {
 export function parseFields(text: string): ReportFields {
   const fields: ReportFields = { where: "", who: "", remarks: "" };
   const rest = text.split("\n").filter((line) => {
-    const name = (["where", "who"] as const).find((n) => !fields[n] && starts(`report.said.${n}`).some((start) => line.startsWith(start)));
+    const name = (["where", "who"] as const).find((n) => !fields[n] && starts(n).some((start) => line.startsWith(start)));
     if (!name) return true;
-    fields[name] = line.slice(starts(`report.said.${name}`).find((start) => line.startsWith(start))!.length).trim();
+    fields[name] = line.slice(starts(name).find((start) => line.startsWith(start))!.length).trim();
     return false;
   });
   fields.remarks = rest.join("\n").trim();
   return fields;
 }
 
-/** How the lines began in reports of earlier versions. */
-const former = { "report.said.where": ["地点："], "report.said.who": ["上报人："] };
-
-const starts = (key: Key & keyof typeof former): string[] => [...languages.map((l) => translate(l, key, { where: "", who: "" }).trim()), ...former[key]];
+/** How the lines begin, also in reports of earlier versions. */
+const starts = (name: "where" | "who"): string[] =>
+  languages.flatMap((l) => ([`report.said.${name}`, `report.before.${name}`] as const).map((key) => translate(l, key, { where: "", who: "" }).trim()));
