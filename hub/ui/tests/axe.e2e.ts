@@ -7,15 +7,13 @@ import { room } from "./support/room";
 import { type Scene, setScene } from "./support/scene";
 import { settle } from "./support/settle";
 import { calm, shifts, watchShifts } from "./support/shifts";
-import { languages } from "./support/words";
 
 let scene: Scene;
 const hall = room({ town: true }, async (stage) => {
   scene = await setScene(stage);
 });
 
-const themes = ["dark", "light"] as const;
-describe.each(languages.flatMap((language) => themes.map((theme) => ({ language, theme }))))("$language, $theme", ({ language, theme }) => {
+describe.each([{ language: "en", theme: "light" }, { language: "zh-CN", theme: "dark" }] as const)("$language, $theme", ({ language, theme }) => {
   it("has no violation on any view", { timeout: 400_000 }, async () => {
     const found: Record<string, string[]> = {};
     const note = async (view: string, p: Person) => {

@@ -93,7 +93,7 @@ describe.each(ways)("%s, by %s", (language, hand) => {
 
   it.runIf(hand === "pointer")("moves nothing that is under the pointer", async () => {
     const first = await rises("river");
-    const p = await (await desk.sits({ language, hand })).signIn("li.wei", "/incidents?state=all");
+    const p = await (await desk.sits({ language, hand })).signIn("li.wei", "/incidents?state=all&apart=1");
     await p.row(first).hover();
     const place = await p.row(first).boundingBox();
     const second = await rises("canal");

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { beforeAll, describe, expect, it } from "vitest";
 import { faults } from "./support/axe";
 import { Keyboard } from "./support/hand";
-import { type Person, ways } from "./support/people";
+import { type Person, crossed } from "./support/people";
 import { room } from "./support/room";
 import { type Told, until } from "./support/stage";
 
@@ -73,7 +73,7 @@ function closedRequests(p: Person): URLSearchParams[] {
 }
 const count = async (p: Person) => Number((await p.page.textContent("header .note"))!.replace(/\D/g, ""));
 
-describe.each(ways)("%s, by %s", (language, hand) => {
+describe.each(crossed)("%s, by %s", (language, hand) => {
   const enter = async (path: string, who = "li.wei") => (await hall.sits({ language, hand })).signIn(who, path);
 
   it("fetches closed ones page by page, and only those of the filter", async () => {

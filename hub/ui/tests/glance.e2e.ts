@@ -3,7 +3,7 @@
 import type { Page } from "playwright-core";
 import { beforeAll, describe, expect, it } from "vitest";
 import { focusOf } from "./support/hand";
-import { type Person, ways } from "./support/people";
+import { type Person, crossed } from "./support/people";
 import { room } from "./support/room";
 import { flood, people, square, until } from "./support/stage";
 import { pattern } from "./support/words";
@@ -38,7 +38,7 @@ const live = (page: Page, n: number) => until(`${n} live tiles`, async () => { c
 /** Whether a picture has come and is drawn. */
 const drawn = (p: Person, selector: string) => until(`the picture ${selector}`, async () => p.page.locator(selector).first().evaluate((e) => (e as HTMLImageElement).complete && (e as HTMLImageElement).naturalWidth > 0));
 
-describe.each(ways)("%s, by %s", (language, hand) => {
+describe.each(crossed)("%s, by %s", (language, hand) => {
   const signIn = async (path: string, size?: { width: number; height: number }) => (await hall.sits({ language, hand, ...(size && { size }) })).signIn("li.wei", path);
 
   it("lists what goes on first, with a word, and what has ended dimmed, with its end", async () => {

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import type { Locator } from "playwright-core";
 import { describe, expect, it } from "vitest";
 import { Keyboard } from "./support/hand";
-import { type Person, ways } from "./support/people";
+import { type Person, crossed } from "./support/people";
 import { room } from "./support/room";
 import { password, until } from "./support/stage";
 import { languages, pattern } from "./support/words";
@@ -13,7 +13,7 @@ const of = (language: string, hand: string) => `${language.toLowerCase()}-${hand
 const looked: string[] = []; // the incidents that somebody looked at a camera for
 const hall = room({ config: "demo: true\n" }, async (stage) => {
   for (const name of ["boss", "head"]) await stage.user(name, "administrator");
-  for (const name of ["li", "wang", "away", ...ways.map(([l, h]) => `old-${of(l, h)}`)]) await stage.user(name, "dispatcher");
+  for (const name of ["li", "wang", "away", ...crossed.map(([l, h]) => `old-${of(l, h)}`)]) await stage.user(name, "dispatcher");
   await stage.site({ name: "liuxi", cameras: { market: [] } });
   await stage.box({ name: "gate-7", devices: [{ name: "yard", kind: "camera" }, { name: "river", kind: "sensor", unit: "m" }] });
   const incident = await stage.tell("gate-7", { device: "yard", rule: "fence", kind: "line", severity: "severe" });
@@ -44,7 +44,7 @@ async function choose(p: Person, select: Locator, value: string): Promise<void> 
 
 const rows = (p: Person) => p.page.locator("main tbody tr");
 
-describe.each(ways)("a supervisor, %s, by %s", (language, hand) => {
+describe.each(crossed)("a supervisor, %s, by %s", (language, hand) => {
   it("sees who watched what, and for which incident", async () => {
     const p = await (await hall.sits({ language, hand })).signIn("boss", "/admin/views");
     const [incident] = looked;
@@ -95,7 +95,7 @@ describe.each(ways)("a supervisor, %s, by %s", (language, hand) => {
   });
 });
 
-describe.each(ways)("an administrator, %s, by %s", (language, hand) => {
+describe.each(crossed)("an administrator, %s, by %s", (language, hand) => {
   it("gives a user another name, and what is assigned follows", async () => {
     const [before, after] = [`old-${of(language, hand)}`, `new-${of(language, hand)}`];
     const id = await hall.stage.tell("gate-7", { device: "yard", rule: "fence", kind: "line", severity: "minor" });
@@ -149,7 +149,7 @@ describe.each(ways)("an administrator, %s, by %s", (language, hand) => {
   });
 });
 
-describe.each(ways)("a dispatcher, %s, by %s", (language, hand) => {
+describe.each(crossed)("a dispatcher, %s, by %s", (language, hand) => {
   it("assigns to somebody who is not signed in", async () => {
     const id = await hall.stage.tell("gate-7", { device: "yard", rule: "fence", kind: "line", severity: "moderate" });
     const p = await (await hall.sits({ language, hand })).signIn("li", `/incidents/${id}`);

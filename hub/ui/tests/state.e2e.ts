@@ -121,7 +121,8 @@ describe.each([["by Web Locks", true], ["by messages, as by plain HTTP from anot
     await seen(await opens("five"));
     await tabs.shift()!.close();
     await seen(await opens("four"));
-    expect(streams.length).toBe(3);
+    // With locks the oldest tab leads; by messages it may be any, so that the end of a tab needs not change the stream.
+    expect(locks ? [3] : [1, 2, 3]).toContain(streams.length);
     expect(streams.slice(1).every((last) => Number(last) > 0)).toBe(true); // each went on after the last event that it had seen
 
     await menu(tabs[0]!, p.say("shell.signOut"));

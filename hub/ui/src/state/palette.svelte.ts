@@ -22,7 +22,7 @@ export const palette = new Palette();
 export function score(text: string, typed: string): number {
   const words = typed.toLocaleLowerCase().split(/\s+/).filter(Boolean);
   const hay = text.toLocaleLowerCase();
-  let sum = 1;
+  let sum = hay === typed.trim().toLocaleLowerCase() ? 2 : 1; // the whole text is before those that only begin with it
   for (const word of words) {
     const at = hay.indexOf(word);
     if (at < 0) return 0;

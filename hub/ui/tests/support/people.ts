@@ -8,6 +8,8 @@ import { type Language, languages, type Say, speaker } from "./words";
 
 /** Either language, with either hand. */
 export const ways = languages.flatMap((language) => hands.map((hand) => [language, hand] as const));
+/** Each language and each hand once, for what differs between hands and languages in its words and keys only. */
+export const crossed = [["en", "pointer"], ["zh-CN", "keyboard"]] as const satisfies readonly (readonly [Language, HandName])[];
 
 export interface Look {
   language?: Language;
