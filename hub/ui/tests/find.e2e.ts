@@ -108,15 +108,15 @@ describe.each(crossed)("%s, by %s", (language, hand) => {
     await shows(p, ["quay"]);
     await choose(p, "outcome", "");
     await p.page.locator("h1").focus();
-    await p.page.keyboard.press("m"); // mine
+    await p.page.keyboard.press("Shift+S"); // mine
     await shows(p, ["mine"]);
     expect(new URL(p.page.url()).searchParams.get("assignee")).toBe("~me");
-    await p.page.keyboard.press("m");
+    await p.page.keyboard.press("Shift+S");
     await choose(p, "site", "gate");
     await choose(p, "device", "door");
     await shows(p, ["mine"]);
     await p.page.locator("h1").focus();
-    await p.page.keyboard.press("x");
+    await p.page.keyboard.press("Shift+X");
     await choose(p, "since", "yesterday");
     await p.page.getByText(p.say("incidents.noMatch")).waitFor();
     await choose(p, "since", "range");
@@ -130,7 +130,7 @@ describe.each(crossed)("%s, by %s", (language, hand) => {
     await p.page.locator('input[type="datetime-local"]').first().fill(at);
     await until("all since then", async () => (await count(p)) === pageSize);
     await p.page.locator("h1").focus();
-    await p.page.keyboard.press("x");
+    await p.page.keyboard.press("Shift+X");
     // Words of a note: the console does not have them, the hub does.
     await p.write("#incidents-search", language === "en" ? "hydrangeas" : "绣球花");
     await shows(p, ["mine"]);
