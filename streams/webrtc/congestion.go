@@ -23,6 +23,7 @@ type congestion struct {
 	budget  float64 // bit/s, between minBudget and ceiling
 	ceiling float64 // bit/s: what a burst of this stream may use at most
 	enough  float64 // bit/s: what carries the stream with room to spare
+	largest int     // packets that leave at once, at most maxSegment
 
 	// What was sent. Bytes include all headers down to IP.
 	sent     []sentPacket // by sequence number, modulo its length; older ones are overwritten
@@ -71,7 +72,8 @@ const (
 	minBudget     = 20_000                // bit/s: two packets a second, enough to detect a recovery
 	maxBudget     = 200e6                 // bit/s
 	initialWindow = 64 << 10              // bytes that leave before the first report, at most
-	maxSegment    = 24                    // packets that leave at once: most frames of 4 Mbit/s
+	maxSegment    = 24                    // packets that leave at once to a viewer: most frames of 4 Mbit/s
+	hubSegment    = 16                    // to a hub, on a line that several cameras and alerts share
 	segmentTime   = 20 * time.Millisecond // at most this much of the budget leaves at once, but at least one packet
 
 	rttWindow    = 5 * time.Minute // the least RTT of the last one to two of these is the line without a queue (RFC 6817, section 4.2)
@@ -98,7 +100,7 @@ const (
 func newCongestion(ceiling float64, slots int) *congestion {
 	return &congestion{
 		budget: ceiling, ceiling: ceiling, window: initialWindow, sent: make([]sentPacket, slots),
-		bursts: burstsAfter, tolerance: hubTolerance(), loss: lossWindow{least: lossSpan / 10},
+		bursts: burstsAfter, largest: hubSegment, tolerance: hubTolerance(), loss: lossWindow{least: lossSpan / 10},
 	}
 }
 
@@ -109,7 +111,7 @@ func newCongestion(ceiling float64, slots int) *congestion {
 func forViewer(ceiling, burst float64) *congestion {
 	c := newCongestion(ceiling, viewerSentSlots)
 	c.budget = min(burst, ceiling)
-	c.tolerance, c.loss.least, c.window = viewerTolerance(), lossSpan/2, viewerWindow
+	c.tolerance, c.loss.least, c.window, c.largest = viewerTolerance(), lossSpan/2, viewerWindow, maxSegment
 	return c
 }
 
@@ -164,7 +166,7 @@ func (c *congestion) delay() time.Duration { return max(0, c.latency-c.minLatenc
 
 // segment returns how many packets may leave at once.
 func (c *congestion) segment() int {
-	return min(max(int(c.budget*segmentTime.Seconds()/packetBits), 1), maxSegment)
+	return min(max(int(c.budget*segmentTime.Seconds()/packetBits), 1), c.largest)
 }
 
 // wait returns how long the next packet must wait at now; 0: it may leave.

@@ -14,7 +14,7 @@ import (
 // The publisher takes the time from sending the newest packet to its report for the round trip. So the
 // newest packet must never wait here for long: a delay of the receiver looks like a queue on the line.
 const (
-	reportPackets  = 16
+	reportPackets  = hubSegment
 	reportInterval = 100 * time.Millisecond
 	reportFrame    = 20 * time.Millisecond
 )
