@@ -117,6 +117,7 @@ describe("find", () => {
     expect(score("Go to Map", "map x")).toBe(0);
     expect(score("Map", "ma")).toBeGreaterThan(score("Roadmap", "ma"));
     expect(score("设备", "设备")).toBeGreaterThan(score("设备分类", "设备"));
+    expect(score("前往设备", "设备")).toBeGreaterThan(score("按站点 · 设备排序", "设备"));
     expect(score("前往地图", "地图")).toBeGreaterThan(0);
   });
   it("lists all as they stand for nothing, the best first for something", () => {

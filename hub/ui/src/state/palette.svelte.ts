@@ -22,11 +22,13 @@ export const palette = new Palette();
 export function score(text: string, typed: string): number {
   const words = typed.toLocaleLowerCase().split(/\s+/).filter(Boolean);
   const hay = text.toLocaleLowerCase();
-  let sum = hay === typed.trim().toLocaleLowerCase() ? 2 : 1; // the whole text is before those that only begin with it
+  let sum = 1;
   for (const word of words) {
     const at = hay.indexOf(word);
     if (at < 0) return 0;
-    sum += at === 0 ? 4 : /[\s\p{P}]/u.test(hay[at - 1]!) ? 3 : 1;
+    // Chinese has no spaces: a word may begin anywhere.
+    sum += at === 0 ? 4 : /[\s\p{P}]/u.test(hay[at - 1]!) || /^\p{sc=Han}/u.test(word) ? 3 : 1;
+    if (hay.endsWith(word)) sum += 1; // "Go to devices" before "Sort by devices and sites"
   }
   return sum;
 }
