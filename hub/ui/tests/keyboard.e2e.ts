@@ -44,6 +44,7 @@ describe.each(languages)("%s", (language) => {
     await p.page.locator(".toasts li").getByText(pattern(p.say("incidents.done.acknowledged"))).waitFor();
     await keys.press("u");
     await until("undone", async () => (await hall.stage.api<{ state: string }>(`/incidents/${id}`)).state === "open");
+    await p.page.locator(".toasts li").getByText(pattern(p.say("incidents.undone"))).waitFor(); // the page knows it too
     await keys.press("s");
     await until("mine", async () => (await hall.stage.api<{ assignee: string }>(`/incidents/${id}`)).assignee === "li.wei");
     await keys.press("n");
