@@ -75,8 +75,13 @@ func (r *Repository) AddCertificate(ctx context.Context, edge, serial string, to
 		if revoked.Valid {
 			return db.ErrConflict
 		}
+		// Two of one millisecond, or of before and after the clock was set back, keep their order.
+		var last int64
+		if err := t.One(`SELECT COALESCE(MAX(issued_at), 0) FROM edge_certificates WHERE edge = ?`, edge)(&last); err != nil {
+			return err
+		}
 		if _, err := t.Exec(`INSERT INTO edge_certificates(serial, edge, token_hash, issued_at, not_after) VALUES (?, ?, ?, ?, ?)`,
-			serial, edge, tokenHash, db.Millis(t.Now()), db.Millis(notAfter)); err != nil {
+			serial, edge, tokenHash, max(last+1, db.Millis(t.Now())), db.Millis(notAfter)); err != nil {
 			return err
 		}
 		source, args := `token_hash IS NULL`, []any{edge}
@@ -84,8 +89,8 @@ func (r *Repository) AddCertificate(ctx context.Context, edge, serial string, to
 			source, args = `token_hash = ?`, []any{edge, tokenHash}
 		}
 		_, err := t.Exec(`DELETE FROM edge_certificates WHERE serial IN (SELECT serial FROM edge_certificates
-			WHERE edge = ? AND `+source+` AND first_used_at IS NULL AND serial != ? ORDER BY issued_at DESC, serial LIMIT 1000 OFFSET ?)`,
-			append(args, serial, maxUnused-1)...)
+			WHERE edge = ? AND `+source+` AND first_used_at IS NULL ORDER BY issued_at DESC LIMIT 1000 OFFSET ?)`,
+			append(args, maxUnused)...)
 		return err
 	})
 	if err != nil {

@@ -27,7 +27,19 @@ func TestCertificatesAreSuperseded(t *testing.T) {
 			"token a", "use a", "token b", "renew c", "renew d", "renew e", "renew f", "renew g", "no c", "use g", "no f", "use b", "no g",
 		},
 	}
-	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+	start := time.Now()
+	clocks := map[string]func() time.Time{
+		"system":         nil,
+		"stands":         func() time.Time { return start },
+		"runs backwards": func() time.Time { start = start.Add(-time.Second); return start },
+	}
+	for clock, now := range clocks {
+		t.Run("clock "+clock, func(t *testing.T) { certificatesAreSuperseded(t, db.Options{Now: now}, cases) })
+	}
+}
+
+func certificatesAreSuperseded(t *testing.T, o db.Options, cases map[string][]string) {
+	dbtest.EachWith(t, o, func(t *testing.T, d *db.DB) {
 		r, number := New(d, Options{}), 0
 		for name, steps := range cases {
 			number++
