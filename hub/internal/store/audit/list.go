@@ -32,44 +32,45 @@ type Position struct {
 // List returns a page of entries, the newest first by the time of their transactions. Entries that waited for one
 // another are in another order in the chain.
 func (r *Repository) List(ctx context.Context, q Query) ([]Entry, error) {
-	all, err := r.list(ctx, q)
+	all, err := ByNames(r.db.Read(ctx), q.Who, q.Limit, func(name string) (string, []any) {
+		q.Who = name
+		return q.text()
+	}, func(scan func(...any) error) (Entry, error) {
+		stored, err := scanRow(scan)
+		return stored.entry(), err
+	}, func(a, b Entry) int {
+		return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.ID, a.ID))
+	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the audit log: %w", err)
 	}
 	return all, nil
 }
 
-func (r *Repository) list(ctx context.Context, q Query) ([]Entry, error) {
-	read := r.db.Read(ctx)
+// ByNames returns a page of a list about a person: of all names that a user has or had, if who is one of them, and of
+// everybody if who is empty. Each name has a query of its own, so that each walks an index in order; order is that of
+// the queries.
+func ByNames[T any](read db.Reader, who string, limit int, query func(name string) (string, []any), scan func(func(...any) error) (T, error), order func(a, b T) int) ([]T, error) {
 	names := []string{""}
-	if q.Who != "" {
+	if who != "" {
 		var err error
-		if names, err = NamesOf(read, q.Who); err != nil {
+		if names, err = namesOf(read, who); err != nil {
 			return nil, err
 		}
 	}
-	all := []Entry{}
-	for _, name := range names { // a query for each name, so that each walks an index in order
-		q.Who = name
-		text, args := q.text()
-		page, err := db.Collect(func(scan func(...any) error) (Entry, error) {
-			stored, err := scanRow(scan)
-			return stored.entry(), err
-		})(read.Rows(text, args...))
+	all := []T{}
+	for _, name := range names {
+		text, args := query(name)
+		page, err := db.Collect(scan)(read.Rows(text, args...))
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, page...)
 	}
 	if len(names) > 1 {
-		slices.SortFunc(all, func(a, b Entry) int {
-			if c := b.At.Compare(a.At); c != 0 {
-				return c
-			}
-			return cmp.Compare(b.ID, a.ID)
-		})
+		slices.SortFunc(all, order)
 	}
-	return all[:min(len(all), q.Limit)], nil
+	return all[:min(len(all), limit)], nil
 }
 
 // text returns the SQL of a query by one name and its arguments.
@@ -102,9 +103,9 @@ func (q Query) text() (string, []any) {
 // maxNames bounds how many names of a user a list is searched by.
 const maxNames = 20
 
-// NamesOf returns the names of the user who has a name or had it, that name first; only the name when it is
+// namesOf returns the names of the user who has a name or had it, that name first; only the name when it is
 // nobody's, such as that of a token.
-func NamesOf(r db.Reader, name string) ([]string, error) {
+func namesOf(r db.Reader, name string) ([]string, error) {
 	id, err := UserID(r, name)
 	if err != nil || id == "" {
 		return []string{name}, err

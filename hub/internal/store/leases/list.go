@@ -1,9 +1,9 @@
 package leases
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -35,41 +35,16 @@ type Position struct {
 
 // List returns a page of leases, those that began last first.
 func (r *Repository) List(ctx context.Context, q Query) ([]Lease, error) {
-	all, err := r.list(ctx, q)
+	all, err := audit.ByNames(r.db.Read(ctx), q.Who, q.Limit, func(name string) (string, []any) {
+		q.Who = name
+		return q.text()
+	}, scan, func(a, b Lease) int {
+		return cmp.Or(b.Began.Compare(a.Began), strings.Compare(b.ID, a.ID))
+	})
 	if err != nil {
 		return nil, fmt.Errorf("listing leases: %w", err)
 	}
 	return all, nil
-}
-
-func (r *Repository) list(ctx context.Context, q Query) ([]Lease, error) {
-	read := r.db.Read(ctx)
-	names := []string{""}
-	if q.Who != "" {
-		var err error
-		if names, err = audit.NamesOf(read, q.Who); err != nil {
-			return nil, err
-		}
-	}
-	all := []Lease{}
-	for _, name := range names { // a query for each name, so that each walks an index in order
-		q.Who = name
-		text, args := q.text()
-		page, err := db.Collect(scan)(read.Rows(text, args...))
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, page...)
-	}
-	if len(names) > 1 {
-		slices.SortFunc(all, func(a, b Lease) int {
-			if c := b.Began.Compare(a.Began); c != 0 {
-				return c
-			}
-			return strings.Compare(b.ID, a.ID)
-		})
-	}
-	return all[:min(len(all), q.Limit)], nil
 }
 
 // text returns the SQL of a query by one name and its arguments.
