@@ -27,8 +27,8 @@ type exported struct {
 // moment returns a time as tables have it.
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
 
-// export answers with a table. Who takes a copy is recorded before the first row leaves, and nobody whose request is refused. An export that fails on its
-// way breaks off, so that nobody takes it for whole.
+// export answers with a table. Who takes a copy is recorded before the first row leaves; a refused request is not. When
+// a later page cannot be read, the connection is aborted, so that nobody takes the file for a complete one.
 func (s *Server) export(ctx context.Context, e exported) (*huma.StreamResponse, error) {
 	rows, last, err := e.page(ctx)
 	if err != nil {
@@ -42,7 +42,7 @@ func (s *Server) export(ctx context.Context, e exported) (*huma.StreamResponse, 
 		hc.SetHeader("Content-Disposition", `attachment; filename="gridpost-`+e.name+`-`+time.Now().UTC().Format(time.DateOnly)+`.csv"`)
 		_, w := humago.Unwrap(hc)
 		if err := e.write(hc.Context(), w, rows, last); err != nil {
-			s.o.Logger.Warn("an export broke off", "of", e.name, "who", who(hc.Context()).Name, "error", err)
+			s.o.Logger.Warn("an export was aborted", "of", e.name, "who", who(hc.Context()).Name, "error", err)
 			panic(http.ErrAbortHandler)
 		}
 	}}, nil
