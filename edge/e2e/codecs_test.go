@@ -188,7 +188,7 @@ func (w *codecWall) watch() (rows []string) {
 		return (c.refused == "" || c.maybe) && s.State == "live" && s.Decoded > 0
 	})
 	err = w.b.Run(10*time.Second, "turning the sound on", chromedp.Evaluate(
-		`document.querySelectorAll('[aria-label="Turn the sound on"]').forEach((b) => b.click())`, nil, asUser))
+		`document.querySelectorAll('[data-sound="off"]').forEach((b) => b.click())`, nil, asUser))
 	if err != nil {
 		w.t.Fatal(err)
 	}
