@@ -1,4 +1,4 @@
-// What is true must be seen at a glance: what goes on and what has ended, which picture is live and which is lost,
+// What a dispatcher must see without looking twice: what goes on and what has ended, which picture is live and which is lost,
 // what a report became, and which cameras see a place. In both languages, by either hand.
 import type { Page } from "playwright-core";
 import { beforeAll, describe, expect, it } from "vitest";

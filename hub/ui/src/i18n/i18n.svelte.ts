@@ -37,11 +37,12 @@ export function translate(language: Language, key: Key, params?: Params): string
   return joined(out, text.slice(done));
 }
 
-const latin = /[\p{Script=Latin}\d]/u;
+const latin = /[\p{Script=Latin}\d]$/u;
+const latinOrNegative = /^([\p{Script=Latin}\d]|[-−]\d)/u; // "Cold store -14.7": without the space it reads as a hyphen
 
 /** Puts a space between two pieces that would run together: a Chinese message has none between its blanks. */
 function joined(before: string, after: string): string {
-  return latin.test(before.slice(-1)) && latin.test(after.slice(0, 1)) ? `${before} ${after}` : before + after;
+  return latin.test(before) && latinOrNegative.test(after) ? `${before} ${after}` : before + after;
 }
 
 /** The message in the reader's language. */

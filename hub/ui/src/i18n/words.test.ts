@@ -23,6 +23,7 @@ describe("titles", () => {
     [make({ kind: "above", rule_title: { en: "high water", zh: "超警戒水位" }, device_title: { en: "river", zh: "河道" }, limit: 3.2, value: 3.4006, unit: "m" }), "High water: river 3.4\u00a0m (limit 3.2)", "河道超警戒水位：3.4\u00a0m（限值3.2）"],
     [make({ kind: "below", limit: 3.2, unit: "m" }), "River gauge below 3.2\u00a0m", "River gauge低于3.2\u00a0m"],
     [make({ kind: "silence" }), "No data: river gauge", "River gauge无数据"],
+    [make({ kind: "above", device: "cold-store", limit: -15, value: -14.7, unit: "°C" }), "Cold store -14.7\u00a0°C (limit -15)", "Cold store -14.7\u00a0°C（限值-15）"],
     [make({ kind: "silence", device_title: station }), "No data: bus station", "汽车站无数据"],
     [make({ kind: "tamper" }), "Back yard: river gauge", "River gauge：back yard"],
     [make({ class: "person" }), "Person in zone back yard", "Back yard区域出现人员"],

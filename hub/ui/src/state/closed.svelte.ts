@@ -29,7 +29,6 @@ export class ClosedList {
   round = $state(0);
   /** the hub has no more */
   complete = $state(false);
-  #failed: { key: string; error: unknown } | null = $state.raw(null);
   #filter: ClosedFilter | null = null;
   readonly #most: number;
   #next: string | null = null;
@@ -51,11 +50,6 @@ export class ClosedList {
     };
   }
 
-  /** Why the last page of a list could not be fetched; null when it was. */
-  error(key: string): unknown {
-    return this.#failed?.key === key ? this.#failed.error : null;
-  }
-
   /** Whether another page of the list is to be fetched when its end is in sight. */
   more(key: string): boolean {
     return this.key !== key || this.pages === 0 || (!this.complete && !this.full);
@@ -70,14 +64,10 @@ export class ClosedList {
     let p: IncidentPage;
     try {
       p = await incidents.fetchPage({ ...f.query, state: "closed", limit: pageSize, next: first ? undefined : (this.#next ?? undefined) }, signal);
-    } catch (error) {
-      if (!signal.aborted) this.#failed = { key, error };
-      throw error;
     } finally {
       if (this.#meanwhile === meanwhile) this.#meanwhile = null;
     }
     if (signal.aborted || round !== this.round) return;
-    this.#failed = null;
     if (first) this.#begin(key, f);
     this.#add(p);
     for (const i of meanwhile.values()) this.#take(i, undefined);

@@ -70,6 +70,30 @@ describe("Loader", () => {
     expect(asked).toBe(3);
   });
 
+  it("is neither busy nor failed for a key that it has no longer", async () => {
+    let key: string | null = $state("a");
+    let loader!: Loader<string>;
+    const end = $effect.root(() => {
+      loader = new Loader(() => key, async () => {
+        await Promise.resolve();
+        if (key === "b") throw new Error("no answer");
+        key = null; // a fetch that changes its own key
+        return "";
+      });
+    });
+    flushSync();
+    expect(loader.busy).toBe(true);
+    await settled();
+    expect([loader.busy, loader.error]).toEqual([false, null]);
+    key = "b";
+    await settled();
+    expect([loader.busy, loader.error]).toEqual([false, new Error("no answer")]);
+    key = null;
+    await settled();
+    expect([loader.busy, loader.error]).toEqual([false, null]);
+    end();
+  });
+
   it("forgets the answer to a key that is no longer wanted", async () => {
     let key = $state("a");
     const answers = new Map<string, (value: string) => void>();

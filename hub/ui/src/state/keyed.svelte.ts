@@ -20,7 +20,7 @@ export interface LoaderOptions {
   every?: () => number;
 }
 
-/** What is fetched for a key. A failure is kept until the next fetch: it is repeated only by reload() or every. */
+/** What is fetched for a key. A failure is kept until the next fetch or key: it is repeated only by reload() or every. */
 export class Loader<T> {
   value: T | null = $state.raw(null);
   /** the key that value belongs to */
@@ -59,6 +59,9 @@ export class Loader<T> {
       clearTimeout(timer);
       control.abort();
       if (this.#run === run) this.#run = null;
+      // Also where a fetch has changed its own key before it was over.
+      this.busy = false;
+      this.error = null;
     };
   }
 

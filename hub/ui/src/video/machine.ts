@@ -1,10 +1,10 @@
 // What one tile is: a camera that is being watched, whatever happens on the way.
 //
-//   connecting(step) -> live <-> frozen -> lost -> connecting ...      refused: somebody said No
+//   connecting(step) -> live <-> frozen -> lost -> connecting ...      refused: the hub or the edge does not allow it
 //   after ten minutes a view is over; in the last of them it can be renewed without a gap
 //
 // What always holds: "live" is said only while pictures come; every other state has its cause; every
-// try that fails is followed by another one, later each time, but after a No that stays No. What a reader
+// try that fails is followed by another one, later each time, but not after a refusal that stays one. What a reader
 // is told is the phase: after the first frame, a tile without a new one is lost until a new one comes,
 // whichever step of reconnecting it has come to.
 // Nothing here knows of Svelte or of the page.
@@ -40,7 +40,7 @@ export interface Times {
   flow: number; // but pictures that still come after this time of a line are, however late
   steady: number; // live for so long: the next loss is a new one
   pauses: number[]; // before tries
-  refusedPause: number; // before asking again after a No that may change
+  refusedPause: number; // before asking again after a refusal that may change
 }
 
 export const times: Times = {
