@@ -6,7 +6,7 @@ import { clock } from "../../state/clock.svelte";
 import { closed, fetchTotals } from "../../state/closed.svelte";
 import { devices } from "../../state/devices.svelte";
 import { incidents, occurredAt } from "../../state/incidents.svelte";
-import { Loader } from "../../state/keyed.svelte";
+import { Loader, onKey } from "../../state/keyed.svelte";
 import { mutes } from "../../state/mutes.svelte";
 import { router } from "../../state/router.svelte";
 import { session } from "../../state/session.svelte";
@@ -15,6 +15,7 @@ import { applyFilter, hubQuery, matchesClosed, mine, order, parseFilter, period 
 import { words } from "./words.svelte";
 
 const recount = 2000; // ms after incidents were closed or opened again
+const unasked = 2; // pages that are fetched while the end of the list stays in sight: a group of thousands is one row
 
 /** Create it while the component is set up. */
 export class Rows {
@@ -51,6 +52,11 @@ export class Rows {
   readonly more = $derived(this.withClosed && (!this.#stands || !closed.complete));
   /** no more of them are fetched */
   readonly full = $derived(this.#stands && closed.full);
+  #asked = $state(0); // pages that had come when the end of the list was last out of sight, or more were asked for
+  /** the next ones are fetched when somebody asks */
+  readonly paused = $derived(this.#stands && closed.pages >= this.#asked + unasked);
+  /** how many closed ones are shown */
+  readonly closedShown = $derived(this.#closedRows.length);
   /** no closed ones have come for the filter yet */
   readonly waits = $derived(this.withClosed && !this.#stands);
   readonly counts = $derived.by(() => shownCounts(
@@ -66,7 +72,7 @@ export class Rows {
     // Once for each page that has come, so that a hub which does not answer is asked again by hand, or when the link is
     // back.
     this.older = new Loader(
-      () => (this.withClosed && incidents.loading === "all" && closed.more(this.#closedKey) && (!this.#stands || closed.pages === 0 || ending())
+      () => (this.withClosed && incidents.loading === "all" && closed.more(this.#closedKey) && (!this.#stands || closed.pages === 0 || (ending() && !this.paused))
         ? `${closed.round} ${this.#stands ? closed.pages : 0} ${this.#closedKey}` : null),
       (signal) => closed.fetch(this.#closedKey, () => {
         const [f, now, me] = [this.filter, clock.exact(), session.user];
@@ -74,7 +80,14 @@ export class Rows {
       }, signal),
     );
     this.#totals = new Loader(() => (incidents.loading === "all" ? `${closed.round}` : null), fetchTotals);
+    onKey(() => (ending() ? null : `${closed.key} ${closed.pages}`), () => this.askMore());
+    onKey(() => this.#closedKey, () => { this.#asked = 0; });
     onMount(() => this.#recount());
+  }
+
+  /** Fetches closed ones again while the end of the list is in sight. */
+  askMore(): void {
+    this.#asked = closed.pages;
   }
 
   #apply(of: readonly Incident[]) {
