@@ -42,7 +42,8 @@ type Incident struct {
 	Limit *float64 `json:"limit,omitempty"`
 	Unit  string   `json:"unit,omitempty"`
 
-	// Count is how many tracks or readings have met the condition while it was open.
+	// Count is how many tracks or readings have met the condition while it was open, and before, while the rule's
+	// cool-down held back what opened.
 	Count int `json:"count"`
 }
 

@@ -194,6 +194,9 @@ func TestDefaultsAndEnvironment(t *testing.T) {
 			t.Errorf("rule is\n%s, expected\n%s", got, text)
 		}
 	}
+	if got := doc.Cameras[0].Rules[1].CoolDown; got != 5*time.Minute || doc.Cameras[0].Rules[0].CoolDown != 0 {
+		t.Errorf("cool-downs %s and %s, expected 5m and none", got, doc.Cameras[0].Rules[0].CoolDown)
+	}
 	if doc.Sensors[1].Scale != 0.1 || doc.Sensors[0].Unit != "1" {
 		t.Errorf("sensors %+v", doc.Sensors)
 	}

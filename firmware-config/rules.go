@@ -32,6 +32,7 @@ func (p *parser) rule(v value, device devices.Kind, names firsts) rules.Spec {
 		may("title", func(v value) { v.title(&s.Title) }),
 		must("kind", func(v value) { p.ruleKind(v, &s.Kind, device) }),
 		must("severity", by(param.OneOf(&s.Severity, detection.Minor, detection.Moderate, detection.Severe, detection.Extreme))),
+		may("cool_down", by(param.Duration(&s.CoolDown, 0, param.Longest))),
 	}
 	kind, known := p.kinds.Find(p.peekKind(v))
 	if known {
@@ -83,7 +84,7 @@ func (p *parser) peekKind(v value) detection.RuleKind {
 // allRuleKeys returns every key that any kind of rule has.
 func (p *parser) allRuleKeys() []string {
 	var keys []string
-	seen := map[string]bool{"name": true, "title": true, "kind": true, "severity": true}
+	seen := map[string]bool{"name": true, "title": true, "kind": true, "severity": true, "cool_down": true}
 	for _, k := range p.kinds {
 		for _, own := range k.Terms().Params() {
 			if !seen[own.Key] {

@@ -36,8 +36,9 @@ type Engine struct {
 
 // rule is a Spec at work.
 type rule struct {
-	spec  Spec
-	judge Judge
+	spec     Spec
+	judge    Judge
+	cooldown cooldown
 }
 
 // NewEngine returns an Engine without open incidents. newID returns a new incident ID with each
@@ -66,7 +67,10 @@ func (e *Engine) prepare(specs []Spec) ([]rule, error) {
 			return nil, fmt.Errorf("rule %q of %s: name: used twice", s.Name, e.device)
 		}
 		names[s.Name] = true
-		rules = append(rules, rule{spec: s, judge: s.Terms.Judge(Opener{device: e.device, spec: s, newID: e.newID})})
+		rules = append(rules, rule{
+			spec: s, judge: s.Terms.Judge(Opener{device: e.device, spec: s, newID: e.newID}),
+			cooldown: cooldown{span: s.CoolDown, given: map[string]difference{}},
+		})
 	}
 	return rules, nil
 }
@@ -80,11 +84,11 @@ func find(rules []rule, name string) *rule {
 	return nil
 }
 
-// Open returns the incidents that are open, in the order of the rules.
+// Open returns the incidents that are open, without those that are held back, in the order of the rules.
 func (e *Engine) Open() []detection.Incident {
 	var open []detection.Incident
 	for _, r := range e.rules {
-		open = append(open, r.judge.Open()...)
+		open = append(open, r.cooldown.known(r.judge.Open())...)
 	}
 	return open
 }
@@ -127,10 +131,14 @@ func (e *Engine) Reconfigure(specs []Spec, at time.Time) ([]detection.Incident, 
 	}
 	var open []detection.Incident
 	for _, old := range e.rules {
-		if r := find(next, old.spec.Name); r != nil && reflect.DeepEqual(r.spec, old.spec) {
-			r.judge = old.judge
-		} else {
-			open = append(open, old.judge.Open()...)
+		r := find(next, old.spec.Name)
+		if r != nil && reflect.DeepEqual(r.spec, old.spec) {
+			r.judge, r.cooldown = old.judge, old.cooldown
+			continue
+		}
+		open = append(open, old.cooldown.known(old.judge.Open())...)
+		if r != nil && r.spec.Kind == old.spec.Kind {
+			r.cooldown.inherit(e.ticks.elapsed, old.cooldown)
 		}
 	}
 	old := e.rules
@@ -146,9 +154,10 @@ func (e *Engine) Tracks(at time.Time, tracks []detection.Track) []detection.Inci
 	e.newFrame = true
 	alerts := e.Activity(at)
 	now := e.frames.advance(at)
-	for _, r := range e.rules {
+	for i := range e.rules {
+		r := &e.rules[i]
 		if j, ok := r.judge.(FrameJudge); ok {
-			alerts = append(alerts, j.Frame(now, at, tracks)...)
+			alerts = append(alerts, e.filter(r, j.Frame(now, at, tracks))...)
 		}
 	}
 	return alerts
@@ -184,11 +193,12 @@ func (e *Engine) Reading(r devices.Reading, received time.Time) []detection.Inci
 		}
 		a.Measured, e.newest, e.known = now, r, true
 	}
-	for _, rule := range e.rules {
+	for i := range e.rules {
+		rule := &e.rules[i]
 		if j, ok := rule.judge.(RetainedJudge); ok && r.Retained {
-			alerts = append(alerts, j.Retained(a)...)
+			alerts = append(alerts, e.filter(rule, j.Retained(a))...)
 		} else if j, ok := rule.judge.(ReadingJudge); ok && !r.Retained {
-			alerts = append(alerts, j.Reading(a)...)
+			alerts = append(alerts, e.filter(rule, j.Reading(a))...)
 		}
 	}
 	return alerts
@@ -221,10 +231,12 @@ func (e *Engine) Tick(now time.Time) []detection.Incident {
 		SinceFrame: clock - e.frame, SinceActivity: clock - e.active,
 	}
 	var alerts []detection.Incident
-	for _, r := range e.rules {
+	for i := range e.rules {
+		r := &e.rules[i]
 		if j, ok := r.judge.(TickJudge); ok {
-			alerts = append(alerts, j.Tick(t)...)
+			alerts = append(alerts, e.filter(r, j.Tick(t))...)
 		}
+		alerts = append(alerts, r.cooldown.release(clock)...)
 	}
 	return alerts
 }
@@ -237,10 +249,16 @@ func (e *Engine) Activity(at time.Time) []detection.Incident {
 		at = e.ticks.last
 	}
 	var alerts []detection.Incident
-	for _, r := range e.rules {
+	for i := range e.rules {
+		r := &e.rules[i]
 		if j, ok := r.judge.(ActivityJudge); ok {
-			alerts = append(alerts, j.Active(at)...)
+			alerts = append(alerts, e.filter(r, j.Active(at))...)
 		}
 	}
 	return alerts
+}
+
+// filter returns those of a rule's alerts that its cool-down lets pass.
+func (e *Engine) filter(r *rule, alerts []detection.Incident) []detection.Incident {
+	return r.cooldown.filter(e.ticks.elapsed, alerts)
 }

@@ -27,8 +27,8 @@ type PendingJudge interface {
 	Resume(p detection.Pending, newest *devices.Reading)
 }
 
-// Pending returns the conditions that hold and have not opened an incident yet, in the order of the
-// rules. They are what Resume takes over after a restart.
+// Pending returns the conditions that hold and have not opened an incident yet, or one that is held back, in the
+// order of the rules. They are what Resume takes over after a restart.
 func (e *Engine) Pending() []detection.Pending {
 	var all []detection.Pending
 	for _, r := range e.rules {
@@ -36,7 +36,11 @@ func (e *Engine) Pending() []detection.Pending {
 		if !ok {
 			continue
 		}
+		conditions := r.cooldown.pending(e.ticks.elapsed, r.spec.Terms.Describe().For)
 		if p, ok := j.Pending(e.ticks.elapsed); ok {
+			conditions = append(conditions, p)
+		}
+		for _, p := range conditions {
 			p.Device, p.Rule, p.Kind = e.device, r.spec.Name, r.spec.Kind
 			all = append(all, p)
 		}

@@ -8,7 +8,10 @@
 // An Engine holds the rules of one device. It is a plain state machine: it has no goroutine and
 // no clock. What it returns are alerts to be stored and sent: the whole incident, its Version one
 // higher than before. Nothing follows the alert that closes an incident. Zone, above, below and
-// silence rules have at most one open incident each, line rules one for each crossing.
+// silence rules have at most one open incident each, line rules one for each crossing. A rule with a
+// cool-down opens its next incident only when that long has passed since it opened the one before: an
+// incident that is still open then opens late, and those that are over are counted by the next one. The
+// cool-down itself does not survive a restart of the edge.
 //
 // The value of a sensor is its last reading until the next one. So above and below open an incident by
 // time alone where a sensor reports changes only, and what is pending survives a restart of the edge:
@@ -22,6 +25,7 @@ package rules
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -89,6 +93,7 @@ type Spec struct {
 	Title    devices.Title
 	Kind     detection.RuleKind
 	Severity detection.Severity
+	CoolDown time.Duration // least time between two incidents that open, 0..param.Longest; what is between them is counted
 	Terms    Terms
 }
 
@@ -99,6 +104,8 @@ func (s Spec) Check() error {
 		return errors.New("name: expected a value, found nothing")
 	case s.Kind == "" || s.Terms == nil:
 		return errors.New("kind: expected a value, found nothing")
+	case s.CoolDown < 0 || s.CoolDown > param.Longest:
+		return fmt.Errorf("cool_down: expected 0 to %s, found %s", param.Longest, s.CoolDown)
 	}
 	return s.Terms.Check()
 }

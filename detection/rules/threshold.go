@@ -231,7 +231,7 @@ func (t *threshold) Begin(a Arrival) {
 
 // Resume implements PendingJudge.
 func (t *threshold) Resume(p detection.Pending, newest *devices.Reading) {
-	if t.open != nil || t.pending != nil || t.hold == 0 || p.Limit != t.value || p.Count < 1 || p.Held < 0 || !t.beyond(p.Value) {
+	if t.open != nil || t.pending != nil || p.Limit != t.value || p.Count < 1 || p.Held < 0 || !t.beyond(p.Value) {
 		return
 	}
 	resumed := &pending{first: p.First, arrived: -p.Held, count: p.Count, value: p.Value, unit: p.Unit, resumed: true}

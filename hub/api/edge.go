@@ -232,6 +232,8 @@ type Rule struct {
 	Direction detection.Direction `json:"direction,omitempty"` // line
 	Classes   []string            `json:"classes,omitempty"`   // zone and line; empty: any
 	ForMS     int64               `json:"for_ms,omitempty"`    // how long it must hold; for silence, how long nothing is heard
+
+	CoolDownMS int64 `json:"cool_down_ms,omitempty"` // least time between two incidents that open
 }
 
 // Evidence announces a file of an incident. Its bytes follow on PathEvidence, in pieces of at

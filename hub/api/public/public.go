@@ -47,6 +47,8 @@ type Rule struct {
 	Direction detection.Direction `json:"direction,omitempty"`
 	Classes   []string            `json:"classes,omitempty"`
 	ForMS     int64               `json:"for_ms,omitempty"`
+
+	CoolDownMS int64 `json:"cool_down_ms,omitempty" doc:"least time between two incidents that open"`
 }
 
 // Incident is an incident as the public API returns it.

@@ -71,4 +71,6 @@ type Rule struct {
 	Direction detection.Direction `json:"direction,omitempty"`
 	Classes   []string            `json:"classes,omitempty"`
 	ForMS     int64               `json:"for_ms,omitempty"`
+
+	CoolDownMS int64 `json:"cool_down_ms,omitempty"`
 }

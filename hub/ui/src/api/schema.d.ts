@@ -2282,6 +2282,11 @@ export interface components {
         };
         Rule: {
             classes?: string[] | null;
+            /**
+             * Format: int64
+             * @description least time between two incidents that open
+             */
+            cool_down_ms?: number;
             direction?: string;
             /** Format: int64 */
             for_ms?: number;

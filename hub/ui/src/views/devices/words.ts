@@ -5,8 +5,13 @@ import { maybe, t } from "../../i18n/i18n.svelte";
 import { capital, ruleTitle } from "../../i18n/names";
 import { className, valueWord } from "../../i18n/words";
 
-/** What makes a rule open an incident: "above 3.2 m for 10 s". */
+/** What makes a rule open an incident: "above 3.2 m for 10 s, at most one incident in 5 minutes". */
 export function ruleText(r: Rule, unit = "", deviceClass?: string): string {
+  const text = condition(r, unit, deviceClass);
+  return r.cool_down_ms ? text + t("devices.rule.coolDown", { span: fmt.spanLong(r.cool_down_ms) }) : text;
+}
+
+function condition(r: Rule, unit: string, deviceClass?: string): string {
   const lasting = r.for_ms ? t("devices.rule.for", { span: fmt.spanLong(r.for_ms) }) : "";
   const things = (r.classes ?? []).map(className).join(t("devices.rule.or"));
   const what = things || t("devices.rule.anything");
