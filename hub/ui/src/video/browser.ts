@@ -2,7 +2,7 @@
 import { api, send } from "../api/client";
 import type { LiveSource } from "../api/types";
 import { HubClock } from "./age";
-import { Hub } from "./box";
+import { Hub } from "./edge";
 import type { Machine } from "./machine";
 import { iceServers } from "./ice";
 import { Reach } from "./line";

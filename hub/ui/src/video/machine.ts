@@ -10,7 +10,7 @@
 // Nothing here knows of Svelte or of the page.
 import { Ages, type Frame, type HubClock, type Moment, type Source } from "./age";
 import { type Cause, refusal } from "./causes";
-import type { Box } from "./box";
+import type { Edge } from "./edge";
 import { HttpLine } from "./http";
 import { type Line, type Picture, Reach, type Step, type Way } from "./line";
 import type { Environment } from "./environment";
@@ -56,7 +56,7 @@ const none: Frame = {};
 export interface Wishes {
   source: string; // the path at which the hub says where the camera is watched, with the purpose
   priority: number;
-  box: Box; // what it shares with the other cameras of its edge
+  edge: Edge; // what it shares with the other cameras of its edge
 }
 
 export interface Hooks {
@@ -96,7 +96,7 @@ export class Machine {
   #measured = -Infinity; // when the age's sources were asked last
   #asked = -Infinity; // when the line's figures were
   #cancelTick: (() => void) | null = null;
-  #leaveBox: (() => void) | null = null;
+  #leaveEdge: (() => void) | null = null;
   #ages: Ages;
   #frame: Frame = none; // the last
   #presented = 0;
@@ -116,7 +116,7 @@ export class Machine {
 
   /** Begins to watch; again after over or a refusal. */
   start(): void {
-    this.#leaveBox ??= this.wishes.box.join({ changed: () => this.hooks.changed(), nudge: () => this.nudge() });
+    this.#leaveEdge ??= this.wishes.edge.join({ changed: () => this.hooks.changed(), nudge: () => this.nudge() });
     this.#began = this.environment.now();
     this.#tries = 0;
     this.frames = 0;
@@ -130,8 +130,8 @@ export class Machine {
     this.#set({ name: "idle" });
     this.#cancelTick?.();
     this.#cancelTick = null;
-    this.#leaveBox?.();
-    this.#leaveBox = null;
+    this.#leaveEdge?.();
+    this.#leaveEdge = null;
   }
 
   /** The one key: goes on watching when the view ends soon or is over, and tries at once where a pause goes on. */
@@ -164,7 +164,7 @@ export class Machine {
     if (s.name === "live" || s.name === "idle" || s.name === "over") return s.name;
     if (s.name === "refused" && s.retryAt === null) return "refused";
     if (this.last !== null) return "lost";
-    return s.name === "connecting" && s.after === null && this.wishes.box.cause === null ? "connecting" : "none";
+    return s.name === "connecting" && s.after === null && this.wishes.edge.cause === null ? "connecting" : "none";
   }
 
   /** Why there is no new frame: what stands between all cameras of the edge and this page, or else what this view has met. */
@@ -172,13 +172,13 @@ export class Machine {
     const s = this.state;
     if (s.name === "live" || s.name === "idle" || s.name === "over") return null;
     if (s.name === "refused" && s.retryAt === null) return s.cause;
-    return this.wishes.box.cause ?? (s.name === "connecting" ? s.after : s.cause);
+    return this.wishes.edge.cause ?? (s.name === "connecting" ? s.after : s.cause);
   }
 
   /** What is waited for while it connects; null otherwise. Where the hub does not answer, that is the hub. */
   get step(): Step | null {
     if (this.state.name !== "connecting") return null;
-    return this.wishes.box.hubAway ? "hub" : this.state.step;
+    return this.wishes.edge.hubAway ? "hub" : this.state.step;
   }
 
   /** ms until the view ends by itself, in its last minute; else null. */
@@ -225,7 +225,7 @@ export class Machine {
     }
     this.#liveAt = now;
     this.#set({ name: "live" });
-    this.wishes.box.frame();
+    this.wishes.edge.frame();
   }
 
   /** The page is hidden: browsers show no pictures then, and nothing follows from that. */
@@ -252,7 +252,7 @@ export class Machine {
     const { cause } = this.reach;
     const events = {
       step: (s: Step) => {
-        if (s === "line") this.wishes.box.answered();
+        if (s === "line") this.wishes.edge.answered();
         step(s);
       },
       connected: (receiver: RTCRtpReceiver | null, picture: Picture) => {
@@ -308,7 +308,7 @@ export class Machine {
 
   #ended(cause: Cause): void {
     this.#hangUp();
-    this.wishes.box.failed(cause);
+    this.wishes.edge.failed(cause);
     if (cause.code === "over") return this.#set({ name: "over" });
     const now = this.environment.now();
     const no = refusal(cause);

@@ -1,7 +1,7 @@
 // What the tiles of a page say together: a model of hubs, edges and lines that come and go at random.
 import { describe, expect, it } from "vitest";
 import { HubClock } from "./age";
-import { Hub } from "./box";
+import { Hub } from "./edge";
 import { Reach } from "./line";
 import { Machine, times } from "./machine";
 import { Bench, FakePage, settle } from "../../tests/fixtures/page";
@@ -65,7 +65,7 @@ describe("the hub", () => {
     expect(b.machine.step).toBe("site");
     b.hub.link(false);
     expect([b.machine.phase, b.machine.cause?.code, b.machine.step]).toEqual(["none", "hub.unreachable", "hub"]);
-    b.hub.box("a").edge(false); // what was last known of the edge is not said now
+    b.hub.edge("a").online(false); // what was last known of the edge is not said now
     expect(b.machine.cause?.code).toBe("hub.unreachable");
     b.hub.link(true);
     expect(b.machine.cause?.code).toBe("site.offline");
@@ -73,13 +73,13 @@ describe("the hub", () => {
   it("is known to be away from the first request of any tile that gets no answer", async () => {
     const hub = new Hub();
     const said: string[] = [];
-    const boxes = [hub.box("a"), hub.box("b")];
-    for (const box of boxes) box.join({ changed: () => said.push(box.cause?.code ?? "up"), nudge: () => said.push("nudged") });
-    boxes[0]!.failed({ code: "hub.unreachable" });
+    const edges = [hub.edge("a"), hub.edge("b")];
+    for (const edge of edges) edge.join({ changed: () => said.push(edge.cause?.code ?? "up"), nudge: () => said.push("nudged") });
+    edges[0]!.failed({ code: "hub.unreachable" });
     expect(said).toEqual(["hub.unreachable", "hub.unreachable"]);
-    boxes[1]!.failed({ code: "line.lost" }); // says nothing of the hub
+    edges[1]!.failed({ code: "line.lost" }); // says nothing of the hub
     expect(said).toHaveLength(2);
-    boxes[1]!.failed({ code: "camera.silent" }); // an answer
+    edges[1]!.failed({ code: "camera.silent" }); // an answer
     expect(said.slice(2)).toEqual(["up", "nudged", "up", "nudged"]);
   });
 });
@@ -100,7 +100,7 @@ class Wall {
   tiles: Tile[] = ["a", "a", "b", "b"].map((edge) => {
     const page = new FakePage();
     page.servers = [{ urls: "turn:hub" }]; // where WebRTC does not get through, TURN does
-    const machine: Machine = new Machine(page.environment, { source: `/api/v1/devices/${edge}/c/live?reason=x`, priority: 0, box: this.hub.box(edge) }, { changed: () => {}, show: () => {} },
+    const machine: Machine = new Machine(page.environment, { source: `/api/v1/devices/${edge}/c/live?reason=x`, priority: 0, edge: this.hub.edge(edge) }, { changed: () => {}, show: () => {} },
       page.turns, new HubClock(), new Reach(false), times, () => 0);
     return { machine, edge, page, lostSince: null };
   });
@@ -115,16 +115,16 @@ class Wall {
       const { phase, cause, state, last } = t.machine;
       expect(phase === "live", step).toBe(state.name === "live");
       if (last !== null) expect(["lost", "live", "refused", "over", "idle"], step).toContain(phase);
-      const box = this.hub.box(t.edge);
+      const edge = this.hub.edge(t.edge);
       if (phase === "lost" || phase === "none") {
-        if (box.cause !== null) expect(cause, step).toEqual(box.cause); // all tiles of a box say the same
+        if (edge.cause !== null) expect(cause, step).toEqual(edge.cause); // all tiles of an edge say the same
         if (this.hub.away !== null) {
           expect(cause?.code, step).toBe("hub.unreachable");
           expect([null, "hub"], step).toContain(t.machine.step);
         }
       }
       if (!this.linkStands) expect(this.hub.away, step).not.toBeNull();
-      if (this.linkStands && this.hub.away === null && !this.online[t.edge]) expect(box.cause?.code, step).toMatch(/^site\./);
+      if (this.linkStands && this.hub.away === null && !this.online[t.edge]) expect(edge.cause?.code, step).toMatch(/^site\./);
       // Once it is lost, only a new frame makes it live: the time of the last one is there until then.
       if (phase === "lost") t.lostSince ??= last!.shown;
       else if (phase === "live") {
@@ -136,7 +136,7 @@ class Wall {
 }
 
 describe("any order of events", () => {
-  it.each([1, 2, 3, 4, 5, 6, 7, 8])("leaves every tile true and its box of one voice, %d", async (seed) => {
+  it.each([1, 2, 3, 4, 5, 6, 7, 8])("leaves every tile true and its edge of one voice, %d", async (seed) => {
     const next = numbers(seed * 7919);
     const any = <T>(all: readonly T[]): T => all[Math.floor(next() * all.length) % all.length]!;
     const wall = new Wall();
@@ -146,7 +146,7 @@ describe("any order of events", () => {
     const events: [string, () => unknown][] = [
       ["time", () => wall.pass(next() * 3000)],
       ["link", () => { wall.linkStands = next() < 0.5; wall.hub.link(wall.linkStands); }],
-      ["edge", () => { const e = any(["a", "b"]); wall.online[e] = next() < 0.6; wall.hub.box(e).edge(wall.online[e]); }],
+      ["edge", () => { const e = any(["a", "b"]); wall.online[e] = next() < 0.6; wall.hub.edge(e).online(wall.online[e]); }],
       ["accept", () => any(wall.tiles).page.offers.at(-1)?.accept()],
       ["refuse", () => { const [status, code] = any(refusals); return any(wall.tiles).page.offers.at(-1)?.refuse(status, code ? { code, text: "x", params: { seconds: "10" } } : null); }],
       ["stand", () => any(wall.tiles).page.peers.at(-1)?.stands()],
@@ -165,7 +165,7 @@ describe("any order of events", () => {
     wall.hub.link(true);
     for (const e of ["a", "b"]) {
       wall.online[e] = true;
-      wall.hub.box(e).edge(true);
+      wall.hub.edge(e).online(true);
     }
     for (let n = 0; n < 400 && wall.tiles.some((t) => t.machine.phase !== "live"); n += 1) {
       for (const t of wall.tiles) {

@@ -7,9 +7,9 @@
 // it is over, all of them try at once.
 import type { Cause } from "./causes";
 
-/** A tile, as far as its box is concerned. */
+/** A tile, as far as its edge is concerned. */
 export interface Member {
-  /** what the box says has changed */
+  /** what the edge says has changed */
   changed: () => void;
   /** nothing stands in between any more: a pause is not waited for */
   nudge: () => void;
@@ -22,7 +22,7 @@ const ofPage = /^(line|picture|relay|http)\.|^browser$/;
 /** Causes that mean that no answer came from the hub. */
 const ofHub: ReadonlySet<Cause["code"]> = new Set(["hub.unreachable", "hub.timeout"]);
 
-export class Box {
+export class Edge {
   #members = new Set<Member>();
   #online: boolean | null = null; // as the hub has it; null: not known
   #away: Cause | null = null;
@@ -45,7 +45,7 @@ export class Box {
   }
 
   /** Takes in whether the edge is connected to the hub, as the hub's list has it. */
-  edge(online: boolean): void {
+  online(online: boolean): void {
     if (online === this.#online) return;
     this.#online = online;
     this.#away = online ? null : { code: "site.offline" };
@@ -86,9 +86,9 @@ export class Box {
   }
 }
 
-/** Whether the hub answers, for all boxes of a page. */
+/** Whether the hub answers, for all edges of a page. */
 export class Hub {
-  #boxes = new Map<string, Box>();
+  #edges = new Map<string, Edge>();
   #linkLost = false;
   #unanswered = false; // a request had no answer, and none has had one since
 
@@ -96,14 +96,14 @@ export class Hub {
   get away(): Cause | null { return this.#linkLost || this.#unanswered ? { code: "hub.unreachable" } : null; }
 
   /** What all tiles of an edge share. It is kept as long as it has any. */
-  box(edge: string): Box {
-    let box = this.#boxes.get(edge);
-    if (!box) {
-      const made: Box = new Box(this, () => { if (this.#boxes.get(edge) === made) this.#boxes.delete(edge); });
-      box = made;
-      this.#boxes.set(edge, box);
+  edge(name: string): Edge {
+    let edge = this.#edges.get(name);
+    if (!edge) {
+      const made: Edge = new Edge(this, () => { if (this.#edges.get(name) === made) this.#edges.delete(name); });
+      edge = made;
+      this.#edges.set(name, edge);
     }
-    return box;
+    return edge;
   }
 
   /** Takes in whether the live stream stands. */
@@ -125,6 +125,6 @@ export class Hub {
   }
 
   #look(): void {
-    for (const box of this.#boxes.values()) box.look();
+    for (const edge of this.#edges.values()) edge.look();
   }
 }
