@@ -8,7 +8,7 @@ import { languages } from "./support/words";
 const ago = (minutes: number) => new Date(Date.now() - minutes * 60_000).toISOString();
 const hall = room({}, async (stage) => {
   await stage.user("boss", "administrator");
-  await stage.box({
+  await stage.edge({
     name: "gate",
     devices: [{ name: "yard", kind: "camera" }, { name: "old", kind: "camera" }, { name: "new", kind: "camera" }, { name: "level", kind: "sensor", unit: "m" }],
     states: [
@@ -50,7 +50,7 @@ describe.each(languages)("%s", (language) => {
     for (const text of [say.full, "the camera hung up", "the moon is too bright"]) await p.page.getByText(text).waitFor();
   });
 
-  it("says what is wrong with a box, worst first", async () => {
+  it("says what is wrong with an edge, worst first", async () => {
     const p = await (await hall.sits({ language })).signIn("boss", "/admin/boxes");
     const problems = p.page.locator('[data-box="gate"] .problems p');
     const told = await until("the problems", async () => { const all = await problems.allTextContents(); return all.length > 0 && all; });

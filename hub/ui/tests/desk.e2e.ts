@@ -117,7 +117,7 @@ describe.each(ways)("%s, by %s", (language, hand) => {
     const words = (await p.page.textContent("#link"))!;
     expect(words).not.toContain(p.say("link.live"));
     await p.hears(pattern(p.say("link.reconnecting")));
-    // What is on the screen stays there, and what happens meanwhile is kept by the box.
+    // What is on the screen stays there, and what happens meanwhile is kept by the edge.
     await p.row(before).waitFor();
     await desk.stage.say("gate-7", "canal", 3.9);
     await desk.stage.startHub();

@@ -17,8 +17,8 @@ const pageSize = 100;
 const hall = room({}, async (stage) => {
   for (const name of ["li.wei", "anna"]) await stage.user(name, "dispatcher");
   await stage.user("guest", "monitor");
-  await stage.box({ name: "gate", devices: [{ name: "yard", kind: "camera", place: { lat: 30.92, lon: 120.93 }, rules: [zone("yard"), zone("fence")] }, { name: "door", kind: "camera", rules: [zone("door")] }] });
-  await stage.box({ name: "harbour", devices: [{ name: "quay", kind: "camera", rules: [zone("quay")] }] });
+  await stage.edge({ name: "gate", devices: [{ name: "yard", kind: "camera", place: { lat: 30.92, lon: 120.93 }, rules: [zone("yard"), zone("fence")] }, { name: "door", kind: "camera", rules: [zone("door")] }] });
+  await stage.edge({ name: "harbour", devices: [{ name: "quay", kind: "camera", rules: [zone("quay")] }] });
 });
 
 /** Incidents by what they are, by ID. */
@@ -27,8 +27,8 @@ const made: Record<string, string> = {};
 beforeAll(async () => {
   const [li, anna] = [await hall.stage.as("li.wei"), await hall.stage.as("anna")];
   const now = Date.now();
-  const add = async (name: string, box: string, i: Omit<Told, "kind">, ago: number): Promise<string> =>
-    (made[name] = await hall.stage.tell(box, { kind: "zone", class: "person", opened_at: iso(now - ago), ...i }));
+  const add = async (name: string, edge: string, i: Omit<Told, "kind">, ago: number): Promise<string> =>
+    (made[name] = await hall.stage.tell(edge, { kind: "zone", class: "person", opened_at: iso(now - ago), ...i }));
   for (let n = 0; n < many; n += 1) {
     const id = await add(`many${n}`, "gate", { device: "yard", rule: "yard", severity: "minor" }, 10 * minute + n * 1000);
     await anna(`/incidents/${id}/close`, { body: { outcome: "dealt_with" } });

@@ -9,7 +9,7 @@ import { languages } from "./support/words";
 describe.each(ways)("an empty hub, %s, by %s", (language, hand) => {
   const hall = room({}, async (stage) => void (await stage.user("boss", "administrator")));
 
-  it("leads an administrator to the first box", async () => {
+  it("leads an administrator to the first edge", async () => {
     const p = await (await hall.sits({ language, hand })).signIn("boss");
     await p.page.waitForFunction(() => location.pathname === "/welcome");
     await p.page.getByText(p.say("welcome.lead")).waitFor();
@@ -79,7 +79,7 @@ describe.each(ways)("%s, by %s", (language, hand) => {
   });
 });
 
-describe.each(languages)("the token of a new box, %s", (language) => {
+describe.each(languages)("the token of a new edge, %s", (language) => {
   it.each(["dark", "light"] as const)("is shown as a picture that a phone can read, %s", async (theme) => {
     const p = await (await hall.sits({ language, theme })).signIn("boss", "/admin/boxes?add=1");
     const dialog = p.page.getByRole("dialog");

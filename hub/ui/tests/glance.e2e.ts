@@ -20,7 +20,7 @@ const hall = room({ town: true }, async (stage) => {
     name: "liuxi", cameras: { market: [people], bridge: [], mill: [] }, sensors: { river: [flood] },
     places: { ...square, mill: { lat: 30.9206, lon: 120.9305, heading: 0, fov: 60, range: 60, height: 4 } },
   });
-  await stage.box({ name: "yard", devices: [{ name: "gate", kind: "camera" }, { name: "fence", kind: "camera" }] });
+  await stage.edge({ name: "yard", devices: [{ name: "gate", kind: "camera" }, { name: "fence", kind: "camera" }] });
 });
 beforeAll(async () => {
   await hall.stage.say("liuxi", "river", 3.4);
@@ -200,12 +200,12 @@ describe.each(crossed)("%s, by %s", (language, hand) => {
 });
 
 describe("a site that goes away", () => {
-  it("is told by all tiles of its box at once, in the same words", async () => {
+  it("is told by all tiles of its edge at once, in the same words", async () => {
     const p = await (await hall.sits()).signIn("li.wei", `/incidents/${ids.flood}`);
     await p.page.locator("#play-best").click();
     await live(p.page, 2);
     await hall.stage.order("site-stop", { name: "liuxi" });
-    await until("both tiles lost, for the box is away", async () => {
+    await until("both tiles lost, for the edge is away", async () => {
       const all = await tiles(p.page);
       return all.length === 2 && all.every((t) => t.state === "lost" && t.words.includes(p.say("video.cause.site.offline")));
     }, 90_000);

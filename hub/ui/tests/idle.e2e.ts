@@ -16,7 +16,7 @@ const atOnce = 7; // pages at the same time: two cores draw them
 
 const hall = room({ town: true }, async (stage) => {
   await stage.user("boss", "administrator");
-  await stage.crowd({ boxes: 1, devices: 1, incidents: 1000, open: 400 });
+  await stage.crowd({ edges: 1, devices: 1, incidents: 1000, open: 400 });
   // More than a page of them are closed at the desk.
   const ids: string[] = [];
   for (let next: string | null = ""; next !== null && ids.length < closed;) {
@@ -26,7 +26,7 @@ const hall = room({ town: true }, async (stage) => {
   }
   ids.length = closed;
   for (let n = 0; n < closed; n += 8) await Promise.all(ids.slice(n, n + 8).map((id) => stage.api(`/incidents/${id}/close`, { body: {} })));
-  await stage.box({ name: "gate", devices: [{ name: "yard", kind: "camera", place: square["market"]! }, { name: "level", kind: "sensor", unit: "m" }] });
+  await stage.edge({ name: "gate", devices: [{ name: "yard", kind: "camera", place: square["market"]! }, { name: "level", kind: "sensor", unit: "m" }] });
   await stage.api("/webhooks", { body: { url: "https://receiver.invalid/alerts" } });
 });
 

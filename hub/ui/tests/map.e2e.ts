@@ -18,7 +18,7 @@ let told = "";
 const hall = room({ town: true }, async (stage) => {
   await stage.user("li.wei", "dispatcher");
   await stage.site({ name: "liuxi", cameras: { market: [], bridge: [], school: [], station: [] }, sensors: { river: [] }, places: square });
-  await stage.box({
+  await stage.edge({
     name: "field",
     devices: [
       { name: "lookout", kind: "camera", place: lookout, rules: [{ name: "meadow", kind: "zone", severity: "extreme" }] },

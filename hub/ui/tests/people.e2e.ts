@@ -15,7 +15,7 @@ const hall = room({ config: "demo: true\n" }, async (stage) => {
   for (const name of ["boss", "head"]) await stage.user(name, "administrator");
   for (const name of ["li", "wang", "away", ...crossed.map(([l, h]) => `old-${of(l, h)}`)]) await stage.user(name, "dispatcher");
   await stage.site({ name: "liuxi", cameras: { market: [] } });
-  await stage.box({ name: "gate-7", devices: [{ name: "yard", kind: "camera" }, { name: "river", kind: "sensor", unit: "m" }] });
+  await stage.edge({ name: "gate-7", devices: [{ name: "yard", kind: "camera" }, { name: "river", kind: "sensor", unit: "m" }] });
   const incident = await stage.tell("gate-7", { device: "yard", rule: "fence", kind: "line", severity: "severe" });
   looked.push(incident);
   await watch(stage.url, "li", `/api/v1/live/liuxi/market?incident=${incident}`);
@@ -117,7 +117,7 @@ describe.each(crossed)("an administrator, %s, by %s", (language, hand) => {
   it("gets no command with an address that is wrong, and is told what is wrong", async () => {
     const p = await (await hall.sits({ language, hand })).signIn("boss", "/admin/boxes?add=1");
     const dialog = p.page.getByRole("dialog");
-    await p.write(dialog.getByRole("textbox"), `box-${of(language, hand)}`);
+    await p.write(dialog.getByRole("textbox"), `edge-${of(language, hand)}`);
     await p.press(dialog.getByRole("button", { name: p.say("admin.boxes.makeToken") }));
     const [address, command] = [dialog.getByLabel(p.say("admin.boxes.address")), dialog.getByLabel(p.say("admin.boxes.command"))];
     await command.waitFor();

@@ -11,7 +11,7 @@ const devices = ["gate", "yard", "hall"];
 const rules = ["road", "fence"];
 const hall = room({}, async (stage) => {
   for (const name of ["li.wei", "anna"]) await stage.user(name, "dispatcher");
-  await stage.box({ name: "school", devices: devices.map((name) => ({ name, kind: "camera", rules: rules.map((rule) => ({ name: rule, kind: "line", severity: "moderate" })) })) });
+  await stage.edge({ name: "school", devices: devices.map((name) => ({ name, kind: "camera", rules: rules.map((rule) => ({ name: rule, kind: "line", severity: "moderate" })) })) });
 });
 
 interface Row { id: string; device: string; rule: string; state: string; outcome?: string; muted_until?: string }

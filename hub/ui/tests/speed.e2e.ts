@@ -11,7 +11,7 @@ import { type Held, held } from "./support/tasks";
 const crowd = room({ town: true }, async (stage) => {
   await stage.user("li.wei", "dispatcher");
 });
-const boxed = { name: "gate", devices: [{ name: "yard", kind: "camera" as const, place: { lat: 30.92, lon: 120.93 }, rules: [{ name: "yard", kind: "zone", severity: "extreme" }] }] };
+const gate = { name: "gate", devices: [{ name: "yard", kind: "camera" as const, place: { lat: 30.92, lon: 120.93 }, rules: [{ name: "yard", kind: "zone", severity: "extreme" }] }] };
 const median = (all: number[]) => [...all].sort((a, b) => a - b)[all.length >> 1]!;
 
 /** From the start of loading the page to a row that can be read. */
@@ -66,17 +66,17 @@ async function pan(p: Person, steps: number): Promise<Held & { main_thread_ms_pe
   return { main_thread_ms_per_frame: each(computed), waits_for_drawing_ms_per_frame: each(after.busy - before.busy - computed), frames_per_s: Math.round((frames / took) * 1000), ...stalls };
 }
 
-/** Types the name of a box; how long until the list is its incidents, and what held the page up. */
-async function search(p: Person, box: string, rows: number): Promise<Held & { ms: number }> {
+/** Types the name of an edge; how long until the list is its incidents, and what held the page up. */
+async function search(p: Person, edge: string, rows: number): Promise<Held & { ms: number }> {
   let ms = 0;
   const stalls = await held(p.page, async () => {
     await p.page.keyboard.press("f"); // and type
-    await p.page.keyboard.type(box);
+    await p.page.keyboard.type(edge);
     const began = Date.now();
     await until("what is found", async () => Number((await p.page.textContent("header .note"))!.replace(/\D/g, "")) === rows, 60_000);
     ms = Date.now() - began;
   });
-  for (const row of await p.page.locator("#incidents .incident .where").allTextContents()) expect(row).toContain(box.replaceAll("-", " "));
+  for (const row of await p.page.locator("#incidents .incident .where").allTextContents()) expect(row).toContain(edge.replaceAll("-", " "));
   await p.page.keyboard.press("Escape");
   await p.page.keyboard.press("Shift+X");
   return { ms, ...stalls };
@@ -109,13 +109,13 @@ async function arrivals(p: Person, n: number): Promise<number[]> {
 describe("speed", () => {
   let small: { ms: number; cpu: number };
   beforeAll(async () => {
-    await crowd.stage.box(boxed);
+    await crowd.stage.edge(gate);
     await crowd.stage.tell("gate", { device: "yard", rule: "yard", kind: "zone", severity: "minor", class: "person" });
     const p = await signedIn();
     await firstPaint(p);
     small = await firstPaint(p);
     await p.leaves();
-    await crowd.stage.crowd({ boxes: 20, devices: 2000, incidents: 10_000, open: 400 });
+    await crowd.stage.crowd({ edges: 20, devices: 2000, incidents: 10_000, open: 400 });
   }, 600_000);
 
   async function signedIn(): Promise<Person> {
@@ -170,8 +170,8 @@ describe("speed", () => {
 
     // Nobody has searched yet: all the texts that are looked through are made now, in between.
     await p.page.evaluate(() => (document.querySelector("#incidents")!.parentElement!.scrollTop = 0));
-    for (const [figure, box] of [["first_search_of_10000", "crowd-7"], ["next_search_of_10000", "crowd-8"]] as const) {
-      console.log(JSON.stringify({ figure, ...(await search(p, box, 10_000 / 20)) }));
+    for (const [figure, edge] of [["first_search_of_10000", "crowd-7"], ["next_search_of_10000", "crowd-8"]] as const) {
+      console.log(JSON.stringify({ figure, ...(await search(p, edge, 10_000 / 20)) }));
     }
 
     for (const [view, path] of [["map", "/map"], ["devices", "/devices"]] as const) {

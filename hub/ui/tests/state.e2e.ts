@@ -13,8 +13,8 @@ const many = 1100; // incidents that wait
 const desk = room({}, async (stage) => {
   for (const name of ["li.wei", "anna"]) await stage.user(name, "dispatcher");
   await stage.site({ name: "liuxi", cameras: Object.fromEntries(cameras.map((c) => [c, []])), places: square });
-  await stage.box({ name: "gate", devices: [{ name: "level", kind: "sensor", unit: "m", place: square["river"]! }] });
-  await stage.crowd({ boxes: 1, devices: 1, incidents: many, open: many });
+  await stage.edge({ name: "gate", devices: [{ name: "level", kind: "sensor", unit: "m", place: square["river"]! }] });
+  await stage.crowd({ edges: 1, devices: 1, incidents: many, open: many });
 });
 
 /** An incident that has just been opened. */

@@ -16,7 +16,7 @@ const fields = "input:is([type=text], [type=search], [type=password], [type=url]
 let scene: Scene;
 const hall = room({ town: true }, async (stage) => {
   for (const [name, role] of [["boss", "administrator"], ["li.wei", "dispatcher"]] as const) await stage.user(name, role);
-  await stage.box({ name: "waterworks", devices: [
+  await stage.edge({ name: "waterworks", devices: [
     { name: "gate", kind: "camera", place: square["market"]!, rules: [{ name: "yard", kind: "zone", severity: "severe" }] },
     { name: "river", kind: "sensor", unit: "m", place: square["river"]!, rules: [{ name: "flood", kind: "above", severity: "severe", value: 2 }] },
   ] });
@@ -33,8 +33,8 @@ const hall = room({ town: true }, async (stage) => {
   };
 });
 
-/** What a field keeps of what is typed: all of it, but for the name of a box, which is made of letters, digits and hyphens. */
-const kept = (name: string, text: string) => (name.startsWith("box-new:") ? [...text].reduce((s, c) => nameFrom(s + c), "") : text);
+/** What a field keeps of what is typed: all of it, but for the name of an edge, which is made of letters, digits and hyphens. */
+const kept = (name: string, text: string) => (name.startsWith("edge-new:") ? [...text].reduce((s, c) => nameFrom(s + c), "") : text);
 const valueOf = (field: Locator) => field.evaluate((e) => ("value" in e ? String(e.value) : (e.textContent ?? "")));
 
 /** Types into one field by keys and by an input method, and says what went wrong. */
@@ -94,7 +94,7 @@ async function tryAll(p: Person, devtools: CDPSession, view: string, seen: Set<s
   return wrong;
 }
 
-const dialogs = ["password", "palette", "note", "picker", "user-new", "token-new", "box-new", "webhook-new"];
+const dialogs = ["password", "palette", "note", "picker", "user-new", "token-new", "edge-new", "webhook-new"];
 
 describe("every field", () => {
   it("takes every printable character and Chinese", { timeout: 600_000 }, async () => {

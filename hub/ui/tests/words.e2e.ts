@@ -14,7 +14,7 @@ let loitering = "";
 
 const hall = room({}, async (stage) => {
   await stage.user("boss", "administrator");
-  await stage.box({
+  await stage.edge({
     name: site, title: { en: "Old Town", zh: "古镇" },
     devices: [
       { name: "zzcam", title: { en: "bus station", zh: "汽车站" }, kind: "camera", place, rules: [

@@ -1,5 +1,5 @@
 // A town on an ordinary evening, with something of everything: real cameras, a river that has risen for an
-// hour, and boxes that tell of the rest, with names as long as they may be. Accessibility and screenshots
+// hour, and edges that tell of the rest, with names as long as they may be. Accessibility and screenshots
 // are looked at before this.
 import { type Ask, type Stage, people, square, until } from "./stage";
 
@@ -21,7 +21,7 @@ export async function setScene(stage: Stage): Promise<Scene> {
   for (const name of ["li.wei", "maximiliane-von-hohenstein"]) await stage.user(name, "dispatcher");
   await stage.user("guest", "monitor");
   await stage.site({ name: "liuxi", cameras: { market: [people], bridge: [], school: [], station: [] }, places: square });
-  await boxes(stage);
+  await edges(stage);
   const { level } = await incidents(stage);
   const [boss, liWei, max] = await Promise.all(["boss", "li.wei", "maximiliane-von-hohenstein"].map((name) => stage.as(name))) as [Ask, Ask, Ask];
 
@@ -86,9 +86,9 @@ const tank = history("tank-3", "%", 720, 180, 45, (m) => 14 + m / 18 + jitter(m)
 const flooded = river.find((r) => r.value > 2)!;
 const warm = coldStore.find((r) => r.value > -15)!;
 
-async function boxes(stage: Stage): Promise<void> {
+async function edges(stage: Stage): Promise<void> {
   const place = (n: number) => ({ lat: 30.917 + (n % 5) * 0.0014, lon: 120.923 + Math.floor(n / 5) * 0.003 });
-  await stage.box({
+  await stage.edge({
     name: north,
     devices: [
       { name: quay, kind: "camera", place: { ...place(3), heading: 200, fov: 70, range: 90, height: 12 }, rules: [{ name: "loading-area", kind: "zone", severity: "extreme" }] },
@@ -107,7 +107,7 @@ async function boxes(stage: Stage): Promise<void> {
     ],
     gaps: [{ id: "0196f000-0000-7000-8000-000000000001", kind: "readings", device: "tank-3", from: ago(700 * minute), to: ago(640 * minute), count: 12, reason: "store_full" }],
   });
-  await stage.box({
+  await stage.edge({
     name: "waterworks",
     devices: [
       ...Array.from({ length: 18 }, (_, n) => ({ name: `${n % 3 ? "camera" : "pump"}-${n + 1}`, kind: n % 3 ? ("camera" as const) : ("sensor" as const), unit: n % 3 ? "" : "bar", place: { ...place(n), ...(n % 3 && { heading: n * 20, fov: 80, range: 60, height: 5 }) } })),

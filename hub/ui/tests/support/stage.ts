@@ -1,4 +1,4 @@
-// A hub of its own for a file of tests, with the boxes, cameras and sensors that they need, set up by
+// A hub of its own for a file of tests, with the edges, cameras and sensors that they need, set up by
 // edge/e2e/testbed through the interfaces that operators and edges have.
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -41,7 +41,7 @@ export interface Told {
 /** A code of devices/causes.go, or the sentence alone, as edges of an older version say it. */
 export type CauseOrder = { code: string; params?: Record<string, string>; text: string } | string;
 
-export interface BoxOrder {
+export interface EdgeOrder {
   name: string;
   title?: Title;
   devices: { name: string; title?: Title; class?: string; kind: "camera" | "sensor"; unit?: string; place?: Place; rules?: Rule[] }[];
@@ -119,17 +119,17 @@ export class Stage {
   }
 
   site(o: SiteOrder): Promise<unknown> { return this.order("site", o); }
-  box(o: BoxOrder): Promise<unknown> { return this.order("edge", o); }
+  edge(o: EdgeOrder): Promise<unknown> { return this.order("edge", o); }
   say(site: string, sensor: string, value: number): Promise<unknown> { return this.order("publish", { site, sensor, value }); }
   camera(site: string, name: string, how: "playing" | "frozen" | "gone"): Promise<unknown> {
     return this.order("camera", { site, name, playing: how !== "gone", frozen: how === "frozen" });
   }
-  crowd(o: { boxes: number; devices: number; incidents: number; open: number }): Promise<unknown> { return this.order("bulk", { ...o, edges: o.boxes }); }
+  crowd(o: { edges: number; devices: number; incidents: number; open: number }): Promise<unknown> { return this.order("bulk", o); }
   stopHub(): Promise<unknown> { return this.order("hub-stop"); }
   startHub(): Promise<unknown> { return this.order("hub-start"); }
 
-  async tell(box: string, incident: Told): Promise<string> {
-    return ((await this.order("incident", { edge: box, incident })) as { incident: string }).incident;
+  async tell(edge: string, incident: Told): Promise<string> {
+    return ((await this.order("incident", { edge, incident })) as { incident: string }).incident;
   }
 
   /** Asks the hub with an administrator's token. */
