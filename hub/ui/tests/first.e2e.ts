@@ -14,17 +14,17 @@ describe.each(ways)("an empty hub, %s, by %s", (language, hand) => {
     await p.page.waitForFunction(() => location.pathname === "/welcome");
     await p.page.getByText(p.say("welcome.lead")).waitFor();
     await p.press(p.page.getByRole("link", { name: p.say("welcome.add.do") }));
-    await p.page.waitForFunction(() => location.pathname === "/admin/boxes");
+    await p.page.waitForFunction(() => location.pathname === "/admin/edges");
     const name = `yard-${language.toLowerCase()}`;
     const dialog = p.page.getByRole("dialog");
     await p.write(dialog.getByRole("textbox"), name);
-    await p.press(dialog.getByRole("button", { name: p.say("admin.boxes.makeToken") }));
+    await p.press(dialog.getByRole("button", { name: p.say("admin.edges.makeToken") }));
     await dialog.locator("svg[role=img]").waitFor(); // the token's QR code
     const { edges } = await hall.stage.api<{ edges: { name: string; state: string }[] }>("/edges");
     expect(edges.map((e) => `${e.name} ${e.state}`)).toContain(`${name} pending`);
     await p.press(dialog.getByRole("button", { name: p.say("admin.done") }));
-    await p.page.locator(`[data-box="${name}"]`).waitFor();
-    await p.press(p.page.getByRole("button", { name: p.say("admin.boxes.add") })); // the focus is back where it was
+    await p.page.locator(`[data-edge="${name}"]`).waitFor();
+    await p.press(p.page.getByRole("button", { name: p.say("admin.edges.add") })); // the focus is back where it was
   });
 });
 
@@ -81,13 +81,13 @@ describe.each(ways)("%s, by %s", (language, hand) => {
 
 describe.each(languages)("the token of a new edge, %s", (language) => {
   it.each(["dark", "light"] as const)("is shown as a picture that a phone can read, %s", async (theme) => {
-    const p = await (await hall.sits({ language, theme })).signIn("boss", "/admin/boxes?add=1");
+    const p = await (await hall.sits({ language, theme })).signIn("boss", "/admin/edges?add=1");
     const dialog = p.page.getByRole("dialog");
     await p.write(dialog.getByRole("textbox"), `gate-${language.toLowerCase()}-${theme}`);
-    await p.press(dialog.getByRole("button", { name: p.say("admin.boxes.makeToken") }));
-    const token = await dialog.getByLabel(p.say("admin.boxes.token")).inputValue();
+    await p.press(dialog.getByRole("button", { name: p.say("admin.edges.makeToken") }));
+    const token = await dialog.getByLabel(p.say("admin.edges.token")).inputValue();
     expect(token.length).toBeGreaterThan(20);
-    expect(await dialog.getByLabel(p.say("admin.boxes.command")).inputValue()).toContain(token);
+    expect(await dialog.getByLabel(p.say("admin.edges.command")).inputValue()).toContain(token);
     expect(readCode(await dialog.locator("svg[role=img]").screenshot())).toEqual([token]);
   });
 });

@@ -37,7 +37,7 @@ async function views(): Promise<Record<string, string>> {
     device: "/devices/crowd-1/level-0", camera: "/devices/gate/yard", quiet: "/devices/gate/level", devices: "/devices",
     map: "/map", asked: `/map?ask=${square["river"]!.lat},${square["river"]!.lon}`, chosen: `/map?select=incident/${incidents[0]!.id}`,
     wall: "/wall?n=4&cams=gate/yard", report: `/report?at=${square["river"]!.lat},${square["river"]!.lon}`,
-    users: "/admin/users", tokens: "/admin/tokens", boxes: "/admin/boxes", webhooks: "/admin/webhooks", views: "/admin/views", audit: "/admin/audit", welcome: "/welcome",
+    users: "/admin/users", tokens: "/admin/tokens", edges: "/admin/edges", webhooks: "/admin/webhooks", views: "/admin/views", audit: "/admin/audit", welcome: "/welcome",
   };
 }
 

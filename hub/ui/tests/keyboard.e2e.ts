@@ -226,7 +226,7 @@ describe.each(languages)("%s", (language) => {
 
   it("goes back to where it was when a dialog closes", async () => {
     const p = await (await hall.sits({ language, hand: "keyboard" })).signIn("boss", "/admin/users");
-    for (const page of ["users", "tokens", "boxes", "webhooks"] as const) {
+    for (const page of ["users", "tokens", "edges", "webhooks"] as const) {
       await p.press(`main a[href="/admin/${page}"]`);
       const opener = p.page.locator(".page > .bar button");
       await p.press(opener);

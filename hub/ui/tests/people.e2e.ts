@@ -115,11 +115,11 @@ describe.each(crossed)("an administrator, %s, by %s", (language, hand) => {
   });
 
   it("gets no command with an address that is wrong, and is told what is wrong", async () => {
-    const p = await (await hall.sits({ language, hand })).signIn("boss", "/admin/boxes?add=1");
+    const p = await (await hall.sits({ language, hand })).signIn("boss", "/admin/edges?add=1");
     const dialog = p.page.getByRole("dialog");
     await p.write(dialog.getByRole("textbox"), `edge-${of(language, hand)}`);
-    await p.press(dialog.getByRole("button", { name: p.say("admin.boxes.makeToken") }));
-    const [address, command] = [dialog.getByLabel(p.say("admin.boxes.address")), dialog.getByLabel(p.say("admin.boxes.command"))];
+    await p.press(dialog.getByRole("button", { name: p.say("admin.edges.makeToken") }));
+    const [address, command] = [dialog.getByLabel(p.say("admin.edges.address")), dialog.getByLabel(p.say("admin.edges.command"))];
     await command.waitFor();
     for (const [wrong, why] of [["https://hub;reboot", p.say("address.host", { host: "hub;reboot" })], ["http://hub:8443", p.say("address.scheme")], ["https://hub:99999", p.say("address.port")]] as const) {
       await p.write(address, wrong);
@@ -141,11 +141,11 @@ describe.each(crossed)("an administrator, %s, by %s", (language, hand) => {
     expect((await hall.stage.api<{ webhooks: unknown[] }>("/webhooks")).webhooks).toEqual([]);
     await p.page.keyboard.press("Escape");
 
-    await p.follow("/admin/boxes");
+    await p.follow("/admin/edges");
     await p.press(rows(p).filter({ hasText: "gate-7" }).getByRole("button", { name: p.say("admin.revoke") }));
     dialog = p.page.getByRole("dialog");
-    await dialog.getByText(p.say("admin.boxes.revoke1", { count: 2 })).waitFor();
-    expect(p.say("admin.boxes.revoke1", { count: 2 })).toMatch(/\b5\b/);
+    await dialog.getByText(p.say("admin.edges.revoke1", { count: 2 })).waitFor();
+    expect(p.say("admin.edges.revoke1", { count: 2 })).toMatch(/\b5\b/);
   });
 });
 
@@ -242,7 +242,7 @@ describe.each(languages)("a phone, %s", (language) => {
     const p = await (await hall.sits({ language, size, phone: true })).signIn("boss");
     await p.press("#user");
     await p.press('#user + .panel [data-id="admin"]');
-    for (const page of ["users", "tokens", "boxes", "webhooks", "views", "audit"]) {
+    for (const page of ["users", "tokens", "edges", "webhooks", "views", "audit"]) {
       await p.press(p.page.locator(`main nav a[href="/admin/${page}"]`));
       await p.page.getByRole("heading", { level: 1, name: p.say(`admin.page.${page}`) }).waitFor();
       expect(await p.page.evaluate(() => document.querySelector("main")!.scrollWidth - innerWidth), page).toBeLessThanOrEqual(0);

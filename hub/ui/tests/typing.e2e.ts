@@ -2,7 +2,7 @@
 // Chinese by an input method. No command takes a key that types.
 import type { CDPSession, Locator } from "playwright-core";
 import { describe, expect, it } from "vitest";
-import { nameFrom } from "../src/views/admin/box";
+import { nameFrom } from "../src/views/admin/edge";
 import { openEach } from "./support/opened";
 import type { Person } from "./support/people";
 import { room } from "./support/room";
@@ -28,7 +28,7 @@ const hall = room({ town: true }, async (stage) => {
     picture, level, report: level,
     views: {
       incidents: "/incidents", incident: `/incidents/${level}`, map: "/map", wall: "/wall?n=4&cams=waterworks/gate", devices: "/devices", camera: "/devices/waterworks/gate", report: "/report",
-      users: "/admin/users", tokens: "/admin/tokens", boxes: "/admin/boxes", webhooks: "/admin/webhooks", views: "/admin/views", audit: "/admin/audit",
+      users: "/admin/users", tokens: "/admin/tokens", edges: "/admin/edges", webhooks: "/admin/webhooks", views: "/admin/views", audit: "/admin/audit",
     },
   };
 });

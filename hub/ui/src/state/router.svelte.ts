@@ -13,7 +13,7 @@ export type Route =
   | { name: "screen"; params: Record<string, never> } // the second window: see state/follow.svelte.ts
   | { name: "missing"; params: { path: string } };
 
-export const adminPages = ["users", "tokens", "boxes", "webhooks", "views", "audit"] as const;
+export const adminPages = ["users", "tokens", "edges", "webhooks", "views", "audit"] as const;
 export type AdminPage = (typeof adminPages)[number];
 
 function decoded(part: string): string {
@@ -36,7 +36,8 @@ export function match(path: string): Route {
   if (first === "devices" && n === 1) return { name: "devices", params: {} };
   if (first === "devices" && n === 3) return { name: "device", params: { edge: second!, device: third! } };
   if (first === "admin" && n === 1) return { name: "admin", params: { page: "users" } };
-  const page = adminPages.find((p) => p === second);
+  // "boxes" is what edges were called in addresses before; bookmarks still lead there.
+  const page = adminPages.find((p) => p === (second === "boxes" ? "edges" : second));
   if (first === "admin" && n === 2 && page) return { name: "admin", params: { page } };
   if (n === 1 && (first === "map" || first === "wall" || first === "report" || first === "welcome" || first === "screen")) return { name: first, params: {} };
   return { name: "missing", params: { path } };

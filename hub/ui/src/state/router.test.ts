@@ -13,6 +13,8 @@ describe("match", () => {
     ["/devices/yard/cam%2F1", "device", { edge: "yard", device: "cam/1" }],
     ["/report", "report", {}],
     ["/admin", "admin", { page: "users" }],
+    ["/admin/edges", "admin", { page: "edges" }],
+    ["/admin/boxes", "admin", { page: "edges" }],
     ["/admin/webhooks", "admin", { page: "webhooks" }],
     ["/welcome", "welcome", {}],
     ["/screen", "screen", {}],

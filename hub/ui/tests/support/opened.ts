@@ -45,13 +45,13 @@ export const opened: Opened[] = [
   { name: "user", path: (s) => s.views["users"]!, open: (p) => inRow(p, "li.wei", "admin.edit") },
   { name: "user-new", path: (s) => s.views["users"]!, open: (p) => button(p, "admin.users.add").click() },
   { name: "token-new", path: (s) => s.views["tokens"]!, open: (p) => button(p, "admin.tokens.add").click() },
-  { name: "edge-new", path: (s) => s.views["boxes"]!, open: (p) => button(p, "admin.boxes.add").click() },
-  { name: "edge-token", path: (s) => s.views["boxes"]!, open: async (p) => {
-    await inRow(p, "new-warehouse", "admin.boxes.newToken");
-    await dialog(p).getByRole("button", { name: p.say("admin.boxes.makeToken") }).click();
+  { name: "edge-new", path: (s) => s.views["edges"]!, open: (p) => button(p, "admin.edges.add").click() },
+  { name: "edge-token", path: (s) => s.views["edges"]!, open: async (p) => {
+    await inRow(p, "new-warehouse", "admin.edges.newToken");
+    await dialog(p).getByRole("button", { name: p.say("admin.edges.makeToken") }).click();
     await dialog(p).locator("svg[role=img]").waitFor();
   } },
-  { name: "edge-revoke", path: (s) => s.views["boxes"]!, open: (p) => inRow(p, "waterworks", "admin.revoke") },
+  { name: "edge-revoke", path: (s) => s.views["edges"]!, open: (p) => inRow(p, "waterworks", "admin.revoke") },
   { name: "webhook-new", path: (s) => s.views["webhooks"]!, open: (p) => button(p, "admin.hooks.add").click() },
   { name: "deliveries", path: (s) => s.views["webhooks"]!, open: async (p) => { await button(p, "admin.hooks.log").first().click(); await p.page.locator("main tbody tr").first().waitFor(); } },
 ];

@@ -60,7 +60,7 @@ export async function setScene(stage: Stage): Promise<Scene> {
       report: "/report",
       users: "/admin/users",
       tokens: "/admin/tokens",
-      boxes: "/admin/boxes",
+      edges: "/admin/edges",
       webhooks: "/admin/webhooks",
       audit: "/admin/audit",
       welcome: "/welcome",

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { hubFault, isHost, targetFault } from "./address";
-import { enrolCommand } from "./box";
+import { enrolCommand } from "./edge";
 
 const key = (f: ReturnType<typeof hubFault>) => f?.key ?? "";
 
-describe("the address at which a box reaches the hub", () => {
+describe("the address at which an edge reaches the hub", () => {
   it.each([
     "https://hub.town.example:8443", " https://hub:1 ", "https://10.0.0.7:65535", "https://[fd00::1]:8443/", "https://hub.town.example", "HTTPS://Hub.Town.Example.:8443",
   ])("may be %s", (address) => expect(hubFault(address)).toBeNull());

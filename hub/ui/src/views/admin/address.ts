@@ -34,7 +34,7 @@ function split(address: string): { scheme: string; authority: string; rest: stri
 }
 
 /**
- * What is wrong with the address at which a box reaches the hub; null: nothing. A command is made of the address, so
+ * What is wrong with the address at which an edge reaches the hub; null: nothing. A command is made of the address, so
  * nothing is let through but https://, a host and a port.
  */
 export function hubFault(typed: string): Fault | null {

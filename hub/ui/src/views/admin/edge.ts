@@ -1,4 +1,4 @@
-// How a box finds its hub. Pure.
+// How an edge finds its hub. Pure.
 
 /** The host and port of "host:port", also of "[::]:8443". */
 function split(listen: string): { host: string; port: string } {
@@ -6,13 +6,13 @@ function split(listen: string): { host: string; port: string } {
   return { host: listen.slice(0, at).replace(/^\[|\]$/g, ""), port: listen.slice(at + 1) };
 }
 
-/** Whether the hub listens for boxes on its own machine only. */
+/** Whether the hub listens for edges on its own machine only. */
 export function isLoopback(listen: string): boolean {
   const { host } = split(listen);
   return host === "localhost" || host === "::1" || host.startsWith("127.");
 }
 
-/** The address that a box most probably reaches the hub at: the one that this page was reached at. */
+/** The address that an edge most probably reaches the hub at: the one that this page was reached at. */
 export function hubAddress(listen: string, page: string): string {
   const { host, port } = split(listen);
   const any = host === "" || host === "0.0.0.0" || host === "::";
@@ -20,7 +20,7 @@ export function hubAddress(listen: string, page: string): string {
   return `https://${name.includes(":") && !name.startsWith("[") ? `[${name}]` : name}:${port}`;
 }
 
-/** What is run on the box. The address has been checked (address.ts); shells take brackets for a pattern. */
+/** What is run on the edge. The address has been checked (address.ts); shells take brackets for a pattern. */
 export function enrolCommand(address: string, token: string): string {
   const url = address.trim();
   return `edge enrol ${url.includes("[") ? `'${url}'` : url} ${token}`;

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { enrolCommand, hubAddress, isLoopback, nameFrom } from "./box";
+import { enrolCommand, hubAddress, isLoopback, nameFrom } from "./edge";
 import { newPassword } from "./secret";
 
-describe("box", () => {
+describe("edge", () => {
   it("finds the hub's address", () => {
     expect(hubAddress("0.0.0.0:8443", "hub.town.example")).toBe("https://hub.town.example:8443");
     expect(hubAddress("[::]:8443", "10.0.0.7")).toBe("https://10.0.0.7:8443");
