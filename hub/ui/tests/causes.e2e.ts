@@ -30,8 +30,8 @@ const hall = room({}, async (stage) => {
 
 const words = {
   en: {
-    full: "the camera has no room for another viewer (error 453)", memory: "3 alerts are not stored yet and would be lost in a power cut: the box's disk is full",
-    quarantine: "detection is off for 10 minutes after 2 crashes in a row: the detector was ended by signal 11", gap: "1,240 readings", why: "the box's store was full",
+    full: "the camera has no room for another viewer (error 453)", memory: "3 alerts are not stored yet and would be lost in a power cut: the edge's disk is full",
+    quarantine: "detection is off for 10 minutes after 2 crashes in a row: the detector was ended by signal 11", gap: "1,240 readings", why: "the edge's store was full",
   },
   "zh-CN": {
     full: "摄像机无法再接受新的连接（错误453）", memory: "3条告警尚未保存，断电会丢失：边缘盒磁盘已满",
@@ -51,8 +51,8 @@ describe.each(languages)("%s", (language) => {
   });
 
   it("says what is wrong with an edge, worst first", async () => {
-    const p = await (await hall.sits({ language })).signIn("boss", "/admin/boxes");
-    const problems = p.page.locator('[data-box="gate"] .problems p');
+    const p = await (await hall.sits({ language })).signIn("boss", "/admin/edges");
+    const problems = p.page.locator('[data-edge="gate"] .problems p');
     const told = await until("the problems", async () => { const all = await problems.allTextContents(); return all.length > 0 && all; });
     expect(told).toEqual([say.memory, say.quarantine, "something that an old edge says"]);
   });

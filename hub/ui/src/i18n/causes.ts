@@ -38,7 +38,7 @@ export const knownCode = (code: string): boolean => maybe(`code.${code}`) !== nu
 /** Why a device is as it is, in the reader's language; "" if there is nothing to say. */
 export const causeOf = (d: Caused): string => causeText({ code: d.cause_code ?? "", params: d.cause_params, text: d.cause, edge: d.edge });
 
-/** What is wrong with a box, worst first, in the reader's language. */
+/** What is wrong with an edge, worst first, in the reader's language. */
 export function problemsOf(h: components["schemas"]["EdgeHealth"] | undefined, edge?: string): string[] {
   return [...new Set((h?.problem_codes ?? h?.problems?.map((text) => ({ code: "", text })) ?? []).map((c) => causeText({ ...c, edge })))];
 }

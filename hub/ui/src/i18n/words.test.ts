@@ -80,7 +80,7 @@ describe("causes", () => {
     [{ cause: "x", cause_code: "detection_stopped", cause_params: { device: "yard", cause: "y", cause_code: "worker_quarantined", cause_retry_in: "600", cause_crashes: "2", cause_cause: "z", cause_cause_code: "worker_signal", cause_cause_signal: "11" } },
       "yard: nothing is detected: detection is off for 10 minutes after 2 crashes in a row: the detector was ended by signal 11",
       "yard：检测已停止：检测程序连续崩溃2次，停用10分钟：检测程序被信号11终止"],
-    // Of a box before there were codes, of a code that is not known here, and of one without its parameters.
+    // Of an edge before there were codes, of a code that is not known here, and of one without its parameters.
     [{ cause: "the camera hung up" }, "the camera hung up", "the camera hung up"],
     [{ cause: "the moon is too bright", cause_code: "camera_moonlight" }, "the moon is too bright", "the moon is too bright"],
     [{ cause: "as its edge says", cause_code: "camera_full" }, "as its edge says", "as its edge says"],
@@ -90,7 +90,7 @@ describe("causes", () => {
     prefs.language = "zh-CN";
     expect(causeOf(of)).toBe(zh);
   });
-  it("of a box are its problems, each once", () => {
+  it("of an edge are its problems, each once", () => {
     const lost = { code: "alerts_lost", params: { count: "1" }, text: "1 alerts are lost" };
     const health = { time: "", counters: {}, problems: ["1 alerts are lost", "1 alerts are lost", "something else"], problem_codes: [lost, lost, { code: "", text: "something else" }] };
     expect(problemsOf(health)).toEqual(["1 alert is lost: it could not be stored for too long", "something else"]);

@@ -27,11 +27,11 @@ export function className(name: string | undefined): string {
   return maybe(`class.${name || "motion"}`) ?? named(name ?? "");
 }
 
-/** Who did it. The hub writes users as they are, programs as "token NAME" and boxes as "edge NAME". */
+/** Who did it. The hub writes users as they are, programs as "token NAME" and edges as "edge NAME". */
 export function whoText(who: string): string {
   const [, kind, name] = who.match(/^(token|edge) (.+)$/) ?? [];
   if (who === "command line") return t("who.commandLine"); // of the hub's own machine
-  if (kind === "edge") return t("who.box", { name: siteName(name!) });
+  if (kind === "edge") return t("who.edge", { name: siteName(name!) });
   if (kind === "token") return name === "unnamed" ? t("who.program") : t("who.token", { name: name! }); // the default of `hub token create`
   return who;
 }

@@ -24,7 +24,7 @@ describe("arrange", () => {
     const cameras = ["cam-11", "cam-2", "cam-1"].map((name) => device("a", name));
     expect(keys(arrange(cameras, [edge("a")], all, null))).toEqual(["site a", "a/cam-1", "a/cam-2", "a/cam-11"]);
   });
-  it("puts a site whose box is away before all others", () => {
+  it("puts a site whose edge is away before all others", () => {
     const away = edges.map((e) => (e.name === "a" ? { ...e, state: "offline" as const } : e));
     expect(keys(arrange(some, away, all, null))[0]).toBe("site a");
   });

@@ -63,14 +63,14 @@ export function arrange(devices: readonly Device[], edges: readonly Edge[], f: F
     if (site) site.push(d);
     else sites.set(d.edge, [d]);
   }
-  // A site without devices is there all the same: its box may just be starting.
+  // A site without devices is there all the same: its edge may just be starting.
   const narrowed = f.text.trim() !== "" || f.show !== "all";
   if (!narrowed) for (const e of edges) if (e.state !== "revoked" && (!f.site || f.site === e.name) && !sites.has(e.name)) sites.set(e.name, []);
 
   const records = new Map(edges.map((e) => [e.name, e]));
   const rank = (key: string) => ranks?.get(key) ?? Infinity;
   const byRank = (a: string, b: string) => (rank(a) === rank(b) ? 0 : rank(a) - rank(b));
-  // First the sites whose box is away, then those where a device is silent.
+  // First the sites whose edge is away, then those where a device is silent.
   const worry = new Map([...sites].map(([edge, own]) => [edge, records.get(edge)?.state === "offline" ? 0 : own.some((d) => d.state !== "online") ? 1 : 2]));
   const names = [...sites.keys()].sort(
     (a, b) => byRank(`site ${a}`, `site ${b}`) || worry.get(a)! - worry.get(b)! || (a < b ? -1 : 1),

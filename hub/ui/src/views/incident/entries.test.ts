@@ -14,7 +14,7 @@ afterEach(() => { prefs.language = "en"; });
 
 test("who did what", () => {
   prefs.language = "en";
-  expect(say(entry("opened", "edge north-yard"))).toBe("box north yard | Opened by the rule yard");
+  expect(say(entry("opened", "edge north-yard"))).toBe("edge north yard | Opened by the rule yard");
   expect(say(entry("acknowledged"))).toBe("li | Acknowledged");
   expect(say(entry("acknowledged"), "li")).toBe("li (you) | Acknowledged");
   expect(say(entry("assigned", "li", "chen"))).toBe("li | Assigned to chen");
@@ -24,8 +24,8 @@ test("who did what", () => {
   const river = entryWords({ ...entry("changed", "edge a", "in English"), data: { value: 3.4 } }, make({ limit: 3.2, unit: "m" }), "wang");
   expect(river.text).toBe("Now 3.4\u00a0m");
   expect(entryWords({ ...entry("changed", "edge a"), data: { value: -14.113 } }, make({ limit: -15, unit: "°C" }), "").text).toBe("Now -14.1\u00a0°C");
-  expect(say(entry("changed", "edge a", "motion in the yard"))).toBe("box a | Changed");
-  expect(say({ ...entry("over", "edge a"), data: { reason: "edge_lost_memory" } })).toBe("box a | Ended. The box no longer knows about it.");
+  expect(say(entry("changed", "edge a", "motion in the yard"))).toBe("edge a | Changed");
+  expect(say({ ...entry("over", "edge a"), data: { reason: "edge_lost_memory" } })).toBe("edge a | Ended. The edge no longer knows about it.");
   expect(entryWords(entry("closed", "li", "false"), make({ state: "closed", outcome: "false_alarm" }), "")).toMatchObject({ text: "Closed: False alarm", quote: "false" });
   expect(say(entry("acknowledged", "token shift-report"))).toBe("the program shift-report | Acknowledged");
   expect(say(entry("assigned", "token unnamed", "li"))).toBe("a program | Assigned to li");

@@ -13,7 +13,7 @@ export interface Words {
   who: string;
   icon: IconName;
   fields: ReportFields | null; // a report in its parts
-  person: boolean; // done by a person or a program at the hub, not told by a box
+  person: boolean; // done by a person or a program at the hub, not told by an edge
 }
 
 const icons: Record<string, IconName> = {
@@ -41,7 +41,7 @@ interface Data {
   reason?: string; // a code
 }
 
-/** Changes in a row that a box told are one: a value that moves is not a story. */
+/** Changes in a row that an edge told are one: a value that moves is not a story. */
 export interface Line {
   entry: TimelineEntry; // the last of them
   times: number;
