@@ -334,7 +334,7 @@ type Result struct {
 // same key is harmless; the token is burnt at the first request with the certificate.
 type EnrolRequest struct {
 	Token string `json:"token"` // the secret part of the printed token
-	CSR   string `json:"csr"`   // PEM; its key was made on the box and never leaves it
+	CSR   string `json:"csr"`   // PEM; its key was made on the edge and never leaves it
 }
 
 // RenewRequest asks for a new certificate, authenticated by the old one.

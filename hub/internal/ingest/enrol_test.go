@@ -69,9 +69,9 @@ func TestFewRequestsAreSignedAtOnce(t *testing.T) {
 	}
 }
 
-// TestReplacementEndsTheOldBox: the first request of a replacement box ends the stream of commands of the old one,
+// TestReplacementEndsTheOldEdge: the first request of a replacement edge ends the stream of commands of the old one,
 // whose certificate is refused from then on.
-func TestReplacementEndsTheOldBox(t *testing.T) {
+func TestReplacementEndsTheOldEdge(t *testing.T) {
 	p := newPort(t)
 	old := p.enrol(t, "gate-7")
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL+"/edge/v1/commands", nil)
@@ -89,16 +89,16 @@ func TestReplacementEndsTheOldBox(t *testing.T) {
 	var out api.EnrolResponse
 	p.call(t, p.client(t, nil, ""), "POST", "/edge/v1/enrol", api.EnrolRequest{Token: "secret of the replacement", CSR: newCSR(t, key)}, &out)
 	if res := p.call(t, old, "POST", "/edge/v1/events", api.Batch{Epoch: "a"}, nil); res.StatusCode != http.StatusOK {
-		t.Errorf("the old box before the new one connects: %s", res.Status)
+		t.Errorf("the old edge before the new one connects: %s", res.Status)
 	}
 	if res := p.call(t, p.client(t, key, out.Certificate), "POST", "/edge/v1/events", api.Batch{Epoch: "b"}, nil); res.StatusCode != http.StatusOK {
-		t.Errorf("the new box: %s", res.Status)
+		t.Errorf("the new edge: %s", res.Status)
 	}
 	if _, err := io.Copy(io.Discard, stream.Body); err != nil {
-		t.Errorf("the stream of the old box: %v", err)
+		t.Errorf("the stream of the old edge: %v", err)
 	}
 	res := p.call(t, old, "POST", "/edge/v1/events", api.Batch{Epoch: "a"}, nil)
 	if res.StatusCode != http.StatusForbidden || !res.Close {
-		t.Errorf("the old box: %s, close: %t", res.Status, res.Close)
+		t.Errorf("the old edge: %s, close: %t", res.Status, res.Close)
 	}
 }

@@ -157,7 +157,7 @@ func TestPublishingByCredential(t *testing.T) {
 	check("a session of a revoked edge", fresh, "DELETE", "/whip/gate-7/yard/1", http.StatusForbidden)
 }
 
-// TestCredentialEndsWithTheCertificate: a replaced box cannot publish with a credential that it was given before.
+// TestCredentialEndsWithTheCertificate: a replaced edge cannot publish with a credential that it was given before.
 func TestCredentialEndsWithTheCertificate(t *testing.T) {
 	p := newPort(t)
 	old := p.enrol(t, "gate-7")
@@ -173,15 +173,15 @@ func TestCredentialEndsWithTheCertificate(t *testing.T) {
 	if status := publish(); status != http.StatusOK {
 		t.Fatalf("before: %d", status)
 	}
-	p.token(t, "gate-7", "another secret") // a new box
+	p.token(t, "gate-7", "another secret") // a new edge
 	key := newKey(t)
-	var box api.EnrolResponse
-	p.call(t, stranger, "POST", "/edge/v1/enrol", api.EnrolRequest{Token: "another secret", CSR: newCSR(t, key)}, &box)
-	fresh := p.client(t, key, box.Certificate)
+	var enrolled api.EnrolResponse
+	p.call(t, stranger, "POST", "/edge/v1/enrol", api.EnrolRequest{Token: "another secret", CSR: newCSR(t, key)}, &enrolled)
+	fresh := p.client(t, key, enrolled.Certificate)
 	if res := p.call(t, fresh, "POST", "/edge/v1/events", api.Batch{Epoch: "b", Hello: &api.Hello{}}, nil); res.StatusCode != http.StatusOK {
 		t.Fatalf("the first contact: %s", res.Status)
 	}
 	if status := publish(); status != http.StatusForbidden {
-		t.Errorf("after the box was replaced: %d", status)
+		t.Errorf("after the edge was replaced: %d", status)
 	}
 }

@@ -173,7 +173,7 @@ func TestCredentialsEndWithTheAccess(t *testing.T) {
 		"edge revoked": func(*testing.T, *port) subject {
 			return subject{nil, func(ctx context.Context, p *port) error { return p.edges.Revoke(ctx, "test", "gate-7") }, http.StatusForbidden}
 		},
-		"box replaced": func(*testing.T, *port) subject {
+		"edge replaced": func(*testing.T, *port) subject {
 			return subject{nil, func(_ context.Context, p *port) error {
 				p.update(t, func(tx *db.Tx) error {
 					_, err := tx.Exec(`DELETE FROM edge_certificates WHERE edge = 'gate-7'`)

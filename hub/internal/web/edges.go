@@ -18,7 +18,7 @@ type addEdgeInput struct {
 	Body struct {
 		Name  string `json:"name" minLength:"1" maxLength:"40" pattern:"^[a-z0-9-]+$"`
 		Hours int    `json:"hours,omitempty" minimum:"1" maximum:"720" doc:"how long the token can be redeemed; 72 unless given"`
-		Again bool   `json:"again,omitempty" doc:"a further token for an edge that is there: its box is replaced, or it was revoked"`
+		Again bool   `json:"again,omitempty" doc:"a further token for an edge that exists: its computer is replaced, or it was revoked"`
 	}
 }
 
@@ -38,7 +38,7 @@ func (s *Server) registerEdges() {
 	tags := []string{"edges"}
 	register(s, huma.Operation{
 		OperationID: "add-edge", Tags: tags, DefaultStatus: http.StatusCreated,
-		Summary: "Make a place for an edge, and a one-time token for its box", Errors: []int{http.StatusConflict},
+		Summary: "Make a place for an edge, and a one-time token for it", Errors: []int{http.StatusConflict},
 	}, s.addEdge)
 	registerRemoval(s, huma.Operation{
 		OperationID: "revoke-edge", Tags: tags,

@@ -137,9 +137,9 @@ func (r *Repository) firstUse(t *db.Tx, edge, serial string) error {
 	if _, err := t.Exec(`UPDATE edge_certificates SET first_used_at = ? WHERE serial = ?`, db.Millis(t.Now()), serial); err != nil {
 		return err
 	}
-	// With a token comes a box that takes the place of all earlier ones. A renewal takes the place of the certificate
-	// that it was requested with, but not of one for such a box that is not used yet: otherwise the old box could keep the
-	// new one out.
+	// A certificate for a token is for a computer that takes the place of all earlier ones of the edge. A renewal takes
+	// the place of the certificate that it was requested with, but not of an unused one for a token: otherwise the old
+	// computer could keep the new one out.
 	superseded := `edge = ? AND serial != ?`
 	if token == nil {
 		superseded += ` AND (first_used_at IS NOT NULL OR token_hash IS NULL)`

@@ -14,7 +14,7 @@ import (
 )
 
 // Add adds an edge and a one-time token for it, by the SHA-256 of the token's secret. An edge that
-// exists gets a further token: that is how a box is replaced. An edge that was revoked is accepted
+// exists gets a further token: that is how its computer is replaced. An edge that was revoked is accepted
 // again; its old certificates stay refused. A new edge is its own site.
 func (r *Repository) Add(ctx context.Context, who, name string, tokenHash []byte, expires time.Time) error {
 	return r.db.Update(ctx, "edge_add", func(t *db.Tx) error {

@@ -17,12 +17,12 @@ func TestCertificatesAreSuperseded(t *testing.T) {
 	// "token x" issues the certificate x for a token of its own, "renew x" for an older certificate; "use x" is a request
 	// with it, which must be accepted, and "no x" one that must be refused.
 	cases := map[string][]string{
-		"replacement box":               {"token a", "use a", "token b", "use a", "use b", "no a"},
+		"replacement":                   {"token a", "use a", "token b", "use a", "use b", "no a"},
 		"two replacements":              {"token a", "use a", "token b", "token c", "use c", "no a", "no b"},
 		"renewal":                       {"token a", "use a", "renew b", "use a", "use b", "use b", "no a"},
 		"renewal whose answer was lost": {"token a", "use a", "renew b", "renew c", "use a", "use c", "no a", "no b"},
-		"renewal of the old box while the new one has not connected yet": {"token a", "use a", "token b", "renew c", "use c", "no a", "use b", "no c"},
-		"renewal of the old box that it has not used":                    {"token a", "use a", "renew b", "token c", "use c", "no a", "no b"},
+		"renewal of the old edge while the new one has not connected yet": {"token a", "use a", "token b", "renew c", "use c", "no a", "use b", "no c"},
+		"renewal of the old edge that it has not used":                    {"token a", "use a", "renew b", "token c", "use c", "no a", "no b"},
 		"not more than a few unused ones": {
 			"token a", "use a", "token b", "renew c", "renew d", "renew e", "renew f", "renew g", "no c", "use g", "no f", "use b", "no g",
 		},

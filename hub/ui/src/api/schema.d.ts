@@ -138,7 +138,7 @@ export interface paths {
         get: operations["list-edges"];
         put?: never;
         /**
-         * Make a place for an edge, and a one-time token for its box
+         * Make a place for an edge, and a one-time token for it
          * @description Needs the role administrator of all sites.
          */
         post: operations["add-edge"];
@@ -1435,7 +1435,7 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         AddEdgeInputBody: {
-            /** @description a further token for an edge that is there: its box is replaced, or it was revoked */
+            /** @description a further token for an edge that exists: its computer is replaced, or it was revoked */
             again?: boolean;
             /**
              * Format: int64
