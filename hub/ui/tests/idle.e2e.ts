@@ -89,7 +89,7 @@ describe("an idle view", () => {
     const p = await hall.sits();
     const pages: string[] = [];
     p.context.on("request", (r) => { if (r.url().includes("state=closed") && r.url().includes("/api/v1/")) pages.push(r.url()); });
-    await p.signIn("boss", "/incidents?state=closed");
+    await p.signIn("boss", "/incidents?state=closed&apart=1"); // each in a row of its own
     await settle(p.page, p.say);
     await until("the last of them", async () => {
       await p.page.evaluate(() => { const box = document.querySelector("#incidents")!.parentElement!; box.scrollTop = box.scrollHeight; });
