@@ -126,7 +126,7 @@ type IncidentGroup struct {
 	Site         string             `json:"site"`
 	Source       string             `json:"source" enum:"edge,report"`
 	Severity     detection.Severity `json:"severity" enum:"minor,moderate,severe,extreme" doc:"the highest of its incidents"`
-	Title        string             `json:"title" doc:"of the newest incident"`
+	Title        string             `json:"title" doc:"of newest"`
 	Count        int                `json:"count" doc:"incidents in it"`
 	Open         int                `json:"open"`
 	Acknowledged int                `json:"acknowledged"`
@@ -134,7 +134,7 @@ type IncidentGroup struct {
 	Holding      int                `json:"holding" doc:"incidents whose condition still holds"`
 	FirstAt      time.Time          `json:"first_at" doc:"when the first incident occurred"`
 	LastAt       time.Time          `json:"last_at" doc:"when the newest incident occurred"`
-	Newest       Incident           `json:"newest" doc:"without its timeline"`
+	Newest       Incident           `json:"newest" doc:"the newest incident, of a list with state=closed the newest closed one; without its timeline"`
 }
 
 // NoisyRule is how many incidents a rule opened in a day.

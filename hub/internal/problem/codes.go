@@ -72,7 +72,7 @@ func deskKinds() []Kind {
 		{"incident_join_self", http.StatusUnprocessableEntity, "an incident cannot be joined to itself"},
 		{"search_empty", http.StatusUnprocessableEntity, "a search needs at least one letter or digit"},
 		{"search_sort", http.StatusUnprocessableEntity, "a search cannot be sorted by device"},
-		{"groups_filter", http.StatusUnprocessableEntity, "groups cannot be sorted, or filtered by q, assignee, outcome, group or ids"},
+		{"groups_filter", http.StatusUnprocessableEntity, "groups cannot be sorted, or filtered by q, assignee, outcome or group"},
 		{"report_site_missing", http.StatusUnprocessableEntity, "the report must name a site or a place near one"},
 		{"site_unknown", http.StatusUnprocessableEntity, "there is no site {name}"},
 		{"outcome_unknown", http.StatusUnprocessableEntity, "the outcome {outcome} is not known"},

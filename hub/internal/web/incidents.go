@@ -41,8 +41,8 @@ type IncidentFilter struct {
 type incidentsInput struct {
 	Page
 	IncidentFilter
-	IDs     []string `query:"ids" maxItems:"200" doc:"only these, separated by commas; unknown ones are left out"`
-	Grouped bool     `query:"grouped" doc:"groups instead of incidents; not together with q, assignee, outcome, group, ids or another order"`
+	IDs     []string `query:"ids" maxItems:"200" doc:"only these incidents, or groups when grouped, separated by commas; unknown ones are left out"`
+	Grouped bool     `query:"grouped" doc:"groups instead of incidents; not together with q, assignee, outcome, group or another order"`
 }
 
 type incidentsOutput struct {

@@ -230,6 +230,10 @@ func TestListsOfIncidents(t *testing.T) {
 	if slices.Sort(counts); !slices.Equal(counts, []int{1, 1, 4}) {
 		t.Errorf("groups of %v", counts)
 	}
+	one := get("grouped=true&limit=1").Groups[0]
+	if got := get("grouped=true&ids=none," + one.ID); len(got.Groups) != 1 || got.Groups[0].ID != one.ID {
+		t.Errorf("the group %s by its ID: %+v", one.ID, got.Groups)
+	}
 	for query, want := range map[string]int{
 		"q=" + url.QueryEscape("水位"): 1, "q=motion+door": 4, "q=motion&severity=moderate": 1, "q=nothing": 0, "rule=door&condition=open": 4, "kind=report": 1,
 		"source=edge&state=unclosed&site=gate-7": 5, "until=" + now.Add(-time.Hour).UTC().Format(time.RFC3339): 0, "assignee=li": 0,

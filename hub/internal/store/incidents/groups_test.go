@@ -217,3 +217,62 @@ func TestAGroupEndsAfterADay(t *testing.T) {
 		}
 	})
 }
+
+// TestClosedGroups: of closed incidents a group says how many it has, and which is the newest of them.
+func TestClosedGroups(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		r := New(d, Hooks{})
+		rng := rand.New(rand.NewPCG(7, 0))
+		applyAll(t, d, r, "gate-7", activity(t, rng, false)...)
+		list := func(q Query) []Incident {
+			t.Helper()
+			q.Scope, q.Limit = scope.All(), 500
+			all, err := r.List(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return all
+		}
+		for _, inc := range list(Query{}) {
+			if rng.IntN(3) == 0 {
+				continue
+			}
+			if _, err := r.Edit(t.Context(), Edit{Who: "li", ID: inc.ID, Scope: scope.All(), Apply: func(inc *Incident) (*Fact, error) {
+				inc.State = Closed
+				return &Fact{Kind: FactClosed}, nil
+			}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		newest, counts := map[string]string{}, map[string]int{}
+		for _, inc := range list(Query{State: Closed}) { // the newest first
+			if counts[inc.Group]++; counts[inc.Group] == 1 {
+				newest[inc.Group] = inc.ID
+			}
+		}
+		check := func(q Query, want int) (ids []string) {
+			t.Helper()
+			q.Scope, q.State, q.Limit = scope.All(), Closed, 500
+			groups, err := r.Groups(t.Context(), q, GroupPosition{})
+			if err != nil || len(groups) != want {
+				t.Fatalf("%d groups, want %d, %v", len(groups), want, err)
+			}
+			mixed := 0
+			for _, g := range groups {
+				if g.Closed != counts[g.ID] || g.Newest.ID != newest[g.ID] || g.Newest.State != Closed {
+					t.Errorf("group %s: %d closed, newest %s; want %d, %s", g.ID, g.Closed, g.Newest.ID, counts[g.ID], newest[g.ID])
+				}
+				if g.Newest.OccurredAt.Before(g.LastAt) {
+					mixed++
+				}
+				ids = append(ids, g.ID)
+			}
+			if mixed == 0 && want > 3 {
+				t.Error("no group has an open incident that is newer than its closed ones")
+			}
+			return ids
+		}
+		ids := check(Query{}, len(counts))
+		check(Query{IDs: append(ids[:3:3], "unknown")}, 3)
+	})
+}

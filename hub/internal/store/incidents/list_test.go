@@ -223,6 +223,7 @@ func (r *Repository) plans(t *testing.T, now time.Time) map[string]plan {
 	for name, q := range map[string]Query{
 		"groups": {}, "groups of an edge": {Edge: "edge-7"}, "groups of a device": {Edge: "edge-7", Device: "cam-2"},
 		"unclosed groups": {State: Unclosed}, "groups of a site": {Site: "edge-3"},
+		"closed groups": {State: Closed}, "closed groups of an edge": {State: Closed, Edge: "edge-7"}, "groups by ID": {State: Closed, IDs: []string{"a", "b"}},
 	} {
 		q.Scope, q.Limit = scope.All(), 100
 		text, args := r.groupQuery(q, GroupPosition{At: now, ID: "x"})
@@ -249,7 +250,7 @@ func checkPlan(t *testing.T, d *db.DB, name, text string, args []any) {
 		return
 	}
 	// These are few; they are sorted after they were found.
-	sorts := []string{"IDs", "few", "condition open", "open of edge", "ended by hub", "unplaced"}
+	sorts := []string{"IDs", "few", "condition open", "open of edge", "ended by hub", "unplaced", "groups by ID"}
 	for _, line := range lines {
 		bad := strings.Contains(line, "Seq Scan on") ||
 			strings.Contains(line, "SCAN") && !strings.Contains(line, "USING INDEX") && !strings.Contains(line, "USING COVERING INDEX") && !strings.Contains(line, "VIRTUAL TABLE") ||

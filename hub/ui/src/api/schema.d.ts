@@ -1983,7 +1983,7 @@ export interface components {
              * @description when the newest incident occurred
              */
             last_at: string;
-            /** @description without its timeline */
+            /** @description the newest incident, of a list with state=closed the newest closed one; without its timeline */
             newest: components["schemas"]["Incident"];
             /** Format: int64 */
             open: number;
@@ -1996,7 +1996,7 @@ export interface components {
             site: string;
             /** @enum {string} */
             source: "edge" | "report";
-            /** @description of the newest incident */
+            /** @description of newest */
             title: string;
         };
         IncidentsOutputBody: {
@@ -3290,9 +3290,9 @@ export interface operations {
                 /** @description device: by site, edge and device, not together with q; of the same severity or state the newest first */
                 sort?: "occurred" | "severity" | "state" | "device";
                 order?: "asc" | "desc";
-                /** @description only these, separated by commas; unknown ones are left out */
+                /** @description only these incidents, or groups when grouped, separated by commas; unknown ones are left out */
                 ids?: string[] | null;
-                /** @description groups instead of incidents; not together with q, assignee, outcome, group, ids or another order */
+                /** @description groups instead of incidents; not together with q, assignee, outcome, group or another order */
                 grouped?: boolean;
             };
             header?: never;
