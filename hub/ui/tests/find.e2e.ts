@@ -101,6 +101,46 @@ describe.each(crossed)("%s, by %s", (language, hand) => {
     expect(asked.at(-1)!.get("edge")).toBe("harbour");
   });
 
+  it("shows repeats as one row with the hub's count, and its incidents page by page when it is opened", async () => {
+    const p = await hall.sits({ language, hand });
+    const asked = closedRequests(p);
+    await p.signIn("li.wei", "/incidents?state=closed");
+    const noisy = p.row(made["many0"]!);
+    await noisy.waitFor();
+    await shows(p, ["quay", "mine", "many0"]);
+    expect(await noisy.locator(".group").textContent()).toContain(p.say("group.times", { count: many }));
+    expect(await count(p)).toBe(many + 2);
+    expect(asked.length).toBeLessThanOrEqual(2);
+    expect(asked.every((q) => q.get("grouped") === "true")).toBe(true);
+
+    await p.hand.take(noisy);
+    await p.press(noisy.locator(".group"));
+    const rows = () => p.page.locator("#incidents .incident").first().getAttribute("aria-setsize");
+    await until("the first page of the group", async () => (await rows()) === String(pageSize + 2));
+    const members = asked.filter((q) => q.has("group"));
+    expect(members.map((q) => q.get("limit"))).toEqual([String(pageSize)]);
+    await p.page.locator("#incidents .title").first().focus();
+    await until("all of the group", async () => {
+      await p.page.keyboard.press("End");
+      return (await rows()) === String(many + 2);
+    });
+    expect(asked.filter((q) => q.has("group")).length).toBe(3);
+    expect(await count(p)).toBe(many + 2);
+
+    // What is opened again leaves the group at once, and comes back when it is closed.
+    const anna = await hall.stage.as("anna");
+    await anna(`/incidents/${made["many7"]}/reopen`, { method: "POST" });
+    await until("one less", async () => (await count(p)) === many + 1);
+    await p.page.keyboard.press("Home");
+    await p.hand.take(noisy);
+    await p.press(noisy.locator(".group"));
+    await until("one row again", async () => (await rows()) === "3");
+    expect(await noisy.locator(".group").textContent()).toContain(p.say("group.times", { count: many - 1 }));
+    await anna(`/incidents/${made["many7"]}/close`, { body: { outcome: "dealt_with" } });
+    await until("all of them", async () => (await count(p)) === many + 2);
+    expect(await noisy.locator(".group").textContent()).toContain(p.say("group.times", { count: many }));
+  });
+
   it("finds by time, device, assignee, outcome and words that were written", async () => {
     const p = await enter("/incidents?state=closed&apart=1");
     await p.press(p.page.locator(".filters button.more"));

@@ -11,6 +11,7 @@ export type EvidenceFile = Schemas["EvidenceFile"];
 export type TimelineEntry = Schemas["TimelineEntry"];
 // The description cannot say of an object that it may be null, the hub's answers can.
 export type Incident = Omit<Schemas["Incident"], "place"> & { place: Place | null };
+export type IncidentGroup = Schemas["IncidentGroup"];
 export type Reading = Schemas["Reading"];
 export type Title = Schemas["Title"];
 export type LastReading = Schemas["LastReading"];

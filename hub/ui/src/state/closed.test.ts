@@ -3,9 +3,10 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { make } from "../../tests/fixtures/incident";
 import type { Incident } from "../api/types";
 import { order } from "../views/incidents/filter";
-import { ClosedList, pageSize } from "./closed.svelte";
+import { ClosedList } from "./closed.svelte";
 import { incidents } from "./incidents.svelte";
 import { Link, link } from "./link.svelte";
+import { pageSize } from "./pages.svelte";
 
 const newest = order({ sort: "occurred", asc: false })!;
 

@@ -20,7 +20,7 @@ const allowed = new Set([
   "fmt.marks", "fmt.minute", "fmt.shortDay",
   "Plot", "axisWidth", "chart.setData", "chart.setSize", "code.value.Plot", "made.destroy", "plot.set", "plot.size", "u.valToPos", // charts
   "engine.fit", "engine.restyle", "engine.setDevices", "engine.setIncidents", "engine.setInset", "engine.setMarks", "map.show", "parseView", "untrack(()=>engine).jump", // the map
-  "arrange", "headsOf", "hold", "ranksOf", "whoHas", "words.want", // made of what is known
+  "arrange", "headsOf", "hold", "ranksOf", "reachedGroup", "whoHas", "words.want", // made of what is known
   "keep", // the draft of a report, in this browser
   "onhold", "again", "selection.clear", // set a state of the component above
   "previews.show", // subscribes; its timer fetches

@@ -4,7 +4,7 @@
 // What always holds: an incident is only ever replaced by a newer version of itself, whichever way
 // it came (stream, list, answer to an action), so the ways need no order among them.
 import { api, type Options, path } from "../api/client";
-import { type Incident, type Severity, rankOf } from "../api/types";
+import { type Incident, type IncidentGroup, type Severity, rankOf } from "../api/types";
 import { Collection } from "./collection.svelte";
 import { link } from "./link.svelte";
 
@@ -23,13 +23,16 @@ export interface IncidentQuery {
   q?: string | undefined;
   sort?: "severity" | "state" | "device" | undefined;
   order?: "asc" | undefined;
-  ids?: string | undefined; // separated by commas
+  group?: string | undefined;
+  grouped?: true | undefined; // groups instead of incidents
+  ids?: string | undefined; // of incidents or groups, separated by commas
   limit?: number | undefined;
   next?: string | undefined;
 }
 
 export interface IncidentPage {
   incidents: Incident[];
+  groups?: IncidentGroup[];
   next: string | null;
 }
 
@@ -106,7 +109,7 @@ class Incidents {
     return () => this.#arrived.delete(f);
   }
 
-  /** Calls f with each change that the stream brings, whoever made it. */
+  /** Calls f with each change that the stream or the answer to an action brings, whoever made it. */
   onChanged(f: (i: Incident, before: Incident | undefined) => void): () => void {
     this.#changed.add(f);
     return () => this.#changed.delete(f);
@@ -127,12 +130,16 @@ class Incidents {
   }
 
   #take(i: Incident): void {
-    const before = this.#all.peek(i.id);
-    const what = this.#put(i);
-    if (what !== "kept") for (const f of this.#changed) f(i, before);
+    this.#tell(i);
     // A person's report is in hand from its first version, and is new all the same.
     const isOpen = i.source === "report" || this.#all.peek(i.id)?.state === "open";
     if (this.#isNew(i) && isOpen) for (const f of this.#arrived) f(i);
+  }
+
+  #tell(i: Incident): void {
+    const before = this.#all.peek(i.id);
+    const what = this.#put(i);
+    if (what !== "kept") for (const f of this.#changed) f(strip(i), before);
   }
 
   /** Whether an event tells of an incident for the first time. While lists are being fetched, most of those that change are old. */
@@ -202,13 +209,19 @@ class Incidents {
     if (session !== this.#session) return p;
     // Closed ones that are not known belong to whoever asked. Others that are not known may have ended since, if the
     // lists were fetched anew after this was asked.
-    for (const i of p.incidents) if (this.#all.peek(i.id) || (i.state !== "closed" && round === this.#round)) this.#put(i);
+    for (const i of [...p.incidents, ...(p.groups ?? []).map((g) => g.newest as Incident)]) if (this.#all.peek(i.id) || (i.state !== "closed" && round === this.#round)) this.#put(i);
     return p;
   }
 
   /** Fetches a part of the hub's list. What is not closed goes into the store too. */
   fetchPage(q: IncidentQuery, signal?: AbortSignal): Promise<IncidentPage> {
     return this.#page(q, signal);
+  }
+
+  /** Fetches a part of the hub's list of groups. */
+  async fetchGroups(q: IncidentQuery, signal?: AbortSignal): Promise<{ groups: IncidentGroup[]; next: string | null }> {
+    const p = await this.#page({ ...q, grouped: true }, signal);
+    return { groups: p.groups ?? [], next: p.next };
   }
 
   /** One incident with its timeline. */
@@ -220,47 +233,52 @@ class Incidents {
     }
   }
 
-  async #keep(answer: Promise<Incident>): Promise<Incident> {
+  async #keep(answer: Promise<Incident>, told = false): Promise<Incident> {
     const now = this.#session;
     const whole = await answer;
-    if (now === this.#session) this.#put(whole);
+    if (now === this.#session) told ? this.#tell(whole) : this.#put(whole);
     this.#all.flush();
     return whole;
+  }
+
+  /** The answer to an action: what follows changes hears of it, though the stream brings it again. */
+  #act(answer: Promise<Incident>): Promise<Incident> {
+    return this.#keep(answer, true);
   }
 
   // What people do. version is the one that a change is based on: the hub refuses it with 412 if it has a newer one.
 
   acknowledge(id: string, version: number): Promise<Incident> {
-    return this.#keep(api.post<Incident>(path`/api/v1/incidents/${id}/acknowledge`, undefined, ifMatch(version)));
+    return this.#act(api.post<Incident>(path`/api/v1/incidents/${id}/acknowledge`, undefined, ifMatch(version)));
   }
 
   /** Back to open, and nobody's. */
   unacknowledge(id: string, version: number): Promise<Incident> {
-    return this.#keep(api.delete<Incident>(path`/api/v1/incidents/${id}/acknowledge`, ifMatch(version)));
+    return this.#act(api.delete<Incident>(path`/api/v1/incidents/${id}/acknowledge`, ifMatch(version)));
   }
 
   /** "" for nobody. */
   assign(id: string, assignee: string, version: number): Promise<Incident> {
-    return this.#keep(api.post<Incident>(path`/api/v1/incidents/${id}/assign`, { assignee }, ifMatch(version)));
+    return this.#act(api.post<Incident>(path`/api/v1/incidents/${id}/assign`, { assignee }, ifMatch(version)));
   }
 
   /** A note overwrites nothing: it needs no version. */
   note(id: string, text: string): Promise<Incident> {
-    return this.#keep(api.post<Incident>(path`/api/v1/incidents/${id}/notes`, { text }));
+    return this.#act(api.post<Incident>(path`/api/v1/incidents/${id}/notes`, { text }));
   }
 
   /** With what came of it, "" if that is not said. */
   close(id: string, version: number, text = "", outcome = ""): Promise<Incident> {
-    return this.#keep(api.post<Incident>(path`/api/v1/incidents/${id}/close`, { ...(text && { text }), ...(outcome && { outcome }) }, ifMatch(version)));
+    return this.#act(api.post<Incident>(path`/api/v1/incidents/${id}/close`, { ...(text && { text }), ...(outcome && { outcome }) }, ifMatch(version)));
   }
 
   reopen(id: string, version: number): Promise<Incident> {
-    return this.#keep(api.post<Incident>(path`/api/v1/incidents/${id}/reopen`, undefined, ifMatch(version)));
+    return this.#act(api.post<Incident>(path`/api/v1/incidents/${id}/reopen`, undefined, ifMatch(version)));
   }
 
   /** Opens one for what a person reports. */
   report(r: { title?: string; text?: string; kind?: string; severity?: Severity; place?: { lat: number; lon: number } | null; at?: string }): Promise<Incident> {
-    return this.#keep(api.post<Incident>("/api/v1/reports", r));
+    return this.#act(api.post<Incident>("/api/v1/reports", r));
   }
 }
 

@@ -119,6 +119,20 @@ describe("incidents", () => {
     expect(hub.asked.filter((a) => a.includes("state=unclosed")).length).toBe(3);
   });
 
+  it("tell of a change once, also of one's own whose answer comes before the stream does", async () => {
+    const changes: string[] = [];
+    const end = incidents.onChanged((i, before) => changes.push(`${before?.state} ${i.state} ${i.version}`));
+    hub.unclosed = [make("a")];
+    await hub.greet();
+    const closed = make("a", { state: "closed", version: 2 });
+    vi.stubGlobal("fetch", async (path: string, init?: RequestInit) => (init?.method === "POST" ? new Response(JSON.stringify(closed)) : hub.fetch(path)));
+    await incidents.close("a", 1);
+    await hub.say("incident", 2, closed);
+    await hub.say("incident", 3, make("a", { state: "acknowledged", version: 3 }));
+    expect(changes).toEqual(["open closed 2", "closed acknowledged 3"]);
+    end();
+  });
+
   it("announces what happens from now on, not what the lists bring", async () => {
     const arrived: string[] = [];
     const end = incidents.onArrived((i) => arrived.push(i.id));

@@ -32,4 +32,8 @@ describe("counts", () => {
     expect(counts({ state: "closed", kind: "zone" }, whole)).toMatchObject({ state: { closed: 2 }, severity: { minor: 1, severe: 1, extreme: 0 } });
     expect(counts({ state: "closed", kind: "zone", severity: ["minor"] }, whole.slice(0, 1))).toMatchObject({ state: { closed: 1 }, severity: { minor: 1, severe: null } });
   });
+  test("of groups that are whole are theirs, without those of each severity", () => {
+    expect(counts({ state: "closed", kind: "zone" }, 230)).toMatchObject({ state: { unclosed: 2, closed: 230, all: 232 }, severity: { minor: null } });
+    expect(counts({}, 5).state.closed).toBe(1_000_020);
+  });
 });

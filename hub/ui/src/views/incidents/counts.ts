@@ -30,13 +30,13 @@ function closedBySeverity(f: Filter, totals: readonly Total[] | null, whole: rea
 }
 
 /**
- * unclosed are the counts of what is not closed; whole are all closed ones that match, if they are known; sites are
- * those that may have closed ones.
+ * unclosed are the counts of what is not closed; whole are all closed ones that match, or how many, if they are known;
+ * sites are those that may have closed ones.
  */
-export function shownCounts(unclosed: Counts, f: Filter, totals: readonly Total[] | null, whole: readonly Incident[] | null, sites: readonly string[]): Shown {
-  const bySeverity = closedBySeverity(f, totals, whole);
+export function shownCounts(unclosed: Counts, f: Filter, totals: readonly Total[] | null, whole: readonly Incident[] | number | null, sites: readonly string[]): Shown {
+  const bySeverity = closedBySeverity(f, totals, typeof whole === "number" ? null : whole);
   const chosen = severities.filter((s) => f.severity.length === 0 || f.severity.includes(s));
-  const closed = chosen.reduce<number | null>((n, s) => (n === null ? null : add(n, bySeverity[s])), 0);
+  const closed = typeof whole === "number" && isNarrow(f) ? whole : chosen.reduce<number | null>((n, s) => (n === null ? null : add(n, bySeverity[s])), 0);
   const state = { ...unclosed.state, closed, all: add(unclosed.state.unclosed, closed) };
   if (f.state !== "closed" && f.state !== "all") return { ...unclosed, state };
   const severity = Object.fromEntries(severities.map((s) => [s, add(f.state === "all" ? unclosed.severity[s] : 0, bySeverity[s])])) as Shown["severity"];

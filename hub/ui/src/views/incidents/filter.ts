@@ -89,6 +89,11 @@ export function isNarrow(f: Filter): boolean {
   return f.severity.length > 0 || f.q.trim() !== "" || [f.kind, f.site, f.device, f.since, f.assignee, f.outcome].some((v) => v !== "");
 }
 
+/** Whether the hub's groups answer the filter exactly: it counts none of them by severity or time. */
+export function isGroupable(f: Filter): boolean {
+  return !f.apart && f.severity.length === 0 && f.q.trim() === "" && [f.since, f.assignee, f.outcome, f.sort].every((v) => v === "");
+}
+
 /** What a filter's time means now, in ms: from then on, and before then. */
 export function period(f: Pick<Filter, "since" | "from" | "to">, now: number): { from: number; to: number } {
   const at = (day: number, hour = 0) => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { openedAt } from "../../state/incidents.svelte";
-import { groupRows, headsOf } from "./group";
+import { groupRows, headsOf, reachedGroup } from "./group";
 import { make } from "../../../tests/fixtures/incident";
 
 const of = (id: string, group = "") => make({ id, group });
@@ -13,7 +13,7 @@ describe("a grouped list", () => {
   it("has one row for a busy line, with its count, where its first incident stands", () => {
     const { rows, groups } = groupRows(list, new Set(), none);
     expect(ids(rows)).toBe("a n0 b c");
-    expect(groups.get("n0")).toEqual({ id: "line", count: 70, ids: busy.map((i) => i.id), last: openedAt(busy[0]!), head: true, open: false });
+    expect(groups.get("n0")).toEqual({ id: "line", count: 70, ids: busy.map((i) => i.id), last: openedAt(busy[0]!), head: true, open: false, more: false });
     expect(groups.size).toBe(1); // one of its own is no group
   });
   it("shows all of an opened group below its row, in their order", () => {
@@ -37,6 +37,18 @@ describe("a grouped list", () => {
     expect(ids(groupRows([of("again", "other"), ...list], new Set(), (g) => heads.get(g)).rows)).toBe("b a n0 c");
     const open = groupRows(list, new Set(["line"]), none);
     expect(headsOf(open.rows, open.groups).get("line")).toBe("n0"); // not one of those below it
+  });
+  it("counts the closed ones that the hub has, though one of them is there", () => {
+    const hub = new Map([["line", { count: 50_000, more: true }], ["other", { count: 1, more: false }]]);
+    const closed = [make({ id: "x", group: "line", state: "closed" }), make({ id: "y", group: "other", state: "closed" })];
+    const { rows, groups } = groupRows([of("n0", "line"), ...closed], new Set(), none, hub);
+    expect(ids(rows)).toBe("n0 y");
+    expect(groups.get("n0")).toMatchObject({ count: 50_001, ids: ["n0", "x"], open: false, more: false });
+    expect(groups.has("y")).toBe(false);
+    expect(groupRows(closed, new Set(), none, hub).groups.get("x")).toMatchObject({ count: 50_000, ids: ["x"] });
+    const opened = groupRows([of("n0", "line"), ...closed], new Set(["line"]), none, hub);
+    expect(ids(opened.rows)).toBe("n0 x y");
+    expect([0, 1, 2].map((n) => reachedGroup(opened.rows, opened.groups, n, n + 1))).toEqual(["", "line", ""]); // more of it follows its last row
   });
   it("takes incidents of a hub without groups as they are", () => expect(ids(groupRows([of("a"), of("b")], new Set(), none).rows)).toBe("a b"));
 });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Incident } from "../../api/types";
 import { worstFirst } from "../../state/incidents.svelte";
+import { groupRows } from "./group";
 import { hold, nothingShown, type Shown } from "./hold";
 import { make } from "../../../tests/fixtures/incident";
 
@@ -79,5 +80,38 @@ describe("what is held", () => {
   test("what was below goes and comes freely", () => {
     const got = hold(shown, first.filter((i) => i.id !== "d"), 3, none);
     expect(ids(got)).toBe("abce");
+  });
+});
+
+describe("a group that somebody opens or collapses in a list that is held", () => {
+  const member = (n: number) => row(`g${n}`, 40 - n, { group: "g" });
+  const hub = (count: number) => new Map([["g", { count, more: true }]]);
+  const closed = (all: Incident[]) => all.map((i) => ({ ...i, state: "closed" as const }));
+  const list = (all: Incident[], opened: string[]) => groupRows(closed(all), new Set(opened), (g) => (g === "g" ? "g0" : undefined), hub(50));
+  const rowsOf = (s: Shown) => s.rows.map((i) => i.id).join(" ");
+
+  test("shows its incidents below its row, also those that come later, and nothing else that comes", () => {
+    const [a, z] = [row("a", 50), row("z", 1)];
+    const collapsed = list([a, member(0), z], []);
+    let got = hold(nothingShown, collapsed.rows, 0, none);
+    let before = collapsed.groups;
+    const step = (all: Incident[], opened: string[]) => {
+      const next = list(all, opened);
+      got = hold(got, next.rows, 5, none, next.groups, before);
+      before = next.groups;
+      return [rowsOf(got), got.waiting.map((i) => i.id).join(" ")];
+    };
+    expect(step([a, member(0), z], ["g"])).toEqual(["a g0 z", ""]); // nothing of it has come
+    expect(step([a, member(0), member(1), member(2), z], ["g"])).toEqual(["a g0 g1 g2 z", ""]);
+    expect(step([row("b", 45), a, member(0), row("new", 40, { group: "g" }), member(1), member(2), member(3), z], ["g"])).toEqual(["a g0 g1 g2 g3 z", "b new"]);
+    expect(step([row("b", 45), a, member(0), member(1), member(3), z], ["g"])).toEqual(["a g0 g1 g2 g3 z", "b"]); // g2 is gone
+    expect(step([row("b", 45), a, member(0), member(1), z], [])).toEqual(["a g0 z", "b"]);
+    expect([...got.gone]).toEqual([]);
+  });
+
+  test("keeps an incident of it that belongs here no more", () => {
+    const opened = list([member(0), member(1), member(2), row("z", 1)], ["g"]);
+    const got = hold(hold(nothingShown, opened.rows, 0, none), list([member(0), member(2), row("z", 1)], ["g"]).rows, 4, none, list([member(0), member(2), row("z", 1)], ["g"]).groups, opened.groups);
+    expect([rowsOf(got), [...got.gone]]).toEqual(["g0 g1 g2 z", ["g1"]]);
   });
 });
