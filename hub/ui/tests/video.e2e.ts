@@ -51,6 +51,11 @@ describe.each(ways)("%s, by %s", (language, hand) => {
       const now = await look(p.page);
       return now.every((t, n) => t.frames >= all[n]!.frames + 20 && t.pixels !== all[n]!.pixels);
     });
+    // Each picture is seen whole, and stands from edge to edge of its place: no bars.
+    for (const size of [{ width: 1280, height: 720 }, { width: 1366, height: 768 }]) {
+      await p.page.setViewportSize(size);
+      await until("pictures without bars", async () => (await p.page.locator("figure.tile video").evaluateAll((all) => all.map((v) => v.clientWidth / v.clientHeight))).every((a) => Math.abs(a - 4 / 3) < 0.02));
+    }
     // It is on record, for this incident.
     const { views } = await town.stage.api<{ views: { who: string; incident?: string; device: string; ended_at: string | null }[] }>("/views");
     for (const c of cameras) expect(views.some((v) => v.who === "li.wei" && v.incident === incident && v.device === c && v.ended_at === null)).toBe(true);
