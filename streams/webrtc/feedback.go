@@ -12,7 +12,7 @@ type feedback struct {
 	sequences []uint16  // missing
 	keyframe  bool      // a keyframe is needed
 	reports   []rtcp.ReceptionReport
-	transport []*rtcp.TransportLayerCC
+	transport []transportFeedback
 }
 
 // repetition is a packet that the peer has requested again.
@@ -212,11 +212,11 @@ func (s *sender) readFeedback(read func([]byte) (int, error)) {
 		if err != nil {
 			return
 		}
-		packets, err := rtcp.Unmarshal(buffer[:n])
+		f, err := readCompound(buffer[:n])
 		if err != nil {
 			continue // the peer is authenticated, so it harms only itself
 		}
-		if f := feedbackOf(packets); f.keyframe || len(f.sequences) > 0 || len(f.reports) > 0 || len(f.transport) > 0 {
+		if f.keyframe || len(f.sequences) > 0 || len(f.reports) > 0 || len(f.transport) > 0 {
 			s.receive(f)
 		}
 	}
@@ -236,8 +236,21 @@ func (s *sender) receive(f feedback) {
 	}
 }
 
-func feedbackOf(packets []rtcp.Packet) feedback {
-	var f feedback
+// readCompound decodes a compound packet (RFC 3550, section 6.1).
+func readCompound(compound []byte) (f feedback, err error) {
+	var rest []byte
+	if f.transport, rest = splitTransport(compound); len(rest) == 0 {
+		return f, nil
+	}
+	packets, err := rtcp.Unmarshal(rest)
+	if err != nil {
+		return feedback{}, err
+	}
+	f.add(packets)
+	return f, nil
+}
+
+func (f *feedback) add(packets []rtcp.Packet) {
 	for _, p := range packets {
 		switch p := p.(type) {
 		case *rtcp.TransportLayerNack:
@@ -246,11 +259,8 @@ func feedbackOf(packets []rtcp.Packet) feedback {
 			}
 		case *rtcp.ReceiverReport:
 			f.reports = append(f.reports, p.Reports...)
-		case *rtcp.TransportLayerCC:
-			f.transport = append(f.transport, p)
 		case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
 			f.keyframe = true
 		}
 	}
-	return f
 }

@@ -179,11 +179,11 @@ func (l *testLink) writeRTCP(packets []rtcp.Packet) error {
 	at := l.reads(atSender, time.Now().Add(l.delay))
 	l.running.Go(func() {
 		time.Sleep(time.Until(at))
-		back, err := rtcp.Unmarshal(raw)
+		back, err := readCompound(raw)
 		if err != nil {
 			l.t.Error(err)
 		}
-		l.sender.receive(feedbackOf(back))
+		l.sender.receive(back)
 	})
 	return nil
 }

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
 	"gridpost/devices/problem"
@@ -97,7 +96,7 @@ func TestPLI(t *testing.T) {
 		if len(frames) > 50 && !asked {
 			asked = true
 			v := h.viewer(0)
-			v.sender.receive(feedbackOf([]rtcp.Packet{&rtcp.PictureLossIndication{}}))
+			v.sender.receive(feedback{keyframe: true})
 		}
 		return keys < 2 || len(frames) < 160
 	})

@@ -36,47 +36,21 @@ type arrivals struct {
 }
 
 // add takes a feedback. extend returns the full number of a packet that was sent, 0 if there was none.
-func (a *arrivals) add(f *rtcp.TransportLayerCC, extend func(uint16) uint64) {
-	at := a.referenceTime(f.ReferenceTime)
-	sequence := extend(f.BaseSequenceNumber)
-	if sequence == 0 {
+func (a *arrivals) add(f transportFeedback, extend func(uint16) uint64) {
+	at := a.referenceTime(f.reference)
+	first := extend(f.base)
+	if first == 0 {
 		return
 	}
-	left, deltas := int(f.PacketStatusCount), f.RecvDeltas
-	status := func(symbol uint16) bool {
-		if left--; left < 0 {
+	f.each(func(i int, delta time.Duration) bool {
+		at += delta
+		sequence := first + uint64(i)
+		if extend(uint16(sequence)) != sequence { // never sent
 			return false
 		}
-		if symbol == rtcp.TypeTCCPacketReceivedSmallDelta || symbol == rtcp.TypeTCCPacketReceivedLargeDelta {
-			if len(deltas) == 0 {
-				return false
-			}
-			at += time.Duration(deltas[0].Delta) * time.Microsecond
-			deltas = deltas[1:]
-			if extend(uint16(sequence)) != sequence { // never sent
-				return false
-			}
-			a.arrived(sequence, at)
-		}
-		sequence++
+		a.arrived(sequence, at)
 		return true
-	}
-	for _, chunk := range f.PacketChunks {
-		switch c := chunk.(type) {
-		case *rtcp.RunLengthChunk:
-			for range c.RunLength {
-				if !status(c.PacketStatusSymbol) {
-					return
-				}
-			}
-		case *rtcp.StatusVectorChunk:
-			for _, symbol := range c.SymbolList {
-				if !status(symbol) {
-					return
-				}
-			}
-		}
-	}
+	})
 }
 
 // referenceTime returns the time of a feedback's reference since that of the first one, by the receiver's clock.

@@ -2,9 +2,11 @@ package webrtc
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 )
@@ -52,16 +54,16 @@ func TestArrivals(t *testing.T) {
 				arrive(old)
 			}
 			for _, p := range report.due(now) {
-				f, ok := p.(*rtcp.TransportLayerCC)
-				if !ok {
-					t.Fatalf("%T", p)
+				for _, f := range marshalled(t, p).transport {
+					a.add(f, extend)
 				}
-				a.add(f, extend)
 			}
 		}
 		now = now.Add(transportEvery)
 		for _, p := range report.due(now) {
-			a.add(p.(*rtcp.TransportLayerCC), extend)
+			for _, f := range marshalled(t, p).transport {
+				a.add(f, extend)
+			}
 		}
 		if a.highest != highest || a.base != base || a.received != uint64(len(arrived)) || uint64(a.lost()) != highest-base+1-uint64(len(arrived)) {
 			t.Fatalf("seed %d: %d to %d, %d arrived; want %d to %d, %d", seed, a.base, a.highest, a.received, base, highest, len(arrived))
@@ -71,6 +73,20 @@ func TestArrivals(t *testing.T) {
 			t.Errorf("seed %d: the newest packet arrived after %v, want %v", seed, a.highestAt, want)
 		}
 	}
+}
+
+// marshalled returns the feedback that packets are, as it comes over the network.
+func marshalled(t testing.TB, packets ...rtcp.Packet) feedback {
+	t.Helper()
+	compound, err := rtcp.Marshal(packets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := readCompound(compound)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
 }
 
 // TestReferenceTime: the 24 bits of a feedback's reference time begin again after twelve days.
@@ -97,14 +113,17 @@ func FuzzTransportFeedback(f *testing.F) {
 	}
 	f.Add(seed, uint16(300))
 	f.Fuzz(func(t *testing.T, raw []byte, packets uint16) {
-		list, err := rtcp.Unmarshal(raw)
-		if err != nil {
-			return
+		read, err := readCompound(raw)
+		if list, errPion := rtcp.Unmarshal(raw); errPion == nil {
+			if err != nil {
+				t.Fatal(err)
+			}
+			compareTransport(t, read.transport, list)
 		}
 		const first = 1 << 16
 		next := uint64(first) + uint64(packets)
 		var a arrivals
-		for _, cc := range feedbackOf(list).transport {
+		for _, cc := range read.transport {
 			a.add(cc, func(short uint16) uint64 { return next - 1 - uint64(uint16(next-1)-short) })
 			if a.base == 0 {
 				continue
@@ -114,4 +133,89 @@ func FuzzTransportFeedback(f *testing.F) {
 			}
 		}
 	})
+}
+
+// compareTransport compares feedback with what pion decodes from the same bytes.
+func compareTransport(t *testing.T, got []transportFeedback, list []rtcp.Packet) {
+	t.Helper()
+	type arrival struct {
+		i     int
+		delta time.Duration
+	}
+	n := 0
+	for _, p := range list {
+		f, ok := p.(*rtcp.TransportLayerCC)
+		if !ok {
+			continue
+		}
+		if n == len(got) {
+			t.Fatalf("%d feedbacks, pion has more", n)
+		}
+		var want, have []arrival
+		i, deltas := 0, f.RecvDeltas
+		status := func(symbol uint16) {
+			if i < int(f.PacketStatusCount) && (symbol == rtcp.TypeTCCPacketReceivedSmallDelta || symbol == rtcp.TypeTCCPacketReceivedLargeDelta) {
+				want = append(want, arrival{i, time.Duration(deltas[0].Delta) * time.Microsecond})
+				deltas = deltas[1:]
+			}
+			i++
+		}
+		for _, chunk := range f.PacketChunks {
+			switch c := chunk.(type) {
+			case *rtcp.RunLengthChunk:
+				for range min(int(c.RunLength), int(f.PacketStatusCount)-i) {
+					status(c.PacketStatusSymbol)
+				}
+			case *rtcp.StatusVectorChunk:
+				for _, symbol := range c.SymbolList {
+					status(symbol)
+				}
+			}
+		}
+		g := got[n]
+		g.each(func(i int, delta time.Duration) bool {
+			have = append(have, arrival{i, delta})
+			return true
+		})
+		if g.base != f.BaseSequenceNumber || g.count != int(f.PacketStatusCount) || g.reference != f.ReferenceTime || !slices.Equal(have, want) {
+			t.Fatalf("%d from %d at %d: %v; pion has %d from %d at %d: %v", g.count, g.base, g.reference, have,
+				f.PacketStatusCount, f.BaseSequenceNumber, f.ReferenceTime, want)
+		}
+		n++
+	}
+	if n != len(got) {
+		t.Fatalf("%d feedbacks, pion has %d", len(got), n)
+	}
+}
+
+// TestTransportIsReadAsPionDoes: random feedback with runs and vectors, small and large deltas, among other packets.
+func TestTransportIsReadAsPionDoes(t *testing.T) {
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 3)) // repeatable
+		recorder := twcc.NewRecorder(1)
+		at, number := int64(0), uint16(r.Uint32())
+		for range 1 + r.IntN(300) {
+			at += int64(r.IntN([]int{100, 5000, 200_000}[r.IntN(3)]))
+			if number++; r.IntN(4) == 0 {
+				number += uint16(r.IntN(40))
+			}
+			recorder.Record(2, number-uint16(r.IntN(3)), at)
+		}
+		packets := []rtcp.Packet{&rtcp.ReceiverReport{SSRC: 1, Reports: []rtcp.ReceptionReport{{SSRC: 2, FractionLost: 9}}}}
+		packets = append(packets, recorder.BuildFeedbackPacket()...)
+		packets = append(packets, &rtcp.PictureLossIndication{SenderSSRC: 1, MediaSSRC: 2})
+		compound, err := rtcp.Marshal(packets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := rtcp.Unmarshal(compound)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := readCompound(compound)
+		if err != nil || !f.keyframe || len(f.reports) != 1 || f.reports[0].FractionLost != 9 {
+			t.Fatalf("seed %d: %+v, %v", seed, f, err)
+		}
+		compareTransport(t, f.transport, list)
+	}
 }
