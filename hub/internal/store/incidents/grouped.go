@@ -83,7 +83,11 @@ func (r *Repository) groupQuery(q Query, after GroupPosition) (text string, args
 	case Closed:
 		c.add("g.closed > 0")
 		// Its unclosed incidents are passed over: few groups have any, and these few of them.
-		newest = `CASE WHEN g.open + g.acknowledged = 0 THEN g.newest ELSE (SELECT i.id FROM incidents i
+		of := "incidents i"
+		if r.db.Engine() == db.SQLite {
+			of += " INDEXED BY incidents_group"
+		}
+		newest = `CASE WHEN g.open + g.acknowledged = 0 THEN g.newest ELSE (SELECT i.id FROM ` + of + `
 			WHERE i.group_id = g.id AND i.state = 'closed' ORDER BY i.occurred_at DESC, i.number DESC LIMIT 1) END`
 	}
 	if q.Edge != "" {

@@ -257,6 +257,8 @@ func checkPlan(t *testing.T, d *db.DB, name, text string, args []any) {
 			strings.Contains(line, "TEMP B-TREE") && !slices.Contains(sorts, name)
 		// Reading all incidents of the edge takes ten times as long where they are not in memory.
 		bad = bad || d.Engine() == db.Postgres && name == "edge and severity" && strings.Contains(line, "incidents_edge ")
+		// The newest closed incident of a group is the first one in that group's part of the index.
+		bad = bad || strings.HasPrefix(name, "closed groups") && (strings.Contains(line, "SCAN i ") || strings.Contains(line, "incidents_occurred"))
 		if bad {
 			t.Errorf("%s: %s\n%s", name, text, strings.Join(lines, "\n"))
 			return
