@@ -9,7 +9,9 @@ export async function settle(page: Page, say: Say, tiles = 0): Promise<void> {
   if (tiles) await page.waitForFunction((n) => document.querySelectorAll("figure.tile[data-state=live]").length >= n, tiles, { timeout: 60_000 });
   await page.evaluate(async () => {
     await document.fonts.ready;
-    await Promise.all([...document.images].filter((i) => !i.complete).map((i) => new Promise((done) => { i.onload = i.onerror = done; })));
+    // Those out of sight that are loaded lazily do not come.
+    const comes = (i: HTMLImageElement) => i.loading !== "lazy" || (i.checkVisibility() && i.getBoundingClientRect().top < innerHeight);
+    await Promise.all([...document.images].filter((i) => !i.complete && comes(i)).map((i) => new Promise((done) => { i.onload = i.onerror = done; })));
   });
   await page.waitForFunction(() => [...document.querySelectorAll("[data-drawn]")].every((m) => (m as HTMLElement).dataset["drawn"] === "true"), undefined, { timeout: 20_000 });
   await page.waitForTimeout(300);
