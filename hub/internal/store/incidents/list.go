@@ -317,7 +317,7 @@ func (r *Repository) searchQuery(reader db.Reader, q Query) (text string, args [
 	match := m.text(r.db.Engine())
 	from, where, key := `incident_search s JOIN incidents i ON i.number = s.rowid`, `s.incident_search MATCH ?`, `s.rowid`
 	if r.db.Engine() == db.Postgres {
-		n, err := r.matches(reader, match)
+		n, err := r.matches(reader, match, sortable)
 		if err != nil {
 			return "", nil, err
 		}

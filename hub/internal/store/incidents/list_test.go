@@ -41,6 +41,8 @@ func queries(now time.Time) map[string]Query {
 		"outcome":               {Outcome: FalseAlarm},
 		"rare outcome":          {Outcome: HandedOn},
 		"outcome of an edge":    {Outcome: FalseAlarm, Edge: "edge-7"},
+		"outcome of a site":     {Outcome: FalseAlarm, Site: "edge-7"},
+		"kind of an edge":       {Kind: "line", Edge: "edge-7"},
 		"search of an outcome":  {Text: "crossed", Outcome: HandedOn},
 		"severities":            {Severities: []detection.Severity{detection.Severe, detection.Extreme}},
 		"all severities":        {Severities: allSeverities},

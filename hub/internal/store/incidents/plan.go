@@ -7,9 +7,21 @@ import (
 	"gridpost/hub/internal/db"
 )
 
-// sortable is how many incidents are found by several filters and sorted: about 20 ms. If a filter lets
-// more through, a page is full before an index by the time has passed over too many others.
-const sortable = 5000
+// These are how many incidents are found by several filters and sorted, at about 15 us each. If the filters let
+// more through, a page is full before an index by the time has passed over too many others: over a twentieth as
+// many if that is the index of an edge or a site.
+const (
+	sortable       = 5000
+	sortableNearby = 1000
+)
+
+// sortable returns how many incidents of q are sorted.
+func (q Query) sortable() int {
+	if q.Edge != "" || q.Site != "" {
+		return sortableNearby
+	}
+	return sortable
+}
 
 // few says whether so few incidents pass several filters that the full-text index, which has a token for
 // each, finds them faster than an index of one of the filters; then text is what they match. m are the
@@ -27,17 +39,17 @@ func (r *Repository) few(reader db.Reader, q Query, m match) (few bool, text str
 		return false, "", err
 	}
 	text = append(m, q.periodMatch(r.db.Now())...).text(db.SQLite)
-	n, err := r.matches(reader, text)
-	return n <= sortable, text, err
+	n, err := r.matches(reader, text, q.sortable())
+	return n <= q.sortable(), text, err
 }
 
-// matches returns how many incidents match, as far as that is sortable.
-func (r *Repository) matches(reader db.Reader, match string) (n int, err error) {
+// matches returns how many incidents match, up to one more than limit.
+func (r *Repository) matches(reader db.Reader, match string, limit int) (n int, err error) {
 	text := `SELECT count(*) FROM (SELECT number FROM incident_search WHERE doc @@ CAST(? AS tsquery) LIMIT ?) x`
 	if r.db.Engine() == db.SQLite {
 		text = `SELECT count(*) FROM (SELECT rowid FROM incident_search WHERE incident_search MATCH ? LIMIT ?)`
 	}
-	if err := reader.One(text, match, sortable+1)(&n); err != nil {
+	if err := reader.One(text, match, limit+1)(&n); err != nil {
 		return 0, fmt.Errorf("looking for incidents: %w", err)
 	}
 	return n, nil
@@ -71,6 +83,8 @@ func (r *Repository) hint(reader db.Reader, q Query) (string, error) {
 		name = "incidents_edge"
 	case q.Source == FromReport:
 		name = "incidents_report"
+	case q.Site != "" && !unclosed:
+		name = "incidents_site"
 	case q.Outcome != "":
 		name = "incidents_outcome"
 	default:
