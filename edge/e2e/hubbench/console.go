@@ -160,19 +160,19 @@ const follow = `(async (path, want, limit) => {
   const go = (to) => { const a = document.createElement("a"); a.href = to; document.body.append(a); a.click(); a.remove(); };
   const frame = () => new Promise((done) => requestAnimationFrame(done));
   const first = () => document.querySelector("#incidents .incident")?.dataset.id ?? "";
-  const until = async (there) => {
+  const until = async (what, there) => {
     const end = performance.now() + limit;
     while (!there()) {
-      if (performance.now() > end) throw new Error("waited for " + path + ": " + first() + " instead of " + want);
+      if (performance.now() > end) throw new Error("waited for " + what + " at " + location.search + ", which shows " + document.querySelector(".view")?.innerText.slice(0, 400));
       await frame();
     }
   };
   go("/incidents?kind=none");
-  await until(() => first() === "" && document.querySelector(".view .empty"));
+  await until("an empty list before " + path, () => first() === "" && document.querySelector(".view .empty"));
   await frame();
   const began = performance.now();
   go(path);
-  await until(() => first() === want);
+  await until(want, () => first() === want);
   await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
   return performance.now() - began;
 })`
