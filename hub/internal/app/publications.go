@@ -81,7 +81,7 @@ func (l *publicationLog) Begin(ctx context.Context, p relay.Publication) (end fu
 	return func(cause devices.Cause) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.add(e.who, "publish_end", e.object, cause.Text)
+		l.add(e.who, "publish end", e.object, cause.Text)
 		select {
 		case l.wake <- struct{}{}:
 		default:
@@ -111,7 +111,7 @@ func (l *publicationLog) beginByEdge(who, object string) (end func(devices.Cause
 	return func(cause devices.Cause) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.add(who, "publish_end", object, cause.Text)
+		l.add(who, "publish end", object, cause.Text)
 	}
 }
 
@@ -204,7 +204,7 @@ func (l *publicationLog) finish(over time.Time) {
 			if r.last != "" {
 				why += "; the last end: " + r.last
 			}
-			l.add(r.who, "publish_repeated", object, why)
+			l.add(r.who, "publish repeated", object, why)
 		}
 		delete(l.repeats, object)
 	}

@@ -79,7 +79,7 @@ func TestPublicationsAreOnRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := publicationsOf(t, d)
-	if len(got) != 2 || got[0].Action != "publish" || got[1].Action != "publish_end" || !strings.HasSuffix(got[1].Detail, "gone") {
+	if len(got) != 2 || got[0].Action != "publish" || got[1].Action != "publish end" || !strings.HasSuffix(got[1].Detail, "gone") {
 		t.Fatalf("%+v", got)
 	}
 	for _, e := range got {
@@ -125,7 +125,7 @@ func TestPublicationsOfEdgesAreOnRecord(t *testing.T) {
 	if len(got) != 2*cameras-1 || got[0].Action != "publish" || got[0].Who != "edge gate-7" || got[0].Object != "gate-7/camera-0" {
 		t.Fatalf("%d: %+v", len(got), got)
 	}
-	if last := got[len(got)-1]; last.Action != "publish_end" || last.Object != "gate-7/camera-19" || !strings.HasSuffix(last.Detail, "gone") {
+	if last := got[len(got)-1]; last.Action != "publish end" || last.Object != "gate-7/camera-19" || !strings.HasSuffix(last.Detail, "gone") {
 		t.Errorf("%+v", last)
 	}
 }
@@ -163,7 +163,7 @@ func TestPublicationsOfAFlappingEdgeAreBounded(t *testing.T) {
 		t.Errorf("%d entries", len(got))
 	}
 	last := got[len(got)-1]
-	if want := fmt.Sprint(times+1-maxRecorded, " more since"); last.Action != "publish_repeated" || last.Object != "gate-7/yard" ||
+	if want := fmt.Sprint(times+1-maxRecorded, " more since"); last.Action != "publish repeated" || last.Object != "gate-7/yard" ||
 		!strings.Contains(last.Detail, want) || !strings.HasSuffix(last.Detail, "gone") {
 		t.Errorf("%+v, want %s", last, want)
 	}

@@ -45,7 +45,7 @@ export function auditQuery(f: RecordFilter): Record<string, string> {
 
 /** The actions that people can look for, by group. Others are found by who and when. */
 export const actions = {
-  views: ["view", "view end", "view export", "evidence read", "publish", "publish end"],
+  views: ["view", "view end", "view export", "evidence read", "publish", "publish end", "publish repeated"],
   incidents: [
     "report", "report join", "incident acknowledged", "incident unacknowledged", "incident assigned", "incident noted", "incident closed", "incident reopened",
     "incident joined", "incident held", "incident released", "rule muted", "rule unmuted",
