@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gridpost/detection"
+	"gridpost/detection/health"
 	"gridpost/detection/wire"
 	"gridpost/devices/retry"
 )
@@ -89,11 +90,17 @@ func TestResultsAreChecked(t *testing.T) {
 		return r
 	}
 	for name, r := range map[string]wire.Result{
-		"negative size":     with(func(r *wire.Result, _ *detection.Detection) { r.Width = -1 }),
-		"huge size":         with(func(r *wire.Result, _ *detection.Detection) { r.Height = 1 << 20 }),
-		"too many":          with(func(r *wire.Result, _ *detection.Detection) { r.Frame.Detections = make([]detection.Detection, 1000) }),
-		"no class":          with(func(_ *wire.Result, d *detection.Detection) { d.Class = "" }),
-		"a long class":      with(func(_ *wire.Result, d *detection.Detection) { d.Class = strings.Repeat("x", 100) }),
+		"negative size": with(func(r *wire.Result, _ *detection.Detection) { r.Width = -1 }),
+		"huge size":     with(func(r *wire.Result, _ *detection.Detection) { r.Height = 1 << 20 }),
+		"too many":      with(func(r *wire.Result, _ *detection.Detection) { r.Frame.Detections = make([]detection.Detection, 1000) }),
+		"no class":      with(func(_ *wire.Result, d *detection.Detection) { d.Class = "" }),
+		"a long class":  with(func(_ *wire.Result, d *detection.Detection) { d.Class = strings.Repeat("x", 100) }),
+		"a huge sample": with(func(r *wire.Result, _ *detection.Detection) {
+			r.Sample = &health.Sample{Width: 1 << 40, Height: 1 << 40}
+		}),
+		"a torn sample": with(func(r *wire.Result, _ *detection.Detection) {
+			r.Sample = &health.Sample{Width: 80, Height: 45, Gray: make([]byte, 10)}
+		}),
 		"a class with bell": with(func(_ *wire.Result, d *detection.Detection) { d.Class = "car\a" }),
 	} {
 		if err := validate(&r); !errors.Is(err, wire.ErrMalformed) {

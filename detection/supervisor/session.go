@@ -297,7 +297,7 @@ func (w *session) arrived(session uint32, pts time.Duration) (time.Time, bool) {
 func (w *session) publish(r wire.Result) {
 	if r.Analysed && !w.judge(frameID{r.Frame.Session, r.Frame.PTS}) {
 		// A worker that was restarted decodes frames again that the one before has analysed.
-		r.Analysed, r.Frame.Detections = false, nil
+		r.Analysed, r.Frame.Detections, r.Sample = false, nil, nil
 		w.countRepeated()
 	}
 	w.countResult(r)

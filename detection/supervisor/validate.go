@@ -37,6 +37,11 @@ func validate(r *wire.Result) error {
 	}
 	r.Frame.Detections = slices.DeleteFunc(r.Frame.Detections, func(d detection.Detection) bool { return d.Box.Area() <= 0 })
 	r.Error = sanitise(r.Error)
+	if r.Sample != nil {
+		if err := r.Sample.Check(); err != nil {
+			return fmt.Errorf("%w: %w", err, wire.ErrMalformed)
+		}
+	}
 	return nil
 }
 

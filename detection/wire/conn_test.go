@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"gridpost/detection"
+	"gridpost/detection/health"
 	"gridpost/streams"
 )
 
@@ -33,6 +34,7 @@ func messages() []any {
 			Session: 7, PTS: time.Second, Time: at,
 			Detections: []detection.Detection{{Class: "car", Score: 0.5, Box: detection.Box{X: 0.1, Y: 0.2, W: 0.3, H: 0.4}}},
 		}},
+		Result{Sample: &health.Sample{Width: 10, Height: 10, Gray: make([]byte, 100), Fine: []uint16{1, 2, 3, 65535}, Intra: true, Changed: []byte{0, 1, 2, 255}}},
 		Snapshot{ID: 9, Session: 7, PTS: time.Second, Marks: []Mark{{Label: "car"}}},
 		JPEG{ID: 9, PTS: time.Second, Error: "none", Data: []byte{1, 2, 3}},
 		End{Error: "over"},

@@ -5,14 +5,15 @@
 // the connection on anything that does not parse: the edge treats a worker as hostile, because
 // it has parsed the bytes of a camera.
 //
-// One worker serves one camera. The package is pure Go and imports only detection and streams
-// from Gridpost.
+// One worker serves one camera. The package is pure Go and imports only detection, its
+// package health and streams from Gridpost.
 package wire
 
 import (
 	"time"
 
 	"gridpost/detection"
+	"gridpost/detection/health"
 	"gridpost/streams"
 )
 
@@ -113,6 +114,10 @@ type Result struct {
 
 	// Moving means that something moves in the frame, or moved a short time before.
 	Moving bool `json:"moving,omitempty"`
+
+	// Sample is there about once a second of the stream, for camera health. It is of the frame, which need not
+	// have been analysed, or says that none could be decoded.
+	Sample *health.Sample `json:"sample,omitempty"`
 }
 
 // Mark is a box to draw.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gridpost/detection"
+	"gridpost/detection/health"
 	"gridpost/detection/wire"
 	"gridpost/detection/worker/decode"
 	"gridpost/detection/worker/onnx"
@@ -27,6 +28,8 @@ type detector struct {
 	rate float64 // frames analysed per second, at most
 
 	scaler decode.Scaler
+	health health.Sampler
+	sample *health.Sample // of the last frame that was analysed; nil: none was due
 	motion *vision.Motion
 	w, h   int // of the frames that motion was made for
 
@@ -82,7 +85,10 @@ func (d *detector) name() string {
 
 // resetClock forgets the clock of the last session. It keeps the background model: the camera has not
 // moved, and a short interruption need not cost seconds of learning.
-func (d *detector) resetClock() { d.started = false }
+func (d *detector) resetClock() {
+	d.started = false
+	d.health.Reset()
+}
 
 // due reports whether the frame of pts is to be analysed. It decides by the clock of the stream, so
 // that the same stream always gives the same selection.
@@ -106,7 +112,7 @@ func (d *detector) due(pts time.Duration) bool {
 
 // detect analyses p. It reports false if the model was not due.
 func (d *detector) detect(p *decode.Frame, pts time.Duration) ([]detection.Detection, bool, error) {
-	boxes, err := d.motionBoxes(p)
+	boxes, err := d.motionBoxes(p, pts)
 	if err != nil {
 		return nil, false, err
 	}
@@ -133,7 +139,8 @@ func (d *detector) detect(p *decode.Frame, pts time.Duration) ([]detection.Detec
 func (d *detector) moving(pts time.Duration) bool { return pts < d.until }
 
 // motionBoxes returns the boxes of moving objects, in pixels of d.w x d.h.
-func (d *detector) motionBoxes(p *decode.Frame) ([]image.Rectangle, error) {
+func (d *detector) motionBoxes(p *decode.Frame, pts time.Duration) ([]image.Rectangle, error) {
+	d.sample = nil
 	w, h := vision.Size(p.Size())
 	if d.motion == nil || w != d.w || h != d.h {
 		motion, err := vision.NewMotion(w, h, d.rate)
@@ -149,7 +156,28 @@ func (d *detector) motionBoxes(p *decode.Frame) ([]image.Rectangle, error) {
 	if err != nil {
 		return nil, err
 	}
+	if d.health.Due(pts, p.Intra(), true) {
+		d.sample = d.health.Sample(gray, w, h, pts, p.Intra())
+	}
 	return d.motion.Detect(gray)
+}
+
+// takeSample returns the sample of the frame that was passed to detect last, or makes one of a frame that was not, if it is
+// due; nil: it is not.
+func (d *detector) takeSample(p *decode.Frame, pts time.Duration) (*health.Sample, error) {
+	if s := d.sample; s != nil {
+		d.sample = nil
+		return s, nil
+	}
+	if !d.health.Due(pts, p.Intra(), false) {
+		return nil, nil
+	}
+	w, h := vision.Size(p.Size())
+	gray, err := d.scaler.Gray(p, w, h)
+	if err != nil {
+		return nil, err
+	}
+	return d.health.Sample(gray, w, h, pts, p.Intra()), nil
 }
 
 // detectObjects returns the objects that the model detects.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gridpost/detection"
+	"gridpost/detection/health"
 	"gridpost/detection/wire"
 	"gridpost/detection/worker/confine"
 	"gridpost/detection/worker/decode"
@@ -21,6 +22,9 @@ const defaultRate = 10
 // distrustPeriod is for how long after a damaged frame no frame is analysed, unless a keyframe arrives
 // first: concealed errors move from frame to frame and look like motion.
 const distrustPeriod = 2 * time.Second
+
+// maxDelay is how many access units a decoder may hold before it gives a frame, to put frames in order.
+const maxDelay = 20
 
 // worker serves one edge. It belongs to one goroutine.
 type worker struct {
@@ -37,6 +41,7 @@ type worker struct {
 	pending     [64]pendingFrame
 	trustedFrom time.Duration // PTS from which frames are trusted again, while damaged
 	damaged     bool
+	undecoded   int // access units in a row that gave no frame that can be trusted
 }
 
 // pendingFrame is what is known of an access unit until its frame is decoded, which may be later.
@@ -143,6 +148,7 @@ func (w *worker) accessUnit(u *wire.AccessUnit) (wire.Result, error) {
 	r := wire.Result{Frame: detection.Frame{Session: u.Session, PTS: u.PTS, Time: u.Arrived}}
 	if err := w.prepare(u); err != nil {
 		r.Error = err.Error()
+		w.countUndecoded(u.PTS, &r)
 		return r, outOfMemory(err)
 	}
 	w.serial++
@@ -156,7 +162,15 @@ func (w *worker) accessUnit(u *wire.AccessUnit) (wire.Result, error) {
 		r.Error = err.Error()
 		w.markDamaged(u.PTS)
 	}
+	w.countUndecoded(u.PTS, &r)
 	return r, errors.Join(fatal, outOfMemory(err))
+}
+
+// countUndecoded counts an access unit, and adds to its result that nothing could be decoded for some time, if so.
+func (w *worker) countUndecoded(pts time.Duration, r *wire.Result) {
+	if w.undecoded++; r.Sample == nil && w.undecoded > maxDelay && w.detector.health.Missing(pts) {
+		r.Sample = &health.Sample{}
+	}
 }
 
 // outOfMemory returns err if it means that memory is exhausted, else nil.
@@ -210,13 +224,21 @@ func (w *worker) frame(p *decode.Frame, r *wire.Result) error {
 		w.damaged = false
 	}
 	r.Width, r.Height = p.Size()
-	if w.damaged || !w.detector.due(g.pts) {
+	if w.damaged {
 		w.history.setLatest(p, w.session, g.pts)
 		return nil
+	}
+	w.undecoded = 0
+	if !w.detector.due(g.pts) {
+		err := w.sample(p, g, r)
+		w.history.setLatest(p, w.session, g.pts)
+		return err
 	}
 	found, analysed, err := w.detector.detect(p, g.pts)
 	if err != nil {
 		r.Error = err.Error()
+	} else {
+		err = w.sample(p, g, r)
 	}
 	if analysed {
 		r.Analysed, r.Moving = true, w.looks != nil && w.detector.moving(g.pts)
@@ -224,6 +246,19 @@ func (w *worker) frame(p *decode.Frame, r *wire.Result) error {
 	}
 	w.history.add(p, w.session, g.pts)
 	return outOfMemory(err)
+}
+
+// sample adds a sample of p to the result, if one is due. It returns an error only if memory is exhausted.
+func (w *worker) sample(p *decode.Frame, g pendingFrame, r *wire.Result) error {
+	s, err := w.detector.takeSample(p, g.pts)
+	if err != nil {
+		r.Error = err.Error()
+		return outOfMemory(err)
+	}
+	if s != nil {
+		r.Sample, r.Frame.PTS, r.Frame.Time = s, g.pts, g.at
+	}
+	return nil
 }
 
 // errSend marks a result that could not be sent.
@@ -314,16 +349,19 @@ func (w *worker) file(video *os.File) error {
 
 func (w *worker) fileFrame(p *decode.Frame, pts time.Duration) error {
 	defer p.Close()
-	if p.Damaged() || !w.detector.due(pts) {
+	if p.Damaged() {
 		return nil
 	}
-	found, analysed, err := w.detector.detect(p, pts)
-	if err != nil || !analysed {
+	r := wire.Result{Frame: detection.Frame{Session: 1, PTS: pts, Time: time.Unix(0, 0).UTC().Add(pts)}}
+	var err error
+	if w.detector.due(pts) {
+		if r.Frame.Detections, r.Analysed, err = w.detector.detect(p, pts); err != nil {
+			return err
+		}
+	}
+	if r.Sample, err = w.detector.takeSample(p, pts); err != nil || !r.Analysed && r.Sample == nil {
 		return err
 	}
-	r := wire.Result{Analysed: true, Frame: detection.Frame{
-		Session: 1, PTS: pts, Time: time.Unix(0, 0).UTC().Add(pts), Detections: found,
-	}}
 	r.Width, r.Height = p.Size()
 	if err := w.conn.Send(r); err != nil {
 		return fmt.Errorf("%w: %w", errSend, err)

@@ -259,6 +259,10 @@ int gp_scale(struct SwsContext **sws, const AVFrame *f, int gray, uint8_t *dst, 
 	return outcome(scale(sws, f, gray, dst, w, h));
 }
 
+int gp_intra(const AVFrame *f) {
+	return f->pict_type == AV_PICTURE_TYPE_I;
+}
+
 int gp_frame_bytes(const AVFrame *f) {
 	int n = av_image_get_buffer_size(f->format, f->width, f->height, 1);
 	return n < 0 ? 0 : n;

@@ -29,6 +29,9 @@ int gp_decoder_receive(AVCodecContext *c, AVFrame *f);
 // Nonzero if the decoder concealed missing parts of the frame.
 int gp_damaged(const AVFrame *f);
 
+// Nonzero if the frame was encoded without reference to others.
+int gp_intra(const AVFrame *f);
+
 // A video file.
 // fd must stay open until gp_file_close.
 int gp_file_open(int fd, AVFormatContext **format, AVCodecContext **codec, int *stream);

@@ -39,6 +39,9 @@ func (p *Frame) Bytes() int { return int(C.gp_frame_bytes(p.f)) }
 // Damaged reports that parts of the frame were missing and the decoder concealed them.
 func (p *Frame) Damaged() bool { return C.gp_damaged(p.f) != 0 }
 
+// Intra reports that the frame was encoded without reference to others.
+func (p *Frame) Intra() bool { return C.gp_intra(p.f) != 0 }
+
 // Scaler scales and converts frames. It reuses its tables between frames of one size. It belongs to
 // one goroutine. Its zero value can be used; Close frees the tables.
 type Scaler struct {
