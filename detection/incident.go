@@ -28,7 +28,7 @@ type Incident struct {
 	// Version grows by one with each alert about this incident, from 1.
 	Version int `json:"version"`
 
-	// What was detected; for rules about tracks.
+	// What was detected; for rules about tracks. Of health rules, Class is the problem.
 	Class   string  `json:"class,omitempty"`
 	Score   float64 `json:"score,omitempty"`
 	Box     *Box    `json:"box,omitempty"`
@@ -70,4 +70,5 @@ const (
 	Above   RuleKind = "above"   // a reading above a value, until below another
 	Below   RuleKind = "below"   // a reading below a value, until above another
 	Silence RuleKind = "silence" // no sign of life of the device for a time
+	Health  RuleKind = "health"  // a camera shows nothing, or not what it should
 )

@@ -41,6 +41,7 @@ const usage = `usage:
   edge discovered [--data DIR]                                     print devices that announced themselves, as lines for a document
   edge adopt  NAME [--data DIR]                                    make sensors of a discovered device, or of one of its values
   edge forget NAME [--data DIR]                                    remove a device of a template, until it is heard of again
+  edge accept-view CAMERA [--data DIR]                             what the camera shows now is what it is to show: it was moved on purpose
   edge enrol  URL TOKEN [--data DIR]                               make this edge known to a hub
   edge replay --config FILE --camera NAME VIDEO [--worker FILE]    run a camera's rules over a video file
   edge model check FILE [--labels FILE] [--threads N] [--worker FILE]
@@ -104,6 +105,8 @@ func command(ctx context.Context, args []string, out, diagnostics io.Writer) err
 		return f.change(ctx, args, out, status.Adopt)
 	case "forget":
 		return f.change(ctx, args, out, status.Forget)
+	case "accept-view":
+		return f.change(ctx, args, out, status.AcceptView)
 	case "enrol":
 		return f.enrol(ctx, args, out)
 	case "replay":

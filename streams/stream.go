@@ -51,6 +51,7 @@ type Stats struct {
 	Bytes       uint64    // encoded bytes published, of video and audio
 	Dropped     uint64    // access units that a reader had no room for, summed over all readers, also closed ones
 	Last        time.Time // Arrived of the last access unit of video; zero before the first
+	Captured    time.Time // CaptureTime of the same; zero if it is not known
 }
 
 func (t *Stats) count(u *AccessUnit, size int) {
@@ -60,7 +61,7 @@ func (t *Stats) count(u *AccessUnit, size int) {
 		return
 	}
 	t.AccessUnits++
-	t.Last = u.Arrived
+	t.Last, t.Captured = u.Arrived, u.CaptureTime
 	if u.Keyframe {
 		t.Keyframes++
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gridpost/detection"
+	"gridpost/detection/health"
 	"gridpost/devices"
 )
 
@@ -22,12 +23,16 @@ type Engine struct {
 	frames   clock // by the times of frames
 	ticks    clock // by the machine's clock
 	readings order // by the times of readings
+	samples  clock // by the times of frames; those of tracks may be older, where a model runs
 
 	// By the clock of ticks: when the last frame and the last sign of life came. What comes
 	// between two ticks is attributed to the second one.
 	frame, active       time.Duration
 	newFrame, newActive bool
 	activeAt            time.Time // the last sign of life, by the device's own time
+
+	clock      health.Verdict // of a camera's clock; see SetClock
+	clockAhead time.Duration
 
 	newest  devices.Reading // that was judged
 	known   bool            // there is one
@@ -46,7 +51,7 @@ type rule struct {
 // has neither.
 func NewEngine(device string, specs []Spec, newID func() string) (*Engine, error) {
 	e := &Engine{device: device, newID: newID}
-	e.frames.maxStep = maxFrameGap
+	e.frames.maxStep, e.samples.maxStep = maxFrameGap, maxSampleGap
 	rules, err := e.prepare(specs)
 	if err != nil {
 		return nil, err
@@ -138,6 +143,7 @@ func (e *Engine) Reconfigure(specs []Spec, at time.Time) ([]detection.Incident, 
 		}
 		open = append(open, old.cooldown.known(old.judge.Open())...)
 		if r != nil && r.spec.Kind == old.spec.Kind {
+			inheritMemory(old.judge, r.judge)
 			r.cooldown.inherit(e.ticks.elapsed, old.cooldown)
 		}
 	}
@@ -229,6 +235,7 @@ func (e *Engine) Tick(now time.Time) []detection.Incident {
 	t := Tick{
 		Now: now, Elapsed: clock, Step: clock - passed, Offline: e.offline,
 		SinceFrame: clock - e.frame, SinceActivity: clock - e.active,
+		Clock: e.clock, ClockAhead: e.clockAhead,
 	}
 	var alerts []detection.Incident
 	for i := range e.rules {

@@ -4,12 +4,13 @@ import (
 	"time"
 
 	"gridpost/detection"
+	"gridpost/detection/health"
 	"gridpost/devices"
 )
 
 // Judge is one rule at work: it decides when its incidents open, change and close, and returns
 // an alert for each of these. A judge also implements those of FrameJudge, ReadingJudge,
-// RetainedJudge, PendingJudge, TickJudge and ActivityJudge whose input it needs. The engine calls it from one goroutine.
+// RetainedJudge, PendingJudge, TickJudge, SampleJudge and ActivityJudge whose input it needs. The engine calls it from one goroutine.
 type Judge interface {
 	// Open returns the open incidents.
 	Open() []detection.Incident
@@ -59,6 +60,9 @@ type Tick struct {
 	Offline       bool          // the device is unreachable, or silent for longer than it should be
 	SinceFrame    time.Duration // since the last frame, or since the first tick
 	SinceActivity time.Duration // since the device's last sign of life, or since the first tick
+
+	Clock      health.Verdict // of a camera: whether its clock is wrong
+	ClockAhead time.Duration  // by how much, unless Clock is Unknown
 }
 
 // ActivityJudge judges signs of life of the device, whatever it sent.

@@ -8,7 +8,7 @@
 // An Engine holds the rules of one device. It is a plain state machine: it has no goroutine and
 // no clock. What it returns are alerts to be stored and sent: the whole incident, its Version one
 // higher than before. Nothing follows the alert that closes an incident. Zone, above, below and
-// silence rules have at most one open incident each, line rules one for each crossing. A rule with a
+// silence rules have at most one open incident each, line rules one for each crossing, health rules one for each problem. A rule with a
 // cool-down opens its next incident only when that long has passed since it opened the one before: an
 // incident that is still open then opens late, and those that are over are counted by the next one. The
 // cool-down itself does not survive a restart of the edge.
@@ -42,6 +42,7 @@ func Standard() Registry {
 		aboveKind(),
 		belowKind(),
 		silenceKind(),
+		healthKind(),
 	}
 }
 
@@ -80,10 +81,11 @@ type Terms interface {
 
 // Description is what the hub shows of a rule, and what an edge needs to know to run it.
 type Description struct {
-	Detection bool                // it judges tracks, so its camera needs object detection
+	Detection bool                // it judges frames, so its camera needs a worker
 	Value     *float64            // the limit, in the sensor's unit
 	Direction detection.Direction // of crossings
 	Classes   []string            // of the tracks that count; empty: any
+	Problems  []string            // of a camera's health
 	For       time.Duration       // how long the condition must hold
 }
 

@@ -219,11 +219,11 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("two kinds are called %s", name)
 		}
 	}
-	want := []detection.RuleKind{detection.Zone, detection.Line, detection.Silence}
+	want := []detection.RuleKind{detection.Zone, detection.Line, detection.Silence, detection.Health}
 	if got := all.For(devices.Camera).Names(); !slices.Equal(got, want) {
 		t.Errorf("a camera may have %v, want %v", got, want)
 	}
-	if len(all) != 5 {
+	if len(all) != 6 {
 		t.Errorf("asking for the kinds of a camera has changed the registry: %v", all.Names())
 	}
 }

@@ -231,6 +231,7 @@ type Rule struct {
 	Value     *float64            `json:"value,omitempty"`     // above and below: the limit, in the sensor's unit
 	Direction detection.Direction `json:"direction,omitempty"` // line
 	Classes   []string            `json:"classes,omitempty"`   // zone and line; empty: any
+	Problems  []string            `json:"problems,omitempty"`  // health: those that it looks for
 	ForMS     int64               `json:"for_ms,omitempty"`    // how long it must hold; for silence, how long nothing is heard
 
 	CoolDownMS int64 `json:"cool_down_ms,omitempty"` // least time between two incidents that open

@@ -55,13 +55,17 @@ func untitled(specs []rules.Spec) []rules.Spec {
 func (e *edge) newCamera(spec cameraSpec, last reconcile.Component) (*camera.Camera, error) {
 	name := spec.config.Name
 	before, ran := last.(*camera.Camera)
+	var learned map[string][]byte
+	if !ran {
+		learned = e.learned(name)
+	}
 	if ran {
 		last = nil // its open incidents come with its rules
 	}
 	c, err := camera.New(camera.Options{
 		Config: spec.config, Detection: spec.detection, Worker: e.o.Worker, Starts: e.starts, Logins: &e.logins, Alerts: e.alerts, Evidence: e.store,
 		Inference: e.inference.Load,
-		Open:      e.openOf(name, last), Last: before,
+		Open:      e.openOf(name, last), Last: before, Memory: e.store, Learned: learned,
 		OnState: func(state devices.State, cause devices.Cause) { e.states.Set(name, state, cause) },
 		Logger:  e.o.Logger,
 	})
@@ -137,6 +141,7 @@ func (e *edge) cameraStopped(name string, c reconcile.Component, wanted bool) {
 	}
 	e.mu.Unlock()
 	if !wanted {
+		e.unlearn(name)
 		e.removed(name, c)
 	}
 }

@@ -17,7 +17,7 @@ func inventory(doc *firmwareconfig.Document, version string) api.Inventory {
 			d := s.Terms.Describe()
 			out = append(out, api.Rule{
 				Name: s.Name, Title: s.Title.Pointer(), Kind: s.Kind, Severity: s.Severity,
-				Value: d.Value, Direction: d.Direction, Classes: d.Classes, ForMS: d.For.Milliseconds(), CoolDownMS: s.CoolDown.Milliseconds(),
+				Value: d.Value, Direction: d.Direction, Classes: d.Classes, Problems: d.Problems, ForMS: d.For.Milliseconds(), CoolDownMS: s.CoolDown.Milliseconds(),
 			})
 		}
 		return out

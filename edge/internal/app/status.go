@@ -123,7 +123,7 @@ func (e *edge) allCameras() []*camera.Camera {
 
 // serveControl serves the control socket. Without it the edge works, but cannot be asked.
 func (e *edge) serveControl(ctx context.Context) error {
-	control := status.Control{Status: e.status, Apply: e.applyFile, Adopt: e.adopt, Forget: e.forgetDevice}
+	control := status.Control{Status: e.status, Apply: e.applyFile, Adopt: e.adopt, Forget: e.forgetDevice, AcceptView: e.acceptView}
 	backoff := retry.Policy{First: time.Second}.New()
 	for ctx.Err() == nil {
 		l, err := status.Listen(e.o.Dir)

@@ -14,11 +14,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"gridpost/detection"
+	"gridpost/detection/health"
 	"gridpost/detection/rules"
 	"gridpost/detection/supervisor"
 	"gridpost/detection/track"
 	"gridpost/detection/wire"
 	"gridpost/devices"
+	"gridpost/devices/clock"
 	"gridpost/edge/internal/incidents"
 	"gridpost/hub/api"
 	"gridpost/streams"
@@ -49,6 +51,7 @@ type Options struct {
 	Logins    *compat.Logins   // shared by all cameras: bounds how often a refused login is tried; nil: one of its own
 	Alerts    Alerts
 	Evidence  Evidence
+	Memory    Memory // nil: what rules learn does not outlive the camera
 
 	// Inference returns what runs the object model of the last configuration; nil, or a nil result: there
 	// is none. It must not block.
@@ -57,6 +60,9 @@ type Options struct {
 	// Open are incidents of the camera that are open. It takes them over, and closes those of rules
 	// that it does not have.
 	Open []detection.Incident
+
+	// Learned is what the rules had learned when the edge stopped, by rule.
+	Learned map[string][]byte
 
 	// Last is the camera as it ran before its configuration changed; nil: it did not run. Rules that
 	// have not changed go on where they stand.
@@ -87,9 +93,12 @@ type Camera struct {
 
 	closed []detection.Incident // to be saved at the start
 
-	stopped chan struct{} // closed at the end of Run
-	retries chan struct{} // room for one: start the worker anew, or another one
-	changed chan struct{} // room for one: the rules have changed
+	stopped  chan struct{} // closed at the end of Run
+	retries  chan struct{} // room for one: start the worker anew, or another one
+	changed  chan struct{} // room for one: the rules have changed
+	accepted chan struct{} // room for one: what the camera shows now is its view
+
+	memory memoryState // of the goroutine of judge
 
 	urgency atomic.Int32 // severity of the worst incident that is open; see Urgency
 
@@ -121,6 +130,7 @@ func New(o Options) (*Camera, error) {
 		stopped:   make(chan struct{}),
 		retries:   make(chan struct{}, 1),
 		changed:   make(chan struct{}, 1),
+		accepted:  make(chan struct{}, 1),
 		config:    o.Config,
 		detection: o.Detection,
 		tracker:   track.New(track.Options{}),
@@ -167,8 +177,14 @@ func New(o Options) (*Camera, error) {
 // end with its stream.
 func (c *Camera) takeOver(last *Camera) (err error) {
 	if last == nil {
-		c.engine, err = rules.NewEngine(c.name, c.o.Config.Rules, incidents.NewID)
-		return err
+		if c.engine, err = rules.NewEngine(c.name, c.o.Config.Rules, incidents.NewID); err != nil {
+			return err
+		}
+		for _, rule := range c.engine.Remember(c.o.Learned) {
+			c.logger.Error("what a rule has learned cannot be read; it learns anew", "rule", rule)
+		}
+		c.o.Learned = nil
+		return nil
 	}
 	c.engine, c.tracker = last.engine, last.tracker
 	c.tracker.Reset()
@@ -300,7 +316,7 @@ func (c *Camera) Run(ctx context.Context) error {
 
 // queueResult takes a result from the supervisor, whose goroutine must not wait for the disk.
 func (c *Camera) queueResult(r wire.Result) {
-	if !r.Analysed {
+	if !r.Analysed && r.Sample == nil {
 		return
 	}
 	select {
@@ -320,24 +336,58 @@ func (c *Camera) judge(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+			c.saveMemory(ctx)
 			return nil
+		case <-c.accepted:
+			c.acceptView(ctx)
 		case <-c.changed:
 			c.changeRules(ctx)
 		case r := <-c.results:
-			c.save(ctx, c.engine.Tracks(r.Frame.Time, c.tracker.Update(r.Frame)), &r)
+			c.judgeResult(ctx, &r)
 		case now := <-tick.C:
 			c.tick(ctx, now)
 		}
 	}
 }
 
+// judgeResult judges what a worker has found in a frame.
+func (c *Camera) judgeResult(ctx context.Context, r *wire.Result) {
+	if r.Analysed {
+		c.save(ctx, c.engine.Tracks(r.Frame.Time, c.tracker.Update(r.Frame)), r)
+	}
+	if r.Sample == nil {
+		return
+	}
+	alerts := c.engine.Sample(r.Frame.Time, r.Sample)
+	if !r.Sample.Decoded() {
+		r = nil // there is no snapshot to be had
+	}
+	c.save(ctx, alerts, r)
+}
+
 // tick lets time pass for the rules.
 func (c *Camera) tick(ctx context.Context, now time.Time) {
-	if last := c.stream.Stats().Last; now.Sub(last) < 2*time.Second {
+	st := c.stream.Stats()
+	if last := st.Last; now.Sub(last) < 2*time.Second {
 		// Frames end a camera's silence, whether a worker analyses them or not.
 		c.save(ctx, c.engine.Activity(last), nil)
+		c.judgeClock(st)
+	} else {
+		c.engine.SetClock(health.Unknown, 0)
 	}
 	c.save(ctx, c.engine.Tick(now), nil)
+	if c.memoryDue(now) {
+		c.saveMemory(ctx)
+	}
+}
+
+// judgeClock compares the camera's clock with this machine's, if that can be relied on.
+func (c *Camera) judgeClock(st streams.Stats) {
+	if !clock.Synchronized() {
+		c.engine.SetClock(health.Unknown, 0)
+		return
+	}
+	c.engine.SetClock(health.JudgeClock(st.Captured, st.Last))
 }
 
 // save saves alerts, and requests a snapshot for those that open an incident at a frame.

@@ -92,13 +92,16 @@ func newPlayer(doc *firmwareconfig.Document, camera string, out io.Writer) (*pla
 }
 
 func (p *player) result(r wire.Result) error {
-	if !r.Analysed {
-		return nil
-	}
 	p.frames++
 	f := r.Frame
 	f.Time = time.Unix(0, 0).Add(f.PTS)
-	alerts := append(p.engine.Tick(f.Time), p.engine.Tracks(f.Time, p.tracker.Update(f))...)
+	alerts := p.engine.Tick(f.Time)
+	if r.Analysed {
+		alerts = append(alerts, p.engine.Tracks(f.Time, p.tracker.Update(f))...)
+	}
+	if r.Sample != nil {
+		alerts = append(alerts, p.engine.Sample(f.Time, r.Sample)...)
+	}
 	slices.SortStableFunc(alerts, func(a, b detection.Incident) int { return cmp.Compare(when(a), when(b)) })
 	for _, inc := range alerts {
 		if err := p.print(inc); err != nil {

@@ -48,6 +48,9 @@ type Control struct {
 
 	// Forget removes a device of a template until it is heard of again. It returns as Apply does.
 	Forget func(ctx context.Context, name string) (any, error)
+
+	// AcceptView makes what a camera shows now the view that it is to show. It returns as Apply does.
+	AcceptView func(ctx context.Context, name string) (any, error)
 }
 
 // Listen binds the control socket in dir. A socket that an earlier run has left is replaced; the
@@ -94,6 +97,10 @@ func (c Control) Serve(ctx context.Context, l net.Listener) error {
 	})
 	mux.HandleFunc("POST /forget", func(w http.ResponseWriter, r *http.Request) {
 		changes, err := c.Forget(ctx, r.URL.Query().Get("name"))
+		answer(w, changes, err)
+	})
+	mux.HandleFunc("POST /accept-view", func(w http.ResponseWriter, r *http.Request) {
+		changes, err := c.AcceptView(ctx, r.URL.Query().Get("name"))
 		answer(w, changes, err)
 	})
 	return serve(ctx, l, mux)
@@ -170,6 +177,11 @@ func Adopt(ctx context.Context, dir, name string, changes any) error {
 // Forget removes a device of a template from the edge that runs on dir, as Apply does.
 func Forget(ctx context.Context, dir, name string, changes any) error {
 	return change(ctx, dir, "/forget", name, nil, changes)
+}
+
+// AcceptView makes what a camera shows now the view that it is to show, at the edge that runs on dir, as Apply does.
+func AcceptView(ctx context.Context, dir, name string, changes any) error {
+	return change(ctx, dir, "/accept-view", name, nil, changes)
 }
 
 func change(ctx context.Context, dir, path, name string, data []byte, changes any) error {

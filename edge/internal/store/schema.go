@@ -14,7 +14,7 @@ import (
 
 // incidentMigrations are those of incidents.db.
 func incidentMigrations() []migration {
-	return []migration{statements(incidents1), statements(incidents2), statements(incidents3)}
+	return []migration{statements(incidents1), statements(incidents2), statements(incidents3), statements(incidents4)}
 }
 
 // telemetryMigrations are those of telemetry.db.

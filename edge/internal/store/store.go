@@ -173,7 +173,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 func (s *Store) incidentFile(existed bool) *file {
 	return &file{
 		name: "incidents.db", dir: s.o.Dir, synchronous: "FULL", pages: s.o.incidentPages, checkBelow: 64 << 20, existed: existed,
-		migrations: incidentMigrations(), tables: []string{"incidents", "outbox", "held", "evidence", "set_aside", "pending"},
+		migrations: incidentMigrations(), tables: []string{"incidents", "outbox", "held", "evidence", "set_aside", "pending", "learned"},
 		logger: s.o.Logger, now: s.o.Now, reserve: s.reserve, load: loadIncidents, lost: s.lostAlerts,
 	}
 }

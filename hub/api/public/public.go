@@ -46,6 +46,7 @@ type Rule struct {
 	Value     *float64            `json:"value,omitempty"`
 	Direction detection.Direction `json:"direction,omitempty"`
 	Classes   []string            `json:"classes,omitempty"`
+	Problems  []string            `json:"problems,omitempty" doc:"of a rule of the kind health: those that it looks for; the class of its incidents is one of them"`
 	ForMS     int64               `json:"for_ms,omitempty"`
 
 	CoolDownMS int64 `json:"cool_down_ms,omitempty" doc:"least time between two incidents that open"`

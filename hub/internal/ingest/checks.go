@@ -156,7 +156,7 @@ func clipTitle(t *devices.Title) *devices.Title {
 
 // rule bounds what is shown of a rule.
 func rule(r *api.Rule) error {
-	if len(r.Classes) > maxRules {
+	if len(r.Classes) > maxRules || len(r.Problems) > maxRules {
 		return tooMany("classes of "+clip(r.Name), maxRules)
 	}
 	r.Title = clipTitle(r.Title)
@@ -164,6 +164,9 @@ func rule(r *api.Rule) error {
 	r.Kind, r.Severity = detection.RuleKind(clip(string(r.Kind))), detection.Severity(clip(string(r.Severity)))
 	for i := range r.Classes {
 		r.Classes[i] = clip(r.Classes[i])
+	}
+	for i := range r.Problems {
+		r.Problems[i] = clip(r.Problems[i])
 	}
 	return nil
 }

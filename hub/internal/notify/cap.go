@@ -242,7 +242,7 @@ func capCategory(kind string) string {
 		return "Security"
 	case "above", "below":
 		return "Safety"
-	case "silence":
+	case "silence", "health":
 		return "Infra"
 	}
 	return "Other"

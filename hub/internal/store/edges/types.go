@@ -70,6 +70,7 @@ type Rule struct {
 	Value     *float64            `json:"value,omitempty"`
 	Direction detection.Direction `json:"direction,omitempty"`
 	Classes   []string            `json:"classes,omitempty"`
+	Problems  []string            `json:"problems,omitempty"`
 	ForMS     int64               `json:"for_ms,omitempty"`
 
 	CoolDownMS int64 `json:"cool_down_ms,omitempty"`

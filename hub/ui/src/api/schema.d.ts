@@ -2292,6 +2292,8 @@ export interface components {
             for_ms?: number;
             kind: string;
             name: string;
+            /** @description of a rule of the kind health: those that it looks for; the class of its incidents is one of them */
+            problems?: string[] | null;
             severity: string;
             /** @description what people call it; absent: its name */
             title?: components["schemas"]["Title"];
