@@ -65,6 +65,9 @@ function plainTitle(i: Incident): string {
       break;
     case "silence":
       if (!ruled) return t("title.silence", { device });
+      break;
+    case "health": // one rule looks for several problems: its own title does not say what has happened
+      return maybe(`title.health.${i.class}`, { device }) ?? t("title.health", { device });
   }
   return ruled ? t("title.ruleAt", { rule, device }) : t("title.other", { rule, device });
 }

@@ -26,10 +26,18 @@ function condition(r: Rule, unit: string, deviceClass?: string): string {
       return t("devices.rule.zone", { what, lasting });
     case "line":
       return t("devices.rule.line", { what, way: maybe(`devices.rule.way.${r.direction ?? "any"}`) ?? "" });
+    case "health":
+      return t("devices.rule.health", { problems: either((r.problems ?? []).map((p) => maybe(`devices.rule.problem.${p}`) ?? p)), lasting });
     case "silence":
       return r.for_ms ? t("devices.rule.silence", { span: fmt.spanLong(r.for_ms) }) : t("devices.rule.silent");
   }
   return maybe(`kind.${r.kind}`) ?? ruleTitle(r);
+}
+
+/** "dark, covered or blurred" */
+function either(all: string[]): string {
+  const last = all.slice(-1).join("");
+  return all.length < 2 ? last : all.slice(0, -1).join(t("devices.rule.comma")) + t("devices.rule.or") + last;
 }
 
 const winds = ["n", "ne", "e", "se", "s", "sw", "w", "nw"] as const;

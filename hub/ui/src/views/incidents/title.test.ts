@@ -14,6 +14,8 @@ describe.each([
   ["above", make({ kind: "above", device: "river", value: 3.4, limit: 3.2, unit: "m" }), "River 3.4\u00a0m (limit 3.2)", "River 3.4\u00a0m（限值3.2）"],
   ["above that is over", make({ kind: "above", device: "river", value: 3.4, limit: 3.2, unit: "m", ...over(300) }), "River 3.4\u00a0m (limit 3.2), for 5\u00a0min", "River 3.4\u00a0m（限值3.2），持续5分钟"],
   ["silence that is over", make({ kind: "silence", device: "river", ...over(60) }), "No data: river, for 1\u00a0min", "River无数据，持续1分钟"],
+  ["camera that was covered", make({ kind: "health", class: "covered", device: "gate", ...over(60) }), "Camera covered: gate, for 1\u00a0min", "摄像机被遮挡：gate，持续1分钟"],
+  ["problem that is new", make({ kind: "health", class: "upside_down", device: "gate" }), "Camera problem: gate", "摄像机异常：gate"],
   ["report", make({ source: "report", kind: "report", title: "桥上有烟", ...over(60) }), "桥上有烟", "桥上有烟"],
 ])("%s", (_, incident, en, zh) => {
   test("in English", () => { prefs.language = "en"; expect(titleWords(incident)).toBe(en); });
