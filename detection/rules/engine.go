@@ -154,16 +154,19 @@ func (e *Engine) Reconfigure(specs []Spec, at time.Time) ([]detection.Incident, 
 	return closed, nil
 }
 
-// Tracks judges what a tracker made of the frame of time at and returns the alerts. A track whose
-// Last is not at was not detected in this frame.
-func (e *Engine) Tracks(at time.Time, tracks []detection.Track) []detection.Incident {
+// Frame judges a frame and what a tracker made of it, and returns the alerts. A track whose Last is not the
+// time of the frame was not detected in it.
+func (e *Engine) Frame(f detection.Frame, tracks []detection.Track) []detection.Incident {
 	e.newFrame = true
-	alerts := e.Activity(at)
-	now := e.frames.advance(at)
+	alerts := e.Activity(f.Time)
+	now := e.frames.advance(f.Time)
 	for i := range e.rules {
 		r := &e.rules[i]
 		if j, ok := r.judge.(FrameJudge); ok {
-			alerts = append(alerts, e.filter(r, j.Frame(now, at, tracks))...)
+			alerts = append(alerts, e.filter(r, j.Frame(now, f.Time, tracks))...)
+		}
+		if j, ok := r.judge.(DetectionJudge); ok {
+			alerts = append(alerts, e.filter(r, j.Detections(now, f.Time, f.Detections))...)
 		}
 	}
 	return alerts
@@ -249,7 +252,7 @@ func (e *Engine) Tick(now time.Time) []detection.Incident {
 }
 
 // Activity notes a sign of life of the device, whatever it sent, and returns the alerts that end
-// a silence. Tracks and Reading include it; a camera without object detection needs it.
+// a silence. Frame and Reading include it; a camera without object detection needs it.
 func (e *Engine) Activity(at time.Time) []detection.Incident {
 	e.newActive, e.activeAt = true, at
 	if e.ticks.started && at.After(e.ticks.last.Add(maxAhead)) {

@@ -81,7 +81,7 @@ func TestZoneLooksAtSizeAndClass(t *testing.T) {
 	show := func(seconds float64, class string, w float64) []detection.Incident {
 		tr := object(1, 0.5, 0.9, at(seconds))
 		tr.Class, tr.Box.W = class, w
-		return r.e.Tracks(at(seconds), []detection.Track{tr})
+		return r.e.Frame(detection.Frame{Time: at(seconds)}, []detection.Track{tr})
 	}
 	r.want(show(0, "car", 0.1))
 	r.want(show(1, "person", 0.04)) // 0.04 x 0.2 is too small
@@ -94,7 +94,7 @@ func TestCoastingTracksAreNotInside(t *testing.T) {
 	r := newRig(t, zoneSpec())
 	tr := object(1, 0.5, 0.9, at(0))
 	for i := range 50 { // returned by the tracker, but last seen at 0
-		r.want(r.e.Tracks(at(float64(i)/10), []detection.Track{tr}))
+		r.want(r.e.Frame(detection.Frame{Time: at(float64(i) / 10)}, []detection.Track{tr}))
 	}
 }
 
@@ -223,7 +223,7 @@ func TestLineCountsWhatWasSeenBeforeItWasATrack(t *testing.T) {
 	r := newRig(t, lineSpec())
 	tr := object(1, 0.5, 0.7, at(1))
 	tr.Trail = []detection.Point{{X: 0.5, Y: 0.4}, {X: 0.5, Y: 0.55}, {X: 0.5, Y: 0.7}}
-	r.want(r.e.Tracks(at(1), []detection.Track{tr}), "opened gate 1.0 down")
+	r.want(r.e.Frame(detection.Frame{Time: at(1)}, []detection.Track{tr}), "opened gate 1.0 down")
 }
 
 func TestLineCountsPiecesOnce(t *testing.T) {
@@ -235,7 +235,7 @@ func TestLineCountsPiecesOnce(t *testing.T) {
 		lamp := object(2, 0.52, y-0.03, at(float64(i)/10))
 		lamp.Box.X, lamp.Box.Y, lamp.Box.W, lamp.Box.H = 0.5, y-0.08, 0.04, 0.05
 		lamp.Trail = []detection.Point{lamp.Box.Foot()}
-		alerts = append(alerts, r.e.Tracks(at(float64(i)/10), []detection.Track{car, lamp})...)
+		alerts = append(alerts, r.e.Frame(detection.Frame{Time: at(float64(i) / 10)}, []detection.Track{car, lamp})...)
 	}
 	r.want(alerts, "opened gate 1.2 down")
 }

@@ -9,8 +9,9 @@ import (
 )
 
 // Judge is one rule at work: it decides when its incidents open, change and close, and returns
-// an alert for each of these. A judge also implements those of FrameJudge, ReadingJudge,
-// RetainedJudge, PendingJudge, TickJudge, SampleJudge and ActivityJudge whose input it needs. The engine calls it from one goroutine.
+// an alert for each of these. A judge also implements those of FrameJudge, DetectionJudge,
+// ReadingJudge, RetainedJudge, PendingJudge, TickJudge, SampleJudge and ActivityJudge whose input it needs. The engine
+// calls it from one goroutine.
 type Judge interface {
 	// Open returns the open incidents.
 	Open() []detection.Incident
@@ -25,6 +26,13 @@ type FrameJudge interface {
 	// Frame takes the confirmed tracks at a frame's time. A track whose Last is not at was not
 	// detected in this frame. now is the time since the engine's first frame.
 	Frame(now time.Duration, at time.Time, tracks []detection.Track) []detection.Incident
+}
+
+// DetectionJudge judges what was detected in a frame, whether a track was made of it or not.
+type DetectionJudge interface {
+	// Detections takes the detections of the frame of time at, as the worker sent them: their numbers have not
+	// been checked. now is the time since the engine's first frame.
+	Detections(now time.Duration, at time.Time, found []detection.Detection) []detection.Incident
 }
 
 // ReadingJudge judges readings of good quality, with finite values, in the order of their times.

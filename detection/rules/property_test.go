@@ -63,7 +63,24 @@ func (o *odd) step(e *Engine) []detection.Incident {
 		}
 		return e.Reading(r, o.now)
 	}
-	return e.Tracks(o.now, o.tracks())
+	return e.Frame(o.frame())
+}
+
+// frame returns a frame whose detections are those of its tracks, some of them of other classes.
+func (o *odd) frame() (detection.Frame, []detection.Track) {
+	f := detection.Frame{Time: o.now}
+	tracks := o.tracks()
+	for _, tr := range tracks {
+		d := detection.Detection{Class: tr.Class, Score: o.rng.Float64(), Box: tr.Box}
+		switch o.rng.IntN(20) {
+		case 0, 1, 2, 3, 4:
+			d.Class = "smoke"
+		case 5:
+			d.Class, d.Score = "fire", math.NaN()
+		}
+		f.Detections = append(f.Detections, d)
+	}
+	return f, tracks
 }
 
 func (o *odd) tracks() []detection.Track {
@@ -156,7 +173,7 @@ func FuzzEngine(f *testing.F) {
 			now := at(float64(i) / 4)
 			tr := object(1, p.X, p.Y, now)
 			tr.Trail = append(tr.Trail, detection.Point{X: bx, Y: by}, p)
-			if err := r.log.take(r.e.Tracks(now, []detection.Track{tr})); err != nil {
+			if err := r.log.take(r.e.Frame(detection.Frame{Time: now}, []detection.Track{tr})); err != nil {
 				t.Fatal(err)
 			}
 			if err := r.log.take(r.read(reading(float64(i), ax))); err != nil {

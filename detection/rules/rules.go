@@ -7,9 +7,8 @@
 //
 // An Engine holds the rules of one device. It is a plain state machine: it has no goroutine and
 // no clock. What it returns are alerts to be stored and sent: the whole incident, its Version one
-// higher than before. Nothing follows the alert that closes an incident. Zone, above, below and
-// silence rules have at most one open incident each, line rules one for each crossing, health rules one for each problem. A rule with a
-// cool-down opens its next incident only when that long has passed since it opened the one before: an
+// higher than before. Nothing follows the alert that closes an incident. A rule has at most
+// one open incident; only a line has one for each crossing, and health one for each problem. A rule with a cool-down opens its next incident only when that long has passed since it opened the one before: an
 // incident that is still open then opens late, and those that are over are counted by the next one. The
 // cool-down itself does not survive a restart of the edge.
 //

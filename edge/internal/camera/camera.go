@@ -353,7 +353,7 @@ func (c *Camera) judge(ctx context.Context) error {
 // judgeResult judges what a worker has found in a frame.
 func (c *Camera) judgeResult(ctx context.Context, r *wire.Result) {
 	if r.Analysed {
-		c.save(ctx, c.engine.Tracks(r.Frame.Time, c.tracker.Update(r.Frame)), r)
+		c.save(ctx, c.engine.Frame(r.Frame, c.tracker.Update(r.Frame)), r)
 	}
 	if r.Sample == nil {
 		return

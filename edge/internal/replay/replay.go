@@ -97,7 +97,7 @@ func (p *player) result(r wire.Result) error {
 	f.Time = time.Unix(0, 0).Add(f.PTS)
 	alerts := p.engine.Tick(f.Time)
 	if r.Analysed {
-		alerts = append(alerts, p.engine.Tracks(f.Time, p.tracker.Update(f))...)
+		alerts = append(alerts, p.engine.Frame(f, p.tracker.Update(f))...)
 	}
 	if r.Sample != nil {
 		alerts = append(alerts, p.engine.Sample(f.Time, r.Sample)...)
