@@ -65,10 +65,11 @@ type RuleKind string
 
 // The kinds of rules of rules.Standard.
 const (
-	Zone    RuleKind = "zone"    // a track of a least size inside a polygon for a time
-	Line    RuleKind = "line"    // a track crosses a line in a direction
-	Above   RuleKind = "above"   // a reading above a value, until below another
-	Below   RuleKind = "below"   // a reading below a value, until above another
-	Silence RuleKind = "silence" // no sign of life of the device for a time
-	Health  RuleKind = "health"  // a camera shows nothing, or not what it should
+	Zone      RuleKind = "zone"      // a track of a least size inside a polygon for a time
+	Line      RuleKind = "line"      // a track crosses a line in a direction
+	Loitering RuleKind = "loitering" // a track stays inside a polygon for a time
+	Above     RuleKind = "above"     // a reading above a value, until below another
+	Below     RuleKind = "below"     // a reading below a value, until above another
+	Silence   RuleKind = "silence"   // no sign of life of the device for a time
+	Health    RuleKind = "health"    // a camera shows nothing, or not what it should
 )

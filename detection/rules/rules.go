@@ -38,6 +38,7 @@ func Standard() Registry {
 	return Registry{
 		zoneKind(),
 		lineKind(),
+		loiteringKind(),
 		aboveKind(),
 		belowKind(),
 		silenceKind(),

@@ -42,6 +42,11 @@ func titled(plain func(inc detection.Incident, n Names) string) func(detection.I
 	}
 }
 
+// called returns the description of incidents of a kind that has a name of its own: "loitering: bus station".
+func called(what string) func(detection.Incident, Names) string {
+	return titled(func(inc detection.Incident, n Names) string { return what + ": " + n.Device.Or(inc.Device) })
+}
+
 // classOf returns the class of the object that an incident is about.
 func classOf(inc detection.Incident) string {
 	if inc.Class == "" {

@@ -39,6 +39,11 @@ func (t *tracked) counts(class string) bool {
 	return len(t.classes) == 0 || class == detection.Motion || slices.Contains(t.classes, class)
 }
 
+// within reports whether the rule counts tr, and its foot is in area.
+func (t *tracked) within(area detection.Polygon, tr detection.Track) bool {
+	return t.counts(tr.Class) && tr.Box.Area() >= t.minSize && area.Contains(tr.Box.Foot())
+}
+
 // points reads a list of [x, y] in fractions of the frame.
 func points(dst *[]detection.Point, limit int) param.Reader {
 	return func(v param.Value) bool {
