@@ -39,6 +39,7 @@ func Standard() Registry {
 		zoneKind(),
 		lineKind(),
 		loiteringKind(),
+		wrongWayKind(),
 		aboveKind(),
 		belowKind(),
 		silenceKind(),
