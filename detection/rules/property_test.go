@@ -22,7 +22,7 @@ func everyKind() []Spec {
 	return []Spec{
 		zoneSpec(), whole, lineSpec(), slant, floodSpec(),
 		loiteringSpec(func(t *loiteringTerms) { t.hold, t.gap = 3*time.Second, 2*time.Second }),
-		wrongWaySpec(),
+		wrongWaySpec(), crowdSpec(func(t *crowdTerms) { t.hold = 200 * time.Millisecond }),
 
 		spec("cold", detection.Minor, &thresholdTerms{sign: -1, value: 2, clear: &three}),
 		spec("silent", detection.Minor, &silenceTerms{hold: 20 * time.Second}),

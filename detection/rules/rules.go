@@ -40,6 +40,7 @@ func Standard() Registry {
 		lineKind(),
 		loiteringKind(),
 		wrongWayKind(),
+		crowdKind(),
 		aboveKind(),
 		belowKind(),
 		silenceKind(),

@@ -39,6 +39,8 @@ func spec(name string, severity detection.Severity, terms Terms) Spec {
 		s.Kind = detection.Loitering
 	case *wrongWayTerms:
 		s.Kind = detection.WrongWay
+	case *crowdTerms:
+		s.Kind = detection.Crowd
 	case *silenceTerms:
 		s.Kind = detection.Silence
 	case *thresholdTerms:
@@ -223,7 +225,7 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("two kinds are called %s", name)
 		}
 	}
-	want := []detection.RuleKind{detection.Zone, detection.Line, detection.Loitering, detection.WrongWay, detection.Silence, detection.Health}
+	want := []detection.RuleKind{detection.Zone, detection.Line, detection.Loitering, detection.WrongWay, detection.Crowd, detection.Silence, detection.Health}
 	if got := all.For(devices.Camera).Names(); !slices.Equal(got, want) {
 		t.Errorf("a camera may have %v, want %v", got, want)
 	}
@@ -244,6 +246,8 @@ func TestTitles(t *testing.T) {
 		"Loitering: bus station":             {detection.Incident{Kind: detection.Zone, Rule: "r", Device: "d"}, Names{Device: devices.Title{En: "bus station", Zh: "汽车站"}, Rule: devices.Title{En: "loitering"}}},
 		"Loitering: bus stop":                {detection.Incident{Kind: detection.Loitering, Rule: "r", Device: "d", Class: "person"}, Names{Device: devices.Title{En: "bus stop"}}},
 		"Wrong way: bridge":                  {detection.Incident{Kind: detection.WrongWay, Device: "bridge", Class: "car"}, plain},
+		"Crowd: market 14 (limit 10)":        {detection.Incident{Kind: detection.Crowd, Device: "market", Value: value(14), Limit: value(10)}, plain},
+		"Crush: market 14 (limit 10)":        {detection.Incident{Kind: detection.Crowd, Device: "market", Value: value(14), Limit: value(10)}, Names{Rule: devices.Title{En: "crush"}}},
 		"Gate line crossed (car)":            {detection.Incident{Kind: detection.Line, Rule: "gate", Device: "street", Class: "car"}, plain},
 		"Road line crossed":                  {detection.Incident{Kind: detection.Line, Rule: "r", Device: "street"}, Names{Rule: devices.Title{En: "road line"}}},
 		"River 3.4 m (limit 3.2)":            {detection.Incident{Kind: detection.Above, Rule: "flood", Device: "river", Value: value(3.4), Limit: value(3.2), Unit: "m"}, plain},

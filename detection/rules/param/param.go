@@ -106,6 +106,23 @@ func Number(dst *float64, least, most float64) Reader {
 	}
 }
 
+// Whole reads a whole number from least to most.
+func Whole(dst *int, least, most int) Reader {
+	return func(v Value) bool {
+		s, ok := v.Text()
+		if !ok {
+			return false
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(s))
+		if err != nil || n < least || n > most {
+			v.Fail(fmt.Sprintf("a whole number from %d to %d", least, most), "")
+			return false
+		}
+		*dst = n
+		return true
+	}
+}
+
 // OptionalNumber reads any finite number into a new variable.
 func OptionalNumber(dst **float64) Reader {
 	return func(v Value) bool {
