@@ -41,6 +41,7 @@ func Standard() Registry {
 		loiteringKind(),
 		wrongWayKind(),
 		crowdKind(),
+		stoppedKind(),
 		aboveKind(),
 		belowKind(),
 		silenceKind(),

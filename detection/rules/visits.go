@@ -28,6 +28,9 @@ type visit struct {
 	seen        time.Time     // the time of the frame of last
 	box         detection.Box // in the frame of last
 	counted     bool          // an incident counts it
+
+	stood    detection.Box // where it has stood; zero: nowhere yet
+	standing time.Duration // since when
 }
 
 // visits are those of all objects in one area. An object may be outside, or not be detected, for a gap:
