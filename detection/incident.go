@@ -71,6 +71,7 @@ const (
 	WrongWay  RuleKind = "wrong-way" // a track inside a polygon moves against the allowed direction
 	Crowd     RuleKind = "crowd"     // more tracks than a limit inside a polygon for a time
 	Stopped   RuleKind = "stopped"   // a vehicle's track stands inside a polygon for a time
+	Absence   RuleKind = "absence"   // nobody's track inside a polygon for a time
 	Above     RuleKind = "above"     // a reading above a value, until below another
 	Below     RuleKind = "below"     // a reading below a value, until above another
 	Silence   RuleKind = "silence"   // no sign of life of the device for a time

@@ -42,6 +42,7 @@ func Standard() Registry {
 		wrongWayKind(),
 		crowdKind(),
 		stoppedKind(),
+		absenceKind(),
 		aboveKind(),
 		belowKind(),
 		silenceKind(),

@@ -19,6 +19,9 @@ const shortestClear = 100 * time.Millisecond
 // maxClasses bounds the classes that a rule names.
 const maxClasses = 100
 
+// person is what models call people.
+const person = "person"
+
 // tracked are the terms that all rules about tracks have.
 type tracked struct {
 	classes []string      // what counts; empty: anything. Tracks of class detection.Motion always count
