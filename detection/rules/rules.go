@@ -43,6 +43,7 @@ func Standard() Registry {
 		crowdKind(),
 		stoppedKind(),
 		absenceKind(),
+		leftKind(),
 		aboveKind(),
 		belowKind(),
 		silenceKind(),

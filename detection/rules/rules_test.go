@@ -45,6 +45,8 @@ func spec(name string, severity detection.Severity, terms Terms) Spec {
 		s.Kind = detection.Stopped
 	case *absenceTerms:
 		s.Kind = detection.Absence
+	case *leftTerms:
+		s.Kind = detection.ObjectLeft
 	case *silenceTerms:
 		s.Kind = detection.Silence
 	case *thresholdTerms:
@@ -229,7 +231,7 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("two kinds are called %s", name)
 		}
 	}
-	want := []detection.RuleKind{detection.Zone, detection.Line, detection.Loitering, detection.WrongWay, detection.Crowd, detection.Stopped, detection.Absence, detection.Silence, detection.Health}
+	want := []detection.RuleKind{detection.Zone, detection.Line, detection.Loitering, detection.WrongWay, detection.Crowd, detection.Stopped, detection.Absence, detection.ObjectLeft, detection.Silence, detection.Health}
 	if got := all.For(devices.Camera).Names(); !slices.Equal(got, want) {
 		t.Errorf("a camera may have %v, want %v", got, want)
 	}
@@ -254,6 +256,7 @@ func TestTitles(t *testing.T) {
 		"Crush: market 14 (limit 10)":        {detection.Incident{Kind: detection.Crowd, Device: "market", Value: value(14), Limit: value(10)}, Names{Rule: devices.Title{En: "crush"}}},
 		"Stopped vehicle: bus stop":          {detection.Incident{Kind: detection.Stopped, Device: "d", Class: "car"}, Names{Device: devices.Title{En: "bus stop"}}},
 		"Nobody at the post: gate":           {detection.Incident{Kind: detection.Absence, Device: "gate"}, plain},
+		"Object left: hall":                  {detection.Incident{Kind: detection.ObjectLeft, Device: "hall", Class: "suitcase"}, plain},
 		"Gate line crossed (car)":            {detection.Incident{Kind: detection.Line, Rule: "gate", Device: "street", Class: "car"}, plain},
 		"Road line crossed":                  {detection.Incident{Kind: detection.Line, Rule: "r", Device: "street"}, Names{Rule: devices.Title{En: "road line"}}},
 		"River 3.4 m (limit 3.2)":            {detection.Incident{Kind: detection.Above, Rule: "flood", Device: "river", Value: value(3.4), Limit: value(3.2), Unit: "m"}, plain},

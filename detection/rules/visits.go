@@ -31,6 +31,9 @@ type visit struct {
 
 	stood    detection.Box // where it has stood; zero: nowhere yet
 	standing time.Duration // since when
+
+	known bool          // it stood there from the beginning; for what is left
+	alone time.Duration // when somebody was near it last; for what is left
 }
 
 // visits are those of all objects in one area. An object may be outside, or not be detected, for a gap:
