@@ -65,16 +65,17 @@ type RuleKind string
 
 // The kinds of rules of rules.Standard.
 const (
-	Zone       RuleKind = "zone"      // a track of a least size inside a polygon for a time
-	Line       RuleKind = "line"      // a track crosses a line in a direction
-	Loitering  RuleKind = "loitering" // a track stays inside a polygon for a time
-	WrongWay   RuleKind = "wrong-way" // a track inside a polygon moves against the allowed direction
-	Crowd      RuleKind = "crowd"     // more tracks than a limit inside a polygon for a time
-	Stopped    RuleKind = "stopped"   // a vehicle's track stands inside a polygon for a time
-	Absence    RuleKind = "absence"   // nobody's track inside a polygon for a time
-	ObjectLeft RuleKind = "left"      // a thing's track stands inside a polygon, where none was before, and nobody is near
-	Above      RuleKind = "above"     // a reading above a value, until below another
-	Below      RuleKind = "below"     // a reading below a value, until above another
-	Silence    RuleKind = "silence"   // no sign of life of the device for a time
-	Health     RuleKind = "health"    // a camera shows nothing, or not what it should
+	Zone          RuleKind = "zone"      // a track of a least size inside a polygon for a time
+	Line          RuleKind = "line"      // a track crosses a line in a direction
+	Loitering     RuleKind = "loitering" // a track stays inside a polygon for a time
+	WrongWay      RuleKind = "wrong-way" // a track inside a polygon moves against the allowed direction
+	Crowd         RuleKind = "crowd"     // more tracks than a limit inside a polygon for a time
+	Stopped       RuleKind = "stopped"   // a vehicle's track stands inside a polygon for a time
+	Absence       RuleKind = "absence"   // nobody's track inside a polygon for a time
+	ObjectLeft    RuleKind = "left"      // a thing's track stands inside a polygon, where none was before, and nobody is near
+	ObjectRemoved RuleKind = "removed"   // a thing's track that stood inside a polygon is gone
+	Above         RuleKind = "above"     // a reading above a value, until below another
+	Below         RuleKind = "below"     // a reading below a value, until above another
+	Silence       RuleKind = "silence"   // no sign of life of the device for a time
+	Health        RuleKind = "health"    // a camera shows nothing, or not what it should
 )

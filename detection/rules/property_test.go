@@ -24,7 +24,7 @@ func everyKind() []Spec {
 		loiteringSpec(func(t *loiteringTerms) { t.hold, t.gap = 3*time.Second, 2*time.Second }),
 		wrongWaySpec(), crowdSpec(func(t *crowdTerms) { t.hold = 200 * time.Millisecond }),
 		stoppedSpec(func(t *stoppedTerms) { t.hold, t.gap = time.Millisecond, 0 }), absenceSpec(),
-		leftSpec(func(t *leftTerms) { t.hold, t.gap = 300*time.Millisecond, 200*time.Millisecond }),
+		leftSpec(func(t *leftTerms) { t.hold, t.gap = 300*time.Millisecond, 200*time.Millisecond }), removedSpec(func(t *removedTerms) { t.settled, t.hold = 200*time.Millisecond, time.Second }),
 		spec("cold", detection.Minor, &thresholdTerms{sign: -1, value: 2, clear: &three}),
 		spec("silent", detection.Minor, &silenceTerms{hold: 20 * time.Second}),
 	}

@@ -44,6 +44,7 @@ func Standard() Registry {
 		stoppedKind(),
 		absenceKind(),
 		leftKind(),
+		removedKind(),
 		aboveKind(),
 		belowKind(),
 		silenceKind(),
