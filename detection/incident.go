@@ -74,6 +74,7 @@ const (
 	Absence       RuleKind = "absence"   // nobody's track inside a polygon for a time
 	ObjectLeft    RuleKind = "left"      // a thing's track stands inside a polygon, where none was before, and nobody is near
 	ObjectRemoved RuleKind = "removed"   // a thing's track that stood inside a polygon is gone
+	Sighting      RuleKind = "sighting"  // a class of the model detected in several of the last looks
 	Above         RuleKind = "above"     // a reading above a value, until below another
 	Below         RuleKind = "below"     // a reading below a value, until above another
 	Silence       RuleKind = "silence"   // no sign of life of the device for a time

@@ -130,7 +130,7 @@ func TestProblemsOfANewKindNameLineAndKey(t *testing.T) {
 		{"step: 2, ", ""}:                   `site.yml:6: sensors[0].rules[0].step: expected a value, found nothing`,
 		{"step: 2", "step: far"}:            `site.yml:6: sensors[0].rules[0].step: expected a number from 0 to 1000, found "far"`,
 		{"kind: jump", "kind: zone"}:        `site.yml:6: sensors[0].rules[0].kind: expected one of above, below, silence, jump for a sensor, found "zone"`,
-		{"kind: jump", "kind: leap"}:        `site.yml:6: sensors[0].rules[0].kind: expected one of zone, line, loitering, wrong-way, crowd, stopped, absence, left, removed, above, below, silence, health, jump, found "leap"`,
+		{"kind: jump", "kind: leap"}:        `site.yml:6: sensors[0].rules[0].kind: expected one of zone, line, loitering, wrong-way, crowd, stopped, absence, left, removed, sighting, above, below, silence, health, jump, found "leap"`,
 		{", calm: 0.1", ""}:                 "",
 		{"kind: jump", `kind: "${K}"`}:      "",
 		{"step: 2, calm: 0.1", "step: 0.2"}: `site.yml:6: sensors[0].rules[0].calm: expected a number not above step (0.2), found nothing`,

@@ -23,7 +23,7 @@ func everyKind() []Spec {
 		zoneSpec(), whole, lineSpec(), slant, floodSpec(),
 		loiteringSpec(func(t *loiteringTerms) { t.hold, t.gap = 3*time.Second, 2*time.Second }),
 		wrongWaySpec(), crowdSpec(func(t *crowdTerms) { t.hold = 200 * time.Millisecond }),
-		stoppedSpec(func(t *stoppedTerms) { t.hold, t.gap = time.Millisecond, 0 }), absenceSpec(),
+		stoppedSpec(func(t *stoppedTerms) { t.hold, t.gap = time.Millisecond, 0 }), absenceSpec(), sightingSpec(),
 		leftSpec(func(t *leftTerms) { t.hold, t.gap = 300*time.Millisecond, 200*time.Millisecond }), removedSpec(func(t *removedTerms) { t.settled, t.hold = 200*time.Millisecond, time.Second }),
 		spec("cold", detection.Minor, &thresholdTerms{sign: -1, value: 2, clear: &three}),
 		spec("silent", detection.Minor, &silenceTerms{hold: 20 * time.Second}),

@@ -45,6 +45,7 @@ func Standard() Registry {
 		absenceKind(),
 		leftKind(),
 		removedKind(),
+		sightingKind(),
 		aboveKind(),
 		belowKind(),
 		silenceKind(),
@@ -88,6 +89,7 @@ type Terms interface {
 // Description is what the hub shows of a rule, and what an edge needs to know to run it.
 type Description struct {
 	Detection bool                // it judges frames, so its camera needs a worker
+	Model     bool                // it opens nothing without an object model
 	Value     *float64            // the limit, in the sensor's unit
 	Direction detection.Direction // of crossings
 	Classes   []string            // of the tracks that count; empty: any

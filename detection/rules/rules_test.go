@@ -49,6 +49,8 @@ func spec(name string, severity detection.Severity, terms Terms) Spec {
 		s.Kind = detection.ObjectLeft
 	case *removedTerms:
 		s.Kind = detection.ObjectRemoved
+	case *sightingTerms:
+		s.Kind = detection.Sighting
 	case *silenceTerms:
 		s.Kind = detection.Silence
 	case *thresholdTerms:
@@ -233,7 +235,7 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("two kinds are called %s", name)
 		}
 	}
-	want := []detection.RuleKind{detection.Zone, detection.Line, detection.Loitering, detection.WrongWay, detection.Crowd, detection.Stopped, detection.Absence, detection.ObjectLeft, detection.ObjectRemoved, detection.Silence, detection.Health}
+	want := []detection.RuleKind{detection.Zone, detection.Line, detection.Loitering, detection.WrongWay, detection.Crowd, detection.Stopped, detection.Absence, detection.ObjectLeft, detection.ObjectRemoved, detection.Sighting, detection.Silence, detection.Health}
 	if got := all.For(devices.Camera).Names(); !slices.Equal(got, want) {
 		t.Errorf("a camera may have %v, want %v", got, want)
 	}
@@ -260,6 +262,7 @@ func TestTitles(t *testing.T) {
 		"Nobody at the post: gate":           {detection.Incident{Kind: detection.Absence, Device: "gate"}, plain},
 		"Object left: hall":                  {detection.Incident{Kind: detection.ObjectLeft, Device: "hall", Class: "suitcase"}, plain},
 		"Object removed: hall":               {detection.Incident{Kind: detection.ObjectRemoved, Device: "hall", Class: "suitcase"}, plain},
+		"Smoke seen: yard":                   {detection.Incident{Kind: detection.Sighting, Device: "yard", Class: "smoke"}, plain},
 		"Gate line crossed (car)":            {detection.Incident{Kind: detection.Line, Rule: "gate", Device: "street", Class: "car"}, plain},
 		"Road line crossed":                  {detection.Incident{Kind: detection.Line, Rule: "r", Device: "street"}, Names{Rule: devices.Title{En: "road line"}}},
 		"River 3.4 m (limit 3.2)":            {detection.Incident{Kind: detection.Above, Rule: "flood", Device: "river", Value: value(3.4), Limit: value(3.2), Unit: "m"}, plain},
