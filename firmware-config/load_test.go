@@ -120,8 +120,8 @@ func TestSite(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantRules := []string{
-		"yard zone moderate {tracked:{classes:[person] minSize:0.01 clear:3000000000} area:[{X:0.1 Y:0.4} {X:0.9 Y:0.4} {X:0.9 Y:1} {X:0.1 Y:1}] hold:1000000000}",
-		"gate line minor {tracked:{classes:[] minSize:0 clear:3000000000} at:{A:{X:0.2 Y:0.5} B:{X:0.8 Y:0.5}} direction:down}",
+		"yard zone moderate {tracked:{classes:[person] minSize:0.01 minTall:{near:{y:0 height:0} far:{y:0 height:0}} clear:3000000000} area:[{X:0.1 Y:0.4} {X:0.9 Y:0.4} {X:0.9 Y:1} {X:0.1 Y:1}] hold:1000000000}",
+		"gate line minor {tracked:{classes:[] minSize:0 minTall:{near:{y:0 height:0} far:{y:0 height:0}} clear:3000000000} at:{A:{X:0.2 Y:0.5} B:{X:0.8 Y:0.5}} direction:down}",
 		"flood above severe value 3.2 {detection:false direction: classes:[] for:10s}",
 		"silent silence minor {hold:300000000000}",
 	}
@@ -186,8 +186,8 @@ func TestDefaultsAndEnvironment(t *testing.T) {
 		t.Errorf("transport %q", got)
 	}
 	for text, s := range map[string]rules.Spec{
-		"a zone extreme {tracked:{classes:[] minSize:0 clear:3000000000} area:[{X:0 Y:0} {X:1 Y:0} {X:1 Y:1} {X:0.5 Y:0.5} {X:0 Y:1}] hold:0}": doc.Cameras[0].Rules[0],
-		"b line minor {tracked:{classes:[person car] minSize:0 clear:60000000000} at:{A:{X:0 Y:0} B:{X:1 Y:1}} direction:left}":                doc.Cameras[0].Rules[1],
+		"a zone extreme {tracked:{classes:[] minSize:0 minTall:{near:{y:0 height:0} far:{y:0 height:0}} clear:3000000000} area:[{X:0 Y:0} {X:1 Y:0} {X:1 Y:1} {X:0.5 Y:0.5} {X:0 Y:1}] hold:0}": doc.Cameras[0].Rules[0],
+		"b line minor {tracked:{classes:[person car] minSize:0 minTall:{near:{y:0 height:0} far:{y:0 height:0}} clear:60000000000} at:{A:{X:0 Y:0} B:{X:1 Y:1}} direction:left}":                doc.Cameras[0].Rules[1],
 		"frost below minor value -2 {detection:false direction: classes:[] for:0s}":                                                            doc.Sensors[1].Rules[0],
 	} {
 		if got := ruleText(s); got != text {

@@ -214,7 +214,7 @@ func (l *line) follow(tr detection.Track) (detection.Direction, bool) {
 		box := tr.Box
 		box.X, box.Y = foot.X-box.W/2, foot.Y-box.H
 		from, to, ok := p.step(l.at, box, margin)
-		if !ok || !l.counts(tr.Class) || !(max(area, p.area) >= l.minSize) {
+		if !ok || !l.counts(tr.Class) || !(max(area, p.area) >= l.minSize) || !l.minTall.allows(box) {
 			continue
 		}
 		if d, wanted := l.crossed(from, to); wanted {

@@ -26,6 +26,7 @@ const person = "person"
 type tracked struct {
 	classes []string      // what counts; empty: anything. Tracks of class detection.Motion always count
 	minSize float64       // least area of the box as a fraction of the frame, 0..1
+	minTall perspective   // least height of the box, by where its foot is
 	clear   time.Duration // how long the condition must be over
 }
 
@@ -33,6 +34,7 @@ func (t *tracked) params() []param.Param {
 	return []param.Param{
 		param.Optional("classes", param.Texts(&t.classes, maxClasses)),
 		param.Optional("min_size", param.Number(&t.minSize, 0, 1)),
+		param.Optional("min_height", t.minTall.read),
 		param.Optional("clear", param.Duration(&t.clear, shortestClear, param.Longest)),
 	}
 }
@@ -44,7 +46,7 @@ func (t *tracked) counts(class string) bool {
 
 // within reports whether the rule counts tr, and its foot is in area.
 func (t *tracked) within(area detection.Polygon, tr detection.Track) bool {
-	return t.counts(tr.Class) && tr.Box.Area() >= t.minSize && area.Contains(tr.Box.Foot())
+	return t.counts(tr.Class) && tr.Box.Area() >= t.minSize && t.minTall.allows(tr.Box) && area.Contains(tr.Box.Foot())
 }
 
 // points reads a list of [x, y] in fractions of the frame.

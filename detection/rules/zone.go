@@ -122,7 +122,7 @@ func (z *zone) Frame(now time.Duration, at time.Time, tracks []detection.Track) 
 // inside updates tr's stay and reports whether it is inside now.
 func (z *zone) inside(now time.Duration, tr detection.Track) bool {
 	s := z.stays[tr.ID]
-	if z.counts(tr.Class) && tr.Box.Area() >= z.minSize && z.area.Contains(tr.Box.Foot()) {
+	if z.within(z.area, tr) {
 		if s == nil {
 			s = &stay{since: now}
 			z.stays[tr.ID] = s
