@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"syscall"
+	"time"
 	_ "time/tzdata" // an appliance may have no database of time zones
 
 	"golang.org/x/sys/unix"
@@ -43,7 +44,9 @@ const usage = `usage:
   edge forget NAME [--data DIR]                                    remove a device of a template, until it is heard of again
   edge accept-view CAMERA [--data DIR]                             what the camera shows now is what it is to show: it was moved on purpose
   edge enrol  URL TOKEN [--data DIR]                               make this edge known to a hub
-  edge replay --config FILE --camera NAME VIDEO [--worker FILE]    run a camera's rules over a video file
+  edge replay --config FILE --camera NAME VIDEO [--at TIME] [--worker FILE]
+                                                                   run a camera's rules over a video file; --at: when it
+                                                                   begins, such as 2026-11-30T22:00, for rules' schedules
   edge model check FILE [--labels FILE] [--threads N] [--worker FILE]
                                                                    say whether an object model can be used, and how fast it is
   edge version
@@ -323,6 +326,7 @@ func (f *flags) replay(ctx context.Context, args []string, out io.Writer) error 
 	f.withConfig()
 	f.withWorker()
 	f.set.StringVar(&f.camera, "camera", "", "`name` of the camera whose rules are run")
+	at := f.set.String("at", "", "`time` at which the video begins, in the document's time zone; schedules do not count without it")
 	if err := f.parse(args, 1); err != nil {
 		return err
 	}
@@ -330,11 +334,29 @@ func (f *flags) replay(ctx context.Context, args []string, out io.Writer) error 
 	if err != nil {
 		return err
 	}
-	worker, err := findWorker(f.worker)
-	if err != nil {
+	o := replay.Options{Document: doc, Camera: f.camera, Video: f.args[0], Out: out}
+	if *at != "" {
+		if o.Start, err = localTime(*at, doc.TimeZone); err != nil {
+			return err
+		}
+	}
+	if o.Worker, err = findWorker(f.worker); err != nil {
 		return err
 	}
-	return replay.Run(ctx, doc, f.camera, f.args[0], out, worker)
+	return replay.Run(ctx, o)
+}
+
+// localTime reads a time such as 2026-11-30T22:00 in a time zone; an empty one is UTC.
+func localTime(text, zone string) (time.Time, error) {
+	location, err := time.LoadLocation(zone)
+	if err != nil {
+		return time.Time{}, err
+	}
+	t, err := time.ParseInLocation("2006-01-02T15:04", text, location)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("--at: expected a time such as 2026-11-30T22:00, found %q", text)
+	}
+	return t, nil
 }
 
 // findWorker returns the path of the worker's program.

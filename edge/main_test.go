@@ -64,6 +64,7 @@ func TestCommands(t *testing.T) {
 		{args: "run --config " + good + " --worker /nowhere", err: "there is no worker program"},
 		{args: "run --status 0.0.0.0:9101 --config " + good, err: "expected a loopback address"},
 		{args: "replay --config " + good + " --camera yard --worker " + os.Args[0] + " x.mp4", err: "the document has no camera"},
+		{args: "replay --config " + good + " --camera yard --at noon --worker " + os.Args[0] + " x.mp4", err: "expected a time such as 2026-11-30T22:00"},
 		{args: "apply", usage: true},
 		{args: "apply " + good + " --data " + t.TempDir(), err: "no edge runs on the data directory"},
 		{args: "status x", usage: true},

@@ -26,6 +26,9 @@ type Document struct {
 
 	Title devices.Title `yaml:"title"` // of the site
 
+	TimeZone  string     `yaml:"time_zone"` // of the IANA database; of the schedules
+	Schedules []Schedule `yaml:"schedules"`
+
 	MQTT      MQTT      `yaml:"mqtt"`
 	Detection Detection `yaml:"detection"`
 	Cameras   []Camera  `yaml:"cameras"`

@@ -126,7 +126,7 @@ func TestProblemsOfANewKindNameLineAndKey(t *testing.T) {
 	kinds := append(rules.Standard(), jumpKind())
 	for change, want := range map[[2]string]string{
 		{"calm: 0.1", "calm: 3"}:            `site.yml:6: sensors[0].rules[0].calm: expected a number not above step (2), found "3"`,
-		{"calm: 0.1", "polygon: 3"}:         `site.yml:6: sensors[0].rules[0].polygon: expected one of the keys calm, cool_down, kind, name, severity, step, title, found the unknown key "polygon"`,
+		{"calm: 0.1", "polygon: 3"}:         `site.yml:6: sensors[0].rules[0].polygon: expected one of the keys calm, cool_down, kind, name, schedule, severity, step, title, found the unknown key "polygon"`,
 		{"step: 2, ", ""}:                   `site.yml:6: sensors[0].rules[0].step: expected a value, found nothing`,
 		{"step: 2", "step: far"}:            `site.yml:6: sensors[0].rules[0].step: expected a number from 0 to 1000, found "far"`,
 		{"kind: jump", "kind: zone"}:        `site.yml:6: sensors[0].rules[0].kind: expected one of above, below, silence, jump for a sensor, found "zone"`,

@@ -99,6 +99,8 @@ type parser struct {
 	kinds    rules.Registry
 	problems Problems
 
+	schedules []Schedule // that rules may name
+
 	brokerValues     []value // of the entries of mqtt.brokers
 	brokerReferences []brokerReference
 }

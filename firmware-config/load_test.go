@@ -188,7 +188,7 @@ func TestDefaultsAndEnvironment(t *testing.T) {
 	for text, s := range map[string]rules.Spec{
 		"a zone extreme {tracked:{classes:[] minSize:0 minTall:{near:{y:0 height:0} far:{y:0 height:0}} clear:3000000000} area:[{X:0 Y:0} {X:1 Y:0} {X:1 Y:1} {X:0.5 Y:0.5} {X:0 Y:1}] hold:0}": doc.Cameras[0].Rules[0],
 		"b line minor {tracked:{classes:[person car] minSize:0 minTall:{near:{y:0 height:0} far:{y:0 height:0}} clear:60000000000} at:{A:{X:0 Y:0} B:{X:1 Y:1}} direction:left}":                doc.Cameras[0].Rules[1],
-		"frost below minor value -2 {detection:false direction: classes:[] for:0s}":                                                            doc.Sensors[1].Rules[0],
+		"frost below minor value -2 {detection:false direction: classes:[] for:0s}":                                                                                                             doc.Sensors[1].Rules[0],
 	} {
 		if got := ruleText(s); got != text {
 			t.Errorf("rule is\n%s, expected\n%s", got, text)
@@ -199,6 +199,21 @@ func TestDefaultsAndEnvironment(t *testing.T) {
 	}
 	if doc.Sensors[1].Scale != 0.1 || doc.Sensors[0].Unit != "1" {
 		t.Errorf("sensors %+v", doc.Sensors)
+	}
+}
+
+// A rule about the classes of a model can do nothing without one.
+func TestNotesOfRulesThatNeedAModel(t *testing.T) {
+	text := "edge: a\ncameras: [{name: c, url: \"rtsp://h/x\", rules: [{name: burns, kind: sighting, classes: [fire], severity: minor}]}]\n"
+	for more, want := range map[string]bool{"": true, "detection: {model: /m.onnx}\n": false} {
+		doc, err := Parse("a.yml", []byte(text+more), getenv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		note := "cameras[0].rules[0].kind (c/burns): without a model a rule of the kind sighting never opens an incident"
+		if got := slices.Contains(Notes(doc), note); got != want {
+			t.Errorf("with %q: %q", more, Notes(doc))
+		}
 	}
 }
 

@@ -33,6 +33,7 @@ func (p *parser) rule(v value, device devices.Kind, names firsts) rules.Spec {
 		must("kind", func(v value) { p.ruleKind(v, &s.Kind, device) }),
 		must("severity", by(param.OneOf(&s.Severity, detection.Minor, detection.Moderate, detection.Severe, detection.Extreme))),
 		may("cool_down", by(param.Duration(&s.CoolDown, 0, param.Longest))),
+		may("schedule", func(v value) { p.ruleSchedule(v, &s.Schedule) }),
 	}
 	kind, known := p.kinds.Find(p.peekKind(v))
 	if known {
@@ -84,7 +85,7 @@ func (p *parser) peekKind(v value) detection.RuleKind {
 // allRuleKeys returns every key that any kind of rule has.
 func (p *parser) allRuleKeys() []string {
 	var keys []string
-	seen := map[string]bool{"name": true, "title": true, "kind": true, "severity": true, "cool_down": true}
+	seen := map[string]bool{"name": true, "title": true, "kind": true, "severity": true, "cool_down": true, "schedule": true}
 	for _, k := range p.kinds {
 		for _, own := range k.Terms().Params() {
 			if !seen[own.Key] {

@@ -24,7 +24,10 @@ const (
 
 func (p *parser) document(v value, doc *Document) {
 	names := firsts{}
+	p.readSchedules(v, doc)
 	v.fields(
+		may("time_zone", func(value) {}), // has been read
+		may("schedules", func(value) {}),
 		must("edge", func(v value) { v.name(&doc.Edge) }),
 		may("title", func(v value) { v.title(&doc.Title) }),
 		may("hub", func(v value) {
@@ -223,7 +226,11 @@ func Notes(doc *Document) []string {
 			note("cameras[%d] (%s): it has no place, so it is never among the nearby cameras", i, c.Name)
 		}
 		for j, r := range c.Rules {
-			if len(r.Terms.Describe().Classes) > 0 && doc.Detection.Model == "" {
+			switch about := r.Terms.Describe(); {
+			case doc.Detection.Model != "":
+			case about.Model:
+				note("cameras[%d].rules[%d].kind (%s/%s): without a model a rule of the kind %s never opens an incident", i, j, c.Name, r.Name, r.Kind)
+			case len(about.Classes) > 0:
 				note("cameras[%d].rules[%d].classes (%s/%s): without a model everything that moves counts, whatever its class", i, j, c.Name, r.Name)
 			}
 		}

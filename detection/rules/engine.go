@@ -44,6 +44,7 @@ type rule struct {
 	spec     Spec
 	judge    Judge
 	cooldown cooldown
+	shift    shift
 }
 
 // NewEngine returns an Engine without open incidents. newID returns a new incident ID with each
@@ -72,12 +73,20 @@ func (e *Engine) prepare(specs []Spec) ([]rule, error) {
 			return nil, fmt.Errorf("rule %q of %s: name: used twice", s.Name, e.device)
 		}
 		names[s.Name] = true
+		shift, err := newShift(s.Schedule)
+		if err != nil {
+			return nil, fmt.Errorf("rule %q of %s: %w", s.Name, e.device, err)
+		}
 		rules = append(rules, rule{
-			spec: s, judge: s.Terms.Judge(Opener{device: e.device, spec: s, newID: e.newID}),
+			spec: s, judge: e.newJudge(s), shift: shift,
 			cooldown: cooldown{span: s.CoolDown, given: map[string]difference{}},
 		})
 	}
 	return rules, nil
+}
+
+func (e *Engine) newJudge(s Spec) Judge {
+	return s.Terms.Judge(Opener{device: e.device, spec: s, newID: e.newID})
 }
 
 func find(rules []rule, name string) *rule {
@@ -138,7 +147,7 @@ func (e *Engine) Reconfigure(specs []Spec, at time.Time) ([]detection.Incident, 
 	for _, old := range e.rules {
 		r := find(next, old.spec.Name)
 		if r != nil && reflect.DeepEqual(r.spec, old.spec) {
-			r.judge, r.cooldown = old.judge, old.cooldown
+			r.judge, r.cooldown, r.shift = old.judge, old.cooldown, old.shift
 			continue
 		}
 		open = append(open, old.cooldown.known(old.judge.Open())...)
@@ -162,6 +171,9 @@ func (e *Engine) Frame(f detection.Frame, tracks []detection.Track) []detection.
 	now := e.frames.advance(f.Time)
 	for i := range e.rules {
 		r := &e.rules[i]
+		if !r.shift.on {
+			continue
+		}
 		if j, ok := r.judge.(FrameJudge); ok {
 			alerts = append(alerts, e.filter(r, j.Frame(now, f.Time, tracks))...)
 		}
@@ -204,6 +216,9 @@ func (e *Engine) Reading(r devices.Reading, received time.Time) []detection.Inci
 	}
 	for i := range e.rules {
 		rule := &e.rules[i]
+		if !rule.shift.on {
+			continue
+		}
 		if j, ok := rule.judge.(RetainedJudge); ok && r.Retained {
 			alerts = append(alerts, e.filter(rule, j.Retained(a))...)
 		} else if j, ok := rule.judge.(ReadingJudge); ok && !r.Retained {
@@ -243,8 +258,12 @@ func (e *Engine) Tick(now time.Time) []detection.Incident {
 	var alerts []detection.Incident
 	for i := range e.rules {
 		r := &e.rules[i]
+		alerts = append(alerts, e.changeShift(r, t)...)
+		if !r.shift.on {
+			continue
+		}
 		if j, ok := r.judge.(TickJudge); ok {
-			alerts = append(alerts, e.filter(r, j.Tick(t))...)
+			alerts = append(alerts, e.filter(r, j.Tick(r.shift.tick(t)))...)
 		}
 		alerts = append(alerts, r.cooldown.release(clock)...)
 	}
@@ -261,7 +280,7 @@ func (e *Engine) Activity(at time.Time) []detection.Incident {
 	var alerts []detection.Incident
 	for i := range e.rules {
 		r := &e.rules[i]
-		if j, ok := r.judge.(ActivityJudge); ok {
+		if j, ok := r.judge.(ActivityJudge); ok && r.shift.on {
 			alerts = append(alerts, e.filter(r, j.Active(at))...)
 		}
 	}

@@ -74,17 +74,17 @@ func (e *Engine) Resume(newest *devices.Reading, pending []detection.Pending) {
 // begin lets rules that are new begin with the newest reading: a sensor that reports changes only may not
 // send another one for long.
 func (e *Engine) begin(old []rule) {
-	if !e.known || e.newest.Retained {
-		return
-	}
-	newest := Arrival{Reading: e.newest, Dated: !isArrival(e.newest.Time), Measured: e.readings.clock.elapsed, Arrived: e.ticks.elapsed}
 	for _, r := range e.rules {
-		if before := find(old, r.spec.Name); before != nil && before.judge == r.judge {
-			continue
+		if before := find(old, r.spec.Name); r.shift.on && (before == nil || before.judge != r.judge) {
+			e.beginOne(r)
 		}
-		if j, ok := r.judge.(PendingJudge); ok {
-			j.Begin(newest)
-		}
+	}
+}
+
+// beginOne lets a rule that is new, or whose time has come, begin with the newest reading.
+func (e *Engine) beginOne(r rule) {
+	if j, ok := r.judge.(PendingJudge); ok && e.known && !e.newest.Retained {
+		j.Begin(Arrival{Reading: e.newest, Dated: !isArrival(e.newest.Time), Measured: e.readings.clock.elapsed, Arrived: e.ticks.elapsed})
 	}
 }
 

@@ -17,6 +17,10 @@
 // see Pending and Resume. Four things open nothing: a retained reading, a reading that is older than the
 // newest one, a historical one, and the last value of a sensor that is offline.
 //
+// A rule with a schedule is active only then, by the machine's clock as ticks have it. When its time ends, its open
+// incident closes at that moment, and what was pending is forgotten. When its time begins, it begins as a rule that
+// is new: with no time passed, and a rule about readings with the newest one.
+//
 // Durations are measured along the times handed in, in a way that survives clocks that are set:
 // time that runs backwards counts as standing still, and so does a gap of more than a minute
 // between two frames. The package imports nothing of Gridpost but detection and devices.
@@ -30,6 +34,7 @@ import (
 
 	"gridpost/detection"
 	"gridpost/detection/rules/param"
+	"gridpost/detection/rules/schedule"
 	"gridpost/devices"
 )
 
@@ -103,7 +108,8 @@ type Spec struct {
 	Title    devices.Title
 	Kind     detection.RuleKind
 	Severity detection.Severity
-	CoolDown time.Duration // least time between two incidents that open, 0..param.Longest; what is between them is counted
+	CoolDown time.Duration      // least time between two incidents that open, 0..param.Longest; what is between them is counted
+	Schedule *schedule.Schedule // when it is active; nil: always
 	Terms    Terms
 }
 

@@ -39,7 +39,7 @@ func (e *Engine) Sample(at time.Time, s *health.Sample) []detection.Incident {
 	var alerts []detection.Incident
 	for i := range e.rules {
 		r := &e.rules[i]
-		if j, ok := r.judge.(SampleJudge); ok {
+		if j, ok := r.judge.(SampleJudge); ok && r.shift.on {
 			alerts = append(alerts, e.filter(r, j.Sample(now, now-before, at, s))...)
 		}
 	}

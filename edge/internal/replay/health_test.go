@@ -38,7 +38,7 @@ func TestCameraHealth(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			if err := Run(t.Context(), doc, "gate", tampered(t, c.filter), &out, worker(t)); err != nil {
+			if err := Run(t.Context(), Options{Document: doc, Camera: "gate", Video: tampered(t, c.filter), Out: &out, Worker: worker(t)}); err != nil {
 				t.Fatal(err)
 			}
 			var got []string

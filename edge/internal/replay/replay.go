@@ -2,7 +2,8 @@
 // the worker can analyse it.
 //
 // It uses the tracker and the rules of the daemon, so that a rule can be tried before it is used;
-// the same file and document give the same lines every time. It needs no hub and stores nothing.
+// the same file and document give the same lines every time. It needs no hub and stores nothing. The video has
+// no time of day: all rules are active, unless it is said when it begins.
 package replay
 
 import (
@@ -38,19 +39,30 @@ type line struct {
 	Box       *detection.Box      `json:"box,omitempty"`       // fractions of the frame
 }
 
-// Run writes a line to out for each incident that opens or closes when the rules that doc has for
-// camera judge the video file. There is no line for incidents that are open when the file ends.
-// worker is the path of the worker's program. Run blocks until the file or ctx ends.
-func Run(ctx context.Context, doc *firmwareconfig.Document, camera, video string, out io.Writer, worker string) error {
-	p, err := newPlayer(doc, camera, out)
+// Options are what a replay needs.
+type Options struct {
+	Document *firmwareconfig.Document
+	Camera   string
+	Video    string    // path of the file
+	Worker   string    // path of the worker's program
+	Start    time.Time // when the video begins, for the schedules of rules; zero: they do not count
+	Out      io.Writer
+}
+
+// Run writes a line to Out for each incident that opens or closes when the rules that the document has for the
+// camera judge the video file. There is no line for incidents that are open when the file ends. Run blocks until
+// the file or ctx ends.
+func Run(ctx context.Context, o Options) error {
+	p, err := newPlayer(o)
 	if err != nil {
-		return fmt.Errorf("replaying %s: %w", video, err)
+		return fmt.Errorf("replaying %s: %w", o.Video, err)
 	}
+	doc, video := o.Document, o.Video
 	cfg := wire.Config{
 		Model: doc.Detection.Model, Labels: doc.Detection.Labels, Rate: doc.Detection.Rate,
 		Limits: wire.Limits{Memory: uint64(doc.Detection.Memory * (1 << 20))},
 	}
-	if err := supervisor.RunFile(ctx, worker, cfg, video, p.result); err != nil {
+	if err := supervisor.RunFile(ctx, o.Worker, cfg, video, p.result); err != nil {
 		return fmt.Errorf("replaying %s: %w", video, err)
 	}
 	if p.frames == 0 {
@@ -62,13 +74,15 @@ func Run(ctx context.Context, doc *firmwareconfig.Document, camera, video string
 // player passes the worker's results to tracker and rules.
 type player struct {
 	camera  string
+	start   time.Time // of the video
 	tracker *track.Tracker
 	engine  *rules.Engine
 	out     *json.Encoder
 	frames  int
 }
 
-func newPlayer(doc *firmwareconfig.Document, camera string, out io.Writer) (*player, error) {
+func newPlayer(o Options) (*player, error) {
+	doc, camera := o.Document, o.Camera
 	i := slices.IndexFunc(doc.Cameras, func(c firmwareconfig.Camera) bool { return c.Name == camera })
 	if i < 0 {
 		names := make([]string, len(doc.Cameras))
@@ -80,21 +94,28 @@ func newPlayer(doc *firmwareconfig.Document, camera string, out io.Writer) (*pla
 		}
 		return nil, fmt.Errorf("the document has no camera %q, only %s", camera, strings.Join(names, ", "))
 	}
+	specs := slices.Clone(doc.Cameras[i].Rules)
+	if o.Start.IsZero() {
+		o.Start = time.Unix(0, 0)
+		for i := range specs {
+			specs[i].Schedule = nil
+		}
+	}
 	var minted int
-	engine, err := rules.NewEngine(camera, doc.Cameras[i].Rules, func() string {
+	engine, err := rules.NewEngine(camera, specs, func() string {
 		minted++
 		return strconv.Itoa(minted) // not written, and the same every time
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &player{camera: camera, tracker: track.New(track.Options{}), engine: engine, out: json.NewEncoder(out)}, nil
+	return &player{camera: camera, start: o.Start, tracker: track.New(track.Options{}), engine: engine, out: json.NewEncoder(o.Out)}, nil
 }
 
 func (p *player) result(r wire.Result) error {
 	p.frames++
 	f := r.Frame
-	f.Time = time.Unix(0, 0).Add(f.PTS)
+	f.Time = p.start.Add(f.PTS)
 	alerts := p.engine.Tick(f.Time)
 	if r.Analysed {
 		alerts = append(alerts, p.engine.Frame(f, p.tracker.Update(f))...)
@@ -102,7 +123,7 @@ func (p *player) result(r wire.Result) error {
 	if r.Sample != nil {
 		alerts = append(alerts, p.engine.Sample(f.Time, r.Sample)...)
 	}
-	slices.SortStableFunc(alerts, func(a, b detection.Incident) int { return cmp.Compare(when(a), when(b)) })
+	slices.SortStableFunc(alerts, func(a, b detection.Incident) int { return cmp.Compare(p.when(a), p.when(b)) })
 	for _, inc := range alerts {
 		if err := p.print(inc); err != nil {
 			return err
@@ -112,7 +133,7 @@ func (p *player) result(r wire.Result) error {
 }
 
 func (p *player) print(inc detection.Incident) error {
-	l := line{Rule: inc.Rule, Camera: p.camera, T: round(when(inc), 1000), Class: inc.Class, Direction: inc.Direction}
+	l := line{Rule: inc.Rule, Camera: p.camera, T: round(p.when(inc), 1000), Class: inc.Class, Direction: inc.Direction}
 	switch {
 	case inc.State == detection.Closed:
 		l.Event = "closed"
@@ -131,12 +152,12 @@ func (p *player) print(inc detection.Incident) error {
 }
 
 // when returns the time of an alert's event, in seconds of the video.
-func when(inc detection.Incident) float64 {
+func (p *player) when(inc detection.Incident) float64 {
 	t := inc.Opened
 	if inc.State == detection.Closed {
 		t = inc.Closed
 	}
-	return t.Sub(time.Unix(0, 0)).Seconds()
+	return t.Sub(p.start).Seconds()
 }
 
 // round rounds v to a multiple of 1/steps. It never returns a negative zero.

@@ -72,7 +72,7 @@ func document(t *testing.T, rate float64, rules ...string) *firmwareconfig.Docum
 func play(t *testing.T, doc *firmwareconfig.Document, video string) ([]line, string) {
 	t.Helper()
 	var out bytes.Buffer
-	if err := Run(t.Context(), doc, "gate", video, &out, worker(t)); err != nil {
+	if err := Run(t.Context(), Options{Document: doc, Camera: "gate", Video: video, Out: &out, Worker: worker(t)}); err != nil {
 		t.Fatal(err)
 	}
 	var lines []line
@@ -204,16 +204,16 @@ func TestErrors(t *testing.T) {
 	none := filepath.Join(t.TempDir(), "none.mp4")
 	for want, run := range map[string]func() error{
 		`no camera "door", only gate`: func() error {
-			return Run(t.Context(), document(t, 10, zone), "door", none, &bytes.Buffer{}, worker(t))
+			return Run(t.Context(), Options{Document: document(t, 10, zone), Camera: "door", Video: none, Out: &bytes.Buffer{}, Worker: worker(t)})
 		},
 		"the document has no camera": func() error {
-			return Run(t.Context(), &firmwareconfig.Document{}, "door", none, &bytes.Buffer{}, worker(t))
+			return Run(t.Context(), Options{Document: &firmwareconfig.Document{}, Camera: "door", Video: none, Out: &bytes.Buffer{}, Worker: worker(t)})
 		},
 		"replaying " + none: func() error {
-			return Run(t.Context(), document(t, 10, zone), "gate", none, &bytes.Buffer{}, worker(t))
+			return Run(t.Context(), Options{Document: document(t, 10, zone), Camera: "gate", Video: none, Out: &bytes.Buffer{}, Worker: worker(t)})
 		},
 		"replaying": func() error {
-			return Run(t.Context(), document(t, 10, zone), "gate", none, &bytes.Buffer{}, filepath.Join(t.TempDir(), "worker"))
+			return Run(t.Context(), Options{Document: document(t, 10, zone), Camera: "gate", Video: none, Out: &bytes.Buffer{}, Worker: filepath.Join(t.TempDir(), "worker")})
 		},
 	} {
 		if err := run(); err == nil || !strings.Contains(err.Error(), want) {
@@ -222,7 +222,7 @@ func TestErrors(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Run(ctx, document(t, 10, zone), "gate", pedestrians, &bytes.Buffer{}, worker(t)); !errors.Is(err, context.Canceled) {
+	if err := Run(ctx, Options{Document: document(t, 10, zone), Camera: "gate", Video: pedestrians, Out: &bytes.Buffer{}, Worker: worker(t)}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
