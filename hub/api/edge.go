@@ -228,13 +228,16 @@ type Rule struct {
 	Severity detection.Severity `json:"severity"`
 
 	// What of the rule's terms its kind has, so that it can be said in words.
-	Value     *float64            `json:"value,omitempty"`     // above and below: the limit, in the sensor's unit
-	Direction detection.Direction `json:"direction,omitempty"` // line
-	Classes   []string            `json:"classes,omitempty"`   // zone and line; empty: any
+	Value     *float64            `json:"value,omitempty"`     // above and below: the limit, in the sensor's unit; crowd: of objects
+	Direction detection.Direction `json:"direction,omitempty"` // line; wrong-way: mostly the one that is allowed
+	Classes   []string            `json:"classes,omitempty"`   // of rules about objects; empty: any
 	Problems  []string            `json:"problems,omitempty"`  // health: those that it looks for
 	ForMS     int64               `json:"for_ms,omitempty"`    // how long it must hold; for silence, how long nothing is heard
 
 	CoolDownMS int64 `json:"cool_down_ms,omitempty"` // least time between two incidents that open
+
+	Schedule      string         `json:"schedule,omitempty"` // name of the one in which it is active; empty: always
+	ScheduleTitle *devices.Title `json:"schedule_title,omitempty"`
 }
 
 // Evidence announces a file of an incident. Its bytes follow on PathEvidence, in pieces of at

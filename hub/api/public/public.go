@@ -50,6 +50,9 @@ type Rule struct {
 	ForMS     int64               `json:"for_ms,omitempty"`
 
 	CoolDownMS int64 `json:"cool_down_ms,omitempty" doc:"least time between two incidents that open"`
+
+	Schedule      string         `json:"schedule,omitempty" doc:"name of the one in which it is active; absent: always"`
+	ScheduleTitle *devices.Title `json:"schedule_title,omitempty"`
 }
 
 // Incident is an incident as the public API returns it.

@@ -159,7 +159,8 @@ func rule(r *api.Rule) error {
 	if len(r.Classes) > maxRules || len(r.Problems) > maxRules {
 		return tooMany("classes of "+clip(r.Name), maxRules)
 	}
-	r.Title = clipTitle(r.Title)
+	r.Title, r.ScheduleTitle = clipTitle(r.Title), clipTitle(r.ScheduleTitle)
+	r.Schedule = clip(r.Schedule)
 	r.Name, r.Direction = clip(r.Name), detection.Direction(clip(string(r.Direction)))
 	r.Kind, r.Severity = detection.RuleKind(clip(string(r.Kind))), detection.Severity(clip(string(r.Severity)))
 	for i := range r.Classes {

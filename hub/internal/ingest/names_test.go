@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"strings"
 	"testing"
 
 	"gridpost/detection"
@@ -75,12 +76,13 @@ func TestIncidentsHaveNames(t *testing.T) {
 
 func TestTitlesOfEdgesAreChecked(t *testing.T) {
 	long := &devices.Title{En: "a\x00b", Zh: "汽车站"}
-	inv := api.Inventory{Title: long, Devices: []api.Device{{Name: "d", Kind: devices.Sensor, Title: long, Class: "class-of-tomorrow", Rules: []api.Rule{{Name: "r", Title: &devices.Title{En: " "}}}}}}
+	inv := api.Inventory{Title: long, Devices: []api.Device{{Name: "d", Kind: devices.Sensor, Title: long, Class: "class-of-tomorrow", Rules: []api.Rule{{Name: "r", Title: &devices.Title{En: " "}, Schedule: "night\x00", ScheduleTitle: long}}}}}
 	if err := newChecks().inventory(&inv); err != nil {
 		t.Fatal(err)
 	}
 	d := inv.Devices[0]
-	if inv.Title.En != "" || inv.Title.Zh != "汽车站" || d.Title.En != "" || d.Class != "" || d.Rules[0].Title != nil {
+	if inv.Title.En != "" || inv.Title.Zh != "汽车站" || d.Title.En != "" || d.Class != "" || d.Rules[0].Title != nil ||
+		d.Rules[0].ScheduleTitle.En != "" || d.Rules[0].ScheduleTitle.Zh != "汽车站" || strings.Contains(d.Rules[0].Schedule, "\x00") {
 		t.Errorf("%+v, %+v", inv, d.Rules[0])
 	}
 }

@@ -238,9 +238,11 @@ func (data capData) description() string {
 // capCategory returns the category of a rule's kind.
 func capCategory(kind string) string {
 	switch kind {
-	case "zone", "line":
+	case "zone", "line", "loitering", "absence", "left", "removed":
 		return "Security"
-	case "above", "below":
+	case "wrong-way", "stopped":
+		return "Transport"
+	case "above", "below", "crowd", "sighting":
 		return "Safety"
 	case "silence", "health":
 		return "Infra"

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"gridpost/detection/rules"
+
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
@@ -259,6 +261,15 @@ func TestCAPSchemaRefuses(t *testing.T) {
 		}
 		if wrong := capSchema().check(doc); len(wrong) == 0 {
 			t.Errorf("%q instead of %q is accepted", change[1], change[0])
+		}
+	}
+}
+
+// Every kind of rule that edges have belongs to a category of the protocol.
+func TestEveryKindOfRuleHasACategory(t *testing.T) {
+	for _, kind := range rules.Standard().Names() {
+		if got := capCategory(string(kind)); got == "Other" {
+			t.Errorf("%s is %s", kind, got)
 		}
 	}
 }

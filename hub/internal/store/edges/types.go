@@ -74,4 +74,7 @@ type Rule struct {
 	ForMS     int64               `json:"for_ms,omitempty"`
 
 	CoolDownMS int64 `json:"cool_down_ms,omitempty"`
+
+	Schedule      string         `json:"schedule,omitempty"`
+	ScheduleTitle *devices.Title `json:"schedule_title,omitempty"`
 }

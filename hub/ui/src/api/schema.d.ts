@@ -2294,6 +2294,9 @@ export interface components {
             name: string;
             /** @description of a rule of the kind health: those that it looks for; the class of its incidents is one of them */
             problems?: string[] | null;
+            /** @description name of the one in which it is active; absent: always */
+            schedule?: string;
+            schedule_title?: components["schemas"]["Title"];
             severity: string;
             /** @description what people call it; absent: its name */
             title?: components["schemas"]["Title"];
