@@ -25,6 +25,17 @@ describe("titles", () => {
     [make({ kind: "silence" }), "No data: river gauge", "River gauge无数据"],
     [make({ kind: "above", device: "cold-store", limit: -15, value: -14.7, unit: "°C" }), "Cold store -14.7\u00a0°C (limit -15)", "Cold store -14.7\u00a0°C（限值-15）"],
     [make({ kind: "silence", device_title: station }), "No data: bus station", "汽车站无数据"],
+    [make({ kind: "loitering", device_title: station, class: "person" }), "Loitering: bus station", "汽车站逗留"],
+    [make({ kind: "wrong-way", device_title: { en: "bridge", zh: "大桥" }, class: "car" }), "Wrong way: bridge", "大桥逆行"],
+    [make({ kind: "crowd", device_title: station, value: 14, limit: 10 }), "Crowd: bus station 14 (limit 10)", "汽车站人员聚集：14（限值10）"],
+    [make({ kind: "crowd", device_title: station }), "Crowd: bus station", "汽车站人员聚集"],
+    [make({ kind: "crowd", device_title: station, rule_title: { en: "crush", zh: "拥挤" }, value: 14, limit: 10 }), "Crush: bus station 14 (limit 10)", "汽车站拥挤：14（限值10）"],
+    [make({ kind: "stopped", device_title: station, class: "car" }), "Stopped vehicle: bus station", "汽车站违规停车"],
+    [make({ kind: "absence", device_title: { en: "gate", zh: "大门" } }), "Nobody at the post: gate", "大门无人在岗"],
+    [make({ kind: "left", device_title: station, class: "suitcase" }), "Object left: bus station", "汽车站有物品遗留"],
+    [make({ kind: "removed", device_title: station, class: "suitcase" }), "Object removed: bus station", "汽车站有物品被移走"],
+    [make({ kind: "sighting", device_title: station, class: "smoke" }), "Smoke seen: bus station", "汽车站发现烟雾"],
+    [make({ kind: "sighting", device_title: station, rule_title: { en: "fire", zh: "火灾" }, class: "smoke" }), "Fire: bus station", "汽车站火灾"],
     [make({ kind: "tamper" }), "Back yard: river gauge", "River gauge：back yard"],
     [make({ class: "person" }), "Person in zone back yard", "Back yard区域出现人员"],
     [make({ class: "forklift-truck" }), "Forklift truck in zone back yard", "Back yard区域出现forklift truck"],
@@ -36,7 +47,7 @@ describe("titles", () => {
   });
 
   const names = [undefined, { en: "north gate" }, { zh: "北门" }, { en: "north gate", zh: "北门" }];
-  const kinds = ["zone", "line", "above", "below", "silence", "kind-of-tomorrow"];
+  const kinds = ["zone", "line", "loitering", "wrong-way", "crowd", "stopped", "absence", "left", "removed", "sighting", "above", "below", "silence", "kind-of-tomorrow"];
   const all = kinds.flatMap((kind) => names.flatMap((device_title) => names.flatMap((rule_title) =>
     [undefined, "opening"].flatMap((device_class) => [undefined, 0, 1].flatMap((value) => [undefined, 0.5].map((limit) =>
       make({ kind, class: "car", ...(device_title && { device_title }), ...(rule_title && { rule_title }), ...(device_class && { device_class }), ...(value !== undefined && { value }), ...(limit && { limit }) })))))));

@@ -60,6 +60,12 @@ function plainTitle(i: Incident): string {
       if (word !== null) return ruled ? t("title.ruleAt", { rule, device }) : t("title.state", { device, word });
       return levelTitle(i, device, ruled ? rule : "");
     }
+    case "crowd":
+      if (i.value === undefined) break;
+      return levelTitle(i, device, ruled ? rule : t("title.what.crowd"));
+    case "sighting":
+      if (!ruled) return t("title.sighting", { class: className(i.class), device });
+      break;
     case "zone":
       if (!ruled) return t("title.zone", { rule, class: className(i.class) });
       break;
@@ -69,7 +75,9 @@ function plainTitle(i: Incident): string {
     case "health": // one rule looks for several problems: its own title does not say what has happened
       return maybe(`title.health.${i.class}`, { device }) ?? t("title.health", { device });
   }
-  return ruled ? t("title.ruleAt", { rule, device }) : t("title.other", { rule, device });
+  // A kind with a name of its own says what has happened where the rule has none.
+  const what = ruled ? rule : maybe(`title.what.${i.kind}`);
+  return what ? t("title.ruleAt", { rule: what, device }) : t("title.other", { rule, device });
 }
 
 /** "Road line crossed": a rule that is called a line itself is not called so twice. */

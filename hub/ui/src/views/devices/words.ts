@@ -2,19 +2,21 @@
 import type { Place, Rule } from "../../api/types";
 import { fmt } from "../../i18n/formats.svelte";
 import { maybe, t } from "../../i18n/i18n.svelte";
-import { capital, ruleTitle } from "../../i18n/names";
+import { capital, inSentence, ruleTitle } from "../../i18n/names";
 import { className, valueWord } from "../../i18n/words";
 
 /** What makes a rule open an incident: "above 3.2 m for 10 s, at most one incident in 5 minutes". */
 export function ruleText(r: Rule, unit = "", deviceClass?: string): string {
   const text = condition(r, unit, deviceClass);
-  return r.cool_down_ms ? text + t("devices.rule.coolDown", { span: fmt.spanLong(r.cool_down_ms) }) : text;
+  const hours = r.schedule ? t("devices.rule.while", { schedule: inSentence(r.schedule_title, r.schedule) }) : "";
+  const coolDown = r.cool_down_ms ? t("devices.rule.coolDown", { span: fmt.spanLong(r.cool_down_ms) }) : "";
+  return text + hours + coolDown;
 }
 
 function condition(r: Rule, unit: string, deviceClass?: string): string {
   const lasting = r.for_ms ? t("devices.rule.for", { span: fmt.spanLong(r.for_ms) }) : "";
-  const things = (r.classes ?? []).map(className).join(t("devices.rule.or"));
-  const what = things || t("devices.rule.anything");
+  const things = (r.classes ?? []).map((c) => className(c).toLocaleLowerCase()).join(t("devices.rule.or"));
+  const what = capital(things || t("devices.rule.anything"));
   switch (r.kind) {
     case "above":
     case "below": {
@@ -26,6 +28,19 @@ function condition(r: Rule, unit: string, deviceClass?: string): string {
       return t("devices.rule.zone", { what, lasting });
     case "line":
       return t("devices.rule.line", { what, way: maybe(`devices.rule.way.${r.direction ?? "any"}`) ?? "" });
+    case "loitering":
+    case "stopped":
+    case "left":
+    case "removed":
+      return t(`devices.rule.${r.kind}`, { what, lasting });
+    case "wrong-way":
+      return t("devices.rule.wrong-way", { what, way: maybe(`devices.rule.allowed.${r.direction ?? "any"}`) ?? "" });
+    case "crowd":
+      return t("devices.rule.crowd", { what: things || t("devices.rule.anybody"), lasting, limit: r.value === undefined ? t("devices.rule.limit") : fmt.setting(r.value) });
+    case "absence":
+      return t("devices.rule.absence", { what: things || t("devices.rule.anybody"), lasting });
+    case "sighting":
+      return t("devices.rule.sighting", { what });
     case "health":
       return t("devices.rule.health", { problems: either((r.problems ?? []).map((p) => maybe(`devices.rule.problem.${p}`) ?? p)), lasting });
     case "silence":

@@ -16,7 +16,7 @@ export interface Shown {
 
 const add = (a: number, b: number | null): number | null => (b === null ? null : a + b);
 const unknown = (...of: Iterable<string>[]) => new Map<string, number | null>(of.flatMap((keys) => [...keys].map((k) => [k, null] as const)));
-const kinds = ["zone", "line", "above", "below", "silence", "health", "report"]; // of the rules, and reports
+const kinds = ["zone", "line", "loitering", "wrong-way", "crowd", "stopped", "absence", "left", "removed", "sighting", "above", "below", "silence", "health", "report"]; // of the rules, and reports
 
 /** How many closed incidents of each severity match the rest of a filter; null: not known. */
 function closedBySeverity(f: Filter, totals: readonly Total[] | null, whole: readonly Incident[] | null): Record<Severity, number | null> {

@@ -17,6 +17,6 @@ export function titleWords(i: Incident): string {
   const title = incidentTitle(i);
   const ms = lasted(i);
   if (ms === null) return title;
-  const level = i.kind === "above" || i.kind === "below";
+  const level = i.kind === "above" || i.kind === "below" || i.kind === "crowd";
   return t(level ? "incidents.title.levelFor" : "incidents.title.for", { title, span: fmt.span(ms) });
 }
