@@ -7,8 +7,8 @@ package vision
 import (
 	"fmt"
 	"image"
+	"image/color"
 	"math"
-	"slices"
 
 	"gocv.io/x/gocv"
 )
@@ -20,48 +20,58 @@ const (
 	// height squared, few enough for about a thousandth of a core per frame.
 	analysisPixels = 384 * 288
 
-	memorySeconds  = 120.0 // a still object becomes background after a tenth of this
-	threshold      = 20    // variances by which a foreground pixel differs
-	learnSeconds   = 1.0   // at the start, when nothing is reported
-	relearnSeconds = 1.0   // after which a scene change is the new background
+	learnSeconds   = 1.0  // at the start, when nothing is reported
+	settleSeconds  = 30.0 // in which the background follows what agrees with it
+	driftSeconds   = 60.0 // in which the background follows the light
+	absorbSeconds  = 10.0 // after which what differs, and is no object, is the background
+	relearnSeconds = 1.0  // after which a scene change is the new background
 
-	sceneChangeArea = 0.7    // of the frame in one box: a change of light or of the camera's aim, not an object
-	minArea         = 0.0008 // of the area of the frame: smaller boxes are noise
-	minFill         = 0.15   // of the pixels in a box
-	minInside       = 0.05   // of the shorter side: how far inside an object at the frame's edge must be
+	sceneChangeArea  = 0.7  // of the frame in one box: a change of light or of the camera's aim, not an object
+	sceneChangeCells = 0.65 // of the textured cells with another texture: likewise
+	fewestChanged    = 0.2  // of all cells: the least that must have another texture for that
+	suddenArea       = 0.35 // of the frame that differs, when hardly any of the last frame did: likewise
+	calmArea         = 0.05 // of the frame that differs, at most, in a frame in which hardly any does
+
+	minArea   = 0.0008 // of the area of the frame: smaller boxes are noise
+	minFill   = 0.15   // of the pixels in a box
+	minInside = 0.05   // of the shorter side: how far inside an object at the frame's edge must be
 )
 
-// Motion detects moving objects in the frames of a fixed camera. It belongs to one goroutine.
+// Motion detects moving objects in the frames of a fixed camera, and those that came and stand still. It belongs to
+// one goroutine.
 //
-// A frame is scaled to the reference exposure and compared with the background model; the pixels that
-// differ are grouped into objects. An object is reported from its second frame on.
+// A frame is shifted and scaled to the background's position and light, and compared with it; the pixels that
+// differ are grouped into objects. An object has edges of its own and is reported from its second frame on.
 type Motion struct {
 	w, h int
 	rate float64
 
-	back     *background
-	exposure *exposure
+	back *background
+	wet  *precipitation
 
-	smooth, mask          gocv.Mat
+	lit, norm, mask, held gocv.Mat // see planes
 	labels, stats, middle gocv.Mat // of the connected components
 	open, closing         gocv.Mat // structuring elements
 
 	frames        int         // since the background model was reset
 	changedFrames int         // consecutive frames with a scene change
+	differed      float64     // fraction of the last frame that differed
 	previous      []component // components of the last frame
+	places        []place     // where components have been without moving
 }
 
 // NewMotion returns a detector for frames of w x h pixels, see Size, which arrive
 // at about rate per second.
 func NewMotion(w, h int, rate float64) (*Motion, error) {
-	back, err := newBackground(w, h, int(memorySeconds*rate), threshold)
+	back, err := newBackground(w, h)
 	if err != nil {
 		return nil, err
 	}
-	m := &Motion{w: w, h: h, rate: rate, back: back, exposure: newExposure(w, h)}
-	m.smooth, m.mask = gocv.NewMat(), gocv.NewMatWithSize(h, w, gocv.MatTypeCV8U)
+	m := &Motion{w: w, h: h, rate: rate, back: back, wet: newPrecipitation(w, h, rate)}
+	m.lit, m.norm = gocv.NewMatWithSize(h, w, gocv.MatTypeCV8U), gocv.NewMatWithSize(h, w, gocv.MatTypeCV8U)
+	m.mask, m.held = gocv.NewMatWithSize(h, w, gocv.MatTypeCV8U), gocv.NewMatWithSize(h, w, gocv.MatTypeCV8U)
 	m.labels, m.stats, m.middle = gocv.NewMat(), gocv.NewMat(), gocv.NewMat()
-	m.open = gocv.GetStructuringElement(gocv.MorphEllipse, image.Pt(3, 3))
+	m.open = gocv.GetStructuringElement(gocv.MorphRect, image.Pt(2, 2))
 	m.closing = gocv.GetStructuringElement(gocv.MorphEllipse, image.Pt(9, 9))
 	return m, nil
 }
@@ -69,7 +79,8 @@ func NewMotion(w, h int, rate float64) (*Motion, error) {
 // Close frees what OpenCV holds.
 func (m *Motion) Close() {
 	m.back.close()
-	for _, x := range []*gocv.Mat{&m.smooth, &m.mask, &m.labels, &m.stats, &m.middle, &m.open, &m.closing} {
+	m.wet.close()
+	for _, x := range []*gocv.Mat{&m.lit, &m.norm, &m.mask, &m.held, &m.labels, &m.stats, &m.middle, &m.open, &m.closing} {
 		_ = x.Close() // it only frees memory and always returns nil
 	}
 }
@@ -84,106 +95,128 @@ func Size(w, h int) (int, int) {
 	return max(16, int(float64(w)*k)&^1), max(16, int(float64(h)*k)&^1)
 }
 
-// Detect returns the boxes of moving objects in pixels of gray. It changes gray. It returns none while
-// the background is learned and when the whole frame changes.
+// planes are the pixels of one analysed frame.
+type planes struct {
+	lit  []byte // blurred, shifted onto the background
+	norm []byte // the same in the light of the background
+	mask []byte // what differs
+	held []byte // what belongs to objects
+}
+
+// Detect returns the boxes of moving objects, and of those that came and stand still, in pixels of gray. It returns
+// none while the background is learned and when the whole frame changes.
 func (m *Motion) Detect(gray []byte) ([]image.Rectangle, error) {
 	if len(gray) != m.w*m.h {
 		return nil, fmt.Errorf("detecting motion: %d bytes are not a frame of %dx%d", len(gray), m.w, m.h)
 	}
-	m.exposure.normalise(gray, 1/(30*m.rate))
-	if err := m.compare(gray); err != nil {
+	p, err := m.blur(gray)
+	if err != nil {
 		return nil, fmt.Errorf("detecting motion: %w", err)
 	}
-	m.frames++
-	components := mergeComponents(m.components(), m.h)
-	if m.isSceneChange(components) || float64(m.frames) <= learnSeconds*m.rate {
-		m.previous = nil
+	if m.frames == 0 {
+		m.restart(p)
 		return nil, nil
 	}
-	found := m.confirmed(components)
+	shift, err := m.back.align(p.lit)
+	if err != nil {
+		return nil, fmt.Errorf("detecting motion: %w", err)
+	}
+	light := m.back.relight(p.lit, p.norm)
+	edge := m.edge()
+	m.back.compare(p.norm, p.mask)
+	m.back.explain(p.norm, p.mask, edge)
+	m.wet.filter(&m.mask)
+	gocv.MorphologyEx(m.mask, &m.mask, gocv.MorphOpen, m.open)
+	before := m.differed
+	m.differed = float64(gocv.CountNonZero(m.mask)) / float64(m.w*m.h)
+	if before < calmArea && m.differed > suddenArea && !m.learning() {
+		m.restart(p) // the light was switched, or the camera changed to infrared
+		return nil, nil
+	}
+	parts := m.components()
+	components := mergeComponents(parts, m.h)
+	m.wet.count(len(parts))
+	if m.isSceneChange(components, light) {
+		m.previous, m.places = nil, nil
+		if m.changedFrames > int(relearnSeconds*m.rate) {
+			m.restart(p)
+		}
+		return nil, nil
+	}
+	if m.learning() {
+		m.learn(p, nil)
+		return nil, nil
+	}
+	found := m.objects(p, components, edge)
+	m.learn(p, found)
 	m.previous = components
+	for i := range found {
+		found[i] = found[i].Add(shift).Intersect(image.Rect(0, 0, m.w, m.h))
+	}
 	return found, nil
 }
 
-// compare sets the mask to the pixels that differ from the background.
-func (m *Motion) compare(gray []byte) error {
+// learning reports whether the background is learned and nothing is reported.
+func (m *Motion) learning() bool { return float64(m.frames) <= learnSeconds*m.rate }
+
+// edge returns the gradient, in levels over two pixels, from which on an edge is seen and not noise.
+func (m *Motion) edge() int { return int(min(max(5+4*m.back.noise(), 9), 24)) }
+
+// blur returns the planes of a frame; lit is set.
+func (m *Motion) blur(gray []byte) (p planes, err error) {
 	src, err := gocv.NewMatFromBytes(m.h, m.w, gocv.MatTypeCV8U, gray)
 	if err != nil {
-		return err
+		return p, err
 	}
 	defer src.Close()
-	gocv.GaussianBlur(src, &m.smooth, image.Pt(5, 5), 0, 0, gocv.BorderReplicate)
-	if err := m.back.apply(&m.smooth, &m.mask, m.pace()); err != nil {
-		return err
+	gocv.GaussianBlur(src, &m.lit, image.Pt(5, 5), 0, 0, gocv.BorderReplicate)
+	for plane, mat := range map[*[]byte]*gocv.Mat{&p.lit: &m.lit, &p.norm: &m.norm, &p.mask: &m.mask, &p.held: &m.held} {
+		if *plane, err = mat.DataPtrUint8(); err != nil {
+			return p, err
+		}
+		if len(*plane) != m.w*m.h {
+			return p, fmt.Errorf("a plane of %d bytes is not one of %dx%d", len(*plane), m.w, m.h)
+		}
 	}
-	gocv.MorphologyEx(m.mask, &m.mask, gocv.MorphOpen, m.open)
-	if m.frames == 0 {
-		m.mask.SetTo(gocv.NewScalar(0, 0, 0, 0)) // there is no background yet
-	}
-	uncertainty, pace := m.exposure.uncertainty(), max(1/(20*m.rate), 1/float64(m.frames+1))
-	if uncertainty > 0.03 {
-		pace /= 8
-	}
-	return m.back.removeShadows(&m.smooth, &m.mask, uncertainty/3, pace)
+	return p, nil
 }
 
-// pace is the learning rate of the background model. At first every frame has the same weight; later
-// frames have less and less, so that an object that stands in the first frame and leaves is soon
-// forgotten and one that arrives later and stops is not.
-func (m *Motion) pace() float64 {
-	if m.frames == 0 {
-		return 1
-	}
-	n := float64(m.frames + 1)
-	if n > 2*m.rate {
-		n *= 5
-	}
-	return max(1/(memorySeconds*m.rate), 1/(2*n))
+// restart makes the frame the background.
+func (m *Motion) restart(p planes) {
+	m.back.reset(p.lit)
+	m.frames, m.changedFrames, m.differed = 1, 0, 0
+	m.previous, m.places = nil, nil
+	m.wet.restart()
 }
 
-// isSceneChange reports a frame that differs almost everywhere. If the change persists, the background
-// model is reset.
-func (m *Motion) isSceneChange(components []component) bool {
+// learn learns the frame except for what is in boxes.
+func (m *Motion) learn(p planes, boxes []image.Rectangle) {
+	step := 1 / m.rate
+	l := learning{step: step, pace: step / settleSeconds, drift: min(step/driftSeconds, 1), absorb: absorbSeconds}
+	l.pace = min(max(l.pace, 1/float64(m.frames+1)), 1)
+	if m.learning() {
+		l.absorb = learnSeconds / 4
+	}
+	m.held.SetTo(gocv.NewScalar(0, 0, 0, 0))
+	const margin = 4 // pixels
+	for _, b := range boxes {
+		gocv.Rectangle(&m.held, b.Inset(-margin), color.RGBA{R: 255, G: 255, B: 255}, -1)
+	}
+	m.back.learn(p.norm, p.lit, p.held, l)
+	m.frames++
+}
+
+// isSceneChange reports a frame that differs almost everywhere.
+func (m *Motion) isSceneChange(components []component, l light) bool {
 	most := int(sceneChangeArea * float64(m.w*m.h))
-	if !slices.ContainsFunc(components, func(p component) bool { return area(p.box) >= most }) {
+	changed := float64(l.changed) > sceneChangeCells*float64(l.textured) && float64(l.changed) > fewestChanged*float64(l.cells)
+	for _, p := range components {
+		changed = changed || area(p.box) >= most
+	}
+	if !changed {
 		m.changedFrames = 0
 		return false
 	}
 	m.changedFrames++
-	if float64(m.changedFrames) > relearnSeconds*m.rate {
-		m.frames, m.changedFrames = 0, 0
-		m.exposure = newExposure(m.w, m.h)
-	}
 	return true
-}
-
-// confirmed returns the boxes of the components that are large enough for an object and that are near
-// a component of the previous frame.
-func (m *Motion) confirmed(components []component) []image.Rectangle {
-	var found []image.Rectangle
-	minSize := minArea * float64(m.w*m.h)
-	for _, p := range components {
-		if size := float64(area(p.box)); size < minSize || float64(p.area) < minFill*size {
-			continue
-		}
-		if m.isSliver(p.box) {
-			continue
-		}
-		nearby := p.box.Inset(-max(p.box.Dx(), p.box.Dy()) / 4)
-		for _, b := range m.previous {
-			if nearby.Overlaps(b.box) {
-				found = append(found, p.box)
-				break
-			}
-		}
-	}
-	return found
-}
-
-// isSliver reports a thin box at the edge of the frame. A swaying camera produces such boxes from
-// whatever is just outside of the frame.
-func (m *Motion) isSliver(b image.Rectangle) bool {
-	minSize := int(minInside * float64(min(m.w, m.h)))
-	return b.Dx() < minSize && (b.Min.X <= 1 || b.Max.X >= m.w-1) ||
-		b.Dy() < minSize && (b.Min.Y <= 1 || b.Max.Y >= m.h-1)
 }
