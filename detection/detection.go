@@ -28,7 +28,7 @@ func (b Box) Center() Point { return Point{b.X + b.W/2, b.Y + b.H/2} }
 // Its JSON and YAML form is [x, y].
 type Point struct{ X, Y float64 }
 
-// Motion is the class of detections when no model is configured: pixels moved.
+// Motion is the class of detections when no model is configured, and of what moves unknown to the model: pixels moved.
 const Motion = "motion"
 
 // Detection is one object in one frame.
@@ -44,17 +44,27 @@ type Frame struct {
 	PTS        time.Duration `json:"pts"`     // of the frame
 	Time       time.Time     `json:"time"`    // wall clock at which the frame arrived
 	Detections []Detection   `json:"detections"`
+
+	// Modelled means that an object model has looked at the frame, and named what it detected. Moving are the boxes
+	// of what moves in the frame, or came and stands still, whether the model knows it or not. They are not set
+	// without a model.
+	Modelled bool  `json:"modelled,omitempty"`
+	Moving   []Box `json:"moving,omitempty"`
 }
 
 // Track is one object followed over frames.
 type Track struct {
 	ID    uint64
-	Class string  // the class seen most often so far
-	Score float64 // of the last detection
+	Class string  // the class seen most often lately
+	Score float64 // median of the last detections
 	Box   Box     // of the last detection
 	First time.Time
 	Last  time.Time
 	Trail []Point // Foot of each detection, oldest first, bounded
+
+	// Modelled means that an object model has looked at it: if its class is Motion, then because the model does not
+	// know what moves there. Moving means that something moved there in the last frame, or came and stands still.
+	Modelled, Moving bool
 }
 
 // Severity is the scale of the Common Alerting Protocol (OASIS CAP 1.2, section 3.2.2).

@@ -276,6 +276,7 @@ func (w *session) result(r wire.Result) error {
 	}
 	r.Frame.Time = arrived
 	if r.Analysed && w.looks.want(r.Moving) {
+		w.looks.note(r.Frame)
 		r.Analysed, r.Frame.Detections = false, nil // the model analyses it, or a later one
 	}
 	w.publish(r)

@@ -29,6 +29,17 @@ type sessionLooks struct {
 	client *lookClient
 	fetch  wire.Look // whose frame was requested from the worker; its ID is 0: none
 	frame  lookFrame
+
+	moving []movingFrame // the last frames that the model may look at, oldest first; at most maxMoving
+}
+
+// maxMoving bounds the frames whose moving boxes are held: the model takes one of the newest.
+const maxMoving = 8
+
+// movingFrame is what moves in a frame, by detection of motion alone.
+type movingFrame struct {
+	id    frameID
+	boxes []detection.Box
 }
 
 // lookFrame is the frame that the model sees.
@@ -38,6 +49,7 @@ type lookFrame struct {
 	pts     time.Duration
 	arrived time.Time
 	w, h    int
+	moving  []detection.Box
 }
 
 func newSessionLooks(client *lookClient) *sessionLooks {
@@ -69,6 +81,28 @@ func (l *sessionLooks) requested() bool { return l != nil && l.fetch.ID != 0 }
 // want notes that the worker has analysed a frame. It reports false if motion is to be detected.
 func (l *sessionLooks) want(moving bool) bool { return l != nil && l.client.want(moving) }
 
+// note holds what moves in a frame that the model may look at.
+func (l *sessionLooks) note(f detection.Frame) {
+	if len(l.moving) >= maxMoving {
+		l.moving = append(l.moving[:0], l.moving[1:]...)
+	}
+	boxes := make([]detection.Box, len(f.Detections))
+	for i, d := range f.Detections {
+		boxes[i] = d.Box
+	}
+	l.moving = append(l.moving, movingFrame{id: frameID{f.Session, f.PTS}, boxes: boxes})
+}
+
+// movingIn returns what moves in a frame that was noted.
+func (l *sessionLooks) movingIn(id frameID) []detection.Box {
+	for _, f := range l.moving {
+		if f.id == id {
+			return f.boxes
+		}
+	}
+	return nil
+}
+
 // requestLook requests the newest frame from the worker.
 func (w *session) requestLook(look wire.Look) {
 	if !w.busy() {
@@ -96,7 +130,7 @@ func (w *session) looked(m wire.Looked) error {
 		return fmt.Errorf("an unknown frame for the object model: %w", wire.ErrMalformed)
 	}
 	if w.looks.client.submit(m.ID, m.Width, m.Height) {
-		w.looks.frame = lookFrame{id: m.ID, session: m.Session, pts: m.PTS, arrived: arrived, w: m.FrameWidth, h: m.FrameHeight}
+		w.looks.frame = lookFrame{id: m.ID, session: m.Session, pts: m.PTS, arrived: arrived, w: m.FrameWidth, h: m.FrameHeight, moving: w.looks.movingIn(frameID{m.Session, m.PTS})}
 	}
 	return nil
 }
@@ -111,5 +145,6 @@ func (w *session) lookResult(found lookResult) {
 	w.countLook()
 	w.publish(wire.Result{Analysed: true, Width: f.w, Height: f.h, Frame: detection.Frame{
 		Session: f.session, PTS: f.pts, Time: f.arrived, Detections: found.detections,
+		Modelled: true, Moving: f.moving,
 	}})
 }

@@ -36,6 +36,13 @@ func validate(r *wire.Result) error {
 		clamp(&d.Box)
 	}
 	r.Frame.Detections = slices.DeleteFunc(r.Frame.Detections, func(d detection.Detection) bool { return d.Box.Area() <= 0 })
+	if len(r.Frame.Moving) > maxDetections {
+		return fmt.Errorf("%d moving boxes in a frame: %w", len(r.Frame.Moving), wire.ErrMalformed)
+	}
+	for i := range r.Frame.Moving {
+		clamp(&r.Frame.Moving[i])
+	}
+	r.Frame.Moving = slices.DeleteFunc(r.Frame.Moving, func(b detection.Box) bool { return b.Area() <= 0 })
 	r.Error = sanitise(r.Error)
 	if r.Sample != nil {
 		if err := r.Sample.Check(); err != nil {

@@ -18,7 +18,7 @@ func (t *Tracker) join(m *match) {
 		}
 		p := obj.predicted()
 		for j, d := range m.detections {
-			if m.taken[j] || d.Box.CoveredBy(around(p)) < 0.7 || t.static(d.Box, obj) {
+			if m.taken[j] || !obj.compatible(d.Class) || d.Box.CoveredBy(around(p)) < 0.7 || t.static(d.Box, obj) {
 				continue
 			}
 			whole := m.box[i].Union(d.Box)
@@ -82,7 +82,7 @@ func (t *Tracker) share(m *match) {
 func (t *Tracker) host(m *match, i int) int {
 	best, p := -1, t.objects[i].predicted()
 	for k, other := range t.objects {
-		if m.of[k] < 0 || !other.confirmed(t.o.Confirm) || p.CoveredBy(m.detections[m.of[k]].Box) < 0.5 {
+		if m.of[k] < 0 || !other.confirmed(t.o.Confirm) || !other.compatible(t.objects[i].track.Class) || p.CoveredBy(m.detections[m.of[k]].Box) < 0.5 {
 			continue
 		}
 		if diverge(t.objects[i], other) {

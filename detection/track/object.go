@@ -2,6 +2,7 @@ package track
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"gridpost/detection"
@@ -25,7 +26,11 @@ const (
 	shortestPath = 400 * time.Millisecond  // for which a path must have lasted to be used
 	maxPath      = 64                      // positions stored
 
-	maxVotes = 8 // classes counted per object
+	maxVotes   = 8               // classes counted per object
+	voteTime   = 3 * time.Second // over which votes for a class fade
+	motionVote = 0.25            // weight of a detection that has no class against one that has
+	takeOver   = 0.5             // least IoU with which a detection of another class continues an object
+	maxScores  = 5               // scores of which the median is taken
 )
 
 // axis is a Kalman filter of constant velocity in one dimension (position, speed).
@@ -78,7 +83,10 @@ type object struct {
 
 	swallowed int // how often it went missing within an object that moves in the same direction
 
-	votes []vote
+	votes  []vote
+	scores []float64 // the last ones, oldest first; of detections with a class
+
+	moved time.Duration // PTS when something last moved where it is, or when it was first detected
 }
 
 type position struct {
@@ -86,9 +94,10 @@ type position struct {
 	at  detection.Point
 }
 
+// vote is how often a class was detected, lately.
 type vote struct {
-	class string
-	n     int
+	class  string
+	weight float64
 }
 
 func newObject(d detection.Detection) *object {
@@ -123,6 +132,9 @@ func (obj *object) cost(d detection.Detection) float64 {
 	ry := max(extent(obj.h), extent(d.Box.H)) + 2*math.Sqrt(obj.y.pxx)
 	distance := math.Hypot((c.X-obj.x.x)/rx, (c.Y-obj.y.x)/ry)
 	iou := p.IoU(d.Box)
+	if !obj.compatible(d.Class) && iou < takeOver {
+		return math.Inf(1)
+	}
 	if distance > 1 && iou < 0.1 {
 		return math.Inf(1)
 	}
@@ -148,8 +160,7 @@ func (obj *object) observe(d detection.Detection, box detection.Box, at time.Tim
 		obj.w += sizeGain * (box.W - obj.w)
 		obj.h += sizeGain * (box.H - obj.h)
 		obj.extendPath(c, pts)
-		obj.elect(d.Class)
-		obj.track.Score = d.Score
+		obj.elect(d, pts)
 	}
 	obj.hits++
 	obj.lastPTS = pts
@@ -184,25 +195,67 @@ func (obj *object) pathSpeed() (x, y float64, ok bool) {
 	return (to.at.X - from.at.X) / dt, (to.at.Y - from.at.Y) / dt, true
 }
 
-// elect counts class and gives the object the class detected most often, the earlier one on a tie.
-func (obj *object) elect(class string) {
-	found := false
+// compatible reports whether class may be another name for the class of obj. Motion has no class.
+func (obj *object) compatible(class string) bool {
+	return obj.track.Class == class || obj.track.Class == "" || obj.track.Class == detection.Motion || class == detection.Motion
+}
+
+// elect counts the class of d and gives the object the class detected most often lately, the earlier one on a tie.
+// Its score becomes the median of the last ones.
+func (obj *object) elect(d detection.Detection, pts time.Duration) {
+	fade := math.Exp(-float64(pts-obj.lastPTS) / float64(voteTime))
+	weight := 1.0
+	if d.Class == detection.Motion {
+		weight = motionVote
+	}
+	at := -1
 	for i := range obj.votes {
-		if obj.votes[i].class == class {
-			obj.votes[i].n++
-			found = true
+		obj.votes[i].weight *= fade
+		if obj.votes[i].class == d.Class {
+			at = i
 		}
 	}
-	if !found && len(obj.votes) < maxVotes {
-		obj.votes = append(obj.votes, vote{class, 1})
+	switch {
+	case at >= 0:
+		obj.votes[at].weight += weight
+	case len(obj.votes) < maxVotes:
+		obj.votes = append(obj.votes, vote{d.Class, weight})
+	default: // the weakest gives way
+		weakest := 0
+		for i, v := range obj.votes {
+			if v.weight < obj.votes[weakest].weight {
+				weakest = i
+			}
+		}
+		obj.votes[weakest] = vote{d.Class, weight}
 	}
 	best := obj.votes[0]
 	for _, v := range obj.votes[1:] {
-		if v.n > best.n {
+		if v.weight > best.weight {
 			best = v
 		}
 	}
+	if best.class != obj.track.Class {
+		obj.scores = obj.scores[:0]
+	}
 	obj.track.Class = best.class
+	if d.Class == best.class {
+		if len(obj.scores) == maxScores {
+			obj.scores = append(obj.scores[:0], obj.scores[1:]...)
+		}
+		obj.scores = append(obj.scores, d.Score)
+	}
+	if len(obj.scores) == 0 { // the class was voted for earlier
+		obj.scores = append(obj.scores, obj.track.Score)
+	}
+	obj.track.Score = median(obj.scores)
+}
+
+// median returns the middle of values, the lower one of two.
+func median(values []float64) float64 {
+	sorted := slices.Clone(values)
+	slices.Sort(sorted)
+	return sorted[(len(sorted)-1)/2]
 }
 
 // extend appends p to a trail of at most limit points without writing into memory that an earlier

@@ -104,7 +104,7 @@ func (t *Tracker) Update(f detection.Frame) []detection.Track {
 	for _, obj := range t.objects {
 		obj.predict(step)
 	}
-	detections := t.accept(f.Detections)
+	detections := t.accept(withUnknown(f))
 	m := newMatch(detections, len(t.objects))
 	// Confirmed objects are assigned first: noise must not take a detection from them.
 	t.assign(m, true)
@@ -117,6 +117,7 @@ func (t *Tracker) Update(f detection.Frame) []detection.Track {
 		}
 	}
 	t.start(m, f)
+	t.support(f)
 	t.end(f.PTS)
 	t.before = detections
 	return t.confirmed()
@@ -199,7 +200,7 @@ func (t *Tracker) assign(m *match, confirmed bool) {
 func (t *Tracker) start(m *match, f detection.Frame) {
 	known := t.objects
 	for j, d := range m.detections {
-		if m.taken[j] || slices.ContainsFunc(known, func(obj *object) bool { return obj.holds(d.Box, f.PTS) }) {
+		if m.taken[j] || slices.ContainsFunc(known, func(obj *object) bool { return obj.compatible(d.Class) && obj.holds(d.Box, f.PTS) }) {
 			continue
 		}
 		if len(t.objects) >= t.o.MaxTracks {
@@ -207,6 +208,7 @@ func (t *Tracker) start(m *match, f detection.Frame) {
 			continue
 		}
 		obj := newObject(d)
+		obj.moved = f.PTS
 		obj.observe(d, d.Box, f.Time, f.PTS, t.o.MaxTrail)
 		t.objects = append(t.objects, obj)
 	}
@@ -230,7 +232,7 @@ func (t *Tracker) end(now time.Duration) {
 func (t *Tracker) confirmed() []detection.Track {
 	out := make([]detection.Track, 0, len(t.objects))
 	for _, obj := range t.objects {
-		if !obj.confirmed(t.o.Confirm) {
+		if !obj.confirmed(t.hits(obj)) || obj.settled(t.pts) {
 			continue
 		}
 		if obj.track.ID == 0 {

@@ -110,28 +110,39 @@ func (d *detector) due(pts time.Duration) bool {
 	return true
 }
 
+// analysis is what was detected in a frame; see detection.Frame.
+type analysis struct {
+	detections []detection.Detection
+	modelled   bool
+	moving     []detection.Box
+}
+
 // detect analyses p. It reports false if the model was not due.
-func (d *detector) detect(p *decode.Frame, pts time.Duration) ([]detection.Detection, bool, error) {
-	boxes, err := d.motionBoxes(p, pts)
+func (d *detector) detect(p *decode.Frame, pts time.Duration) (analysis, bool, error) {
+	pixels, err := d.motionBoxes(p, pts)
 	if err != nil {
-		return nil, false, err
+		return analysis{}, false, err
 	}
-	if len(boxes) > 0 {
+	if len(pixels) > 0 {
 		d.until = pts + motionHold
+	}
+	boxes := make([]detection.Box, len(pixels))
+	for i, b := range pixels {
+		boxes[i] = toFractions(b, d.w, d.h)
 	}
 	if d.model == nil {
 		found := make([]detection.Detection, len(boxes))
 		for i, b := range boxes {
-			found[i] = detection.Detection{Class: detection.Motion, Score: 1, Box: toFractions(b, d.w, d.h)}
+			found[i] = detection.Detection{Class: detection.Motion, Score: 1, Box: b}
 		}
-		return found, true, nil
+		return analysis{detections: found}, true, nil
 	}
 	if pts >= d.until && pts < d.analysed+idleInterval {
-		return nil, false, nil
+		return analysis{}, false, nil
 	}
 	d.analysed = pts
 	found, err := d.detectObjects(p)
-	return found, err == nil, err
+	return analysis{detections: found, modelled: true, moving: boxes}, err == nil, err
 }
 
 // moving reports whether something moves in the frame of pts, or moved a short time before. It may be

@@ -242,7 +242,8 @@ func (w *worker) frame(p *decode.Frame, r *wire.Result) error {
 	}
 	if analysed {
 		r.Analysed, r.Moving = true, w.looks != nil && w.detector.moving(g.pts)
-		r.Frame.PTS, r.Frame.Time, r.Frame.Detections = g.pts, g.at, found
+		r.Frame.PTS, r.Frame.Time = g.pts, g.at
+		r.Frame.Detections, r.Frame.Modelled, r.Frame.Moving = found.detections, found.modelled, found.moving
 	}
 	w.history.add(p, w.session, g.pts)
 	return outOfMemory(err)
@@ -355,9 +356,11 @@ func (w *worker) fileFrame(p *decode.Frame, pts time.Duration) error {
 	r := wire.Result{Frame: detection.Frame{Session: 1, PTS: pts, Time: time.Unix(0, 0).UTC().Add(pts)}}
 	var err error
 	if w.detector.due(pts) {
-		if r.Frame.Detections, r.Analysed, err = w.detector.detect(p, pts); err != nil {
+		var found analysis
+		if found, r.Analysed, err = w.detector.detect(p, pts); err != nil {
 			return err
 		}
+		r.Frame.Detections, r.Frame.Modelled, r.Frame.Moving = found.detections, found.modelled, found.moving
 	}
 	if r.Sample, err = w.detector.takeSample(p, pts); err != nil || !r.Analysed && r.Sample == nil {
 		return err
