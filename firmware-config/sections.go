@@ -233,6 +233,9 @@ func Notes(doc *Document) []string {
 			case len(about.Classes) > 0:
 				note("cameras[%d].rules[%d].classes (%s/%s): without a model everything that moves counts, whatever its class", i, j, c.Name, r.Name)
 			}
+			if r.Terms.Describe().NearEdge {
+				note("cameras[%d].rules[%d].polygon (%s/%s): it comes near the picture's edge without reaching it; what the edge cuts off counts as inside there", i, j, c.Name, r.Name)
+			}
 		}
 	}
 	return notes

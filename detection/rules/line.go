@@ -28,6 +28,12 @@ const (
 	wholePath = 0.4
 	wholeSize = 0.3
 
+	// An object must have been at least this far from where it was first seen, in fractions of the frame, and the
+	// farther the longer it has been followed: noise, rain and a spider on the lens tremble around one place.
+	leastWay      = 0.02
+	leastWaySpeed = 0.01 // per second
+	longestNeeded = 0.08
+
 	// pieceTime is how long after a crossing a piece of the same object may cross without being
 	// counted as another object.
 	pieceTime = time.Second
@@ -94,8 +100,13 @@ type line struct {
 	lastTick time.Duration
 }
 
-// way is where one track has been, seen from the line.
+// path is where one track has been, seen from the line.
 type path struct {
+	start     detection.Point // where its foot was first
+	way       float64         // how far from there it has been, in fractions of the frame
+	crossed   bool            // it has crossed the line
+	crossedAt time.Duration   // when it did so last, by the clock of frames
+
 	foot  detection.Point // where it was last
 	side  int             // -1, 1: the side on which it was clearly last; 0: none yet
 	from  detection.Point // where it was clearly on that side last
@@ -148,7 +159,7 @@ func (l *line) Frame(now time.Duration, at time.Time, tracks []detection.Track) 
 		if !tr.Last.Equal(at) {
 			continue
 		}
-		dir, ok := l.follow(tr)
+		dir, ok := l.follow(now, tr)
 		if !ok || l.piece(now, dir, tr, tracks) {
 			continue
 		}
@@ -194,12 +205,15 @@ func (l *line) over(done func(*crossing) bool) []detection.Incident {
 
 // follow updates the path of tr and returns the direction in which it crossed the line, if it did and
 // the rule counts it.
-func (l *line) follow(tr detection.Track) (detection.Direction, bool) {
+func (l *line) follow(now time.Duration, tr detection.Track) (detection.Direction, bool) {
 	p := l.paths[tr.ID]
 	area := tr.Box.Area()
 	trail := tr.Trail
 	if p == nil {
-		p = &path{area: area}
+		p = &path{area: area, start: tr.Box.Foot()}
+		if len(trail) > 0 {
+			p.start = trail[0]
+		}
 		l.paths[tr.ID] = p
 	} else {
 		trail = trail[max(0, len(trail)-1):] // the rest has been followed before
@@ -213,15 +227,26 @@ func (l *line) follow(tr detection.Track) (detection.Direction, bool) {
 		// Of the past only the feet are known; the box is taken to have had its present size.
 		box := tr.Box
 		box.X, box.Y = foot.X-box.W/2, foot.Y-box.H
+		p.way = max(p.way, p.start.Distance(foot))
 		from, to, ok := p.step(l.at, box, margin)
-		if !ok || !l.counts(tr.Class) || !(max(area, p.area) >= l.minSize) || !l.minTall.allows(box) {
+		if !ok || !l.counts(tr) || !(max(area, p.area) >= l.minSize) || !l.minTall.allows(box) || p.way < needed(tr) {
 			continue
+		}
+		returned := p.crossed && now-p.crossedAt < l.clear
+		p.crossed, p.crossedAt = true, now
+		if returned {
+			continue // it trembles on the line, or has turned around: its crossing has been judged
 		}
 		if d, wanted := l.crossed(from, to); wanted {
 			dir, crossed = d, true
 		}
 	}
 	return dir, crossed
+}
+
+// needed returns how far tr must have been from where it was first seen for a crossing to count.
+func needed(tr detection.Track) float64 {
+	return min(leastWay+leastWaySpeed*tr.Last.Sub(tr.First).Seconds(), longestNeeded)
 }
 
 // step moves p to box. ok reports that the line has now been crossed between its ends: p was clearly

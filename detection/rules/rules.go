@@ -100,6 +100,7 @@ type Description struct {
 	Classes   []string            // of the tracks that count; empty: any
 	Problems  []string            // of a camera's health
 	For       time.Duration       // how long the condition must hold
+	NearEdge  bool                // its area comes near the frame's edge without reaching it
 }
 
 // Spec is one rule of a device.

@@ -24,7 +24,7 @@ const person = "person"
 
 // tracked are the terms that all rules about tracks have.
 type tracked struct {
-	classes []string      // what counts; empty: anything. Tracks of class detection.Motion always count
+	classes []string      // what counts; empty: anything; see counts
 	minSize float64       // least area of the box as a fraction of the frame, 0..1
 	minTall perspective   // least height of the box, by where its foot is
 	clear   time.Duration // how long the condition must be over
@@ -39,14 +39,21 @@ func (t *tracked) params() []param.Param {
 	}
 }
 
-// counts reports whether the rule looks at objects of class.
-func (t *tracked) counts(class string) bool {
-	return len(t.classes) == 0 || class == detection.Motion || slices.Contains(t.classes, class)
+// counts reports whether the rule looks at tr. Without a model nothing is known of classes, and whatever moves counts.
+// With one, a rule that names the class motion looks at everything that moves, whatever the model calls it.
+func (t *tracked) counts(tr detection.Track) bool {
+	switch {
+	case len(t.classes) == 0, slices.Contains(t.classes, tr.Class):
+		return true
+	case !tr.Modelled:
+		return tr.Class == detection.Motion
+	}
+	return tr.Moving && slices.Contains(t.classes, detection.Motion)
 }
 
 // within reports whether the rule counts tr, and its foot is in area.
 func (t *tracked) within(area detection.Polygon, tr detection.Track) bool {
-	return t.counts(tr.Class) && tr.Box.Area() >= t.minSize && t.minTall.allows(tr.Box) && area.Contains(tr.Box.Foot())
+	return t.counts(tr) && tr.Box.Area() >= t.minSize && t.minTall.allows(tr.Box) && holds(area, tr.Box)
 }
 
 // points reads a list of [x, y] in fractions of the frame.

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"time"
 
 	"gridpost/detection"
@@ -12,6 +13,15 @@ const (
 	// flicker is how long an object may seem to be outside, or too small, without its stay having
 	// ended. It is never more than half of the rule's own time.
 	flicker = 300 * time.Millisecond
+
+	// cutOff is how near to the frame's edge a box is cut off by it, and edgeReach how near a zone must come to the
+	// edge for such a box to be inside, in fractions of the frame. What is within edgeTolerance of the edge reaches it.
+	cutOff        = 0.01
+	edgeReach     = 0.05
+	edgeTolerance = 1e-3
+
+	// mostBefore bounds for how long an object may have been inside before it was a track.
+	mostBefore = time.Second
 
 	// blindAfter is how much longer than its clear time a zone's incident stays open when no frame
 	// comes at all: a worker that lags or restarts is no reason to close it and to open another.
@@ -45,7 +55,7 @@ func (t *zoneTerms) Params() []param.Param {
 func (t *zoneTerms) Check() error { return nil }
 
 func (t *zoneTerms) Describe() Description {
-	return Description{Detection: true, Classes: t.classes, For: t.hold}
+	return Description{Detection: true, Classes: t.classes, For: t.hold, NearEdge: nearEdge(t.area)}
 }
 
 func (t *zoneTerms) Judge(o Opener) Judge {
@@ -124,7 +134,7 @@ func (z *zone) inside(now time.Duration, tr detection.Track) bool {
 	s := z.stays[tr.ID]
 	if z.within(z.area, tr) {
 		if s == nil {
-			s = &stay{since: now}
+			s = &stay{since: now - z.before(tr)}
 			z.stays[tr.ID] = s
 		}
 		s.last = now
@@ -134,6 +144,41 @@ func (z *zone) inside(now time.Duration, tr detection.Track) bool {
 		delete(z.stays, tr.ID)
 	}
 	return false
+}
+
+// before returns for how long tr was inside before it was a track: some detections are needed to make it one.
+func (z *zone) before(tr detection.Track) time.Duration {
+	for _, foot := range tr.Trail {
+		if !z.area.Contains(foot) {
+			return 0
+		}
+	}
+	return min(max(tr.Last.Sub(tr.First), 0), mostBefore)
+}
+
+// holds reports whether the foot of box is in area. What the frame's edge cuts off has its foot beyond the edge: it is
+// inside if the area comes near the edge there.
+func holds(area detection.Polygon, box detection.Box) bool {
+	foot := box.Foot()
+	if area.Contains(foot) {
+		return true
+	}
+	const steps = 5
+	for i := 1; i <= steps; i++ {
+		in := edgeReach * float64(i) / steps
+		if box.Y+box.H >= 1-cutOff && area.Contains(detection.Point{X: foot.X, Y: 1 - in}) ||
+			box.X <= cutOff && area.Contains(detection.Point{X: in, Y: foot.Y}) ||
+			box.X+box.W >= 1-cutOff && area.Contains(detection.Point{X: 1 - in, Y: foot.Y}) {
+			return true
+		}
+	}
+	return false
+}
+
+// nearEdge reports whether the area comes near the frame's left, right or lower edge without reaching it.
+func nearEdge(area detection.Polygon) bool {
+	near := func(distance float64) bool { return distance > edgeTolerance && distance <= edgeReach }
+	return slices.ContainsFunc(area, func(p detection.Point) bool { return near(p.X) || near(1-p.X) || near(1-p.Y) })
 }
 
 // rename corrects the class of the object that opened the incident, once more frames have shown
