@@ -108,10 +108,10 @@ func TestSchedulesInAReplay(t *testing.T) {
 	somebody := walker{"person", 0, 100, 0.5, 0.9, 0.5, 0.9}
 	shanghai := time.FixedZone("", 8*3600)
 	for start, want := range map[time.Time]string{
-		{}: "opened 1.2 person",
+		{}: "opened 1 person",
 		time.Date(2026, 11, 30, 12, 0, 0, 0, shanghai):   "",
-		time.Date(2026, 11, 30, 21, 59, 50, 0, shanghai): "opened 11 person",
-		time.Date(2026, 11, 30, 5, 59, 50, 0, shanghai):  "opened 1.2 person, closed 10 person",
+		time.Date(2026, 11, 30, 21, 59, 50, 0, shanghai): "opened 10 person",
+		time.Date(2026, 11, 30, 5, 59, 50, 0, shanghai):  "opened 1 person, closed 10 person",
 	} {
 		if got := made(t, rule, start, 20, somebody); got != want {
 			t.Errorf("at %v: %s, want %s", start, fmt.Sprintf("%q", got), want)
