@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"time"
 )
 
 // ReaderOptions configure a Reader.
@@ -16,6 +17,10 @@ type ReaderOptions struct {
 	// at once. Without it, or when the stream has been silent for longer than LiveWithin, the reader
 	// starts with the next keyframe.
 	Backfill bool
+
+	// Since starts the reader in the past, from the ring: at the newest keyframe that had arrived by then, or at the
+	// oldest one that is left. The zero time asks for nothing of the past. It comes before Backfill.
+	Since time.Time
 
 	// Audio includes the stream's audio. Without it the reader receives video only.
 	Audio bool

@@ -92,6 +92,34 @@ func (r *ring) newestGOP(session uint32, audio bool) []*AccessUnit {
 	return r.gopUpTo(r.n-1, audio)
 }
 
+// since returns a copy of what follows the newest keyframe that had arrived by at, or the oldest keyframe if all arrived
+// later. Frames that depend on a GOP that is not in the copy, or on one of another session, are left out. audio says
+// whether to include the audio of its time.
+func (r *ring) since(at time.Time, audio bool) []*AccessUnit {
+	first := 0
+	for i := range r.n {
+		if u := r.at(i).accessUnit; u.Keyframe {
+			if u.Arrived.After(at) {
+				break
+			}
+			first = i
+		}
+	}
+	out := make([]*AccessUnit, 0, r.n-first)
+	begins := true // the GOP follows none that it could depend on
+	for i := first; i < r.n; i++ {
+		u := r.at(i).accessUnit
+		if u.Keyframe {
+			begins = len(out) == 0 || out[len(out)-1].Session != u.Session
+		}
+		if u.Leading && begins || u.Codec.IsAudio() && !audio {
+			continue
+		}
+		out = append(out, u)
+	}
+	return out
+}
+
 // gopAt returns the frame that arrived nearest to at, with all those before it in its GOP; nil when the ring
 // is empty.
 func (r *ring) gopAt(at time.Time) []*AccessUnit {

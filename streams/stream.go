@@ -114,10 +114,14 @@ func (s *Stream) Subscribe(o ReaderOptions) *Reader {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if o.Backfill && time.Since(s.last) <= LiveWithin {
+	switch {
+	case !o.Since.IsZero():
+		r.backfill = s.ring.since(o.Since, o.Audio)
+	case o.Backfill && time.Since(s.last) <= LiveWithin:
 		r.backfill = s.ring.newestGOP(s.session, o.Audio)
-		r.needKeyframe = len(r.backfill) == 0
 	}
+	// What follows continues the backfill, unless the source has connected again and sent no keyframe yet.
+	r.needKeyframe = len(r.backfill) == 0 || r.backfill[len(r.backfill)-1].Session != s.session
 	s.readers = append(s.readers, r)
 	return r
 }

@@ -335,3 +335,26 @@ func BenchmarkPublishAndNext(b *testing.B) {
 		i++
 	}
 }
+
+// TestSinceStartsInThePast: at most one GOP before the wanted time, and goes on without a gap.
+func TestSinceStartsInThePast(t *testing.T) {
+	for _, c := range []struct{ since, want int }{{45, 40}, {40, 40}, {39, 30}, {-100, 10}, {1000, 50}} {
+		s := New(Options{RingDuration: 1600 * time.Millisecond})
+		src := newSource(s, 10)
+		src.publish(53)
+		r := s.Subscribe(ReaderOptions{Since: src.at(c.since), Queue: 4})
+		src.publish(4)
+		wantRange(t, drain(t, r), c.want, 57)
+		r.Close()
+	}
+	s := New(Options{})
+	src := newSource(s, 10)
+	src.publish(15)
+	src.session = 2
+	src.publish(12) // 15 to 19 depend on what the new connection never sent
+	r := s.Subscribe(ReaderOptions{Since: src.at(0)})
+	defer r.Close()
+	if got := drain(t, r); len(got) != 22 || got[14] != 14 || got[15] != 20 {
+		t.Errorf("over two sessions: %v", got)
+	}
+}

@@ -5,7 +5,6 @@
 package fmp4
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,10 +12,8 @@ import (
 
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/fmp4"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/fmp4/seekablebuffer"
-	"github.com/bluenviron/mediacommon/v2/pkg/formats/mp4"
 
 	"gridpost/streams"
-	"gridpost/streams/h26x"
 )
 
 const (
@@ -45,41 +42,35 @@ type Frame struct {
 
 // Muxer writes frames of one stream. It is for one goroutine.
 type Muxer struct {
-	codec    streams.Codec
+	header   header
 	sequence uint32
 	last     uint64 // Frame.Time of the last frame
 	duration uint32 // of the last frame
-	sets     [][]byte
-	params   string // RFC 6381 name of the codec; empty before the first keyframe
 }
 
 // NewMuxer returns a Muxer of a stream without frames.
-func NewMuxer(codec streams.Codec) *Muxer { return &Muxer{codec: codec, duration: usualDuration} }
+func NewMuxer(codec streams.Codec) *Muxer {
+	return &Muxer{header: header{codec: codec}, duration: usualDuration}
+}
 
 // ContentType returns the media type with the codec's parameters (RFC 6381), such as
 // video/mp4; codecs="avc1.64001f". It is valid once Append has returned the first fragment.
-func (m *Muxer) ContentType() string { return `video/mp4; codecs="` + m.params + `"` }
+func (m *Muxer) ContentType() string { return `video/mp4; codecs="` + m.header.params + `"` }
 
 // Append appends the fragment of f to b, and before it an initialization segment if the parameter sets are new. The
 // first frame must be a keyframe.
 func (m *Muxer) Append(b []byte, f Frame) ([]byte, error) {
 	if f.Keyframe {
-		init, err := m.initialize(f.NALUs)
+		init, err := m.header.segment(f.NALUs)
 		if err != nil {
 			return b, err
 		}
 		b = append(b, init...)
 	}
-	if m.params == "" {
+	if m.header.params == "" {
 		return b, ErrNoKeyframe
 	}
-	var payload []byte
-	for _, n := range f.NALUs {
-		if h26x.IsParameterSet(m.codec, n) || h26x.IsDiscardable(m.codec, n) {
-			continue // they are in the initialization segment
-		}
-		payload = append(binary.BigEndian.AppendUint32(payload, uint32(len(n))), n...)
-	}
+	payload := appendSample(nil, m.header.codec, f.NALUs)
 	// The length of a frame is known only when the next one is there. The last one's length stands for it: each fragment
 	// has its own time, so that nothing adds up.
 	if step := f.Time - m.last; m.sequence > 0 && step > 0 && step <= maxDuration {
@@ -98,70 +89,6 @@ func (m *Muxer) Append(b []byte, f Frame) ([]byte, error) {
 	b = appendReferenceTime(b, capturedFlag, f.Captured, f.Time)
 	b = appendReferenceTime(b, sentFlag, f.Sent, f.Time)
 	return append(b, out.Bytes()...), nil
-}
-
-// initialize returns the initialization segment for a keyframe's parameter sets, nil if they are the same as before.
-func (m *Muxer) initialize(nalus [][]byte) ([]byte, error) {
-	var vps, sps, pps []byte
-	var sets [][]byte
-	for _, n := range nalus {
-		if !h26x.IsParameterSet(m.codec, n) {
-			continue
-		}
-		sets = append(sets, n)
-		switch t := h26x.TypeOf(m.codec, n); {
-		case m.codec == streams.H264 && t == h26x.H264SPS, m.codec == streams.H265 && t == h26x.H265SPS:
-			sps = first(sps, n)
-		case m.codec == streams.H265 && t == h26x.H265VPS:
-			vps = first(vps, n)
-		default:
-			pps = first(pps, n)
-		}
-	}
-	if same(m.sets, sets) {
-		return nil, nil
-	}
-	var codec mp4.Codec
-	var params string
-	switch {
-	case m.codec != streams.H264 && m.codec != streams.H265:
-		return nil, ErrCodec
-	case sps == nil || pps == nil || m.codec == streams.H265 && vps == nil:
-		if m.params != "" {
-			return nil, nil // those before stay in force
-		}
-		return nil, ErrNoKeyframe
-	case m.codec == streams.H264:
-		codec, params = &mp4.CodecH264{SPS: sps, PPS: pps}, parametersOfH264(sps)
-	default:
-		codec, params = &mp4.CodecH265{VPS: vps, SPS: sps, PPS: pps}, parametersOfH265(sps)
-	}
-	var out seekablebuffer.Buffer
-	segment := fmp4.Init{Tracks: []*fmp4.InitTrack{{ID: trackID, TimeScale: timeScale, Codec: codec}}}
-	if err := segment.Marshal(&out); err != nil {
-		return nil, fmt.Errorf("writing the initialization segment: %w", err)
-	}
-	m.sets, m.params = sets, params
-	return out.Bytes(), nil
-}
-
-func first(a, b []byte) []byte {
-	if a != nil {
-		return a
-	}
-	return b
-}
-
-func same(a, b [][]byte) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if !bytes.Equal(a[i], b[i]) {
-			return false
-		}
-	}
-	return true
 }
 
 // Flags of producer reference time boxes (ISO/IEC 14496-12, section 8.16.5).
