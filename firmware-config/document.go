@@ -31,6 +31,7 @@ type Document struct {
 
 	MQTT      MQTT      `yaml:"mqtt"`
 	Detection Detection `yaml:"detection"`
+	Clips     Clips     `yaml:"clips"`
 	Cameras   []Camera  `yaml:"cameras"`
 	Sensors   []Sensor  `yaml:"sensors"`
 
@@ -56,6 +57,21 @@ type Detection struct {
 	Threads int     `yaml:"threads"` // that run the model, 1..64; 0: one
 }
 
+// Clips says what is recorded around the opening of an incident of a camera, and how long the edge keeps it.
+type Clips struct {
+	Before  time.Duration `yaml:"before"`  // the opening, 1s..30s; 10s unless set
+	After   time.Duration `yaml:"after"`   // the opening, 1s..10m; 20s unless set
+	Longest time.Duration `yaml:"longest"` // after the opening, while the incident goes on, 1s..10m; 1m unless set, or After if that is more
+	Keep    time.Duration `yaml:"keep"`    // on the edge once the hub has it, 1h..720h; 168h unless set
+	Size    float64       `yaml:"size"`    // GiB that all clips may take on the edge, 0.1..1000; 2 unless set
+}
+
+// What a camera records.
+const (
+	RecordClips   = "clips" // of its incidents
+	RecordNothing = "nothing"
+)
+
 // Camera is one RTSP camera.
 type Camera struct {
 	Name      string         `yaml:"name"`      // [a-z0-9-]{1,40}, unique among devices
@@ -65,6 +81,9 @@ type Camera struct {
 	Place     *devices.Place `yaml:"place"`
 	Rules     []rules.Spec   `yaml:"rules"`
 	Title     devices.Title  `yaml:"title"`
+	Record    string         `yaml:"record"` // RecordClips or RecordNothing; RecordClips unless set
+
+	Clips Clips `yaml:"-"` // the document's, if the camera records clips; else zero
 
 	Fingerprint string `yaml:"fingerprint"` // of the camera's certificate, see address.ParseFingerprint; empty: it must be trusted by the system
 }

@@ -141,7 +141,9 @@ func TestSite(t *testing.T) {
 			Brokers: []Broker{{URL: parsed(t, address.ParseBroker, "mqtts://10.0.0.5:8883"), ClientID: "gridpost-gate-7", Username: "edge", Password: "mq-s3cret-value"}},
 		},
 		Detection: Detection{Rate: 10, Memory: 1024},
+		Clips:     Clips{Before: 10 * time.Second, After: 20 * time.Second, Longest: time.Minute, Keep: 168 * time.Hour, Size: 2},
 		Cameras: []Camera{{
+			Record: RecordClips, Clips: Clips{Before: 10 * time.Second, After: 20 * time.Second, Longest: time.Minute, Keep: 168 * time.Hour, Size: 2},
 			Name: "yard", URL: parsed(t, address.ParseStream, "rtsp://viewer:ya-s3cret-value@10.0.0.11/main"), Detect: parsed(t, address.ParseStream, "rtsp://viewer:ya-s3cret-value@10.0.0.11/sub"), Transport: "auto",
 			Place: &devices.Place{Lat: 30.9201, Lon: 120.9302, Heading: 135, FOV: 90, Range: 60, Height: 4},
 		}},

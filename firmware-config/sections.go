@@ -38,6 +38,7 @@ func (p *parser) document(v value, doc *Document) {
 		}),
 		may("mqtt", func(v value) { p.mqtt(v, &doc.MQTT) }),
 		may("detection", func(v value) { p.detection(v, &doc.Detection) }),
+		may("clips", func(v value) { p.clips(v, &doc.Clips) }),
 		may("cameras", func(v value) {
 			v.items(maxCameras, func(v value) { doc.Cameras = append(doc.Cameras, p.camera(v, names)) })
 		}),
@@ -67,6 +68,7 @@ func (p *parser) camera(v value, names firsts) Camera {
 		may("detect", addressOf(&c.Detect, address.ParseStream)),
 		may("transport", by(param.OneOf(&c.Transport, "auto", "tcp", "udp"))),
 		may("fingerprint", func(v value) { v.fingerprint(&c.Fingerprint) }),
+		may("record", by(param.OneOf(&c.Record, RecordClips, RecordNothing))),
 		may("place", func(v value) { c.Place = p.place(v, devices.Camera) }),
 		may("rules", func(v value) { c.Rules = p.rules(v, devices.Camera) }),
 	)
@@ -186,10 +188,17 @@ func setDefaults(doc *Document) {
 	if doc.Detection.Memory == 0 {
 		doc.Detection.Memory = 1024
 	}
+	doc.Clips = doc.Clips.withDefaults()
 	for i := range doc.Cameras {
 		c := &doc.Cameras[i]
 		if c.Transport == "" {
 			c.Transport = "auto"
+		}
+		if c.Record == "" {
+			c.Record = RecordClips
+		}
+		if c.Record == RecordClips {
+			c.Clips = doc.Clips
 		}
 	}
 	for i := range doc.Templates {

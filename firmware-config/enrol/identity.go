@@ -18,6 +18,7 @@ package enrol
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -118,6 +119,17 @@ func (id *Identity) URL() string { return id.current().url }
 
 // Expires returns the end of the certificate's validity, by the hub's clock.
 func (id *Identity) Expires() time.Time { return id.current().certificate.Leaf.NotAfter }
+
+// Signer returns the edge's key, and the certificate that names the edge as its owner. The key signs what the edge has recorded;
+// it never leaves the edge.
+func (id *Identity) Signer() (crypto.Signer, *x509.Certificate, error) {
+	held := id.current()
+	key, ok := held.certificate.PrivateKey.(crypto.Signer)
+	if !ok {
+		return nil, nil, errors.New("the edge's key cannot sign")
+	}
+	return key, held.certificate.Leaf, nil
+}
 
 // RenewAt returns when two thirds of the certificate's validity are over, by the hub's clock. A
 // caller that does not know the hub's time uses RenewIn.
