@@ -171,6 +171,7 @@ func storeCauses() []CauseKind {
 		{"alerts_in_memory", "{count} alerts are only in memory[: {cause}][: {reason}]"},
 		{"readings_not_stored", "readings cannot be stored and are not acknowledged[: {cause}][: {reason}]"},
 		{"snapshots_missed", "[{device}: ]{count} snapshots could not be taken[: {reason}]"},
+		{"clips_missed", "[{device}: ]{count} clips could not be recorded as they should[: {reason}]"},
 		{"disk_full", "the disk is full"},
 		{"store_full", "the store is full"},
 		{"store_damaged", "a file of the store was damaged, and only what could be read was saved[: {file}, the original is {copy}]"},

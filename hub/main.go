@@ -28,6 +28,8 @@ const usage = `usage: hub COMMAND
   token   create --role ROLE [--name NAME] [--sites A,B] [--valid 720h] | list | revoke ID   [--data DIR] [--database URL]
   audit   verify [--head FILE]... | head | key | rekey  [--data DIR] [--database URL]   verifies the whole audit log; prints its signed head, or its
                                                                                 key's ID and public part; lets it go on when its key is lost
+  evidence verify FILE... [--authority CA.pem] | authority   [--data DIR] [--database URL]   proves which edge recorded a clip, and that it is
+                                                                                unchanged; prints the certificate with which others verify it
   backup  DIR [--data DIR] [--database URL]                      also while the hub runs; each backup is a folder in DIR
   restore --from DIR [--force] [--data DIR] [--database URL]     into an empty place; --force sets aside what is there
   migrate --from sqlite:DIR|postgres://... --to postgres://...|sqlite:DIR
@@ -83,6 +85,8 @@ func dispatch(ctx context.Context, args []string, p program) error {
 		return p.token(ctx, rest)
 	case "audit":
 		return p.audit(ctx, rest)
+	case "evidence":
+		return p.evidence(ctx, rest)
 	case "backup":
 		return p.backup(ctx, rest)
 	case "restore":

@@ -248,8 +248,35 @@ type Evidence struct {
 	ContentType string    `json:"content_type"`
 	Size        int64     `json:"size"`   // bytes
 	SHA256      string    `json:"sha256"` // hex, computed on the edge when the file was made
-	Time        time.Time `json:"time"`   // of the picture
+	Time        time.Time `json:"time"`   // of the picture, or of the first frame of a clip
+
+	Clip *Clip `json:"clip,omitempty"` // of a clip, whose ContentType is ClipType
 }
+
+// ClipType is the content type of clips: video of an incident's camera, as fragmented MP4.
+const ClipType = "video/mp4"
+
+// Clip describes a clip. Its times are by the edge's clock.
+type Clip struct {
+	From   time.Time `json:"from"`   // of the first frame
+	To     time.Time `json:"to"`     // when the last frame ends
+	Frames int       `json:"frames"` // 1..MaxClipFrames
+	Codec  string    `json:"codec"`  // RFC 6381, such as avc1.64001f; at most 80 bytes
+	Gaps   []ClipGap `json:"gaps,omitempty"`
+	Signed bool      `json:"signed,omitempty"` // it carries a manifest that the edge's key has signed
+}
+
+// ClipGap is a time of a clip without frames.
+type ClipGap struct {
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
+}
+
+// Bounds of a Clip.
+const (
+	MaxClipFrames = 1_000_000
+	MaxClipGaps   = 100
+)
 
 // Gap says what was lost on an edge and will never arrive.
 type Gap struct {

@@ -81,6 +81,25 @@ func (c *Client) Get(ctx context.Context, path string, v any) error {
 	return nil
 }
 
+// Post sends a POST request with in as JSON and decodes the JSON response into out. A status other than 2xx is an error.
+func (c *Client) Post(ctx context.Context, path string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return fmt.Errorf("encoding a request: %w", err)
+	}
+	status, answer, err := c.Do(ctx, http.MethodPost, path, body)
+	if err != nil {
+		return err
+	}
+	if status/100 != 2 {
+		return fmt.Errorf("the hub answered %d to %s: %s", status, path, answer)
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("reading the hub's answer to %s: %w", path, err)
+	}
+	return nil
+}
+
 // Incidents returns all incidents of the hub, newest first.
 func (c *Client) Incidents(ctx context.Context) ([]public.Incident, error) {
 	var all []public.Incident

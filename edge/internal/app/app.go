@@ -28,6 +28,7 @@ import (
 	"gridpost/devices/rungroup"
 	"gridpost/edge/internal/brokers"
 	"gridpost/edge/internal/camera"
+	"gridpost/edge/internal/clips"
 	"gridpost/edge/internal/discovery"
 	"gridpost/edge/internal/health"
 	"gridpost/edge/internal/hublink"
@@ -152,6 +153,7 @@ type edge struct {
 	newest     *uplink.States // on their way to the hub
 	states     *presence.States
 	alerts     *incidents.Writer
+	clips      *clips.Recorder
 	intake     *sensor.Intake
 	templates  *templates.Devices
 	discovered *discovery.List
@@ -201,6 +203,7 @@ func newEdge(ctx context.Context, o Options, doc *firmwareconfig.Document, sourc
 	}
 	e.states = presence.New(e.newest, o.Logger)
 	e.alerts = incidents.New(st, o.Logger)
+	e.clips = e.newClips(ctx)
 	e.intake = sensor.NewIntake(st, o.Logger)
 	e.templates = templates.Open(o.Dir, o.Logger)
 	e.templates.SetDocument(doc)
@@ -218,7 +221,7 @@ func newEdge(ctx context.Context, o Options, doc *firmwareconfig.Document, sourc
 		return nil, err
 	}
 	e.link = hublink.New(hublink.Options{
-		Edge: e.name, Dir: o.Dir, Store: st, States: e.newest, Command: e.publish.Command, Logger: o.Logger,
+		Edge: e.name, Dir: o.Dir, Store: st, States: e.newest, Command: e.publish.Command, Share: e.clipShare, Logger: o.Logger,
 	})
 	// Before the first alert: whether it waits for a hub is decided when it is saved.
 	st.Deliver(doc.Hub.URL != "")
@@ -286,7 +289,7 @@ func (e *edge) run(ctx context.Context) error {
 	return rungroup.Run(ctx,
 		inputs,
 		[]rungroup.Component{e.sensors.Run, e.models.Run},
-		[]rungroup.Component{e.alerts.Run, reporter.Run, e.maintain, e.intake.Run, e.templates.Run},
+		[]rungroup.Component{e.alerts.Run, e.clips.Run, reporter.Run, e.maintain, e.intake.Run, e.templates.Run},
 		[]rungroup.Component{e.drain},
 		[]rungroup.Component{e.link.Run, e.publish.Run},
 	)

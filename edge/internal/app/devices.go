@@ -63,7 +63,7 @@ func (e *edge) newCamera(spec cameraSpec, last reconcile.Component) (*camera.Cam
 		last = nil // its open incidents come with its rules
 	}
 	c, err := camera.New(camera.Options{
-		Config: spec.config, Detection: spec.detection, Worker: e.o.Worker, Starts: e.starts, Logins: &e.logins, Alerts: e.alerts, Evidence: e.store,
+		Config: spec.config, Detection: spec.detection, Worker: e.o.Worker, Starts: e.starts, Logins: &e.logins, Alerts: e.alerts, Evidence: e.store, Clips: e.clips,
 		Inference: e.inference.Load,
 		Open:      e.openOf(name, last), Last: before, Memory: e.store, Learned: learned,
 		OnState: func(state devices.State, cause devices.Cause) { e.states.Set(name, state, cause) },

@@ -152,6 +152,7 @@ func (e *edge) commit(ctx context.Context, doc *firmwareconfig.Document, source 
 	e.setDevices(full)
 	changes := Changes{File: source.File, Hub: e.link.SetURL(doc.Hub.URL)}
 	e.publish.SetUpload(doc.Hub.Upload)
+	e.store.KeepClips(int64(doc.Clips.Size*(1<<30)), doc.Clips.Keep)
 	if changes.Hub {
 		e.publish.StopAll(ctx)
 	}

@@ -21,6 +21,7 @@ import (
 	"gridpost/detection/wire"
 	"gridpost/devices"
 	"gridpost/devices/clock"
+	"gridpost/edge/internal/clips"
 	"gridpost/edge/internal/incidents"
 	"gridpost/hub/api"
 	"gridpost/streams"
@@ -52,6 +53,7 @@ type Options struct {
 	Alerts    Alerts
 	Evidence  Evidence
 	Memory    Memory // nil: what rules learn does not outlive the camera
+	Clips     Clips  // nil: none are recorded
 
 	// Inference returns what runs the object model of the last configuration; nil, or a nil result: there
 	// is none. It must not block.
@@ -91,6 +93,9 @@ type Camera struct {
 	results   chan wire.Result     // from the supervisor; a full queue drops, counted
 	snapshots chan snapshotRequest // a full queue drops, counted
 
+	clips chan clips.Request       // a full queue drops, counted
+	over  map[string]chan struct{} // by incident that is open and has a clip: closed when it closes; of the goroutine of judge
+
 	closed []detection.Incident // to be saved at the start
 
 	stopped  chan struct{} // closed at the end of Run
@@ -102,7 +107,7 @@ type Camera struct {
 
 	urgency atomic.Int32 // severity of the worst incident that is open; see Urgency
 
-	droppedResults, savedSnapshots, missedSnapshots, mainStillsMissed atomic.Uint64
+	droppedResults, savedSnapshots, missedSnapshots, mainStillsMissed, savedClips, missedClips atomic.Uint64
 
 	mu          sync.Mutex
 	config      firmwareconfig.Camera    // as of the last Update
@@ -115,6 +120,9 @@ type Camera struct {
 	workerCause devices.Cause            // why nothing is detected; zero: it is
 	missed      uint64                   // snapshots since the last one that could be taken
 	missedCause string                   // why the last one was missed
+
+	noClips      uint64 // clips that were missed since the last one that could be recorded
+	noClipsCause string // why the last one was missed
 }
 
 const (
@@ -126,7 +134,7 @@ const (
 func New(o Options) (*Camera, error) {
 	c := &Camera{
 		o: o, name: o.Config.Name, logger: o.Logger.With("camera", o.Config.Name),
-		stream:    streams.New(streams.Options{Name: o.Config.Name}),
+		stream:    streams.New(streams.Options{Name: o.Config.Name, RingDuration: ringDuration(o.Config.Clips)}),
 		stopped:   make(chan struct{}),
 		retries:   make(chan struct{}, 1),
 		changed:   make(chan struct{}, 1),
@@ -136,6 +144,8 @@ func New(o Options) (*Camera, error) {
 		tracker:   track.New(track.Options{}),
 		results:   make(chan wire.Result, queueResults),
 		snapshots: make(chan snapshotRequest, queueSnapshots),
+		clips:     make(chan clips.Request, queueClips),
+		over:      map[string]chan struct{}{},
 	}
 	if err := c.takeOver(o.Last); err != nil {
 		return nil, err
@@ -171,6 +181,15 @@ func New(o Options) (*Camera, error) {
 	}
 	c.worker = c.newWorker()
 	return c, nil
+}
+
+// ringDuration returns how much of the past the main stream keeps: what a clip begins with, and the time that detection takes;
+// 0: the default.
+func ringDuration(c firmwareconfig.Clips) time.Duration {
+	if c.Before == 0 {
+		return 0
+	}
+	return max(10*time.Second, c.Before+2*time.Second)
 }
 
 // takeOver makes the camera's rules, from those of the camera that ran last if there is one. Its tracks
@@ -252,6 +271,10 @@ func (c *Camera) Problems() []devices.Cause {
 		out = append(out, devices.NewCause("snapshots_missed",
 			"device", c.name, "count", strconv.FormatUint(c.missed, 10), "reason", c.missedCause))
 	}
+	if c.noClips > 0 {
+		out = append(out, devices.NewCause("clips_missed",
+			"device", c.name, "count", strconv.FormatUint(c.noClips, 10), "reason", c.noClipsCause))
+	}
 	return out
 }
 
@@ -299,6 +322,7 @@ func (c *Camera) Run(ctx context.Context) error {
 	var rules, inputs errgroup.Group
 	rules.Go(func() error { return c.judge(judging) })
 	rules.Go(func() error { return c.takeSnapshots(judging) })
+	rules.Go(func() error { return c.recordClips(judging) })
 
 	inputs.Go(func() error { return c.source.Run(ctx) })
 	if c.sub != nil {
@@ -390,13 +414,18 @@ func (c *Camera) judgeClock(st streams.Stats) {
 	c.engine.SetClock(health.JudgeClock(st.Captured, st.Last))
 }
 
-// save saves alerts, and requests a snapshot for those that open an incident at a frame.
+// save saves alerts, and requests a snapshot and a clip for those that open an incident at a frame.
 func (c *Camera) save(ctx context.Context, alerts []detection.Incident, r *wire.Result) {
 	if len(alerts) == 0 {
 		return
 	}
 	c.urgency.Store(int32(urgencyOf(c.engine.Open())))
 	saved := c.o.Alerts.Save(ctx, c.name, alerts) == nil // its failure is a problem of the edge
+	for _, inc := range alerts {
+		if inc.State == detection.Closed {
+			c.endClip(inc.ID)
+		}
+	}
 	if r == nil {
 		return
 	}
@@ -408,6 +437,7 @@ func (c *Camera) save(ctx context.Context, alerts []detection.Incident, r *wire.
 			c.missedSnapshot(inc.ID, "its incident could not be saved yet")
 			continue
 		}
+		c.startClip(inc)
 		select {
 		case c.snapshots <- snapshotRequest{incident: inc, session: r.Frame.Session, pts: r.Frame.PTS, at: r.Frame.Time}:
 		default:
@@ -432,6 +462,8 @@ func (c *Camera) Count(n map[string]uint64) {
 	n["edge_results_dropped_total"] += c.droppedResults.Load()
 	n["edge_snapshots_total"] += c.savedSnapshots.Load()
 	n["edge_snapshots_missed_total"] += c.missedSnapshots.Load()
+	n["edge_clips_total"] += c.savedClips.Load()
+	n["edge_clips_missed_total"] += c.missedClips.Load()
 	n["edge_snapshots_small_total"] += c.mainStillsMissed.Load()
 	if c.detect != c.stream {
 		n["edge_units_dropped_total"] += c.detect.Stats().Dropped

@@ -32,6 +32,7 @@ type Options struct {
 	Store   Store
 	States  *uplink.States
 	Command func(context.Context, api.Command) api.Result // carries out a command of the hub
+	Share   func() uplink.Share                           // what clips may use of the line; nil: all of it
 	Logger  *slog.Logger
 }
 
@@ -127,7 +128,7 @@ func (l *Link) connect(ctx context.Context, url string) error {
 	for {
 		id, err := l.identity()
 		if err == nil {
-			up := uplink.New(uplink.Options{URL: url, Identity: id, Store: l.o.Store, States: l.o.States, Command: l.o.Command, Logger: l.o.Logger})
+			up := uplink.New(uplink.Options{URL: url, Identity: id, Store: l.o.Store, States: l.o.States, Command: l.o.Command, Share: l.o.Share, Logger: l.o.Logger})
 			l.set(up, devices.Cause{})
 			return up.Run(ctx)
 		}
@@ -175,6 +176,9 @@ func (l *Link) Client() (*http.Client, error) {
 	}
 	return up.Client(), nil
 }
+
+// Clock returns how far this machine's clock can be trusted.
+func (l *Link) Clock() api.ClockGrade { return api.ClockGrade(l.clock.Grade()) }
 
 // Problems returns what an operator must know of the connection, worst first.
 func (l *Link) Problems() []devices.Cause {

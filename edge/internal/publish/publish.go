@@ -68,6 +68,7 @@ type Publisher struct {
 	upload   webrtc.Allowance
 	outside  *http.Client // for endpoints that are not the hub's
 	commands chan request
+	active   atomic.Int32        // publications
 	sent     webrtc.PublishState // counts what all publications sent; its other fields are those of any one
 }
 
@@ -108,6 +109,9 @@ func New(o Options) (*Publisher, error) {
 
 // SetUpload bounds all publications together to mbits Mbit/s from now on; 0 ends the bound.
 func (p *Publisher) SetUpload(mbits float64) { p.upload.Set(mbits * 1e6) }
+
+// Active reports whether live video is being sent, or about to be.
+func (p *Publisher) Active() bool { return p.active.Load() > 0 }
 
 // Command carries out a command of the hub. It returns as soon as the command is under way.
 func (p *Publisher) Command(ctx context.Context, c api.Command) api.Result {
@@ -155,6 +159,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 		}
 	}()
 	for {
+		p.active.Store(int32(len(running)))
 		select {
 		case <-ctx.Done():
 			return nil

@@ -46,6 +46,8 @@ func help() map[string]string {
 		"edge_results_dropped_total":              "Results of detection that the rules were too slow for.",
 		"edge_snapshots_total":                    "Snapshots that were saved as evidence.",
 		"edge_snapshots_missed_total":             "Snapshots that could not be taken.",
+		"edge_clips_total":                        "Clips that were saved as evidence.",
+		"edge_clips_missed_total":                 "Clips that could not be recorded, or not as long as they should be.",
 		"edge_snapshots_small_total":              "Snapshots from the stream for detection, because the main stream had no such frame.",
 		"edge_worker_restarts_total":              "Restarts of a camera's worker.",
 		"edge_worker_crashes_total":               "Crashes of a camera's worker.",

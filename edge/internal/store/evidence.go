@@ -87,8 +87,12 @@ func (s *Store) recordEvidence(ctx context.Context, meta api.Evidence) error {
 			return err
 		}
 		t.queue.evidence += meta.Size
-		if _, err := t.exec(`INSERT INTO evidence (incident, name, size, at, seq, data) VALUES (?, ?, ?, ?, ?, ?)`,
-			meta.Incident, meta.Name, meta.Size, meta.Time.UnixMilli(), seq, string(data)); err != nil {
+		clip := meta.ContentType == api.ClipType
+		if clip {
+			t.queue.clips += meta.Size
+		}
+		if _, err := t.exec(`INSERT INTO evidence (incident, name, size, at, seq, data, clip) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+			meta.Incident, meta.Name, meta.Size, meta.Time.UnixMilli(), seq, string(data), clip); err != nil {
 			return err
 		}
 		return s.boundOutbox(t)
@@ -171,18 +175,14 @@ func (s *Store) roomFor(ctx context.Context, meta api.Evidence) error {
 		if err != nil {
 			return fmt.Errorf("saving evidence: %w", err)
 		}
-		used := s.incidents.known().evidence
+		used := s.incidents.known().evidence + s.recording.Load()
 		if used+meta.Size <= s.o.EvidenceBytes && free >= meta.Size+spareBytes {
 			return nil
 		}
-		var incident, name string
-		err = s.incidents.read(ctx, func(q querier) error {
-			err := q.QueryRowContext(ctx, `SELECT incident, name FROM evidence WHERE `+removable+` ORDER BY at LIMIT 1`, !s.deliver.Load()).Scan(&incident, &name)
-			if errors.Is(err, sql.ErrNoRows) {
-				return nil
-			}
-			return err
-		})
+		incident, name, err := s.oldestRemovable(ctx, `clip = 1`) // a picture says more for its bytes
+		if err == nil && name == "" {
+			incident, name, err = s.oldestRemovable(ctx, `clip = 0`)
+		}
 		if err != nil {
 			return s.wrap("saving evidence", err)
 		}
@@ -194,6 +194,18 @@ func (s *Store) roomFor(ctx context.Context, meta api.Evidence) error {
 			return err
 		}
 	}
+}
+
+// oldestRemovable returns the oldest file that makes room, of those that meet a condition; an empty name: there is none.
+func (s *Store) oldestRemovable(ctx context.Context, condition string) (incident, name string, err error) {
+	err = s.incidents.read(ctx, func(q querier) error {
+		err := q.QueryRowContext(ctx, `SELECT incident, name FROM evidence WHERE `+condition+` AND `+removable+` ORDER BY at LIMIT 1`, !s.deliver.Load()).Scan(&incident, &name)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	return incident, name, err
 }
 
 func (s *Store) reportEvidenceGap(ctx context.Context, meta api.Evidence, reason string) error {
@@ -218,10 +230,11 @@ func (s *Store) removeEvidence(ctx context.Context, incident, name string) error
 
 // forgetEvidence deletes the row of a file, if there is one.
 func forgetEvidence(t *tx, incident, name string) error {
-	return t.query(`DELETE FROM evidence WHERE incident = ? AND name = ? RETURNING size`, []any{incident, name}, func(scan func(...any) error) error {
-		var size int64
-		err := scan(&size)
+	return t.query(`DELETE FROM evidence WHERE incident = ? AND name = ? RETURNING size, size * clip`, []any{incident, name}, func(scan func(...any) error) error {
+		var size, clip int64
+		err := scan(&size, &clip)
 		t.queue.evidence -= size
+		t.queue.clips -= clip
 		return err
 	})
 }
@@ -230,15 +243,15 @@ func forgetEvidence(t *tx, incident, name string) error {
 func removeIfEmpty(dir string) { _ = os.Remove(dir) }
 
 // WaitingEvidence returns evidence whose announcement the hub has and whose bytes it does not
-// have, by the order of the announcements and at most limit, without what skip selects. skip may
+// have, pictures before clips and by the order of the announcements, at most limit, without what skip selects. skip may
 // be nil; it must not call the store.
 func (s *Store) WaitingEvidence(ctx context.Context, limit int, skip func(api.Evidence) bool) ([]api.Evidence, error) {
 	var out []api.Evidence
 	err := s.incidents.read(ctx, func(q querier) error {
 		out = nil
-		rows, err := q.QueryContext(ctx, `SELECT data FROM evidence WHERE uploaded = 0 AND seq > 0
+		rows, err := q.QueryContext(ctx, `SELECT data FROM evidence WHERE uploaded = 0 AND clip IN (0, 1) AND seq > 0
 			AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.seq = evidence.seq)
-			AND NOT EXISTS (SELECT 1 FROM held WHERE held.seq = evidence.seq) ORDER BY seq`)
+			AND NOT EXISTS (SELECT 1 FROM held WHERE held.seq = evidence.seq) ORDER BY clip, seq`)
 		if err != nil {
 			return err
 		}

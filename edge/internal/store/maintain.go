@@ -34,6 +34,7 @@ func (s *Store) Maintain(ctx context.Context) error {
 		s.thinReadings(ctx, now.Add(-keepDense), trusted),
 		s.adoptOrphans(ctx),
 		s.expireEvidence(ctx, old, trusted),
+		s.expireClips(ctx, now),
 		s.expireIncidents(ctx, old),
 		s.boundIncidents(ctx),
 	)

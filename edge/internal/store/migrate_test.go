@@ -156,15 +156,16 @@ func TestHotQueriesUseIndexes(t *testing.T) {
 		`SELECT seq, data FROM outbox WHERE kind = 'gap' ORDER BY seq`:                                    s.incidents,
 		`SELECT i.id FROM incidents i WHERE state = 'closed' AND updated < 5 AND NOT EXISTS (SELECT 1 FROM evidence WHERE incident = i.id)
 			AND NOT EXISTS (SELECT 1 FROM outbox WHERE incident = i.id) AND NOT EXISTS (SELECT 1 FROM held WHERE incident = i.id)`: s.incidents,
-		`DELETE FROM outbox WHERE seq <= 5 RETURNING length(data)`:                               s.incidents,
-		`SELECT id, data FROM incidents WHERE state = 'open'`:                                    s.incidents,
-		`SELECT id FROM incidents WHERE state = 'closed' AND updated < 5`:                        s.incidents,
-		`SELECT data FROM evidence WHERE uploaded = 0 AND seq > 0 ORDER BY seq`:                  s.incidents,
-		`DELETE FROM pending WHERE device = 'x'`:                                                 s.incidents,
-		`SELECT id FROM readings WHERE id > 5 ORDER BY id LIMIT 5`:                               s.telemetry,
-		`SELECT min(at) FROM readings WHERE device = 'x' AND at < 5 AND at >= 1`:                 s.telemetry,
-		`SELECT at FROM readings WHERE device = 'x' AND at < 5 ORDER BY at LIMIT 5`:              s.telemetry,
-		strings.NewReplacer("device = ?", "device = 'x'", "<= ?", "<= 5").Replace(newestReading): s.telemetry,
+		`DELETE FROM outbox WHERE seq <= 5 RETURNING length(data)`:                                       s.incidents,
+		`SELECT id, data FROM incidents WHERE state = 'open'`:                                            s.incidents,
+		`SELECT id FROM incidents WHERE state = 'closed' AND updated < 5`:                                s.incidents,
+		`SELECT data FROM evidence WHERE uploaded = 0 AND clip IN (0, 1) AND seq > 0 ORDER BY clip, seq`: s.incidents,
+		`SELECT name FROM evidence WHERE clip = 1 AND (uploaded != 0 OR seq = 0) ORDER BY at LIMIT 1`:    s.incidents,
+		`DELETE FROM pending WHERE device = 'x'`:                                                         s.incidents,
+		`SELECT id FROM readings WHERE id > 5 ORDER BY id LIMIT 5`:                                       s.telemetry,
+		`SELECT min(at) FROM readings WHERE device = 'x' AND at < 5 AND at >= 1`:                         s.telemetry,
+		`SELECT at FROM readings WHERE device = 'x' AND at < 5 ORDER BY at LIMIT 5`:                      s.telemetry,
+		strings.NewReplacer("device = ?", "device = 'x'", "<= ?", "<= 5").Replace(newestReading):         s.telemetry,
 	} {
 		must(t, f.read(t.Context(), func(q querier) error {
 			rows, err := q.QueryContext(context.Background(), "EXPLAIN QUERY PLAN "+query)

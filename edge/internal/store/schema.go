@@ -129,6 +129,14 @@ CREATE INDEX evidence_by_time ON evidence (at);
 CREATE INDEX evidence_waiting ON evidence (seq) WHERE uploaded = 0;
 `
 
+// incidents4 marks clips, which have bounds of their own.
+const incidents4 = `
+ALTER TABLE evidence ADD COLUMN clip INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX evidence_clips ON evidence (clip, at);
+DROP INDEX evidence_waiting;
+CREATE INDEX evidence_waiting ON evidence (clip, seq) WHERE uploaded = 0;
+`
+
 // telemetry1 is the schema that had no version yet.
 const telemetry1 = `
 CREATE TABLE IF NOT EXISTS readings (

@@ -117,6 +117,9 @@ type Store struct {
 	wake      chan struct{}
 	evidence  chan struct{} // held by the one who changes the evidence folder
 
+	clipBytes, clipKeep atomic.Int64 // see KeepClips
+	recording           atomic.Int64 // bytes of clips that are being written
+
 	deliver atomic.Bool // there is a hub
 	missed  atomic.Bool // open incidents are to be enqueued, because there is a hub again
 
@@ -145,6 +148,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		reserve: diskspace.NewReserve(filepath.Join(o.Dir, "reserve"), reserveBytes),
 	}
 	s.deliver.Store(true)
+	s.KeepClips(DefaultClipBytes, DefaultClipKeep)
 	existed, err := s.prepareDir()
 	if err != nil {
 		return nil, s.wrap("opening the store", err)
@@ -238,7 +242,8 @@ func loadIncidents(ctx context.Context, q querier, _ uint64) (queueState, error)
 	// Numbers that rows refer to must not be given to others.
 	err := q.QueryRowContext(ctx, `SELECT 1 + max(coalesce((SELECT max(seq) FROM outbox), 0), coalesce((SELECT max(seq) FROM held), 0),
 		coalesce((SELECT max(seq) FROM evidence), 0)), (SELECT count(*) FROM outbox), (SELECT coalesce(sum(length(data)), 0) FROM outbox),
-		(SELECT coalesce(sum(size), 0) FROM evidence)`).Scan(&state.next, &state.count, &state.bytes, &state.evidence)
+		(SELECT coalesce(sum(size), 0) FROM evidence), (SELECT coalesce(sum(size), 0) FROM evidence WHERE clip = 1)`).Scan(
+		&state.next, &state.count, &state.bytes, &state.evidence, &state.clips)
 	if err != nil {
 		return state, err
 	}

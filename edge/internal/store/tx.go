@@ -71,7 +71,8 @@ type queueState struct {
 	bytes uint64 // of their data; of alerts only
 	gaps  map[gapKey]gapRow
 
-	evidence int64 // bytes of evidence files
+	evidence int64 // bytes of evidence files, clips included
+	clips    int64 // bytes of clips
 }
 
 func (q queueState) clone() queueState {

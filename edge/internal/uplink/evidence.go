@@ -54,12 +54,12 @@ type postponed struct {
 
 func fileKey(meta api.Evidence) string { return meta.Incident + "/" + meta.Name }
 
-// sendEvidence uploads evidence while no alerts wait. A file that fails is postponed by itself and
+// sendEvidence uploads evidence while no alerts wait, pictures before clips. A file that fails is postponed by itself and
 // stops no other; only a hub that is not reached stops all.
 func (u *Uplink) sendEvidence(ctx context.Context) {
 	up := &uploader{
 		u: u, postponed: map[string]*postponed{},
-		pace: pace{size: firstPiece, least: leastPiece, most: mostPiece, target: bulkTarget},
+		pace: pace{size: firstPiece, least: leastPiece, most: mostPiece, target: evidenceTarget},
 	}
 	w := u.waits(longestOther)
 	for {
@@ -99,15 +99,15 @@ func (up *uploader) round(ctx context.Context) (more bool, err error) {
 		return false, ctx.Err()
 	}
 	now := time.Now()
-	files, err := up.u.o.Store.WaitingEvidence(ctx, evidenceBatch, func(meta api.Evidence) bool {
-		p := up.postponed[fileKey(meta)]
-		return p != nil && now.Before(p.due)
-	})
+	files, err := up.u.o.Store.WaitingEvidence(ctx, evidenceBatch, func(meta api.Evidence) bool { return up.waits(meta, now) })
 	if err != nil {
 		return false, &storeError{err}
 	}
 	for _, meta := range files {
-		if err := up.one(ctx, meta); err != nil {
+		switch err := up.one(ctx, meta); {
+		case errors.Is(err, errPicture):
+			return true, nil
+		case err != nil:
 			return false, err
 		}
 	}
@@ -123,6 +123,8 @@ func (up *uploader) one(ctx context.Context, meta api.Evidence) error {
 	var lost *lostError
 	var refused *problem.Error
 	switch {
+	case errors.Is(err, errPicture):
+		return err
 	case err == nil:
 		if err := up.u.o.Store.EvidenceDelivered(ctx, meta); err != nil {
 			return &storeError{err}
@@ -243,6 +245,7 @@ func (up *uploader) upload(ctx context.Context, meta api.Evidence) error {
 	if err != nil || offset < 0 || offset > meta.Size {
 		return &answerError{fmt.Sprintf("it claims to have %.20q of %d bytes of a file", head.Get("Upload-Offset"), meta.Size)}
 	}
+	looked := time.Now()
 	for {
 		n, done, err := up.piece(ctx, f, path, meta, offset)
 		if err != nil {
@@ -251,6 +254,61 @@ func (up *uploader) upload(ctx context.Context, meta api.Evidence) error {
 		if offset += n; done || offset >= meta.Size {
 			return nil
 		}
+		if meta.ContentType != api.ClipType || time.Since(looked) < lookEvery {
+			continue
+		}
+		looked = time.Now()
+		if waits, err := up.pictureWaits(ctx); err != nil {
+			return err
+		} else if waits {
+			return errPicture
+		}
+	}
+}
+
+// lookEvery is how often the upload of a clip looks for pictures that have come since.
+const lookEvery = time.Second
+
+// errPicture says that a picture waits: the clip goes on where it stands, after the picture.
+var errPicture = errors.New("a picture comes first")
+
+// pictureWaits reports whether evidence is due that is no clip.
+func (up *uploader) pictureWaits(ctx context.Context) (bool, error) {
+	now := time.Now()
+	first, err := up.u.o.Store.WaitingEvidence(ctx, 1, func(meta api.Evidence) bool { return up.waits(meta, now) })
+	if err != nil {
+		return false, &storeError{err}
+	}
+	return len(first) == 1 && first[0].ContentType != api.ClipType, nil
+}
+
+// waits reports whether a file has been postponed until later.
+func (up *uploader) waits(meta api.Evidence, now time.Time) bool {
+	p := up.postponed[fileKey(meta)]
+	return p != nil && now.Before(p.due)
+}
+
+// leastOfLine is the part of a bounded line that clips get while live video is sent, and the part of the time in which they
+// use one without a bound.
+const leastOfLine = 1.0 / 8
+
+// share returns how large a piece of a file may be and how long the next one waits after a piece of n bytes that took a
+// time: pictures are small and are wanted at once, clips keep to their share of the line.
+func (up *uploader) share(meta api.Evidence) (most int, wait func(n int, took time.Duration) time.Duration) {
+	s := up.u.o.Share()
+	if meta.ContentType != api.ClipType || s == (Share{}) {
+		return mostPiece, func(int, time.Duration) time.Duration { return 0 }
+	}
+	if s.Rate == 0 {
+		return mostPiece, func(_ int, took time.Duration) time.Duration {
+			return time.Duration(float64(took) * (1/leastOfLine - 1))
+		}
+	}
+	if s.Video {
+		s.Rate *= leastOfLine
+	}
+	return max(leastPiece, int(s.Rate/8*evidenceTarget.Seconds())), func(n int, took time.Duration) time.Duration {
+		return time.Duration(float64(n)*8/s.Rate*float64(time.Second)) - took
 	}
 }
 
@@ -259,7 +317,8 @@ func (up *uploader) piece(ctx context.Context, f *os.File, path string, meta api
 	if !up.u.gate.pass(ctx) {
 		return 0, false, ctx.Err()
 	}
-	piece := make([]byte, min(int64(up.pace.size), meta.Size-offset))
+	most, wait := up.share(meta)
+	piece := make([]byte, min(int64(up.pace.size), int64(most), meta.Size-offset))
 	n, err := f.ReadAt(piece, offset)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return 0, false, &localError{err}
@@ -278,7 +337,11 @@ func (up *uploader) piece(ctx context.Context, f *os.File, path string, meta api
 		}
 		return 0, false, err
 	}
-	up.pace.done(n, time.Since(began))
+	took := time.Since(began)
+	up.pace.done(n, took)
+	if !retry.Sleep(ctx, wait(n, took)) && !complete(answer) {
+		return 0, false, ctx.Err()
+	}
 	return int64(n), complete(answer), nil
 }
 

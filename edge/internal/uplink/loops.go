@@ -14,8 +14,9 @@ const (
 	leastBatch     = 1 << 10
 	mostAlerts     = api.MaxBatchBytes / 2
 	mostTelemetry  = 512 << 10
-	alertsTarget   = 3 * time.Second // a request of alerts may take the line for long: nothing is more urgent
-	bulkTarget     = time.Second     // an alert waits behind at most one such piece each of telemetry and evidence
+	alertsTarget   = 3 * time.Second        // a request of alerts may take the line for long: nothing is more urgent
+	bulkTarget     = time.Second            // an alert waits behind at most one such request of telemetry
+	evidenceTarget = 300 * time.Millisecond // and one such piece of evidence, of which there may be hours
 	safetyInterval = 30 * time.Second
 	headStart      = time.Second // of the inventory before the first alerts of an epoch
 )

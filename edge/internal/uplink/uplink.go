@@ -53,7 +53,7 @@ type Events interface {
 // Evidence are the files that wait for upload.
 type Evidence interface {
 	// WaitingEvidence returns files whose announcement the hub has and that skip does not want
-	// left out, oldest first.
+	// left out, pictures before clips, oldest first.
 	WaitingEvidence(ctx context.Context, limit int, skip func(api.Evidence) bool) ([]api.Evidence, error)
 	OpenEvidence(meta api.Evidence) (*os.File, error)
 	EvidenceDelivered(ctx context.Context, meta api.Evidence) error
@@ -79,6 +79,8 @@ type Options struct {
 	// after 30 s.
 	Command func(ctx context.Context, c api.Command) api.Result
 
+	Share func() Share // what clips may use of the line; nil: all of it
+
 	Clock  func() api.ClockGrade // of this machine; nil: that of the identity's clock
 	Now    func() time.Time      // this machine's clock; nil: time.Now
 	Logger *slog.Logger
@@ -99,10 +101,19 @@ func (o Options) withDefaults() Options {
 	if o.Clock == nil {
 		o.Clock = func() api.ClockGrade { return api.ClockGrade(o.Identity.Clock().Grade()) }
 	}
+	if o.Share == nil {
+		o.Share = func() Share { return Share{} }
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	return o
+}
+
+// Share is what clips may use of the line.
+type Share struct {
+	Rate  float64 // bits a second, together with live video; 0: no bound
+	Video bool    // live video is being sent: it comes first
 }
 
 // Uplink is the connection to one hub.

@@ -185,6 +185,30 @@ type EvidenceFile struct {
 	SHA256      string    `json:"sha256"`
 	Time        time.Time `json:"time" doc:"of the picture"`
 	Complete    bool      `json:"complete" doc:"false: the edge has announced it, its bytes are on their way"`
+	Clip        *Clip     `json:"clip,omitempty" doc:"of video; its URL needs a view, see watch-clip"`
+}
+
+// Clip describes a file of video.
+type Clip struct {
+	From   time.Time `json:"from" doc:"of the first frame, by the edge's clock"`
+	To     time.Time `json:"to" doc:"when the last frame ends"`
+	Frames int       `json:"frames"`
+	Codec  string    `json:"codec" doc:"as in RFC 6381: avc1.64001f"`
+	Gaps   []ClipGap `json:"gaps,omitempty" doc:"times without frames"`
+	Signed bool      `json:"signed" doc:"it carries a manifest that the edge's key has signed: hub evidence verify"`
+}
+
+// ClipGap is a time of a clip without frames.
+type ClipGap struct {
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
+}
+
+// ClipView is the right to watch a clip for some minutes.
+type ClipView struct {
+	ID    string    `json:"id"`
+	URL   string    `json:"url" doc:"of the clip, for this caller and until the view ends; ?download=1 beside it names the file"`
+	Until time.Time `json:"until"`
 }
 
 // Picture is the newest picture that the hub has of a camera: a snapshot of an incident.
@@ -273,6 +297,7 @@ type ViewRecord struct {
 	Who      string     `json:"who"`
 	UserID   string     `json:"user_id" doc:"ID of the user; empty: a token"`
 	Incident string     `json:"incident,omitempty"`
+	File     string     `json:"file,omitempty" doc:"the clip that was watched; absent: live video"`
 	Reason   string     `json:"reason"`
 	Began    time.Time  `json:"began_at"`
 	Until    time.Time  `json:"until"`

@@ -158,7 +158,9 @@ type hub struct {
 	presence     *edges.Presence
 	telemetry    *telemetry.Repository
 	evidence     evidence.Store
-	pictures     *retention.Total // bytes of complete files of evidence
+	pictures     *retention.Total // bytes of complete files of evidence without clips
+	clips        *retention.Total // bytes of complete clips
+	views        *viewLeases
 	room         *retention.Room
 	keeper       *retention.Keeper
 	authority    *authority.Authority
@@ -199,7 +201,8 @@ func (h *hub) prepare(ctx context.Context, version string) (err error) {
 		return err
 	}
 	h.evidence = evidence.Of(h.db, h.config.Data)
-	h.pictures = retention.NewTotal(evidence.Bytes(h.db), nil)
+	h.pictures = retention.NewTotal(func(ctx context.Context) (int64, error) { return h.incidents.StoredFiles(ctx, incidents.Pictures) }, nil)
+	h.clips = retention.NewTotal(func(ctx context.Context) (int64, error) { return h.incidents.StoredFiles(ctx, incidents.Clips) }, nil)
 	h.room = h.newRoom()
 	h.keeper = retention.New(retention.Options{Kinds: h.retained(), Logger: h.log})
 	h.telemetry.Guard(h.room.Full)
@@ -217,7 +220,7 @@ func (h *hub) prepare(ctx context.Context, version string) (err error) {
 		return err
 	}
 	h.relay = relay.New(relay.Options{
-		Engine: h.engine, Leases: &viewLeases{keeper: h.leases, access: h.access, held: map[string]func(){}}, Commander: commander{live: h.commands, edges: h.edges, now: time.Now}, Publications: h.publications, MaxViewers: h.config.MaxViewers, Logger: h.log,
+		Engine: h.engine, Leases: h.views, Commander: commander{live: h.commands, edges: h.edges, now: time.Now}, Publications: h.publications, MaxViewers: h.config.MaxViewers, Logger: h.log,
 		ICEServers: servers,
 	})
 	source, err := h.alerts.Source(ctx)
@@ -251,7 +254,7 @@ func (h *hub) prepare(ctx context.Context, version string) (err error) {
 	h.web, err = web.New(web.Options{
 		OpenID: provider,
 		Feed:   h.feed, Hub: rand.Text(),
-		DB: h.db, Edges: h.edges, Telemetry: h.telemetry, Incidents: h.incidents, Alerts: h.alerts, Evidence: h.evidence, Auth: h.auth, Access: h.access, People: h.people, Leases: h.leaseRecords, Audit: h.audit, Media: h.relay, Files: ui.Files(), Policy: ui.ContentSecurityPolicy(h.config.Relays), Origins: h.config.apiOrigins(),
+		DB: h.db, Edges: h.edges, Telemetry: h.telemetry, Incidents: h.incidents, Alerts: h.alerts, Evidence: h.evidence, Auth: h.auth, Access: h.access, People: h.people, Leases: h.leaseRecords, Views: h.views, Audit: h.audit, Media: h.relay, Files: ui.Files(), Policy: ui.ContentSecurityPolicy(h.config.Relays), Origins: h.config.apiOrigins(),
 		Credentials: credentials, RelayOf: h.config.relayOf,
 		Heads: h.heads.State, MonitorEvidence: h.config.MonitorEvidence, Demo: h.config.Demo,
 		Registry: registry, Logger: h.log, Version: version, AllowPrivateWebhooks: h.config.AllowPrivateWebhooks,

@@ -23,7 +23,7 @@ import (
 	"gridpost/hub/internal/store/leases"
 )
 
-// viewLeases stores the relay's leases, and ends the views of those that somebody else ends.
+// viewLeases stores the leases of live video and of clips, and ends the views of those that somebody else ends.
 type viewLeases struct {
 	keeper *leases.Keeper
 	access *access.Registry
@@ -36,7 +36,7 @@ type viewLeases struct {
 func (l *viewLeases) Begin(ctx context.Context, lease relay.Lease) (string, context.Context, error) {
 	id, err := l.keeper.Begin(ctx, leases.Lease{
 		Edge: lease.Edge, Device: lease.Device, Who: lease.User, Incident: lease.Incident,
-		Reason: lease.Reason, Began: lease.From, Until: lease.Until,
+		Reason: lease.Reason, File: lease.File, Began: lease.From, Until: lease.Until,
 	})
 	if err != nil {
 		return "", nil, err

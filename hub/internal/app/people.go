@@ -37,6 +37,7 @@ func (h *hub) openPeople(ctx context.Context) (err error) {
 		Principals: h.auth, Edges: h.edges, Incidents: h.incidents, Leases: h.leaseRecords,
 		Wake: func() <-chan struct{} { return h.db.Wait(db.Access, "") }, Limits: h.config.Limits, Logger: h.log,
 	})
+	h.views = &viewLeases{keeper: h.leases, access: h.access, held: map[string]func(){}}
 	return h.leases.Start(ctx)
 }
 

@@ -61,7 +61,8 @@ func (h *hub) retained() []retention.Kind {
 		{Name: "login_origins", Age: originAge, Delete: h.people.DeleteOriginsBefore},
 		{Name: "leases", Age: c.Leases.Duration(), Delete: h.leaseRecords.DeleteBefore},
 		{Name: "audit", Age: c.Audit.Duration(), Delete: h.audit.DeleteBefore},
-		{Name: "pictures", Age: c.Pictures.Duration(), Delete: h.deletePictures, Max: int64(c.PicturesMax), Size: h.pictures.Size},
+		{Name: "clips", Age: c.Clips.Duration(), Delete: h.deleteFiles(incidents.Clips), Max: int64(c.ClipsMax), Size: h.clips.Size},
+		{Name: "pictures", Age: c.Pictures.Duration(), Delete: h.deleteFiles(incidents.Pictures), Max: int64(c.PicturesMax), Size: h.pictures.Size},
 		{Name: "pictures_of_edges", Age: time.Minute, Delete: h.picturesOver(int64(c.PicturesEdgeMax) / 10 * 9)},
 		{Name: "uploads", Age: abandonedAge, Delete: h.deleteAbandoned},
 		{Name: "incidents", Age: c.Incidents.Duration(), Delete: h.deleteIncidents},
@@ -90,7 +91,8 @@ func (h *hub) newRoom() *retention.Room {
 		Reserve: reserve, Logger: h.log,
 		Free: func(context.Context) (int64, error) { return diskspace.Free(h.config.Data) },
 		Sacrifice: []retention.Kind{
-			{Name: "pictures", Delete: h.deletePictures},
+			{Name: "clips", Delete: h.deleteFiles(incidents.Clips)},
+			{Name: "pictures", Delete: h.deleteFiles(incidents.Pictures)},
 			{Name: "readings", Delete: h.deleteReadingsForRoom},
 		},
 	})
@@ -105,14 +107,16 @@ func deletedRows(s *scrape, emit func(float64, ...string)) error {
 	return nil
 }
 
-// deletePictures deletes files of closed incidents that no hold protects: first their records, then the
-// files themselves.
-func (h *hub) deletePictures(ctx context.Context, before time.Time, limit int) (int, error) {
-	keys, err := h.incidents.DeleteEvidenceBefore(ctx, before, limit)
-	if err != nil {
-		return 0, err
+// deleteFiles returns a function that deletes files of a kind of closed incidents that no hold protects: first their records, then
+// the files themselves.
+func (h *hub) deleteFiles(kind incidents.FileKind) func(context.Context, time.Time, int) (int, error) {
+	return func(ctx context.Context, before time.Time, limit int) (int, error) {
+		keys, err := h.incidents.DeleteEvidenceBefore(ctx, kind, before, limit)
+		if err != nil {
+			return 0, err
+		}
+		return len(keys), h.removeFiles(ctx, keys)
 	}
-	return len(keys), h.removeFiles(ctx, keys)
 }
 
 // picturesOver returns a function that deletes the oldest files of edges that have more than max bytes. It is called from
@@ -153,7 +157,11 @@ func (h *hub) deleteIncidents(ctx context.Context, before time.Time, limit int) 
 func (h *hub) removeFiles(ctx context.Context, keys []incidents.EvidenceKey) error {
 	var errs []error
 	for _, k := range keys {
-		h.pictures.Subtract(k.Size)
+		total := h.pictures
+		if k.Clip {
+			total = h.clips
+		}
+		total.Subtract(k.Size)
 		errs = append(errs, h.evidence.Remove(ctx, evidence.Key{Incident: k.Incident, Name: k.Name}))
 	}
 	return errors.Join(errs...)

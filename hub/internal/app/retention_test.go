@@ -21,6 +21,7 @@ import (
 	"gridpost/hub/internal/retention"
 	"gridpost/hub/internal/store/alerts"
 	"gridpost/hub/internal/store/edges"
+	"gridpost/hub/internal/store/incidents"
 	"gridpost/hub/internal/store/telemetry"
 )
 
@@ -196,7 +197,7 @@ func TestFilesWithoutARecord(t *testing.T) {
 		if deleted, err := h.incidents.DeleteAbandonedBefore(t.Context(), long, 10); err != nil || len(deleted) != 1 {
 			t.Fatalf("%s: %v, %v", engine, deleted, err)
 		}
-		if deleted, err := h.incidents.DeleteEvidenceBefore(t.Context(), long, 10); err != nil || len(deleted) != 1 {
+		if deleted, err := h.incidents.DeleteEvidenceBefore(t.Context(), incidents.Pictures, long, 10); err != nil || len(deleted) != 1 {
 			t.Fatalf("%s: %v, %v", engine, deleted, err)
 		}
 		if url == "" { // files that are new may be about to get their records

@@ -9,7 +9,6 @@ package evidence
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"time"
 
@@ -77,15 +76,4 @@ func Of(d *db.DB, dir string) Store {
 		return NewDatabase(d)
 	}
 	return NewFolder(dir)
-}
-
-// Bytes returns how many bytes the complete files have, as the hub's database records them. It reads every
-// record.
-func Bytes(d *db.DB) func(ctx context.Context) (int64, error) {
-	return func(ctx context.Context) (n int64, err error) {
-		if err := d.Read(ctx).One(`SELECT coalesce(CAST(sum(size) AS BIGINT), 0) FROM evidence WHERE complete = 1`)(&n); err != nil {
-			return 0, fmt.Errorf("measuring evidence: %w", err)
-		}
-		return n, nil
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"gridpost/detection"
@@ -108,7 +109,34 @@ func (c checks) evidence(v *api.Evidence) error {
 		err = errors.Join(err, wrongValue("sha256", v.SHA256, "of 64 hexadecimal digits"))
 	}
 	v.ContentType = clip(v.ContentType)
-	return err
+	if v.ContentType != api.ClipType {
+		v.Clip = nil
+	}
+	return errors.Join(err, checkClip(v.Clip))
+}
+
+func checkClip(v *api.Clip) error {
+	if v == nil {
+		return nil
+	}
+	if len(v.Gaps) > api.MaxClipGaps {
+		return tooMany("gaps of a clip", api.MaxClipGaps)
+	}
+	v.Codec = clip(v.Codec)
+	if v.Frames < 1 || v.Frames > api.MaxClipFrames {
+		return wrongValue("frames of a clip", strconv.Itoa(v.Frames), fmt.Sprintf("within 1 and %d", api.MaxClipFrames))
+	}
+	for _, at := range []time.Time{v.From, v.To} {
+		if y := at.Year(); y < 1970 || y > 9999 {
+			return wrongValue("time of a clip", at.Format(time.RFC3339), "within the years 1970 and 9999")
+		}
+	}
+	for _, g := range v.Gaps {
+		if g.From.Before(v.From) || g.To.After(v.To) || g.To.Before(g.From) {
+			return wrongValue("gap of a clip", g.From.Format(time.RFC3339), "within the clip")
+		}
+	}
+	return nil
 }
 
 func (c checks) inventory(v *api.Inventory) error {

@@ -25,7 +25,7 @@ func Incident(inc incidents.Incident) public.Incident {
 	out.EdgeTitle, out.DeviceTitle, out.RuleTitle, out.DeviceClass = n.Edge.Pointer(), n.Device.Pointer(), n.Rule.Pointer(), n.Class
 	for i, f := range inc.Evidence {
 		out.Evidence[i] = public.EvidenceFile{
-			Name: f.Name, URL: EvidenceURL(f), ContentType: f.ContentType, Size: f.Size, SHA256: f.SHA256, Time: f.Time, Complete: f.Complete,
+			Name: f.Name, URL: EvidenceURL(f), ContentType: f.ContentType, Size: f.Size, SHA256: f.SHA256, Time: f.Time, Complete: f.Complete, Clip: clip(f.Clip),
 		}
 	}
 	for _, f := range inc.Facts {
@@ -38,6 +38,17 @@ func Incident(inc incidents.Incident) public.Incident {
 			ID: r.ID, Who: r.Who, Title: r.Title, Text: r.Text, Kind: r.Kind, Severity: r.Severity, Place: r.Place,
 			OccurredAt: r.OccurredAt, RecordedAt: r.RecordedAt,
 		})
+	}
+	return out
+}
+
+func clip(c *incidents.Clip) *public.Clip {
+	if c == nil {
+		return nil
+	}
+	out := &public.Clip{From: c.From, To: c.To, Frames: c.Frames, Codec: c.Codec, Signed: c.Signed}
+	for _, g := range c.Gaps {
+		out.Gaps = append(out.Gaps, public.ClipGap(g))
 	}
 	return out
 }

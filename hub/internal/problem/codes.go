@@ -39,6 +39,8 @@ func requestKinds() []Kind {
 		{"internal", http.StatusInternalServerError, "the hub could not do it; its log has the reason"},
 		{"hub_stopping", http.StatusServiceUnavailable, "the hub is stopping"},
 		{"request_cancelled", http.StatusServiceUnavailable, "the hub is stopping, or the request was cancelled"},
+		{"clip_not_for_monitors", http.StatusForbidden, "clips are for dispatchers, as live video is"},
+		{"clip_view_missing", http.StatusForbidden, "a clip is watched by a view, which names its purpose; there is none, or it has ended"},
 		{"evidence_not_for_monitors", http.StatusForbidden, "the hub does not show this evidence to monitors"},
 		{"hub_not_ready", http.StatusServiceUnavailable, "the hub is not ready: {reason}"},
 		{"streams_full", http.StatusServiceUnavailable, "the hub serves its limit of {count} live streams"},

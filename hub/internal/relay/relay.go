@@ -30,6 +30,7 @@ type Lease struct {
 	User     string    // name of the user or token
 	Incident string    // ID of the incident that the user handles; empty if there is none
 	Reason   string    // free text of the user; empty only with an incident
+	File     string    // of the incident: a clip, which the relay does not serve; empty: live video
 	From     time.Time // when the lease was granted
 	Until    time.Time // when it expires
 }

@@ -15,8 +15,11 @@ type Config struct {
 	// 130 in PostgreSQL.
 	ReadingsMax int64 `yaml:"readings_max"`
 
-	Pictures    Age  `yaml:"pictures"` // files of closed incidents
+	Pictures    Age  `yaml:"pictures"` // files of closed incidents, but for clips
 	PicturesMax Size `yaml:"pictures_max"`
+
+	Clips    Age  `yaml:"clips"` // video of closed incidents
+	ClipsMax Size `yaml:"clips_max"`
 
 	// PicturesEdgeMax is how many bytes of files one edge may have: the oldest ones of closed incidents are deleted above nine
 	// tenths of it, and uploads wait at all of it. 0: no bound.
@@ -40,7 +43,7 @@ type Config struct {
 func Defaults() Config {
 	const month = Age(30 * dayLength)
 	return Config{
-		Readings: month, Pictures: month, PicturesEdgeMax: 20e9, Incidents: Age(2 * 365 * dayLength), Leases: month, Alerts: month, Gaps: Age(365 * dayLength),
+		Readings: month, Pictures: month, Clips: month, PicturesEdgeMax: 20e9, Incidents: Age(2 * 365 * dayLength), Leases: month, Alerts: month, Gaps: Age(365 * dayLength),
 		Changes: Age(7 * dayLength), ChangesMax: 200_000, DiskReserve: 1e9,
 	}
 }
@@ -58,6 +61,9 @@ func (c Config) Check() error {
 	}
 	if c.Incidents > 0 && c.Pictures > c.Incidents {
 		errs = append(errs, errors.New("retention.pictures: pictures cannot be kept for longer than their incidents"))
+	}
+	if c.Incidents > 0 && c.Clips > c.Incidents {
+		errs = append(errs, errors.New("retention.clips: clips cannot be kept for longer than their incidents"))
 	}
 	return errors.Join(errs...)
 }

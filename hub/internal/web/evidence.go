@@ -32,6 +32,12 @@ func (s *Server) getEvidence(w http.ResponseWriter, r *http.Request) {
 		s.trouble(w, r, problem.New("evidence_not_for_monitors"))
 		return
 	}
+	if f.IsClip() {
+		if err := s.mayWatch(r.Context(), who(r.Context()), f, r.URL.Query().Get("view")); err != nil {
+			s.trouble(w, r, err)
+			return
+		}
+	}
 	// The store knows the two names, so they are ones that ingest has checked.
 	file, err := s.o.Evidence.Open(r.Context(), evidence.Key{Incident: incident, Name: name})
 	if errors.Is(err, fs.ErrNotExist) { // expired just now
@@ -54,6 +60,9 @@ func (s *Server) getEvidence(w http.ResponseWriter, r *http.Request) {
 	default:
 		h.Set("Content-Type", "application/octet-stream")
 		h.Set("Content-Disposition", "attachment")
+	}
+	if r.URL.Query().Has("download") {
+		h.Set("Content-Disposition", `attachment; filename="`+incident+"-"+name+`"`)
 	}
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
 	h.Set("Cache-Control", "private, no-cache")

@@ -73,7 +73,7 @@ func (s *Server) exportViews(ctx context.Context, in *ViewsFilter) (*huma.Stream
 	q.Limit = exportPage
 	return s.export(ctx, exported{
 		action: "view export", name: "views",
-		columns: []string{"began_at", "ended_at", "seconds", "who", "user_id", "site", "edge", "device", "incident", "reason", "ended_code", "ended_why", "id"},
+		columns: []string{"began_at", "ended_at", "seconds", "who", "user_id", "site", "edge", "device", "incident", "reason", "ended_code", "ended_why", "file", "id"},
 		page: func(ctx context.Context) (rows [][]string, last bool, err error) {
 			all, err := s.o.Leases.List(ctx, q)
 			for _, l := range all {
@@ -81,7 +81,7 @@ func (s *Server) exportViews(ctx context.Context, in *ViewsFilter) (*huma.Stream
 				if l.Ended != nil {
 					ended, seconds = moment(*l.Ended), strconv.FormatInt(int64(l.Ended.Sub(l.Began).Round(time.Second).Seconds()), 10)
 				}
-				rows = append(rows, []string{moment(l.Began), ended, seconds, l.Who, l.UserID, l.Site, l.Edge, l.Device, l.Incident, l.Reason, l.Why.Code, l.Why.Text, l.ID})
+				rows = append(rows, []string{moment(l.Began), ended, seconds, l.Who, l.UserID, l.Site, l.Edge, l.Device, l.Incident, l.Reason, l.Why.Code, l.Why.Text, l.File, l.ID})
 				q.After = leases.Position{Began: l.Began, ID: l.ID}
 			}
 			return rows, len(all) < exportPage, err
@@ -97,7 +97,7 @@ func (s *Server) endView(ctx context.Context, in *idInput) error {
 // PresentLease returns a lease as the API and the live stream show it.
 func PresentLease(l leases.Lease) public.ViewRecord {
 	return public.ViewRecord{
-		ID: l.ID, Edge: l.Edge, Device: l.Device, Site: l.Site, Who: l.Who, UserID: l.UserID, Incident: l.Incident, Reason: l.Reason,
+		ID: l.ID, Edge: l.Edge, Device: l.Device, Site: l.Site, Who: l.Who, UserID: l.UserID, Incident: l.Incident, File: l.File, Reason: l.Reason,
 		Began: l.Began, Until: l.Until, Ended: l.Ended, EndedWhy: l.Why.Text, EndedCode: l.Why.Code, EndedParams: l.Why.Params,
 	}
 }

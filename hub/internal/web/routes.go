@@ -83,6 +83,8 @@ func routes() []route {
 		{"mute-rule", "POST", "/api/v1/mutes", dispatcher, named, ""},
 		{"end-mute", "DELETE", "/api/v1/mutes/{id}", dispatcher, named, ""},
 		{"get-evidence", "GET", "/api/v1/evidence/{incident}/{name}", monitor, named, ""},
+		{"watch-clip", "POST", clipViewsPath, dispatcher, named, ""},
+		{"end-clip-view", "DELETE", clipViewsPath + "/{id}", dispatcher, own, ""},
 		{"list-pictures", "GET", "/api/v1/pictures", monitor, filtered, ""},
 		{"stream", "GET", "/api/v1/stream", monitor, filtered, ""},
 

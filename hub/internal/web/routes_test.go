@@ -82,6 +82,8 @@ func samples() map[string]sample {
 		"hold-incident":    {body: names("held", false)},
 		"join-incident":    {body: names("into", "none"), want: http.StatusNotFound},
 		"get-evidence":     {path: "/api/v1/evidence/" + incidentID + "/a.jpg"},
+		"watch-clip":       {path: clipPath + "/views", body: map[string]string{}, ready: func(t *testing.T, p *port) { p.clip(t) }},
+		"end-clip-view":    {path: clipPath + "/views/none", want: http.StatusNotFound},
 		"add-edge":         {body: names("name", "new"), want: http.StatusServiceUnavailable},
 		"list-gaps":        {path: "/api/v1/edges/gate-7/gaps"},
 		"revoke-edge":      {path: "/api/v1/edges/spare", ready: spare},

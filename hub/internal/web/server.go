@@ -70,6 +70,7 @@ type Options struct {
 	Access    Access
 	People    *people.Repository
 	Leases    *leases.Repository
+	Views     relay.Leases // begins and ends the leases of those who watch clips
 	Audit     *audit.Repository
 	Media     Media
 	OpenID    OpenID // nil: users log in by password only
@@ -117,6 +118,8 @@ type Server struct {
 	streams  atomic.Int64 // live streams that are open
 	presence presence
 	reads    reads // of evidence
+
+	clipViews clipViews
 }
 
 // maxBody bounds every body in bytes; the API's own are bounded tighter.
@@ -163,6 +166,7 @@ func New(o Options) (*Server, error) {
 	s.registerPresence()
 	s.registerSeries()
 	s.registerLive()
+	s.registerClips()
 	s.registerHandlers()
 	if err := s.plan.check(); err != nil {
 		return nil, fmt.Errorf("checking the table of routes: %w", err)

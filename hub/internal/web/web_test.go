@@ -130,7 +130,7 @@ func newPortWithRing(t *testing.T, entries int) *port {
 	p.credentials = credential.New(bytes.Repeat([]byte{1}, 32), func() time.Time { return time.Now().Add(p.ahead) })
 	p.server, err = New(Options{
 		Credentials: p.credentials, RelayOf: func(edge string) string { return p.relays[edge] },
-		DB: d, Incidents: p.incidents, Alerts: alerts.New(d, alerts.Options{}), Edges: p.edges, Telemetry: telemetry.New(readings, log), Evidence: evidence.NewFolder(dir), Auth: service, People: users, Leases: records, Audit: p.audit, Media: p.media, Files: files, Policy: "default-src 'self'", Logger: log, Version: "test",
+		DB: d, Incidents: p.incidents, Alerts: alerts.New(d, alerts.Options{}), Edges: p.edges, Telemetry: telemetry.New(readings, log), Evidence: evidence.NewFolder(dir), Auth: service, People: users, Leases: records, Views: testViews{leases.NewKeeper(records, "run", log)}, Audit: p.audit, Media: p.media, Files: files, Policy: "default-src 'self'", Logger: log, Version: "test",
 		AllowPrivateWebhooks: true, KeepAlive: 50 * time.Millisecond, Access: p.access, Feed: p.feed, Hub: "run",
 	})
 	if err != nil {
@@ -368,3 +368,15 @@ func refs(t *testing.T, doc map[string]any, at any) {
 		}
 	}
 }
+
+// testViews begins and ends leases, as the hub does.
+type testViews struct{ keeper *leases.Keeper }
+
+func (v testViews) Begin(ctx context.Context, l relay.Lease) (string, context.Context, error) {
+	id, err := v.keeper.Begin(ctx, leases.Lease{
+		Edge: l.Edge, Device: l.Device, Who: l.User, Incident: l.Incident, Reason: l.Reason, File: l.File, Began: l.From, Until: l.Until,
+	})
+	return id, nil, err
+}
+
+func (v testViews) End(id string, cause devices.Cause) { v.keeper.End(id, cause) }

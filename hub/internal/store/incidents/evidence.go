@@ -31,13 +31,17 @@ func (r *Repository) AnnounceEvidence(tx *db.Tx, edge string, ev api.Evidence, t
 	case owner != edge:
 		return ErrForeign
 	}
-	err = tx.Affected(`INSERT INTO evidence(incident, name, edge, content_type, size, sha256, at, device, taken_at, recorded_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	clip, err := storedClip(ev.Clip)
+	if err != nil {
+		return fmt.Errorf("announcing evidence %s/%s: %w", ev.Incident, ev.Name, err)
+	}
+	err = tx.Affected(`INSERT INTO evidence(incident, name, edge, content_type, size, sha256, at, device, taken_at, recorded_at, clip)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT(incident, name) DO UPDATE SET content_type = excluded.content_type, size = excluded.size, sha256 = excluded.sha256,
-			at = excluded.at, taken_at = excluded.taken_at, recorded_at = excluded.recorded_at, received = 0
+			at = excluded.at, taken_at = excluded.taken_at, recorded_at = excluded.recorded_at, clip = excluded.clip, received = 0
 		WHERE evidence.sha256 != excluded.sha256 AND evidence.complete = 0 AND evidence.edge = excluded.edge`,
 		ev.Incident, ev.Name, edge, ev.ContentType, ev.Size, ev.SHA256, db.Millis(ev.Time), before.Device,
-		db.Millis(bounded(taken, ev.Time, tx.Now())), db.Millis(tx.Now()))
+		db.Millis(bounded(taken, ev.Time, tx.Now())), db.Millis(tx.Now()), clip)
 	if errors.Is(err, db.ErrNotFound) {
 		return nil // announced before
 	}
@@ -141,4 +145,5 @@ type EvidenceKey struct {
 	Incident string
 	Name     string
 	Size     int64 // 0 unless it was complete
+	Clip     bool
 }

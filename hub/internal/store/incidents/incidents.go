@@ -18,6 +18,7 @@ import (
 
 	"gridpost/detection"
 	"gridpost/devices"
+	"gridpost/hub/api"
 	"gridpost/hub/internal/db"
 )
 
@@ -143,6 +144,42 @@ type File struct {
 	SHA256      string
 	Time        time.Time // of the frame, by the edge's clock
 	Complete    bool      // false: its bytes have not all arrived
+	Clip        *Clip     // what its edge says of a clip; nil: it is none, or the edge has said nothing
+}
+
+// IsClip reports whether the file is video.
+func (f File) IsClip() bool { return f.ContentType == clipType }
+
+// clipType is the content type of clips. Queries and an index have it as it is here.
+const clipType = api.ClipType
+
+// Clip is what an edge says of a clip, as it is stored. Times are by the edge's clock.
+type Clip struct {
+	From   time.Time `json:"from"`
+	To     time.Time `json:"to"`
+	Frames int       `json:"frames"`
+	Codec  string    `json:"codec"` // RFC 6381
+	Gaps   []Gap     `json:"gaps,omitempty"`
+	Signed bool      `json:"signed,omitempty"`
+}
+
+// Gap is a time of a clip without frames.
+type Gap struct {
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
+}
+
+// storedClip returns what is stored of an announced clip.
+func storedClip(c *api.Clip) (string, error) {
+	if c == nil {
+		return "", nil
+	}
+	stored := Clip{From: c.From, To: c.To, Frames: c.Frames, Codec: c.Codec, Signed: c.Signed}
+	for _, g := range c.Gaps {
+		stored.Gaps = append(stored.Gaps, Gap(g))
+	}
+	text, err := json.Marshal(stored)
+	return string(text), err
 }
 
 // FactKind says what happened to an incident.

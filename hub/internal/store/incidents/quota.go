@@ -50,6 +50,14 @@ func (r *Repository) StoredEvidence(ctx context.Context, edge string) (n int64, 
 
 const storedOfEdge = `SELECT CAST(coalesce(sum(received), 0) AS BIGINT) FROM evidence WHERE edge = ?`
 
+// StoredFiles returns how many bytes the complete files of a kind have. It reads every record.
+func (r *Repository) StoredFiles(ctx context.Context, kind FileKind) (n int64, err error) {
+	if err := r.db.Read(ctx).One(`SELECT coalesce(CAST(sum(size) AS BIGINT), 0) FROM evidence WHERE complete = 1 AND ` + string(kind))(&n); err != nil {
+		return 0, fmt.Errorf("measuring evidence: %w", err)
+	}
+	return n, nil
+}
+
 // KnownEvidence returns those of a few files that have a row.
 func (r *Repository) KnownEvidence(ctx context.Context, keys []EvidenceKey) ([]EvidenceKey, error) {
 	if len(keys) == 0 {
@@ -59,7 +67,7 @@ func (r *Repository) KnownEvidence(ctx context.Context, keys []EvidenceKey) ([]E
 	for _, k := range keys {
 		args = append(args, k.Incident, k.Name)
 	}
-	known, err := db.Collect(scanKey)(r.db.Read(ctx).Rows(`SELECT incident, name, size * complete FROM evidence WHERE (incident, name) IN (VALUES `+pairs+`)`, args...))
+	known, err := db.Collect(scanKey)(r.db.Read(ctx).Rows(`SELECT `+keyColumns+` FROM evidence WHERE (incident, name) IN (VALUES `+pairs+`)`, args...))
 	if err != nil {
 		return nil, fmt.Errorf("looking for evidence: %w", err)
 	}
@@ -80,7 +88,7 @@ func (r *Repository) DeleteEvidenceOver(ctx context.Context, max int64, limit in
 	if err != nil {
 		return nil, fmt.Errorf("measuring evidence: %w", err)
 	}
-	found, err := db.Collect(scanKey)(r.db.Read(ctx).Rows(`SELECT v.incident, v.name, v.size * v.complete FROM evidence v
+	found, err := db.Collect(scanKey)(r.db.Read(ctx).Rows(`SELECT `+keyColumnsOf+` FROM evidence v
 		LEFT JOIN incidents i ON i.id = v.incident WHERE v.edge = ? AND v.complete = 1 AND (i.id IS NULL OR (i.state = 'closed' AND i.held = 0))
 		ORDER BY v.recorded_at LIMIT ?`, edge, limit))
 	if err != nil {
@@ -99,7 +107,7 @@ func (r *Repository) DeleteAbandonedBefore(ctx context.Context, before time.Time
 	return r.deleteEvidence(ctx, found, `complete = 0 AND recorded_at < ?`, db.Millis(before))
 }
 
-const abandoned = `SELECT incident, name, 0 FROM evidence WHERE complete = 0 AND recorded_at < ? ORDER BY recorded_at LIMIT ?`
+const abandoned = `SELECT incident, name, 0, 0 FROM evidence WHERE complete = 0 AND recorded_at < ? ORDER BY recorded_at LIMIT ?`
 
 // deleteEvidence deletes the rows of files for which a condition still holds. Their incidents get a new version without an entry
 // of the change feed.

@@ -2,6 +2,7 @@ package incidents
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -53,14 +54,20 @@ func Read(reader db.Reader, id string) (Incident, error) {
 	return inc, err
 }
 
-const fileColumns = `v.incident, v.name, v.edge, v.content_type, v.size, v.sha256, v.at, v.complete`
+const fileColumns = `v.incident, v.name, v.edge, v.content_type, v.size, v.sha256, v.at, v.complete, v.clip`
 
 func scanFile(scan func(...any) error) (File, error) {
 	var f File
 	var at, complete int64
-	err := scan(&f.Incident, &f.Name, &f.Edge, &f.ContentType, &f.Size, &f.SHA256, &at, &complete)
+	var clip string
+	if err := scan(&f.Incident, &f.Name, &f.Edge, &f.ContentType, &f.Size, &f.SHA256, &at, &complete, &clip); err != nil {
+		return f, err
+	}
 	f.Time, f.Complete = db.FromMillis(at), complete != 0
-	return f, err
+	if clip == "" {
+		return f, nil
+	}
+	return f, json.Unmarshal([]byte(clip), &f.Clip)
 }
 
 // evidenceOf lists the files of an incident. Another edge may have announced some before the incident

@@ -119,7 +119,7 @@ func TestRetentionKeepsWhatIsOpenOrHeld(t *testing.T) {
 			t.Errorf("changed since: %d, %v", n, err)
 		}
 		later := time.Now().Add(time.Minute)
-		files, err := r.DeleteEvidenceBefore(t.Context(), later, 2)
+		files, err := r.DeleteEvidenceBefore(t.Context(), Pictures, later, 2)
 		if err != nil || len(files) != 2 {
 			t.Errorf("%v, %v", files, err)
 		}
@@ -132,7 +132,7 @@ func TestRetentionKeepsWhatIsOpenOrHeld(t *testing.T) {
 		if err != nil || n != 1 || len(files)+len(rest) < 3 {
 			t.Errorf("%d, %d files, %v", n, len(files)+len(rest), err)
 		}
-		if _, err := r.DeleteEvidenceBefore(t.Context(), later, 100); err != nil {
+		if _, err := r.DeleteEvidenceBefore(t.Context(), Pictures, later, 100); err != nil {
 			t.Error(err)
 		}
 		for query, want := range map[string]int64{

@@ -8,13 +8,28 @@ import (
 	"gridpost/hub/internal/db"
 )
 
-// DeleteEvidenceBefore deletes the rows of at most limit files that were announced before a time: of
+// FileKind is a kind of files that is kept by a bound of its own.
+type FileKind string
+
+// The kinds of files.
+const (
+	Pictures FileKind = "content_type != 'video/mp4'" // and all that is no clip
+	Clips    FileKind = "content_type = 'video/mp4'"
+)
+
+// keyColumns are what scanKey reads.
+const keyColumns = `incident, name, size * complete, CASE WHEN content_type = 'video/mp4' THEN 1 ELSE 0 END`
+
+// keyColumnsOf are the same of a table that is called v.
+const keyColumnsOf = `v.incident, v.name, v.size * v.complete, CASE WHEN v.content_type = 'video/mp4' THEN 1 ELSE 0 END`
+
+// DeleteEvidenceBefore deletes the rows of at most limit files of a kind that were announced before a time: of
 // incidents that are closed and not held, and of incidents that never came. It returns the files, which
 // the caller removes. The incidents get a new version without an entry of the change feed.
-func (r *Repository) DeleteEvidenceBefore(ctx context.Context, before time.Time, limit int) (deleted []EvidenceKey, err error) {
+func (r *Repository) DeleteEvidenceBefore(ctx context.Context, kind FileKind, before time.Time, limit int) (deleted []EvidenceKey, err error) {
 	// Looked for outside of the transaction: files of incidents that are not closed may be many.
-	found, err := db.Collect(scanKey)(r.db.Read(ctx).Rows(`SELECT v.incident, v.name, v.size * v.complete FROM evidence v LEFT JOIN incidents i ON i.id = v.incident
-		WHERE v.recorded_at < ? AND (i.id IS NULL OR (i.state = 'closed' AND i.held = 0)) ORDER BY v.recorded_at LIMIT ?`, db.Millis(before), limit))
+	found, err := db.Collect(scanKey)(r.db.Read(ctx).Rows(`SELECT `+keyColumnsOf+` FROM evidence v LEFT JOIN incidents i ON i.id = v.incident
+		WHERE v.`+string(kind)+` AND v.recorded_at < ? AND (i.id IS NULL OR (i.state = 'closed' AND i.held = 0)) ORDER BY v.recorded_at LIMIT ?`, db.Millis(before), limit))
 	if err != nil {
 		return nil, fmt.Errorf("looking for old evidence: %w", err)
 	}
@@ -23,7 +38,9 @@ func (r *Repository) DeleteEvidenceBefore(ctx context.Context, before time.Time,
 }
 
 func scanKey(scan func(...any) error) (k EvidenceKey, err error) {
-	err = scan(&k.Incident, &k.Name, &k.Size)
+	var clip int
+	err = scan(&k.Incident, &k.Name, &k.Size, &clip)
+	k.Clip = clip != 0
 	return k, err
 }
 
@@ -66,7 +83,7 @@ func (r *Repository) DeleteIncidentsBefore(ctx context.Context, before time.Time
 
 // deleteIncident deletes an incident with all that belongs to it, but for what it was counted in.
 func deleteIncident(tx *db.Tx, inc row) (files []EvidenceKey, err error) {
-	if files, err = db.Collect(scanKey)(tx.Rows(`DELETE FROM evidence WHERE incident = ? RETURNING incident, name, size * complete`, inc.ID)); err != nil {
+	if files, err = db.Collect(scanKey)(tx.Rows(`DELETE FROM evidence WHERE incident = ? RETURNING `+keyColumns, inc.ID)); err != nil {
 		return nil, err
 	}
 	search := `DELETE FROM incident_search WHERE number = ?`

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"gridpost/devices"
@@ -22,7 +23,7 @@ import (
 	"gridpost/hub/internal/store/audit"
 )
 
-// Lease is the right of somebody to view one camera.
+// Lease is the right of somebody to view one camera, live or as it was recorded.
 type Lease struct {
 	ID       string // UUIDv7
 	Edge     string
@@ -32,6 +33,7 @@ type Lease struct {
 	UserID   string // empty: not a user
 	Incident string // what it is for; empty if Reason says it
 	Reason   string
+	File     string // of the incident: the clip that is watched; empty: live video
 	Began    time.Time
 	Until    time.Time     // when it ends by itself
 	Ended    *time.Time    // nil: it holds
@@ -60,12 +62,12 @@ func (r *Repository) Begin(ctx context.Context, hub string, l Lease) error {
 		if l.UserID, err = audit.UserID(t.Reader, l.Who); err != nil {
 			return err
 		}
-		if _, err := t.Exec(`INSERT INTO leases(id, edge, device, site, who, user_id, incident, reason, began_at, until, hub)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, l.ID, l.Edge, l.Device, l.Site, l.Who, l.UserID, l.Incident, l.Reason,
+		if _, err := t.Exec(`INSERT INTO leases(id, edge, device, site, who, user_id, incident, reason, file, began_at, until, hub)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, l.ID, l.Edge, l.Device, l.Site, l.Who, l.UserID, l.Incident, l.Reason, l.File,
 			db.Millis(l.Began), db.Millis(l.Until), hub); err != nil {
 			return err
 		}
-		audit.Append(t, l.Who, "view", l.Edge+"/"+l.Device, l.Reason+" "+l.Incident)
+		audit.Append(t, l.Who, "view", l.Edge+"/"+l.Device, strings.TrimRight(l.Reason+" "+l.Incident+" "+l.File, " "))
 		r.publish(t, l)
 		return nil
 	})
@@ -149,13 +151,13 @@ func (r *Repository) endSome(t *db.Tx, hub string, why devices.Cause, limit int)
 	return len(all), nil
 }
 
-const columns = `id, edge, device, site, who, user_id, incident, reason, began_at, until, ended_at, ended_why, ended_code, ended_params`
+const columns = `id, edge, device, site, who, user_id, incident, reason, file, began_at, until, ended_at, ended_why, ended_code, ended_params`
 
 func scan(scan func(...any) error) (l Lease, err error) {
 	var began, until int64
 	var ended sql.NullInt64
 	var params string
-	if err := scan(&l.ID, &l.Edge, &l.Device, &l.Site, &l.Who, &l.UserID, &l.Incident, &l.Reason, &began, &until, &ended,
+	if err := scan(&l.ID, &l.Edge, &l.Device, &l.Site, &l.Who, &l.UserID, &l.Incident, &l.Reason, &l.File, &began, &until, &ended,
 		&l.Why.Text, &l.Why.Code, &params); err != nil {
 		return l, err
 	}
@@ -164,6 +166,15 @@ func scan(scan func(...any) error) (l Lease, err error) {
 		err = json.Unmarshal([]byte(params), &l.Why.Params)
 	}
 	return l, err
+}
+
+// Get returns a lease; db.ErrNotFound: there is none.
+func (r *Repository) Get(ctx context.Context, id string) (Lease, error) {
+	l, err := scan(r.db.Read(ctx).One(`SELECT `+columns+` FROM leases WHERE id = ?`, id))
+	if err != nil {
+		return l, fmt.Errorf("reading lease %s: %w", id, err)
+	}
+	return l, nil
 }
 
 // EndBy ends a lease of a scope because somebody wants it. The hub that serves it ends the view. It returns

@@ -208,6 +208,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/evidence/{incident}/{name}/views": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Watch a clip of an incident: a view as those of live video, with a purpose, on record, for ten minutes
+         * @description Needs the role dispatcher; what is not of the caller's sites does not exist.
+         */
+        post: operations["watch-clip"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/evidence/{incident}/{name}/views/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End a view of a clip that one has begun oneself
+         * @description Needs the role dispatcher.
+         */
+        delete: operations["end-clip-view"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/incidents": {
         parameters: {
             query?: never;
@@ -1610,6 +1650,43 @@ export interface components {
             };
             text: string;
         };
+        Clip: {
+            /** @description as in RFC 6381: avc1.64001f */
+            codec: string;
+            /** Format: int64 */
+            frames: number;
+            /**
+             * Format: date-time
+             * @description of the first frame, by the edge's clock
+             */
+            from: string;
+            /** @description times without frames */
+            gaps?: components["schemas"]["ClipGap"][] | null;
+            /** @description it carries a manifest that the edge's key has signed: hub evidence verify */
+            signed: boolean;
+            /**
+             * Format: date-time
+             * @description when the last frame ends
+             */
+            to: string;
+        };
+        ClipGap: {
+            /** Format: date-time */
+            from: string;
+            /** Format: date-time */
+            to: string;
+        };
+        ClipInputBody: {
+            /** @description what it is for; needed where the incident is closed */
+            reason?: string;
+        };
+        ClipView: {
+            id: string;
+            /** Format: date-time */
+            until: string;
+            /** @description of the clip, for this caller and until the view ends; ?download=1 beside it names the file */
+            url: string;
+        };
         CloseInputBody: {
             /** @enum {string} */
             outcome?: "false_alarm" | "dealt_with" | "handed_on" | "other";
@@ -1779,6 +1856,8 @@ export interface components {
             title: string;
         };
         EvidenceFile: {
+            /** @description of video; its URL needs a view, see watch-clip */
+            clip?: components["schemas"]["Clip"];
             /** @description false: the edge has announced it, its bytes are on their way */
             complete: boolean;
             content_type: string;
@@ -2522,6 +2601,8 @@ export interface components {
             };
             /** @description in English */
             ended_why?: string;
+            /** @description the clip that was watched; absent: live video */
+            file?: string;
             id: string;
             incident?: string;
             reason: string;
@@ -3259,6 +3340,154 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    "watch-clip": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                incident: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClipInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClipView"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "end-clip-view": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                incident: string;
+                name: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
             };
         };
     };
