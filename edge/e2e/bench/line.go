@@ -42,6 +42,7 @@ type lineCase struct {
 	video  footage.Format
 	views  int     // cameras that are viewed at the same time; 0: one
 	reopen bool    // views are opened again and again
+	clips  int     // that wait on the edge; nobody views then, and the line is thin from the start
 	alert  float64 // bar: p95 of the alerts, seconds
 	first  float64 // bar: p95 of the first frame, seconds; 0: none
 }
@@ -76,6 +77,9 @@ type lineFigure struct {
 	VideoKbit float64 `json:"video_kbit_per_s"` // that reached the viewer
 	Frames    int     `json:"video_frames"`
 
+	Clips     int     `json:"clips,omitempty"`            // that wait on the edge, 1 MiB each
+	ClipsKbit float64 `json:"clips_kbit_per_s,omitempty"` // that the hub received of them meanwhile
+
 	Views    int     `json:"views"`                       // that were opened
 	FirstP50 float64 `json:"first_frame_s_p50,omitempty"` // from asking to the first whole keyframe, of views that had one
 	FirstP95 float64 `json:"first_frame_s_p95,omitempty"`
@@ -106,7 +110,7 @@ func (b bench) lines(ctx context.Context, cases []lineCase) (figures []lineFigur
 }
 
 func (b bench) line(ctx context.Context, c lineCase) (f lineFigure, err error) {
-	f = lineFigure{Alerts: lineAlerts, BarP95: c.alert, BarFirst: c.first}
+	f = lineFigure{Alerts: lineAlerts, BarP95: c.alert, BarFirst: c.first, Clips: c.clips}
 	f.Camera = fmt.Sprintf("H.264 %dx%d, %d frames/s, %d kbit/s", c.video.Width, c.video.Height, c.video.Rate, c.video.Bitrate)
 	file, err := b.video(ctx, c.video)
 	if err != nil {
@@ -185,7 +189,7 @@ func (b bench) lineWith(ctx context.Context, h *rig.Hub, file string, c lineCase
 	if err != nil {
 		return fmt.Errorf("starting the site: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, "ip", "netns", "exec", lineNetwork, self, "-site", h.Dir, "-footage", file, "-programs", string(b.programs))
+	cmd := exec.CommandContext(ctx, "ip", "netns", "exec", lineNetwork, self, "-site", h.Dir, "-footage", file, "-programs", string(b.programs), "-clips", strconv.Itoa(c.clips))
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -194,6 +198,11 @@ func (b bench) lineWith(ctx context.Context, h *rig.Hub, file string, c lineCase
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return fmt.Errorf("starting the site: %w", err)
+	}
+	if c.clips > 0 {
+		if f.Line, err = narrow(ctx, c.rate); err != nil {
+			return err
+		}
 	}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting the site: %w", err)
@@ -205,11 +214,21 @@ func (b bench) lineWith(ctx context.Context, h *rig.Hub, file string, c lineCase
 	if err := h.AllOnline(ctx, lineCameras+1, startLimit); err != nil {
 		return err
 	}
-	if f.Line, err = narrow(ctx, c.rate); err != nil {
-		return err
+	if c.clips == 0 {
+		if f.Line, err = narrow(ctx, c.rate); err != nil {
+			return err
+		}
 	}
-	progress("The line is now %s; opening a live view and %d alerts", f.Line, lineAlerts)
+	progress("The line is now %s; %d views, %d clips and %d alerts", f.Line, c.viewers(), c.clips, lineAlerts)
 	return f.measure(ctx, h, c, in, out)
+}
+
+// viewers returns how many cameras are viewed.
+func (c lineCase) viewers() int {
+	if c.clips > 0 {
+		return 0
+	}
+	return max(c.views, 1)
 }
 
 // measure lets the site publish, and times each alert.
@@ -220,7 +239,7 @@ func (f *lineFigure) measure(ctx context.Context, h *rig.Hub, c lineCase, in io.
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
 	defer stop()
-	for n := range max(c.views, 1) {
+	for n := range c.viewers() {
 		tasks.Go(func() { views.keep(ctx, h, lineCamera(n), c.reopen) })
 	}
 	var mu sync.Mutex
@@ -241,6 +260,11 @@ func (f *lineFigure) measure(ctx context.Context, h *rig.Hub, c lineCase, in io.
 		})
 	})
 	<-opened
+	received := func() (float64, error) { return h.Metric(ctx, "gridpost_hub_evidence_bytes_total") }
+	before, err := received()
+	if err != nil {
+		return err
+	}
 	began := time.Now()
 	if err := pause(ctx, 5*time.Second); err != nil { // the video has filled the line
 		return err
@@ -266,7 +290,7 @@ func (f *lineFigure) measure(ctx context.Context, h *rig.Hub, c lineCase, in io.
 		}
 		return all
 	}
-	err := rig.Until(ctx, alertLast, "the last alert", func(context.Context) error {
+	err = rig.Until(ctx, alertLast, "the last alert", func(context.Context) error {
 		if n := len(latencies()); n < len(sent) {
 			return fmt.Errorf("%w: %d of %d", rig.ErrNotYet, n, len(sent))
 		}
@@ -276,6 +300,11 @@ func (f *lineFigure) measure(ctx context.Context, h *rig.Hub, c lineCase, in io.
 		progress("%v", err)
 	}
 	views.count(f, time.Since(began))
+	after, err := received()
+	if err != nil {
+		return err
+	}
+	f.ClipsKbit = round((after - before) * 8 / 1000 / time.Since(began).Seconds())
 	if err := f.countPackets(ctx, h); err != nil {
 		return err
 	}
@@ -377,7 +406,7 @@ func (f *lineFigure) countPackets(ctx context.Context, h *rig.Hub) error {
 
 // lineSite is the process of the site: an edge, its camera and its sensor. It publishes after the
 // first line of in and ends with in.
-func lineSite(ctx context.Context, programs rig.Programs, hub, file string, in io.Reader, out io.Writer) (err error) {
+func lineSite(ctx context.Context, programs rig.Programs, hub, file string, clips int, in io.Reader, out io.Writer) (err error) {
 	h, err := rig.AttachHub(programs, hub)
 	if err != nil {
 		return err
@@ -391,6 +420,9 @@ func lineSite(ctx context.Context, programs rig.Programs, hub, file string, in i
 		Name: "thin", Dir: hub, Footage: file, Cameras: cameras, Sensors: map[string][]rig.Map{"river": {flood}},
 	})
 	if err != nil {
+		return err
+	}
+	if err := fillClips(ctx, site.Data(), clips); err != nil {
 		return err
 	}
 	playing, stop := context.WithCancel(ctx)

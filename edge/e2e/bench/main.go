@@ -41,6 +41,7 @@ type report struct {
 	Backlog *backlogFigure  `json:"backlog,omitempty"`
 	Thin    []lineFigure    `json:"thin_line,omitempty"`
 	Live    []lineFigure    `json:"live_start,omitempty"`
+	Clips   []lineFigure    `json:"clips,omitempty"`
 }
 
 func main() {
@@ -49,14 +50,15 @@ func main() {
 	viewers := flag.Int("viewers", 0, "be the process of so many viewers of -url, for this command itself")
 	url := flag.String("url", "", "WHEP endpoint to view")
 	site := flag.String("site", "", "be the process of the thin line's site, with the hub's folder, for this command itself")
-	only := flag.String("only", "", "one of relay, worker, cameras, ingest, store, mqtt, backlog, thin, live")
+	only := flag.String("only", "", "one of relay, worker, cameras, ingest, store, mqtt, backlog, thin, live, clips")
+	clips := flag.Int("clips", 0, "clips that wait at that site")
 	model := flag.String("model", defaultModel(), "`file` of an object model, for cameras; empty: none")
 	counts := flag.String("cameras", "16,32", "`numbers` of cameras, for cameras")
 	flag.Parse()
 	ctx := rig.UntilSignal(os.Interrupt, syscall.SIGTERM)
 	var err error
 	if *site != "" {
-		err = lineSite(ctx, rig.Programs(*programs), *site, *footage, os.Stdin, os.Stdout)
+		err = lineSite(ctx, rig.Programs(*programs), *site, *footage, *clips, os.Stdin, os.Stdout)
 	} else if *viewers > 0 {
 		err = view(ctx, *viewers, *url, os.Getenv(tokenKey), os.Stdin, os.Stdout)
 	} else {
@@ -113,6 +115,7 @@ func measure(ctx context.Context, b bench, only string) (err error) {
 		{"backlog", func() error { f, err := b.backlog(ctx); r.Backlog = &f; return err }},
 		{"thin", func() (err error) { r.Thin, err = b.lines(ctx, thinCases()); return err }},
 		{"live", func() (err error) { r.Live, err = b.lines(ctx, liveCases()); return err }},
+		{"clips", func() (err error) { r.Clips, err = b.lines(ctx, clipCases()); return err }},
 	} {
 		if only != "" && only != part.name {
 			continue
