@@ -6,7 +6,6 @@ import (
 	"context"
 	"log/slog"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,13 +13,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"gridpost/detection"
-	"gridpost/detection/health"
 	"gridpost/detection/rules"
 	"gridpost/detection/supervisor"
 	"gridpost/detection/track"
 	"gridpost/detection/wire"
 	"gridpost/devices"
-	"gridpost/devices/clock"
 	"gridpost/edge/internal/clips"
 	"gridpost/edge/internal/incidents"
 	"gridpost/hub/api"
@@ -247,74 +244,6 @@ func (c *Camera) setCause(where *devices.Cause, cause devices.Cause) {
 	*where = cause
 }
 
-// Problems returns what is wrong with detection and with snapshots. A camera without frames reports
-// that by its own state.
-func (c *Camera) Problems() []devices.Cause {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var out []devices.Cause
-	if !c.subCause.IsZero() {
-		out = append(out, devices.NewCause("detection_no_frames", "device", c.name).Because(c.subCause))
-	}
-	if loss := c.Loss(); loss.Heavy() {
-		out = append(out, devices.NewCause("camera_losing_packets", "device", c.name,
-			"percent", strconv.FormatFloat(loss.Percent(), 'f', 1, 64), "count", strconv.FormatUint(loss.Received+loss.Lost, 10)))
-	}
-	if !c.workerCause.IsZero() {
-		out = append(out, devices.NewCause("detection_stopped", "device", c.name).Because(c.workerCause))
-	} else if c.inference != nil {
-		if cause := c.inference.Cause(); !cause.IsZero() {
-			out = append(out, devices.NewCause("detection_without_model", "device", c.name).Because(cause))
-		}
-	}
-	if c.missed > 0 {
-		out = append(out, devices.NewCause("snapshots_missed",
-			"device", c.name, "count", strconv.FormatUint(c.missed, 10), "reason", c.missedCause))
-	}
-	if c.noClips > 0 {
-		out = append(out, devices.NewCause("clips_missed",
-			"device", c.name, "count", strconv.FormatUint(c.noClips, 10), "reason", c.noClipsCause))
-	}
-	return out
-}
-
-// sources returns the source of the main stream, and that of the stream for detection if it is another.
-func (c *Camera) sources() []*rtsp.Source {
-	if c.sub == nil {
-		return []*rtsp.Source{c.source}
-	}
-	return []*rtsp.Source{c.source, c.sub}
-}
-
-// Loss returns what the camera's streams lost in the last minute: of two streams the one with the larger share.
-func (c *Camera) Loss() rtsp.Loss {
-	var worst rtsp.Loss
-	for _, s := range c.sources() {
-		if loss := s.Loss(); worst == (rtsp.Loss{}) || loss.Percent() > worst.Percent() {
-			worst = loss
-		}
-	}
-	return worst
-}
-
-// missedSnapshot counts a snapshot that was missed. It stays a problem until one could be taken.
-func (c *Camera) missedSnapshot(incident, reason string) {
-	c.missedSnapshots.Add(1)
-	c.logger.Warn("no snapshot of an incident", "incident", incident, "reason", reason)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.missed++
-	c.missedCause = reason
-}
-
-// savedSnapshot counts a snapshot that was saved.
-func (c *Camera) savedSnapshot() {
-	c.savedSnapshots.Add(1)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.missed, c.missedCause = 0, ""
-}
-
 // Run runs the camera until ctx ends. Its rules go on until its sources and its worker have stopped.
 func (c *Camera) Run(ctx context.Context) error {
 	judging, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -336,144 +265,4 @@ func (c *Camera) Run(ctx context.Context) error {
 		err = judged
 	}
 	return err
-}
-
-// queueResult takes a result from the supervisor, whose goroutine must not wait for the disk.
-func (c *Camera) queueResult(r wire.Result) {
-	if !r.Analysed && r.Sample == nil {
-		return
-	}
-	select {
-	case c.results <- r:
-	default:
-		c.droppedResults.Add(1)
-	}
-}
-
-// judge owns the camera's tracker and rules.
-func (c *Camera) judge(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	c.urgency.Store(int32(urgencyOf(c.engine.Open())))
-	c.save(ctx, c.closed, nil)
-	c.tick(ctx, time.Now())
-	for {
-		select {
-		case <-ctx.Done():
-			c.saveMemory(ctx)
-			return nil
-		case <-c.accepted:
-			c.acceptView(ctx)
-		case <-c.changed:
-			c.changeRules(ctx)
-		case r := <-c.results:
-			c.judgeResult(ctx, &r)
-		case now := <-tick.C:
-			c.tick(ctx, now)
-		}
-	}
-}
-
-// judgeResult judges what a worker has found in a frame.
-func (c *Camera) judgeResult(ctx context.Context, r *wire.Result) {
-	if r.Analysed {
-		c.save(ctx, c.engine.Frame(r.Frame, c.tracker.Update(r.Frame)), r)
-	}
-	if r.Sample == nil {
-		return
-	}
-	alerts := c.engine.Sample(r.Frame.Time, r.Sample)
-	if !r.Sample.Decoded() {
-		r = nil // there is no snapshot to be had
-	}
-	c.save(ctx, alerts, r)
-}
-
-// tick lets time pass for the rules.
-func (c *Camera) tick(ctx context.Context, now time.Time) {
-	st := c.stream.Stats()
-	if last := st.Last; now.Sub(last) < 2*time.Second {
-		// Frames end a camera's silence, whether a worker analyses them or not.
-		c.save(ctx, c.engine.Activity(last), nil)
-		c.judgeClock(st)
-	} else {
-		c.engine.SetClock(health.Unknown, 0)
-	}
-	c.save(ctx, c.engine.Tick(now), nil)
-	if c.memoryDue(now) {
-		c.saveMemory(ctx)
-	}
-}
-
-// judgeClock compares the camera's clock with this machine's, if that can be relied on.
-func (c *Camera) judgeClock(st streams.Stats) {
-	if !clock.Synchronized() {
-		c.engine.SetClock(health.Unknown, 0)
-		return
-	}
-	c.engine.SetClock(health.JudgeClock(st.Captured, st.Last))
-}
-
-// save saves alerts, and requests a snapshot and a clip for those that open an incident at a frame.
-func (c *Camera) save(ctx context.Context, alerts []detection.Incident, r *wire.Result) {
-	if len(alerts) == 0 {
-		return
-	}
-	c.urgency.Store(int32(urgencyOf(c.engine.Open())))
-	saved := c.o.Alerts.Save(ctx, c.name, alerts) == nil // its failure is a problem of the edge
-	for _, inc := range alerts {
-		if inc.State == detection.Closed {
-			c.endClip(inc.ID)
-		}
-	}
-	if r == nil {
-		return
-	}
-	for _, inc := range alerts {
-		if inc.Version != 1 || inc.State != detection.Open {
-			continue
-		}
-		if !saved { // the hub refuses evidence of an incident that it does not have
-			c.missedSnapshot(inc.ID, "its incident could not be saved yet")
-			continue
-		}
-		c.startClip(inc)
-		select {
-		case c.snapshots <- snapshotRequest{incident: inc, session: r.Frame.Session, pts: r.Frame.PTS, at: r.Frame.Time}:
-		default:
-			c.missedSnapshot(inc.ID, "too many incidents opened at once")
-		}
-	}
-}
-
-// Count adds the camera's counters to n.
-func (c *Camera) Count(n map[string]uint64) {
-	st := c.stream.Stats()
-	n["edge_units_total"] += st.AccessUnits
-	n["edge_unit_bytes_total"] += st.Bytes
-	n["edge_units_dropped_total"] += st.Dropped
-	for _, source := range c.sources() {
-		src := source.Stats()
-		n["edge_camera_sessions_total"] += src.Sessions
-		n["edge_camera_packets_total"] += src.Packets
-		n["edge_camera_lost_packets_total"] += src.LostPackets
-		n["edge_camera_damaged_frames_total"] += src.Dropped
-	}
-	n["edge_results_dropped_total"] += c.droppedResults.Load()
-	n["edge_snapshots_total"] += c.savedSnapshots.Load()
-	n["edge_snapshots_missed_total"] += c.missedSnapshots.Load()
-	n["edge_clips_total"] += c.savedClips.Load()
-	n["edge_clips_missed_total"] += c.missedClips.Load()
-	n["edge_snapshots_small_total"] += c.mainStillsMissed.Load()
-	if c.detect != c.stream {
-		n["edge_units_dropped_total"] += c.detect.Stats().Dropped
-	}
-	w := c.workerStats()
-	n["edge_worker_restarts_total"] += w.Restarts
-	n["edge_worker_crashes_total"] += w.Crashes
-	n["edge_worker_quarantines_total"] += w.Quarantines
-	n["edge_frames_analysed_total"] += w.Analysed
-	n["edge_frames_repeated_total"] += w.Repeated
-	n["edge_looks_total"] += w.Looks
-	n["edge_worker_cpu_milliseconds_total"] += uint64(w.CPU.Milliseconds())
 }

@@ -14,7 +14,7 @@ import (
 
 // incidentMigrations are those of incidents.db.
 func incidentMigrations() []migration {
-	return []migration{statements(incidents1), statements(incidents2), statements(incidents3), statements(incidents4)}
+	return []migration{statements(incidents1), statements(incidents2), statements(incidents3), statements(incidents4), statements(incidents5)}
 }
 
 // telemetryMigrations are those of telemetry.db.
@@ -129,8 +129,8 @@ CREATE INDEX evidence_by_time ON evidence (at);
 CREATE INDEX evidence_waiting ON evidence (seq) WHERE uploaded = 0;
 `
 
-// incidents4 marks clips, which have bounds of their own.
-const incidents4 = `
+// incidents5 marks clips, which have bounds of their own.
+const incidents5 = `
 ALTER TABLE evidence ADD COLUMN clip INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX evidence_clips ON evidence (clip, at);
 DROP INDEX evidence_waiting;
