@@ -25,7 +25,7 @@ struct gp_background {
 static const float firstDeviation = 2;     // levels
 static const float knownSeconds = 600;     // for which an earlier background is known
 static const float returnSeconds = 0.6f;   // between two returns of a pixel that count
-static const float restlessSeconds = 20;   // after which returns are forgotten
+static const float restlessSeconds = 40;   // after which returns are forgotten
 static const float restlessReturns = 3;    // from which on a pixel is restless
 static const float restlessLevels = 15;    // by which each further return raises the limit
 static const float mostRestlessLevels = 70;
@@ -157,7 +157,7 @@ void gp_background_learn(gp_background *b, const uint8_t *gray, const uint8_t *l
 			}
 			b->stay[i] = std::max(b->stay[i] - l.step, 0.0f);
 		} else {
-			away = 0;
+			away = held[i] == GP_TRAVELLING ? -1 : 0;
 			if (std::fabs(v - b->other[i]) > 12) {
 				b->other[i] = v;
 				b->stay[i] = 0;

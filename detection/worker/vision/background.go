@@ -50,6 +50,12 @@ func (b *background) explain(gray, mask []byte, edge int) {
 	C.gp_background_explain(b.p, plane(gray), plane(mask), C.int(edge))
 }
 
+// What marks the pixels of objects in a plane: those that travel, and those that stay in one place.
+const (
+	heldInPlace    = C.GP_IN_PLACE
+	heldTravelling = C.GP_TRAVELLING
+)
+
 // learning is how a frame is learned.
 type learning struct {
 	step   float64 // seconds since the last frame

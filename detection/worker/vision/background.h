@@ -37,8 +37,12 @@ typedef struct {
 	float absorb; // seconds after which a pixel that differs, and is not held, is the background
 } gp_learning;
 
-// Learns gray, which has been scaled to the light of the background; lit is the same frame in its own light. Pixels
-// where held is set belong to objects: they are not learned.
+// What marks the pixels of objects: they are not learned. What moves in one place, as a tree does that sways, makes
+// its pixels restless, so that they must differ more; what travels does not.
+enum { GP_IN_PLACE = 128, GP_TRAVELLING = 255 };
+
+// Learns gray, which has been scaled to the light of the background; lit is the same frame in its own light. held
+// marks the pixels of objects.
 void gp_background_learn(gp_background *b, const uint8_t *gray, const uint8_t *lit, const uint8_t *held, gp_learning l);
 
 // Makes gray the background where mask is set in the rectangle. What was there before is still known for some minutes

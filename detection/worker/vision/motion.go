@@ -117,9 +117,11 @@ func (m *Motion) Detect(gray []byte) ([]image.Rectangle, error) {
 		m.restart(p)
 		return nil, nil
 	}
-	shift, err := m.back.align(p.lit)
-	if err != nil {
-		return nil, fmt.Errorf("detecting motion: %w", err)
+	var shift image.Point
+	if !m.learning() { // a background of few frames is noise
+		if shift, err = m.back.align(p.lit); err != nil {
+			return nil, fmt.Errorf("detecting motion: %w", err)
+		}
 	}
 	light := m.back.relight(p.lit, p.norm)
 	edge := m.edge()
@@ -135,7 +137,11 @@ func (m *Motion) Detect(gray []byte) ([]image.Rectangle, error) {
 	}
 	parts := m.components()
 	components := mergeComponents(parts, m.h)
-	m.wet.count(len(parts))
+	m.wet.count()
+	if m.learning() {
+		m.learn(p, nil)
+		return nil, nil
+	}
 	if m.isSceneChange(components, light) {
 		m.previous, m.places = nil, nil
 		if m.changedFrames > int(relearnSeconds*m.rate) {
@@ -143,17 +149,14 @@ func (m *Motion) Detect(gray []byte) ([]image.Rectangle, error) {
 		}
 		return nil, nil
 	}
-	if m.learning() {
-		m.learn(p, nil)
-		return nil, nil
-	}
 	found := m.objects(p, components, edge)
 	m.learn(p, found)
 	m.previous = components
-	for i := range found {
-		found[i] = found[i].Add(shift).Intersect(image.Rect(0, 0, m.w, m.h))
+	boxes := make([]image.Rectangle, len(found))
+	for i, o := range found {
+		boxes[i] = o.box.Add(shift).Intersect(image.Rect(0, 0, m.w, m.h))
 	}
-	return found, nil
+	return boxes, nil
 }
 
 // learning reports whether the background is learned and nothing is reported.
@@ -189,8 +192,8 @@ func (m *Motion) restart(p planes) {
 	m.wet.restart()
 }
 
-// learn learns the frame except for what is in boxes.
-func (m *Motion) learn(p planes, boxes []image.Rectangle) {
+// learn learns the frame except for what is in the boxes of objects.
+func (m *Motion) learn(p planes, found []object) {
 	step := 1 / m.rate
 	l := learning{step: step, pace: step / settleSeconds, drift: min(step/driftSeconds, 1), absorb: absorbSeconds}
 	l.pace = min(max(l.pace, 1/float64(m.frames+1)), 1)
@@ -199,8 +202,8 @@ func (m *Motion) learn(p planes, boxes []image.Rectangle) {
 	}
 	m.held.SetTo(gocv.NewScalar(0, 0, 0, 0))
 	const margin = 4 // pixels
-	for _, b := range boxes {
-		gocv.Rectangle(&m.held, b.Inset(-margin), color.RGBA{R: 255, G: 255, B: 255}, -1)
+	for _, o := range found {
+		gocv.Rectangle(&m.held, o.box.Inset(-margin), color.RGBA{B: o.held()}, -1)
 	}
 	m.back.learn(p.norm, p.lit, p.held, l)
 	m.frames++

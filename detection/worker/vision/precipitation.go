@@ -7,10 +7,10 @@ import (
 )
 
 const (
-	wetParts   = 8.0  // average number of passing parts from which on it rains
-	dryParts   = 3.5  // and below which it does not rain any more
+	wetParts   = 30   // average number of passing parts from which on it rains
+	dryParts   = 5.0  // and below which it does not rain any more
 	wetSeconds = 1.0  // over which the average is taken
-	heavyArea  = 0.07 // of the frame that differs, from which on the rain is heavy
+	heavyArea  = 0.04 // of the frame that differs, from which on the rain is heavy
 )
 
 // precipitation notices rain and snow, whose streaks are somewhere else in each frame, and filters them: while it
@@ -46,6 +46,9 @@ func (r *precipitation) close() {
 // restart forgets the last frames.
 func (r *precipitation) restart() { r.n = 0 }
 
+// heavy reports whether the streaks cover so much that some lie over each other in frame after frame.
+func (r *precipitation) heavy() bool { return r.wet && r.area >= heavyArea }
+
 // filter clears the pixels of mask that are those of streaks, if it rains.
 func (r *precipitation) filter(mask *gocv.Mat) {
 	newest, one, two := &r.masks[r.n%3], &r.masks[(r.n+2)%3], &r.masks[(r.n+1)%3]
@@ -55,7 +58,7 @@ func (r *precipitation) filter(mask *gocv.Mat) {
 		return
 	}
 	gocv.BitwiseAnd(*one, *two, &r.both)
-	if r.area >= heavyArea {
+	if r.heavy() {
 		gocv.BitwiseAnd(*newest, r.both, mask)
 		return
 	}
@@ -66,21 +69,24 @@ func (r *precipitation) filter(mask *gocv.Mat) {
 
 // count counts the parts of the mask that was filtered last, before it was. An object covers much of what it covered
 // in the frame before, a streak does not.
-func (r *precipitation) count(parts int) {
-	weight := min(1/(wetSeconds*r.rate), 1)
+func (r *precipitation) count() {
+	const (
+		least = 0.002 // of the frame: less that differs is no rain
+		most  = 0.5   // of what differs: if more differed in the last frame, too, it is no rain
+	)
 	passing, area := 0.0, 0.0
-	if r.n >= 2 && (parts >= 4 || r.wet) {
+	if r.n >= 2 {
 		newest, last := r.masks[(r.n+2)%3], r.masks[(r.n+1)%3]
-		if r.wet { // parts are those that remained
-			gocv.MorphologyEx(newest, &r.either, gocv.MorphOpen, r.open)
-			parts = min(gocv.ConnectedComponents(r.either, &r.both)-1, maxComponents)
-		}
-		gocv.BitwiseAnd(newest, last, &r.both)
-		if differ := float64(gocv.CountNonZero(newest)); differ > 0 {
-			passing = float64(parts) * (1 - float64(gocv.CountNonZero(r.both))/differ)
-			area = differ / float64(newest.Total())
+		differ := float64(gocv.CountNonZero(newest))
+		if area = differ / float64(newest.Total()); area >= least {
+			gocv.BitwiseAnd(newest, last, &r.both)
+			if same := float64(gocv.CountNonZero(r.both)) / differ; same < most {
+				gocv.MorphologyEx(newest, &r.either, gocv.MorphOpen, r.open)
+				passing = float64(min(gocv.ConnectedComponents(r.either, &r.both)-1, maxComponents)) * (1 - same)
+			}
 		}
 	}
+	weight := min(1/(wetSeconds*r.rate), 1)
 	r.passing += (passing - r.passing) * weight
 	r.area += (area - r.area) * weight
 	r.wet = r.passing >= wetParts || r.wet && r.passing > dryParts
