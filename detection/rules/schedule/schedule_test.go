@@ -112,9 +112,18 @@ func TestHoursAgainstAClockOnTheWall(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 7)) // repeatable
 	changes := 0
 	for _, c := range []struct{ zone, date string }{
-		{"Europe/Berlin", "2026-03-29"}, {"Europe/Berlin", "2026-10-25"}, {"America/New_York", "2026-03-08"}, {"America/New_York", "2026-11-01"},
-		{"Australia/Lord_Howe", "2026-04-05"}, {"Australia/Lord_Howe", "2026-10-04"}, {"America/Havana", "2026-11-01"}, {"Asia/Beirut", "2026-03-29"},
-		{"Pacific/Apia", "2011-12-30"}, {"Asia/Shanghai", "1991-09-15"}, {"Asia/Kathmandu", "2026-05-01"}, {"America/Sao_Paulo", "2018-11-04"},
+		{"Europe/Berlin", "2026-03-29"},
+		{"Europe/Berlin", "2026-10-25"},
+		{"America/New_York", "2026-03-08"},
+		{"America/New_York", "2026-11-01"},
+		{"Australia/Lord_Howe", "2026-04-05"},
+		{"Australia/Lord_Howe", "2026-10-04"},
+		{"America/Havana", "2026-11-01"},
+		{"Asia/Beirut", "2026-03-29"},
+		{"Pacific/Apia", "2011-12-30"},
+		{"Asia/Shanghai", "1991-09-15"},
+		{"Asia/Kathmandu", "2026-05-01"},
+		{"America/Sao_Paulo", "2018-11-04"},
 	} {
 		zone, err := time.LoadLocation(c.zone)
 		if err != nil {
