@@ -101,6 +101,7 @@ func (s *testbed) site(ctx context.Context, o struct {
 	Cameras map[string][]rig.Map `json:"cameras"` // rules by name
 	Sensors map[string][]rig.Map `json:"sensors"`
 	Places  map[string]rig.Map   `json:"places"`
+	Clips   rig.Map              `json:"clips"`   // section of the document; empty: the defaults
 	Program string               `json:"program"` // that runs the edge, as in a network of its own; empty: the edge itself
 	Host    string               `json:"host"`    // IP address of this machine where the cameras are served; 127.0.0.1 if empty
 },
@@ -114,6 +115,11 @@ func (s *testbed) site(ctx context.Context, o struct {
 	}
 	made, err := rig.NewSite(ctx, s.hub, rig.SiteOptions{
 		Name: o.Name, Dir: s.dir, Footage: file, Host: o.Host, Cameras: o.Cameras, Sensors: o.Sensors, Places: o.Places,
+		Edit: func(document rig.Map) {
+			if o.Clips != nil {
+				document["clips"] = o.Clips
+			}
+		},
 	})
 	if err != nil {
 		return nil, err

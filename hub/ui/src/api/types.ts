@@ -8,6 +8,7 @@ export type Place = Schemas["Place"];
 export type Severity = Schemas["Incident"]["severity"];
 export type IncidentState = Schemas["Incident"]["state"];
 export type EvidenceFile = Schemas["EvidenceFile"];
+export type ClipView = Schemas["ClipView"];
 export type TimelineEntry = Schemas["TimelineEntry"];
 // The description cannot say of an object that it may be null, the hub's answers can.
 export type Incident = Omit<Schemas["Incident"], "place"> & { place: Place | null };

@@ -9,6 +9,8 @@
 // a sentence ends with a stop; names, buttons and causes, which stand within other sentences, have none.
 import adminEn from "./admin.en.json";
 import adminZh from "./admin.zh-CN.json";
+import clipEn from "./clip.en.json";
+import clipZh from "./clip.zh-CN.json";
 import codesEn from "./codes.en.json";
 import codesZh from "./codes.zh-CN.json";
 import devicesEn from "./devices.en.json";
@@ -37,10 +39,10 @@ import wordsEn from "./words.en.json";
 import wordsZh from "./words.zh-CN.json";
 
 const en = {
-  ...shellEn, ...wordsEn, ...incidentsEn, ...findEn, ...incidentEn, ...mapEn, ...videoEn, ...devicesEn, ...adminEn, ...peopleEn, ...reportEn, ...quietEn, ...refusalsEn, ...codesEn,
+  ...shellEn, ...wordsEn, ...incidentsEn, ...findEn, ...incidentEn, ...clipEn, ...mapEn, ...videoEn, ...devicesEn, ...adminEn, ...peopleEn, ...reportEn, ...quietEn, ...refusalsEn, ...codesEn,
 };
 const zh = {
-  ...shellZh, ...wordsZh, ...incidentsZh, ...findZh, ...incidentZh, ...mapZh, ...videoZh, ...devicesZh, ...adminZh, ...peopleZh, ...reportZh, ...quietZh, ...refusalsZh, ...codesZh,
+  ...shellZh, ...wordsZh, ...incidentsZh, ...findZh, ...incidentZh, ...clipZh, ...mapZh, ...videoZh, ...devicesZh, ...adminZh, ...peopleZh, ...reportZh, ...quietZh, ...refusalsZh, ...codesZh,
 };
 
 export const languages = ["zh-CN", "en"] as const;
@@ -58,6 +60,7 @@ export const parts: Record<string, Record<Language, Record<string, string>>> = {
   incidents: { en: incidentsEn, "zh-CN": incidentsZh },
   find: { en: findEn, "zh-CN": findZh },
   incident: { en: incidentEn, "zh-CN": incidentZh },
+  clip: { en: clipEn, "zh-CN": clipZh },
   map: { en: mapEn, "zh-CN": mapZh },
   video: { en: videoEn, "zh-CN": videoZh },
   devices: { en: devicesEn, "zh-CN": devicesZh },

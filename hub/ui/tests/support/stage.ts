@@ -17,6 +17,7 @@ export interface SiteOrder {
   cameras?: Record<string, Rule[]>;
   sensors?: Record<string, Rule[]>;
   places?: Record<string, Place>;
+  clips?: Record<string, string | number>; // section of the document
   program?: string; // runs the edge, as in a network of its own
   host?: string; // IP address where the cameras are served, 127.0.0.1 unless given
 }

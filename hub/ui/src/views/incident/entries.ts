@@ -28,6 +28,7 @@ export function entryWords(e: TimelineEntry, i: Incident, me: string): Words {
   let text = maybe(`incident.entry.${e.kind}`, { text: e.text, rule: alone(i.rule_title, i.rule) });
   const data = (e.data ?? {}) as Data;
   if (e.kind === "changed" && data.value !== undefined) text = t("incident.entry.changedTo", { value: valueWord(i.device_class, data.value) ?? fmt.quantity(data.value, i.unit, i.limit) });
+  if (e.kind === "evidence" && e.text.endsWith(".mp4")) text = t("incident.entry.clip");
   const reason = data.reason ? maybe(`incident.reason.${data.reason}`) : null;
   if (reason) text = text ? t("incident.entry.because", { text, reason }) : reason;
   if (e.kind === "closed" && i.outcome) text = t("incident.entry.closedAs", { outcome: outcomeText(i.outcome) });
