@@ -26,6 +26,7 @@ const (
 	evidenceBatch = 16        // files looked up at a time
 	maxPostponed  = 1000      // files that wait for another attempt; of more, the one due first is tried earlier
 	firstRetry    = 5 * time.Second
+	lookEvery     = time.Second // see uploader.look
 	longestRetry  = 15 * time.Minute
 )
 
@@ -42,6 +43,7 @@ type uploader struct {
 	u         *Uplink
 	pace      pace
 	postponed map[string]*postponed // by incident/name
+	look      time.Duration         // how often the upload of a clip looks for pictures that have come since
 }
 
 // postponed is a file that waits for another attempt.
@@ -58,7 +60,7 @@ func fileKey(meta api.Evidence) string { return meta.Incident + "/" + meta.Name 
 // stops no other; only a hub that is not reached stops all.
 func (u *Uplink) sendEvidence(ctx context.Context) {
 	up := &uploader{
-		u: u, postponed: map[string]*postponed{},
+		u: u, postponed: map[string]*postponed{}, look: lookEvery,
 		pace: pace{size: firstPiece, least: leastPiece, most: mostPiece, target: evidenceTarget},
 	}
 	w := u.waits(longestOther)
@@ -254,7 +256,7 @@ func (up *uploader) upload(ctx context.Context, meta api.Evidence) error {
 		if offset += n; done || offset >= meta.Size {
 			return nil
 		}
-		if meta.ContentType != api.ClipType || time.Since(looked) < lookEvery {
+		if meta.ContentType != api.ClipType || time.Since(looked) < up.look {
 			continue
 		}
 		looked = time.Now()
@@ -265,9 +267,6 @@ func (up *uploader) upload(ctx context.Context, meta api.Evidence) error {
 		}
 	}
 }
-
-// lookEvery is how often the upload of a clip looks for pictures that have come since.
-const lookEvery = time.Second
 
 // errPicture says that a picture waits: the clip goes on where it stands, after the picture.
 var errPicture = errors.New("a picture comes first")
