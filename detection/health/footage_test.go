@@ -23,9 +23,9 @@ const (
 	pedestrians = "/usr/share/doc/opencv-doc/examples/data/vtest.avi"
 	frameW      = 192
 	frameH      = 144
-	normal      = 40 // frames before anything happens
+	normal      = 30 // frames before anything happens
 	length      = 60 // frames for which it lasts
-	after       = 80 // frames afterwards
+	after       = 50 // frames afterwards
 )
 
 var footage = sync.OnceValues(func() ([][]byte, error) {
@@ -240,7 +240,7 @@ func TestEachProblemOpensOneIncident(t *testing.T) {
 				t.Fatalf("%v at %v, want %s", got, at, want)
 			}
 			// It takes three seconds until most of the last five samples show it, and to tell a view from what passes 20.
-			if at[0] < 20 || at[0] > 45 || at[1] < length+5 || at[1] > length+75 {
+			if at[0] < 20 || at[0] > 45 || at[1] < length+5 || at[1] > length+40 {
 				t.Errorf("%v at %v", got, at)
 			}
 		})
@@ -374,7 +374,7 @@ func TestNewViewIsLearned(t *testing.T) {
 		}
 		return frame((x+30)%frameW, (y+10)%frameH)
 	})
-	got, at := watch(t, "for=20s clear=5s relearn=1m", 2*normal+after, func(i int) []byte { return s.frame(i, aside) })
+	got, at := watch(t, "for=20s clear=5s relearn=1m", 3*normal+after, func(i int) []byte { return s.frame(i, aside) })
 	if fmt.Sprint(got) != "[opened moved closed moved]" || at[1] < 60 || at[1] > 75 {
 		t.Errorf("%v at %v", got, at)
 	}

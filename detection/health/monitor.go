@@ -135,11 +135,12 @@ func (m *Monitor) judgeView(t *structure, s *Sample, step time.Duration, f *Find
 	if f.Verdicts[Covered] == Present {
 		return
 	}
-	f.Verdicts[Blurred] = blurred(best, likeness, detail)
+	var plain bool
+	f.Verdicts[Blurred], plain = blurred(best, likeness, detail)
 	if f.Verdicts[Blurred] == Present {
 		return
 	}
-	sharp := f.Verdicts[Blurred] == Absent && f.Verdicts[Covered] == Absent
+	sharp := f.Verdicts[Covered] == Absent && (f.Verdicts[Blurred] == Absent || plain)
 	f.Verdicts[Moved] = m.moved(t, detail, step, sharp)
 	if f.Verdicts[Moved] == Present && m.home.found.distinct {
 		f.Shift = detection.Point{X: float64(m.home.found.dx) / float64(t.w), Y: float64(m.home.found.dy) / float64(t.h)}
@@ -179,8 +180,8 @@ func (m *Monitor) covered(t *structure, likeness float64) Verdict {
 	return verdict
 }
 
-// blurred judges the detail of a frame by the reference that it fits best.
-func blurred(r *reference, likeness float64, detail []float32) Verdict {
+// blurred judges the detail of a frame by the reference that it fits best. plain says that there is too little of it to tell.
+func blurred(r *reference, likeness float64, detail []float32) (verdict Verdict, plain bool) {
 	const (
 		sharp     = 0.5  // share of the usual detail
 		soft      = 0.28 // in light that is known
@@ -189,13 +190,13 @@ func blurred(r *reference, likeness float64, detail []float32) Verdict {
 	)
 	change, ok := r.lostDetail(detail)
 	if !ok || likeness < nothing {
-		return Unknown
+		return Unknown, !ok
 	}
 	limit := softRelit
 	if likeness >= same {
 		limit = soft
 	}
-	return between(-change, -math.Log(sharp), -math.Log(limit))
+	return between(-change, -math.Log(sharp), -math.Log(limit)), false
 }
 
 // moved judges whether the camera looks where it is to look.

@@ -4,7 +4,7 @@ import "time"
 
 const (
 	interval      = time.Second            // between samples
-	intraInterval = 500 * time.Millisecond // before one of a frame that is encoded by itself, which is preferred
+	intraInterval = 500 * time.Millisecond // from another one to one of a frame that is encoded by itself, which is preferred
 	patience      = 500 * time.Millisecond // for which a frame that is analysed anyway is waited for
 
 	// artefacts is by how many levels encoding alone changes pixels of a still scene between two frames.
@@ -15,6 +15,7 @@ const (
 type Sampler struct {
 	started bool
 	last    time.Duration // PTS of the last sample
+	intra   bool          // that sample is of a frame that is encoded by itself
 
 	w, h     int
 	previous [2][]byte // pixels of the last sample: of frames with references, of others
@@ -31,7 +32,7 @@ func (s *Sampler) Due(pts time.Duration, intra, analysed bool) bool {
 	switch {
 	case !s.started || passed < 0: // the camera's clock was set back
 		return true
-	case intra:
+	case intra && !s.intra:
 		return passed >= intraInterval
 	case analysed:
 		return passed >= interval
@@ -55,7 +56,7 @@ func (s *Sampler) Missing(pts time.Duration) bool {
 
 // Sample measures the gray frame of pts, of w x h pixels, which it does not change or retain.
 func (s *Sampler) Sample(gray []byte, w, h int, pts time.Duration, intra bool) *Sample {
-	s.started, s.last = true, pts
+	s.started, s.last, s.intra = true, pts, intra
 	tw, th := Size(w, h)
 	if tw > w || th > h || len(gray) != w*h {
 		return &Sample{} // too small to show anything
