@@ -216,10 +216,13 @@ func (c *Camera) Open() []detection.Incident { return c.engine.Open() }
 // one; 0 if none is open. It may be called at any time, from any goroutine.
 func (c *Camera) Urgency() int { return int(c.urgency.Load()) }
 
+// urgencyOf leaves out problems of the camera itself: a closer look at its frames would be of no use.
 func urgencyOf(open []detection.Incident) (worst int) {
 	scale := []detection.Severity{detection.Minor, detection.Moderate, detection.Severe, detection.Extreme}
 	for _, inc := range open {
-		worst = max(worst, 1, 1+slices.Index(scale, inc.Severity))
+		if inc.Kind != detection.Health {
+			worst = max(worst, 1, 1+slices.Index(scale, inc.Severity))
+		}
 	}
 	return worst
 }
