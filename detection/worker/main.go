@@ -47,6 +47,10 @@ import (
 	"gridpost/detection/worker/confine"
 )
 
+// saveMemory sets up malloc for a camera's frames. Without it malloc may fail in one arena and succeed in another one,
+// which package decode takes for a lack of memory.
+func saveMemory() { C.save_memory() }
+
 // socketFD is the descriptor of the socket to the edge.
 const socketFD = 3
 
@@ -65,7 +69,7 @@ func main() {
 	if flag.Arg(0) == "infer" {
 		serve = runInference
 	} else {
-		C.save_memory()
+		saveMemory()
 	}
 	if err := run(*slots, serve); err != nil {
 		fmt.Fprintln(os.Stderr, "worker:", err)

@@ -17,7 +17,10 @@ import (
 	"gridpost/detection/worker/decode"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	saveMemory()
+	goleak.VerifyTestMain(m)
+}
 
 func TestRateFollowsTheClockOfTheStream(t *testing.T) {
 	for _, c := range []struct {
