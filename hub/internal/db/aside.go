@@ -7,12 +7,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"gridpost/devices/retry"
 )
 
 // Lock locks a database against hubs: no hub can start on it until unlock is called, and it fails when one
-// runs. PostgreSQL has no such lock; there it fails when a hub is connected just now. The folder of a
+// runs. PostgreSQL has no such lock; there it fails when a hub is connected, and stays. The folder of a
 // SQLite database must exist.
 func Lock(ctx context.Context, o Options) (unlock func(), err error) {
 	if o.URL == "" {
@@ -26,9 +29,7 @@ func Lock(ctx context.Context, o Options) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", explain(err))
 	}
-	var n int
-	err = conn.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1 AND pid != pg_backend_pid()`,
-		"gridpost "+o.Name).Scan(&n)
+	n, err := hubsOn(ctx, conn, "gridpost "+o.Name)
 	if err = errors.Join(err, conn.Close(ctx)); err != nil {
 		return nil, fmt.Errorf("looking for hubs on the database: %w", err)
 	}
@@ -36,6 +37,19 @@ func Lock(ctx context.Context, o Options) (unlock func(), err error) {
 		return nil, fmt.Errorf("%w: %d connections of hubs", errRunning, n)
 	}
 	return func() {}, nil
+}
+
+// leaving is for how long PostgreSQL may show the connections of a hub that has stopped.
+const leaving = 2 * time.Second
+
+// hubsOn returns how many connections of hubs are there, and stay.
+func hubsOn(ctx context.Context, conn *pgx.Conn, name string) (n int, err error) {
+	for until := time.Now().Add(leaving); ; {
+		err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1 AND pid != pg_backend_pid()`, name).Scan(&n)
+		if err != nil || n == 0 || time.Now().After(until) || !retry.Sleep(ctx, 20*time.Millisecond) {
+			return n, err
+		}
+	}
 }
 
 // SetAside moves a database out of the way: the files of SQLite into the folder `aside` below o.Dir, a schema of
