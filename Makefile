@@ -184,9 +184,9 @@ test: build deps-demo deps-test console-check onnxruntime
 	@GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./edge
 	@GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./hub
 	@echo "Go tests with the race detector, and the browser tests"
-	@CGO_ENABLED=1 GRIDPOST_BIN=$(CURDIR)/bin GRIDPOST_FOOTAGE=$(CURDIR)/$(CACHE)/footage \
+	@go=0; CGO_ENABLED=1 GRIDPOST_BIN=$(CURDIR)/bin GRIDPOST_FOOTAGE=$(CURDIR)/$(CACHE)/footage \
 		GRIDPOST_ONNXRUNTIME=$(CURDIR)/bin/libonnxruntime.so.1 \
-		$(GO) run ./devices/postgresql/with $(GO) test -race $(NO_RACE) -shuffle=on -timeout 20m ./...; go=$$?; \
+		$(GO) run ./devices/postgresql/with $(GO) test -race $(NO_RACE) -shuffle=on -timeout 20m ./... || go=$$?; \
 		$(MAKE) console-browser && exit $$go
 
 # The shared library is inside the npm package; 113 MB come for 46 that stay.
