@@ -170,6 +170,7 @@ const follow = `(async (path, want, limit) => {
   go("/incidents?kind=none");
   await until("an empty list before " + path, () => first() === "" && document.querySelector(".view .empty"));
   await frame();
+  await new Promise((done) => setTimeout(done, 100)); // Chromium ignores more than 200 changes of the address in 10 s
   const began = performance.now();
   go(path);
   await until(want, () => first() === want);
