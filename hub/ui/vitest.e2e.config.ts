@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 // The console in a browser, before a real hub. `make console-test` and `make screenshots` run this;
 // tests/support/programs.ts says which programs it takes. Each file has its own hub and its own browser. Two files run
 // side by side, but those in which video plays, or that count what a page does in a time, run alone.
-const alone = ["clip", "desk", "glance", "idle", "network", "size", "speed", "video"].map((name) => `tests/${name}.e2e.ts`);
+const alone = ["clip", "desk", "idle", "network", "size", "speed", "truth", "video"].map((name) => `tests/${name}.e2e.ts`);
 
 export default defineConfig({
   test: {

@@ -23,12 +23,23 @@ export const alone = (title: Title | undefined, name: string): string => (title?
 export const deviceTitle = (d: Device): string => alone(d.title, d.name);
 export const ruleTitle = (r: Rule): string => alone(r.title, r.name);
 
+/** A name that the lists of edges and devices have not brought: nothing yet while they are on their way. */
+const missing = (name: string): string => (devices.loaded || devices.error ? named(name) : "…");
+
 /** What the site of an edge is called. */
-export const siteName = (edge: string): string => alone(devices.edge(edge)?.title, edge);
-export const deviceName = (edge: string, device: string): string => alone(devices.get(edge, device)?.title, device);
+export function siteName(edge: string): string {
+  const e = devices.edge(edge);
+  return e ? alone(e.title, edge) : missing(edge);
+}
+
+export function deviceName(edge: string, device: string): string {
+  const d = devices.get(edge, device);
+  return d ? deviceTitle(d) : missing(device);
+}
 
 export function ruleName(edge: string, device: string, rule: string): string {
-  return alone(devices.get(edge, device)?.rules?.find((r) => r.name === rule)?.title, rule);
+  const d = devices.get(edge, device);
+  return d ? alone(d.rules?.find((r) => r.name === rule)?.title, rule) : missing(rule);
 }
 
 // An incident keeps the names that it had: its device may be gone.

@@ -1,11 +1,15 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { ApiError } from "../api/client";
 import type { Incident, Ranked } from "../api/types";
+import { devices } from "../state/devices.svelte";
 import { prefs } from "../state/prefs.svelte";
 import { causeOf, problemsOf } from "./causes";
 import { errorText, incidentTitle, readingText, sightOf } from "./words";
 
-beforeEach(() => void (prefs.language = "en"));
+beforeEach(() => {
+  prefs.language = "en";
+  devices.loaded = true; // and has none: identifiers stand for names
+});
 
 const make = (more: Partial<Incident>) => ({ source: "edge", kind: "zone", rule: "back-yard", device: "river-gauge", title: "as reported", ...more }) as Incident;
 

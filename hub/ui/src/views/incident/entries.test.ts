@@ -1,5 +1,6 @@
-import { afterEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
 import type { TimelineEntry } from "../../api/types";
+import { devices } from "../../state/devices.svelte";
 import { prefs } from "../../state/prefs.svelte";
 import { make } from "../../../tests/fixtures/incident";
 import { entryWords, lines } from "./entries";
@@ -10,6 +11,7 @@ const say = (e: TimelineEntry, me = "wang") => {
   return [w.who, w.text, w.quote].filter(Boolean).join(" | ");
 };
 
+beforeEach(() => { devices.loaded = true; }); // and has none: identifiers stand for names
 afterEach(() => { prefs.language = "en"; });
 
 test("who did what", () => {
